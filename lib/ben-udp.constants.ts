@@ -1,0 +1,42 @@
+/**
+ * Defaults and the transport's name (a leaf: imports nothing).
+ */
+
+/**
+ * Names this transport in `@MessagePattern(pattern, BEN_UDP_TRANSPORT)`, so that in a hybrid app a handler is bound to it
+ * alone. The same symbol in every copy of this package.
+ */
+export const BEN_UDP_TRANSPORT: unique symbol = Symbol.for('nestjs-ben-udp');
+
+/** Upstream's example binds to every address. */
+export const DEFAULT_HOST = '0.0.0.0';
+
+/** Upstream's port in its examples. */
+export const DEFAULT_PORT = 8585;
+
+/** Milliseconds a device waits for each datagram: upstream's `timeout=10`. */
+export const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** Bytes a device can receive in one datagram: upstream's `buffersize=4096`. */
+export const DEFAULT_BUFFER_SIZE = 4096;
+
+/** Milliseconds between the datagrams of one answer. */
+export const DEFAULT_DATAGRAM_GAP_MS = 0;
+
+/** Milliseconds that running handlers are given when the app shuts down. */
+export const DEFAULT_SHUTDOWN_TIMEOUT_MS = 10_000;
+
+/** Verified endpoints that are remembered. */
+export const DEFAULT_MAX_ENDPOINTS = 65_536;
+
+/** Bytes asked of the system for datagrams not yet read: its usual default holds a burst of some 250 hellos. */
+export const DEFAULT_RECEIVE_BUFFER_SIZE = 4_194_304;
+
+/**
+ * The share of `timeout` in which a reply may leave. The rest is for its way to the device: a reply that arrives after the
+ * device gave up stays in its socket and spoils the next exchange.
+ */
+export const REPLY_SHARE_OF_TIMEOUT = 0.9;
+
+/** The least `bufferSize`: an error reply still fits. */
+export const MIN_BUFFER_SIZE = 256;

@@ -1,0 +1,52 @@
+/**
+ * What `@Ctx()`, guards, interceptors and filters know about a request.
+ */
+import { BaseRpcContext } from '@nestjs/microservices';
+import type { VerifiedRequest } from './exchange/index.js';
+
+/** @internal */
+export type BenUdpContextArgs = [request: VerifiedRequest, pattern: string, receivedAt: number];
+
+/** @publicApi */
+export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
+  /** The action, as a string: itself, or the route of an object pattern. */
+  getPattern(): string {
+    return this.args[1];
+  }
+
+  /**
+   * The device whose key verified the request: its name in the `keys` option. `undefined` for a key that has no name.
+   * Unlike an address, this can't be forged without the key.
+   */
+  getDevice(): string | undefined {
+    return this.args[0].device;
+  }
+
+  /** Where the datagram came from; behind a NAT, the NAT's address. */
+  getRemoteAddress(): string {
+    return this.args[0].remote.address;
+  }
+
+  getRemotePort(): number {
+    return this.args[0].remote.port;
+  }
+
+  getRemoteFamily(): 'IPv4' | 'IPv6' {
+    return this.args[0].remote.family;
+  }
+
+  /** Whether the device waits for a reply; false where it sent `noreturn`. */
+  isReplyExpected(): boolean {
+    return !this.args[0].noreturn;
+  }
+
+  /** When the request arrived. */
+  getReceivedAt(): Date {
+    return new Date(this.args[2]);
+  }
+
+  /** The decrypted request as the device sent it: the Python text of a dict. */
+  getRawRequest(): string {
+    return this.args[0].text;
+  }
+}

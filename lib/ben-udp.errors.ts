@@ -1,0 +1,85 @@
+/**
+ * Every error this package throws on purpose, with its code (a leaf: imports nothing).
+ * Messages name what was expected; they never hold key, id or payload bytes.
+ */
+
+/** The closed list of error codes. Match on `error.code`, not on the message. */
+export type BenUdpErrorCode =
+  /** A key file does not exist. */
+  | 'BEN_KEY_FILE_MISSING'
+  /** A key file could not be read or written; `cause` holds the system's error. */
+  | 'BEN_KEY_FILE_IO'
+  /** A key file holds fewer than 32 bytes. */
+  | 'BEN_KEY_FILE_TOO_SHORT'
+  /** A key file holds more than 1 MiB. */
+  | 'BEN_KEY_FILE_TOO_LARGE'
+  /** A key file can be read by other users of the machine. */
+  | 'BEN_KEY_FILE_READABLE_BY_OTHERS'
+  /** A new key would have overwritten an existing file. */
+  | 'BEN_KEY_FILE_EXISTS'
+  /** The same key was configured twice, so it could not tell two devices apart. */
+  | 'BEN_KEY_DUPLICATE'
+  /** `listen` was called on a transport that listens. */
+  | 'BEN_ALREADY_LISTENING'
+  /** A value can't be written as JSON or as Python text. */
+  | 'BEN_UNSERIALIZABLE'
+  /** A reply does not fit the device's buffer. */
+  | 'BEN_REPLY_TOO_LARGE'
+  /** A verified request opens to something that is not a request dict. */
+  | 'BEN_BAD_REQUEST'
+  /** Python text that is not one of the accepted literals; see `position`. */
+  | PythonTextErrorCode;
+
+/** Why a Python text was refused. */
+export type PythonTextErrorCode =
+  /** The text ends inside a literal. */
+  | 'BEN_TEXT_UNEXPECTED_END'
+  /** A character that can't start or continue a literal here. */
+  | 'BEN_TEXT_UNEXPECTED_CHARACTER'
+  /** A word other than None, True, False, nan, inf and set(). */
+  | 'BEN_TEXT_UNEXPECTED_NAME'
+  /** A number in a form that `repr` never prints (hex, underscores, leading zeros, complex). */
+  | 'BEN_TEXT_BAD_NUMBER'
+  /** An escape that `repr` never prints. */
+  | 'BEN_TEXT_BAD_ESCAPE'
+  /** A key or set element that Python can't hash (list, dict, set). */
+  | 'BEN_TEXT_UNHASHABLE'
+  /** A dict names one key twice. */
+  | 'BEN_TEXT_DUPLICATE_KEY'
+  /** Something follows the literal. */
+  | 'BEN_TEXT_TRAILING'
+  /** Nested deeper than the limit. */
+  | 'BEN_TEXT_TOO_DEEP'
+  /** More values than the limit. */
+  | 'BEN_TEXT_TOO_MANY_NODES'
+  /** An int with more digits than the limit. */
+  | 'BEN_TEXT_TOO_MANY_DIGITS'
+  /** Longer than the limit. */
+  | 'BEN_TEXT_TOO_LONG';
+
+/** Base of all errors of this package: a stable `code`, and `cause` where another error led to it. */
+export class BenUdpError extends Error {
+  override readonly name: string = 'BenUdpError';
+
+  constructor(
+    readonly code: BenUdpErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** Bytes or text of a peer that do not follow the protocol. */
+export class BenProtocolError extends BenUdpError {
+  override readonly name = 'BenProtocolError';
+
+  constructor(
+    code: BenUdpErrorCode,
+    message: string,
+    /** Index into the text, in UTF-16 units; undefined where the whole is meant. */
+    readonly position?: number,
+  ) {
+    super(code, message);
+  }
+}

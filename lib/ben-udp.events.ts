@@ -1,0 +1,32 @@
+/**
+ * What `status` and `on()` report.
+ */
+import type { AddressInfo } from 'node:net';
+import type { Rejection, Remote } from './exchange/index.js';
+
+/** Values of `status`. UDP has no connection, so there is no third one. */
+export const BenUdpStatus = {
+  LISTENING: 'listening',
+  CLOSED: 'closed',
+} as const;
+export type BenUdpStatus = (typeof BenUdpStatus)[keyof typeof BenUdpStatus];
+
+/** A datagram that got no answer. */
+export interface RejectedDatagram {
+  readonly reason: Rejection;
+  readonly remote: Remote;
+  /** The device whose key verified, where one did and it has a name. */
+  readonly device: string | undefined;
+}
+
+/** Listeners for `transport.on(event, listener)`. */
+export type BenUdpEvents = {
+  /** The socket is bound. */
+  listening: (address: AddressInfo) => void;
+  /** The bound socket reported an error; the server goes on. */
+  error: (error: Error) => void;
+  /** The socket is closed. */
+  close: () => void;
+  /** A datagram got no answer. */
+  rejected: (rejected: RejectedDatagram) => void;
+};

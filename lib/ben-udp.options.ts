@@ -1,0 +1,115 @@
+/**
+ * Options of the transport: what they mean, and one function that checks them and fills in defaults.
+ */
+import type { Deserializer, Serializer } from '@nestjs/microservices';
+import {
+  DEFAULT_BUFFER_SIZE,
+  DEFAULT_DATAGRAM_GAP_MS,
+  DEFAULT_HOST,
+  DEFAULT_MAX_ENDPOINTS,
+  DEFAULT_PORT,
+  DEFAULT_RECEIVE_BUFFER_SIZE,
+  DEFAULT_SHUTDOWN_TIMEOUT_MS,
+  DEFAULT_TIMEOUT_MS,
+  MIN_BUFFER_SIZE,
+} from './ben-udp.constants.js';
+import {
+  KEY_OPTION_NAMES,
+  type KeyOptions,
+  type ResolvedKeyOptions,
+  resolveKeyOptions,
+} from './key-options.js';
+import { OptionReader } from './option-reader.js';
+import { type ErrorReply, MAX_DATAGRAM_BYTES } from './protocol/index.js';
+
+/** Longest time an option may ask for: a timer of more days than this fires at once. */
+const MAX_MS = 86_400_000;
+
+/** Options of `BenUdpTransport`. Upstream's are under the platform's names: `localip` is `host`, `keyfile` is `keyFile`. */
+export interface BenUdpTransportOptions extends KeyOptions {
+  /** Address or name to bind to; `::` takes IPv6 and IPv4. Default `0.0.0.0`. */
+  host?: string;
+  /** Port, 0 to 65535; 0 takes any free one. Default 8585. */
+  port?: number;
+  /** Milliseconds the devices wait for a datagram, 100 to 86400000: later replies are not sent. Default 10000, as upstream. */
+  timeout?: number;
+  /** Bytes the devices can receive in one datagram, and the longest read here, 256 to 65507. Default 4096, as upstream. */
+  bufferSize?: number;
+  /**
+   * Milliseconds between the datagrams of one answer, 0 to 1000. Default 0. ESP8266 and Pico W firmware before MicroPython
+   * 1.26 holds one unread datagram and drops the next: try 5 there if exchanges fail.
+   */
+  datagramGap?: number;
+  /**
+   * How an error is told to the device: `null` (default) `{"data": null, "error": …}`, which unmodified devices return as
+   * `None`; `text` `{"error": …}`, which they return as a `str`; `none` nothing, so that they time out as with upstream.
+   */
+  errorReply?: ErrorReply;
+  /** Milliseconds that running handlers are given on shutdown, 0 to 86400000. Default 10000. */
+  shutdownTimeout?: number;
+  /** Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. */
+  maxEndpoints?: number;
+  /** Bytes asked of the system for datagrams not yet read, 4096 to 1073741824. Default 4194304; the system may grant less. */
+  receiveBufferSize?: number;
+  /** Turns what a handler answers, `{ response }` or `{ err }`, into the same with other contents. */
+  serializer?: Serializer;
+  /** Turns what a device sent, `{ pattern, data }`, into the same with other contents. */
+  deserializer?: Deserializer;
+}
+
+const OPTION_NAMES = [
+  ...KEY_OPTION_NAMES,
+  'host',
+  'port',
+  'timeout',
+  'bufferSize',
+  'datagramGap',
+  'errorReply',
+  'shutdownTimeout',
+  'maxEndpoints',
+  'receiveBufferSize',
+  'serializer',
+  'deserializer',
+] as const;
+
+export interface ResolvedTransportOptions {
+  readonly keys: ResolvedKeyOptions;
+  readonly host: string;
+  readonly port: number;
+  readonly timeout: number;
+  readonly bufferSize: number;
+  readonly datagramGap: number;
+  readonly errorReply: ErrorReply;
+  readonly shutdownTimeout: number;
+  readonly maxEndpoints: number;
+  readonly receiveBufferSize: number;
+}
+
+/** @throws TypeError, RangeError naming the option. */
+export function resolveTransportOptions(options: BenUdpTransportOptions): ResolvedTransportOptions {
+  const reader = new OptionReader('BenUdpTransport', options, OPTION_NAMES);
+  reader.withMethod('serializer', 'serialize');
+  reader.withMethod('deserializer', 'deserialize');
+  return {
+    keys: resolveKeyOptions(options, reader),
+    host: reader.string('host', DEFAULT_HOST),
+    port: reader.integer('port', DEFAULT_PORT, 0, 65_535),
+    timeout: reader.integer('timeout', DEFAULT_TIMEOUT_MS, 100, MAX_MS),
+    bufferSize: reader.integer(
+      'bufferSize',
+      DEFAULT_BUFFER_SIZE,
+      MIN_BUFFER_SIZE,
+      MAX_DATAGRAM_BYTES,
+    ),
+    datagramGap: reader.integer('datagramGap', DEFAULT_DATAGRAM_GAP_MS, 0, 1000),
+    errorReply: reader.oneOf('errorReply', ['null', 'text', 'none'], 'null'),
+    shutdownTimeout: reader.integer('shutdownTimeout', DEFAULT_SHUTDOWN_TIMEOUT_MS, 0, MAX_MS),
+    maxEndpoints: reader.integer('maxEndpoints', DEFAULT_MAX_ENDPOINTS, 1, 16_777_216),
+    receiveBufferSize: reader.integer(
+      'receiveBufferSize',
+      DEFAULT_RECEIVE_BUFFER_SIZE,
+      4096,
+      1_073_741_824,
+    ),
+  };
+}

@@ -1,0 +1,187 @@
+/**
+ * Takes a request to its handler and brings back what the handler came to. Knows Nest's rules and nothing of datagrams.
+ */
+import { Logger } from '@nestjs/common';
+import { type MessageHandler, Server } from '@nestjs/microservices';
+import { isObservable } from 'rxjs';
+import { BEN_UDP_TRANSPORT } from './ben-udp.constants.js';
+import { BenUdpContext } from './ben-udp.context.js';
+import type { BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
+import type { VerifiedRequest } from './exchange/index.js';
+import { lastValue } from './last-value.js';
+
+/** What Nest's own transports answer to a pattern nobody handles, and what they log for an event. */
+const NO_MESSAGE_HANDLER = 'There is no matching message handler defined in the remote service.';
+const NO_EVENT_HANDLER = 'There is no matching event handler defined in the remote service.';
+
+/** What Nest's exception layer puts in place of an error that is not for the caller's eyes. It has logged that error. */
+export const HIDDEN_ERROR = { status: 'error', message: 'Internal server error' } as const;
+
+/** Actions whose handler is remembered. More are looked up each time, so a device that makes them up gains nothing. */
+const MAX_REMEMBERED_ROUTES = 1024;
+
+/** Characters of an action that go into a log line. */
+const MAX_LOGGED_PATTERN = 100;
+
+/** What a handler came to, in the words of Nest's packets. */
+export interface Outcome {
+  response?: unknown;
+  err?: unknown;
+  isDisposed: true;
+}
+
+/** The hooks around a handler; absent before Nest 11.1, so they are looked for at run time, here alone. */
+interface ProcessingHooks {
+  onProcessingStartHook?: (
+    transportId: symbol,
+    context: BenUdpContext,
+    done: () => Promise<unknown>,
+  ) => unknown;
+  onProcessingEndHook?: (transportId: symbol, context: BenUdpContext) => void;
+}
+
+export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
+  override transportId: symbol = BEN_UDP_TRANSPORT;
+  protected override readonly logger = new Logger('BenUdpTransport');
+
+  private readonly routes = new Map<string, MessageHandler>();
+  private readonly warnedOfManyValues = new WeakSet<MessageHandler>();
+
+  /** One pattern may have a message handler, for devices that wait, and event handlers, for those that do not. */
+  override addHandler(
+    pattern: unknown,
+    callback: MessageHandler,
+    isEventHandler = false,
+    extras: Record<string, unknown> = {},
+  ): void {
+    const existing = this.messageHandlers.get(this.normalizePattern(pattern as string));
+    if (existing?.isEventHandler && !isEventHandler) {
+      // Nest chains event handlers behind a message handler, but a message handler would replace them.
+      callback.next = existing;
+    }
+    super.addHandler(pattern, callback, isEventHandler, extras);
+    this.routes.clear();
+  }
+
+  /** Runs the handler of a request. Never rejects because of a handler. */
+  protected async route(request: VerifiedRequest, receivedAt: number): Promise<Outcome> {
+    const packet = await this.deserializer.deserialize({
+      pattern: request.action,
+      data: request.data,
+    });
+    const pattern: unknown = packet.pattern;
+    const name = this.describePattern(pattern);
+    const handler = this.findHandler(pattern, request.noreturn);
+    if (!handler) {
+      const message = request.noreturn ? NO_EVENT_HANDLER : NO_MESSAGE_HANDLER;
+      this.logger.error(`${message} Pattern: ${this.quotePattern(pattern)}`);
+      return { err: { status: 'error', message: NO_MESSAGE_HANDLER }, isDisposed: true };
+    }
+    const context = new BenUdpContext([request, name, receivedAt]);
+    const outcome = await this.runBetweenHooks(context, () =>
+      this.run(handler, packet.data, context),
+    );
+    if (request.noreturn && 'err' in outcome && !this.isLoggedByNest(handler, outcome.err)) {
+      this.logger.error(
+        `Event ${this.quotePattern(pattern)} failed: ${describeError(outcome.err)}`,
+      );
+    }
+    return outcome;
+  }
+
+  private async run(
+    handler: MessageHandler,
+    data: unknown,
+    context: BenUdpContext,
+  ): Promise<Outcome> {
+    try {
+      const result: unknown = await handler(data, context);
+      const response = isObservable(result)
+        ? await this.takeLast(result, handler, context)
+        : result;
+      // The result of an event handler is not meant for the device; one that waits all the same learns that it ran.
+      return { response: handler.isEventHandler ? undefined : response, isDisposed: true };
+    } catch (err) {
+      return { err, isDisposed: true };
+    }
+  }
+
+  private async takeLast(
+    stream: Parameters<typeof lastValue>[0],
+    handler: MessageHandler,
+    context: BenUdpContext,
+  ): Promise<unknown> {
+    const { value, count } = await lastValue(stream);
+    if (count > 1 && context.isReplyExpected() && !this.warnedOfManyValues.has(handler)) {
+      this.warnedOfManyValues.add(handler);
+      this.logger.warn(
+        `The handler of ${this.quotePattern(context.getPattern())} emitted ${count} values; a device reads one reply and gets the last`,
+      );
+    }
+    return value;
+  }
+
+  private findHandler(pattern: unknown, isEvent: boolean): MessageHandler | undefined {
+    const head = this.lookUp(pattern);
+    return isEvent && head && !head.isEventHandler
+      ? ((head.next as MessageHandler | undefined) ?? head)
+      : head;
+  }
+
+  private lookUp(pattern: unknown): MessageHandler | undefined {
+    if (typeof pattern !== 'string') {
+      return this.messageHandlers.get(this.normalizePattern(pattern as string));
+    }
+    const remembered = this.routes.get(pattern);
+    if (remembered) {
+      return remembered;
+    }
+    // Nest's lookup runs a JSON.parse that throws for almost every pattern, and so costs as much as the decryption.
+    const handler = this.getHandlerByPattern(pattern) ?? undefined;
+    if (handler && this.routes.size < MAX_REMEMBERED_ROUTES) {
+      this.routes.set(pattern, handler);
+    }
+    return handler;
+  }
+
+  /** A pattern for a log line: a device chooses it, so it is quoted and cut. */
+  protected quotePattern(pattern: unknown): string {
+    return JSON.stringify(this.describePattern(pattern).slice(0, MAX_LOGGED_PATTERN));
+  }
+
+  /** A pattern as a string: itself, or its route. */
+  private describePattern(pattern: unknown): string {
+    return typeof pattern === 'string' ? pattern : String(this.normalizePattern(pattern as string));
+  }
+
+  /** Runs `work` as Nest's own servers do since 11.1: between the hooks that tracing tools set. */
+  private runBetweenHooks(context: BenUdpContext, work: () => Promise<Outcome>): Promise<Outcome> {
+    const { onProcessingStartHook } = this as unknown as ProcessingHooks;
+    if (!onProcessingStartHook) {
+      return work();
+    }
+    return new Promise((resolve, reject) => {
+      const done = async () => {
+        const outcome = await work();
+        (this as unknown as ProcessingHooks).onProcessingEndHook?.(this.transportId, context);
+        resolve(outcome);
+      };
+      Promise.resolve(onProcessingStartHook.call(this, this.transportId, context, done)).catch(
+        reject,
+      );
+    });
+  }
+
+  /** Nest logs what it hides; and from 12 on, where `propagatesEventHandlerErrors` exists, every failure of an event handler. */
+  private isLoggedByNest(handler: MessageHandler, error: unknown): boolean {
+    return (
+      (error as typeof HIDDEN_ERROR | undefined)?.message === HIDDEN_ERROR.message ||
+      (handler.isEventHandler === true && 'propagatesEventHandlerErrors' in this)
+    );
+  }
+}
+
+function describeError(error: unknown): string {
+  const message = (error as { message?: unknown } | undefined)?.message ?? error;
+  return typeof message === 'string' ? message : 'see the handler';
+}

@@ -1,0 +1,37 @@
+/**
+ * The id pair, datagrams 2 and 3, without any state kept for it.
+ *
+ * A device computes its id from whatever 32 bytes arrive: `strip(AES⁻¹(ciphertext) XOR iv)`. So the server need not
+ * encrypt an id. It sends a keyed hash of who asked and when, computes the same bytes again when the request arrives,
+ * and derives the id under whichever key it likes. Strangers get no known plaintext, a flood of hellos occupies no
+ * memory, and the key that verifies is the device's identity.
+ */
+import { createHmac } from 'node:crypto';
+import { BLOCK_BYTES, type Sealed, type Sealer, stripWhiteSpace } from '../protocol/index.js';
+
+/** Length of a slot. An id is accepted in its slot and in the next, so it lives 10 to 20 s. */
+export const SLOT_MS = 10_000;
+
+export function slotAt(now: number): number {
+  return Math.floor(now / SLOT_MS);
+}
+
+/**
+ * The pair for the `n`-th id of an endpoint in a slot.
+ *
+ * @param secret drawn at start; whoever knows it can predict pairs, and with a key ids.
+ * @param endpoint address and port; the digits that follow are separated, so no two inputs read alike.
+ */
+export function derivePair(secret: Uint8Array, endpoint: string, slot: number, n: number): Sealed {
+  const bytes = createHmac('sha256', secret).update(`${endpoint}|${slot}|${n}`).digest();
+  return { ciphertext: bytes.subarray(0, BLOCK_BYTES), iv: bytes.subarray(BLOCK_BYTES) };
+}
+
+/** The id a device that holds the sealer's key computes from a pair. */
+export function deriveId(sealer: Sealer, { ciphertext, iv }: Sealed): Buffer {
+  const id = sealer.decryptBlock(ciphertext);
+  for (let index = 0; index < BLOCK_BYTES; index++) {
+    id[index]! ^= iv[index]!;
+  }
+  return stripWhiteSpace(id);
+}

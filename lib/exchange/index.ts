@@ -1,0 +1,5 @@
+/** The exchange of seven datagrams, pure: state and clock are passed in. Knows no Nest, rxjs or node:dgram. */
+export * from './id-pair.js';
+export * from './key-ring.js';
+export * from './rejection.js';
+export * from './server-exchange.js';

@@ -1,0 +1,109 @@
+/**
+ * The options that name keys, shared by server and client, and the loading of what they name.
+ */
+import { type KeyFileChecks, KEY_BYTES, deriveKey, loadKeyFile } from './protocol/index.js';
+import type { NamedKey } from './exchange/index.js';
+import { type OptionReader, isFilledString } from './option-reader.js';
+
+/** Where a key comes from: the path of a key file, or the bytes that such a file would hold. */
+export type KeySource = string | Uint8Array;
+
+export interface KeyOptions {
+  /** Path of a key file, or several where more than one key is accepted. Default `key.sec`, as upstream, where no key is named. */
+  keyFile?: string | readonly string[];
+  /** What a key file would hold, at least 32 bytes, or several. */
+  key?: Uint8Array | readonly Uint8Array[];
+  /** Keys by device name, each a path or bytes; several for one device while its key is being replaced. */
+  keys?: Readonly<Record<string, KeySource | readonly KeySource[]>>;
+  /**
+   * `strict` (default) refuses key files shorter than 32 bytes or accessible to other users of the machine. `upstream` takes
+   * any file, as upstream does: also an empty one, whose key everybody knows.
+   */
+  keyFileChecks?: KeyFileChecks;
+}
+
+export const KEY_OPTION_NAMES = ['keyFile', 'key', 'keys', 'keyFileChecks'] as const;
+
+/** Upstream's default. */
+export const DEFAULT_KEY_FILE = 'key.sec';
+
+export interface NamedKeySource {
+  readonly device: string | undefined;
+  readonly source: KeySource;
+}
+
+export interface ResolvedKeyOptions {
+  readonly sources: readonly NamedKeySource[];
+  readonly keyFileChecks: KeyFileChecks;
+}
+
+/** @throws TypeError, RangeError naming the option. */
+export function resolveKeyOptions<Options extends KeyOptions>(
+  options: Options,
+  reader: OptionReader<Options>,
+): ResolvedKeyOptions {
+  const keyFileChecks = reader.oneOf('keyFileChecks', ['strict', 'upstream'], 'strict');
+  const check = (name: string, source: unknown): KeySource => {
+    if (!(source instanceof Uint8Array)) {
+      return isFilledString(source)
+        ? source
+        : reader.fail(name, 'the path of a key file or bytes', source);
+    }
+    if (source.length < KEY_BYTES && keyFileChecks === 'strict') {
+      reader.failRange(name, `at least ${KEY_BYTES} bytes`, `${source.length} bytes`);
+    }
+    return source;
+  };
+  const shared = [
+    ...toList(options.keyFile).map((path) =>
+      isFilledString(path) ? path : reader.fail('keyFile', 'the path of a key file', path),
+    ),
+    ...toList(options.key).map((bytes) =>
+      (bytes as unknown) instanceof Uint8Array
+        ? check('key', bytes)
+        : reader.fail('key', 'bytes (for text, say Buffer.from(text, "base64"))', bytes),
+    ),
+  ];
+  const sources: NamedKeySource[] = shared.map((source) => ({ device: undefined, source }));
+  if (options.keys !== undefined) {
+    if (typeof options.keys !== 'object' || options.keys === null) {
+      reader.fail('keys', 'an object of device name to key', options.keys);
+    }
+    for (const [device, value] of Object.entries(options.keys)) {
+      const list = toList(value);
+      if (device === '' || list.length === 0) {
+        reader.fail('keys', 'an object of device name to key, both non-empty', value);
+      }
+      sources.push(...list.map((source) => ({ device, source: check(`keys.${device}`, source) })));
+    }
+  }
+  return {
+    sources: sources.length > 0 ? sources : [{ device: undefined, source: DEFAULT_KEY_FILE }],
+    keyFileChecks,
+  };
+}
+
+/**
+ * Reads the key files and derives all keys.
+ *
+ * @throws BenUdpError as `loadKeyFile`.
+ */
+export async function loadKeys({
+  sources,
+  keyFileChecks,
+}: ResolvedKeyOptions): Promise<NamedKey[]> {
+  return Promise.all(
+    sources.map(async ({ device, source }) => ({
+      device,
+      key:
+        typeof source === 'string' ? await loadKeyFile(source, keyFileChecks) : deriveKey(source),
+    })),
+  );
+}
+
+function toList<T>(value: T | readonly T[] | undefined): readonly T[] {
+  if (value === undefined) {
+    return [];
+  }
+  return Array.isArray(value) ? (value as readonly T[]) : [value as T];
+}

@@ -1,0 +1,81 @@
+/**
+ * The one place that opens UDP sockets.
+ */
+import { type RemoteInfo, type Socket, createSocket } from 'node:dgram';
+import { lookup } from 'node:dns/promises';
+import { type AddressInfo, isIPv6 } from 'node:net';
+
+export interface DatagramSocketOptions {
+  /** Address or name to bind to. */
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** Bytes asked of the system for datagrams not yet read; `undefined` leaves the system's default. */
+  readonly receiveBufferSize: number | undefined;
+}
+
+export interface DatagramSocketHandlers {
+  readonly onDatagram: (datagram: Buffer, remote: RemoteInfo) => void;
+  /** A datagram could not be sent, or the bound socket failed; the socket stays usable. */
+  readonly onError: (error: Error) => void;
+}
+
+/** A bound UDP socket. */
+export interface DatagramSocket {
+  readonly address: AddressInfo;
+  /** Bytes the system grants for datagrams not yet read. */
+  readonly receiveBufferSize: number;
+  readonly socket: Socket;
+  send(datagram: Uint8Array, port: number, address: string): void;
+  close(): Promise<void>;
+}
+
+/** Binds a socket; rejects with the system's error where that is not possible. */
+export async function bindDatagramSocket(
+  { host, port, receiveBufferSize }: DatagramSocketOptions,
+  { onDatagram, onError }: DatagramSocketHandlers,
+): Promise<DatagramSocket> {
+  // Devices speak IPv4, so a name that has both kinds of address means that one.
+  const { address, family } = await lookup(host, { verbatim: false });
+  const socket = createSocket({
+    type: family === 6 ? 'udp6' : 'udp4',
+    // Every address here is numeric. Node's own lookup would defer each send to a later turn.
+    lookup: (hostname, _options, callback) => callback(null, hostname, isIPv6(hostname) ? 6 : 4),
+  });
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject);
+    socket.bind({ address, port }, () => {
+      socket.off('error', reject);
+      resolve();
+    });
+  }).catch((error: unknown) => {
+    socket.close();
+    throw error;
+  });
+  if (receiveBufferSize !== undefined) {
+    askForReceiveBuffer(socket, receiveBufferSize);
+  }
+  socket.on('error', onError);
+  socket.on('message', onDatagram);
+  const afterSend = (error: Error | null) => {
+    if (error) {
+      onError(error);
+    }
+  };
+  return {
+    socket,
+    address: socket.address(),
+    receiveBufferSize: socket.getRecvBufferSize(),
+    send: (datagram, toPort, toAddress) => socket.send(datagram, toPort, toAddress, afterSend),
+    close: () => new Promise((resolve) => socket.close(() => resolve())),
+  };
+}
+
+/** Some systems refuse more than they allow instead of granting less; what is granted is read back either way. */
+function askForReceiveBuffer(socket: Socket, bytes: number): void {
+  try {
+    socket.setRecvBufferSize(bytes);
+  } catch {
+    // The caller reports the size that was granted.
+  }
+}

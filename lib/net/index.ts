@@ -1,0 +1,3 @@
+/** Everything that touches the machine: sockets, clock, timers. */
+export * from './datagram-socket.js';
+export * from './platform.js';

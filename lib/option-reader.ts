@@ -1,0 +1,105 @@
+/**
+ * Reads the options our own caller passes. Each mistake is thrown at once; the message names the option, what was expected,
+ * and what kind of value came, never the value of a key.
+ */
+
+/** Upstream's spelling of options that are spelt differently here. */
+const UPSTREAM_NAMES: Readonly<Record<string, string>> = {
+  localip: 'host',
+  localport: 'port',
+};
+
+export class OptionReader<Options extends object> {
+  /**
+   * @param owner class whose options these are.
+   * @param names every option there is.
+   * @throws TypeError where `options` is no object, or holds another name: a misspelt option would be ignored otherwise.
+   */
+  constructor(
+    private readonly owner: string,
+    private readonly options: Options,
+    names: readonly (keyof Options & string)[],
+  ) {
+    if (typeof options !== 'object' || options === null) {
+      throw new TypeError(`${owner} expects an options object, got ${kindOf(options)}`);
+    }
+    for (const name of Object.keys(options)) {
+      if (!(names as readonly string[]).includes(name)) {
+        const spelling = (UPSTREAM_NAMES[name] ?? name).toLowerCase();
+        const meant = names.find((known) => known.toLowerCase() === spelling);
+        throw new TypeError(
+          `${owner} has no option "${name}"${meant ? `, did you mean "${meant}"?` : ''}`,
+        );
+      }
+    }
+  }
+
+  /** @throws TypeError for anything but a number, RangeError for one that is no integer from `min` to `max`. */
+  integer(name: keyof Options & string, fallback: number, min: number, max: number): number {
+    const value: unknown = this.options[name] ?? fallback;
+    if (typeof value !== 'number') {
+      return this.fail(name, `an integer from ${min} to ${max}`, value);
+    }
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw new RangeError(this.message(name, `an integer from ${min} to ${max}`, String(value)));
+    }
+    return value;
+  }
+
+  /** @throws TypeError for anything but a string with something in it. */
+  string(name: keyof Options & string, fallback: string): string {
+    const value: unknown = this.options[name] ?? fallback;
+    return isFilledString(value) ? value : this.fail(name, 'a non-empty string', value);
+  }
+
+  /** @throws TypeError for anything but one of `choices`. */
+  oneOf<Choice extends string>(
+    name: keyof Options & string,
+    choices: readonly Choice[],
+    fallback: Choice,
+  ): Choice {
+    const value: unknown = this.options[name] ?? fallback;
+    const choice = choices.find((candidate) => candidate === value);
+    return choice ?? this.fail(name, choices.map((each) => `"${each}"`).join(' or '), value);
+  }
+
+  /** @throws TypeError for anything but nothing, or an object with that method. */
+  withMethod<Name extends keyof Options & string>(name: Name, method: string): Options[Name] {
+    const value = this.options[name];
+    const holder = value as Record<string, unknown> | null | undefined;
+    if (value !== undefined && typeof holder?.[method] !== 'function') {
+      this.fail(name, `an object with a method ${method}()`, value);
+    }
+    return value;
+  }
+
+  fail(name: string, expected: string, value: unknown): never {
+    throw new TypeError(this.message(name, expected, kindOf(value)));
+  }
+
+  failRange(name: string, expected: string, actual: string): never {
+    throw new RangeError(this.message(name, expected, actual));
+  }
+
+  private message(name: string, expected: string, actual: string): string {
+    return `${this.owner} option "${name}" must be ${expected}, got ${actual}`;
+  }
+}
+
+export function isFilledString(value: unknown): value is string {
+  return typeof value === 'string' && value.trim() !== '';
+}
+
+/** The kind of a value, for messages; never the value itself. */
+function kindOf(value: unknown): string {
+  if (value === null) {
+    return 'null';
+  }
+  if (value instanceof Uint8Array) {
+    return `${value.length} bytes`;
+  }
+  if (typeof value === 'string') {
+    return `a string of ${value.length} characters`;
+  }
+  return Array.isArray(value) ? `an array of ${value.length}` : typeof value;
+}

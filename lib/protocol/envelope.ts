@@ -1,0 +1,175 @@
+/**
+ * The request envelope, datagram 4: the Python text of a dict of three bytes values in any order,
+ *
+ *     {'hash': b'…', 'data': b'…', 'iv': b'…'}
+ *
+ * This is the one parser that reads bytes of strangers, so it returns and never throws, allocates no more than the
+ * datagram's length, and takes exactly what `str(dict)` prints.
+ */
+import { printBytes } from './python-text/string.js';
+import { BLOCK_BYTES, HASH_BYTES } from './wire.js';
+
+/** What a device seals and signs. */
+export interface Envelope {
+  /** `SHA-256(id + data + iv)`, 32 bytes. */
+  readonly hash: Buffer;
+  /** The sealed request, a non-zero multiple of 16 bytes. */
+  readonly data: Buffer;
+  /** 16 bytes. */
+  readonly iv: Buffer;
+}
+
+/** Why a datagram is no envelope. */
+export type EnvelopeFault =
+  /** Not the text of a dict of hash, data and iv. */
+  | 'bad-envelope'
+  /** The right dict, with a value of the wrong size. */
+  | 'bad-sizes';
+
+export type EnvelopeKey = keyof Envelope;
+
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const QUOTE = 0x27;
+const DOUBLE_QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const SPACE = 0x20;
+
+/** `{'iv': b''…` with the three shortest values a device can print: one character a byte. */
+export const MIN_ENVELOPE_BYTES =
+  "{'hash': b'', 'data': b'', 'iv': b''}".length + HASH_BYTES + 2 * BLOCK_BYTES;
+
+/** The text between a quote and the value, by the key's first letter: the three keys differ there. */
+const KEYS: ReadonlyMap<number, { readonly name: EnvelopeKey; readonly text: Buffer }> = new Map(
+  (['hash', 'data', 'iv'] as const).map((name) => [
+    name.charCodeAt(0),
+    { name, text: Buffer.from(`${name}': b`, 'ascii') },
+  ]),
+);
+
+/** What each escape letter stands for; `x` is followed by two hex digits instead. */
+const ESCAPES: ReadonlyMap<number, number> = new Map([
+  [BACKSLASH, BACKSLASH],
+  [QUOTE, QUOTE],
+  [DOUBLE_QUOTE, DOUBLE_QUOTE],
+  [0x6e, 0x0a], // \n
+  [0x72, 0x0d], // \r
+  [0x74, 0x09], // \t
+]);
+const HEX_ESCAPE = 0x78;
+
+/** Whether a datagram could be an envelope: the cheapest check there is. */
+export function looksLikeEnvelope(datagram: Uint8Array): boolean {
+  return datagram.length >= MIN_ENVELOPE_BYTES && datagram[0] === OPEN_BRACE;
+}
+
+/** The envelope in a datagram, or what is wrong with it. */
+export function parseEnvelope(datagram: Uint8Array): Envelope | EnvelopeFault {
+  const fields: Partial<Record<EnvelopeKey, Buffer>> = {};
+  // Decoding never lengthens, so the three values fit into one buffer of the datagram's size.
+  const bytes = Buffer.allocUnsafe(datagram.length);
+  let used = 0;
+  let at = 0;
+  for (let index = 0; index < KEYS.size; index++) {
+    if (
+      index === 0
+        ? datagram[at++] !== OPEN_BRACE
+        : datagram[at++] !== COMMA || datagram[at++] !== SPACE
+    ) {
+      return 'bad-envelope';
+    }
+    const key = datagram[at++] === QUOTE ? KEYS.get(datagram[at] ?? 0) : undefined;
+    if (!key || fields[key.name] || !matches(datagram, at, key.text)) {
+      return 'bad-envelope';
+    }
+    at += key.text.length;
+    const value = decodeBytesLiteral(datagram, at, bytes, used);
+    if (!value) {
+      return 'bad-envelope';
+    }
+    fields[key.name] = bytes.subarray(used, value.used);
+    ({ at, used } = value);
+  }
+  const { hash, data, iv } = fields;
+  if (!hash || !data || !iv || datagram[at] !== CLOSE_BRACE || at + 1 !== datagram.length) {
+    return 'bad-envelope';
+  }
+  const hasRightSizes =
+    hash.length === HASH_BYTES &&
+    iv.length === BLOCK_BYTES &&
+    data.length > 0 &&
+    data.length % BLOCK_BYTES === 0;
+  return hasRightSizes ? { hash, data, iv } : 'bad-sizes';
+}
+
+/** The datagram of an envelope. `order` is the key order; on a device it is arbitrary, so any is right. */
+export function formatEnvelope(
+  envelope: Envelope,
+  order: readonly EnvelopeKey[] = ['hash', 'data', 'iv'],
+): Buffer {
+  return Buffer.from(
+    `{${order.map((key) => `'${key}': ${printBytes(envelope[key])}`).join(', ')}}`,
+    'ascii',
+  );
+}
+
+function matches(datagram: Uint8Array, start: number, text: Buffer): boolean {
+  for (let index = 0; index < text.length; index++) {
+    if (datagram[start + index] !== text[index]) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Decodes the literal whose quote is at `at` into `target`; returns the position behind it, and behind its bytes. */
+function decodeBytesLiteral(
+  datagram: Uint8Array,
+  start: number,
+  target: Buffer,
+  offset: number,
+): { at: number; used: number } | undefined {
+  const quote = datagram[start];
+  if (quote !== QUOTE && quote !== DOUBLE_QUOTE) {
+    return undefined;
+  }
+  let at = start + 1;
+  let used = offset;
+  for (;;) {
+    const byte = datagram[at++];
+    if (byte === quote) {
+      return { at, used };
+    }
+    if (byte === BACKSLASH) {
+      const letter = datagram[at++] ?? 0;
+      const value = letter === HEX_ESCAPE ? readHexByte(datagram, at) : ESCAPES.get(letter);
+      if (value === undefined) {
+        return undefined;
+      }
+      at += letter === HEX_ESCAPE ? 2 : 0;
+      target[used++] = value;
+    } else if (byte !== undefined && byte >= SPACE && byte < 0x7f) {
+      target[used++] = byte;
+    } else {
+      return undefined;
+    }
+  }
+}
+
+function readHexByte(datagram: Uint8Array, at: number): number | undefined {
+  const high = hexDigit(datagram[at]);
+  const low = hexDigit(datagram[at + 1]);
+  return high === undefined || low === undefined ? undefined : high * 16 + low;
+}
+
+function hexDigit(byte: number | undefined): number | undefined {
+  if (byte === undefined) {
+    return undefined;
+  }
+  if (byte >= 0x30 && byte <= 0x39) {
+    return byte - 0x30;
+  }
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : undefined;
+}

@@ -1,0 +1,10 @@
+/** The wire protocol, pure: bytes, texts and values. Knows no Nest, rxjs or node:dgram. */
+export * from './envelope.js';
+export * from './key.js';
+export * from './key-file.js';
+export * from './python-text/index.js';
+export * from './random-blocks.js';
+export * from './reply.js';
+export * from './request.js';
+export * from './seal.js';
+export * from './wire.js';

@@ -1,0 +1,137 @@
+/**
+ * Prints a handler's result as JSON for a device. `JSON.stringify` would refuse a bigint, turn bytes into a long object
+ * and a Map into `{}`, and would write text of any size before anyone could object.
+ */
+import { BenUdpError } from '../ben-udp.errors.js';
+
+const MAX_DEPTH = 64;
+
+/**
+ * The JSON text of a value, raw UTF-8 (MicroPython does not join surrogate escapes).
+ *
+ * | value | JSON |
+ * |---|---|
+ * | `undefined`, `NaN`, infinities | `null` |
+ * | bigint | its digits |
+ * | `-0` | `-0.0`, as Python writes it |
+ * | `Uint8Array`, `Buffer` | base64 string |
+ * | other typed arrays, `Set` | array |
+ * | `Map` | object; keys as Python's `json.dumps` writes them: str, int, float, bool, None |
+ * | anything with `toJSON` | what that returns: a `Date` becomes its ISO string |
+ * | property that is `undefined`, a function or a symbol | left out |
+ *
+ * @param maxLength UTF-16 units. A text that is longer only by its commas and colons is let through: bytes are counted
+ * where it is sealed.
+ * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions and symbols elsewhere, other `Map` keys, and what is nested
+ * deeper than 64 levels or contains itself; `BEN_REPLY_TOO_LARGE` past `maxLength`.
+ */
+export function printJson(value: unknown, maxLength: number): string {
+  return new JsonPrinter(maxLength).print(value, 0);
+}
+
+class JsonPrinter {
+  private length = 0;
+
+  constructor(private readonly maxLength: number) {}
+
+  print(value: unknown, depth: number): string {
+    switch (typeof value) {
+      case 'string':
+        return this.leaf(JSON.stringify(value));
+      case 'number':
+        return this.leaf(printJsonNumber(value));
+      case 'bigint':
+        return this.leaf(String(value));
+      case 'boolean':
+        return this.leaf(value ? 'true' : 'false');
+      case 'undefined':
+        return this.leaf('null');
+      case 'object':
+        return value === null ? this.leaf('null') : this.printObject(value, depth);
+      default:
+        throw new BenUdpError('BEN_UNSERIALIZABLE', `JSON can't carry a ${typeof value}`);
+    }
+  }
+
+  private printObject(value: object, depth: number): string {
+    if (value instanceof Uint8Array) {
+      return this.leaf(
+        `"${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')}"`,
+      );
+    }
+    if (depth === MAX_DEPTH) {
+      throw new BenUdpError(
+        'BEN_UNSERIALIZABLE',
+        `nested deeper than ${MAX_DEPTH} levels, or contains itself`,
+      );
+    }
+    const inner = depth + 1;
+    this.count(2);
+    if (Array.isArray(value) || value instanceof Set || isTypedArray(value)) {
+      return `[${Array.from(value as Iterable<unknown>, (item) => this.print(item, inner)).join(',')}]`;
+    }
+    if (value instanceof Map) {
+      return `{${Array.from(value, ([key, item]) => this.printPair(printJsonKey(key), item, inner)).join(',')}}`;
+    }
+    if ('toJSON' in value && typeof value.toJSON === 'function') {
+      return this.print(value.toJSON(), inner);
+    }
+    const pairs: string[] = [];
+    for (const [key, item] of Object.entries(value)) {
+      if (item !== undefined && typeof item !== 'function' && typeof item !== 'symbol') {
+        pairs.push(this.printPair(key, item, inner));
+      }
+    }
+    return `{${pairs.join(',')}}`;
+  }
+
+  private printPair(key: string, value: unknown, depth: number): string {
+    return `${this.leaf(JSON.stringify(key))}:${this.print(value, depth)}`;
+  }
+
+  private leaf(text: string): string {
+    this.count(text.length);
+    return text;
+  }
+
+  /** Counts all but separators, so that a value which is too large is given up while it is being written. */
+  private count(units: number): void {
+    this.length += units;
+    if (this.length > this.maxLength) {
+      throw new BenUdpError(
+        'BEN_REPLY_TOO_LARGE',
+        `the reply is longer than ${this.maxLength} characters`,
+      );
+    }
+  }
+}
+
+function printJsonNumber(value: number): string {
+  if (!Number.isFinite(value)) {
+    return 'null';
+  }
+  return Object.is(value, -0) ? '-0.0' : String(value);
+}
+
+function printJsonKey(key: unknown): string {
+  switch (typeof key) {
+    case 'string':
+      return key;
+    case 'number':
+    case 'bigint':
+    case 'boolean':
+      return String(key);
+    default:
+      if (key === null) {
+        return 'null';
+      }
+      throw new BenUdpError(
+        'BEN_UNSERIALIZABLE',
+        "JSON can't carry a Map key that is no str, number, bool or None",
+      );
+  }
+}
+
+function isTypedArray(value: object): boolean {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView);
+}

@@ -1,0 +1,229 @@
+/**
+ * Reads Python text: the literals that `repr` of CPython and MicroPython prints, and nothing else that
+ * `ast.literal_eval` would take. docs/python-text.md has the rule for every form.
+ *
+ *     value := 'None' | 'True' | 'False' | 'nan' | 'inf' | '-nan' | '-inf' | 'set()'
+ *            | number | str | 'b' str | '[' items ']' | '(' items ')' | '{' items '}' | '{' pairs '}'
+ */
+import { Cursor } from './cursor.js';
+import { readNumber, startsNumber } from './number.js';
+import { isQuote, readBytes, readString } from './string.js';
+import { PYTHON_TEXT_LIMITS, type PythonTextLimits, type PythonValue } from './value.js';
+
+const SET_CALL = 'set()';
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_PAREN = 0x28;
+const CLOSE_PAREN = 0x29;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const COLON = 0x3a;
+const COMMA = 0x2c;
+const LOWER_B = 0x62;
+const MINUS = 0x2d;
+
+/** Words that stand for a value. MicroPython prints a broken sensor's float as a bare `nan` or `inf`. */
+const WORDS: ReadonlyMap<string, PythonValue> = new Map<string, PythonValue>([
+  ['None', null],
+  ['True', true],
+  ['False', false],
+  ['nan', NaN],
+  ['inf', Infinity],
+  ['-nan', NaN],
+  ['-inf', -Infinity],
+]);
+
+/**
+ * The value a Python text stands for.
+ *
+ * @throws BenProtocolError with a `PythonTextErrorCode` and the position.
+ */
+export function parsePythonText(
+  text: string,
+  limits: PythonTextLimits = PYTHON_TEXT_LIMITS,
+): PythonValue {
+  const cursor = new Cursor(text, limits);
+  if (text.length > limits.maxLength) {
+    return cursor.fail('BEN_TEXT_TOO_LONG', `a text of ${text.length} characters`);
+  }
+  cursor.skipWhiteSpace();
+  const value = readValue(cursor, 0, false);
+  cursor.skipWhiteSpace();
+  if (!cursor.isAtEnd) {
+    return cursor.fail('BEN_TEXT_TRAILING', 'something follows the literal');
+  }
+  return value;
+}
+
+/** @param mustHash whether the value is a dict key or a set element, or inside one. */
+function readValue(cursor: Cursor, depth: number, mustHash: boolean): PythonValue {
+  if (++cursor.nodes > cursor.limits.maxNodes) {
+    return cursor.fail('BEN_TEXT_TOO_MANY_NODES', 'too many values');
+  }
+  const { unit } = cursor;
+  if (isQuote(unit)) {
+    return readString(cursor);
+  }
+  if (unit === OPEN_BRACKET || unit === OPEN_PAREN || unit === OPEN_BRACE) {
+    if (mustHash && unit !== OPEN_PAREN) {
+      return cursor.fail('BEN_TEXT_UNHASHABLE', 'a value that Python cannot hash');
+    }
+    if (depth === cursor.limits.maxDepth) {
+      return cursor.fail('BEN_TEXT_TOO_DEEP', 'too many levels');
+    }
+    cursor.position++;
+    switch (unit) {
+      case OPEN_BRACKET:
+        return readItems(cursor, CLOSE_BRACKET, depth + 1, false);
+      case OPEN_PAREN:
+        return readTuple(cursor, depth + 1, mustHash);
+      default:
+        return readDictOrSet(cursor, depth + 1);
+    }
+  }
+  if (unit === LOWER_B && isQuote(cursor.text.charCodeAt(cursor.position + 1))) {
+    cursor.position++;
+    return readBytes(cursor);
+  }
+  if (startsNumber(unit) && !isSignedWord(cursor)) {
+    return readNumber(cursor);
+  }
+  return readWord(cursor, mustHash);
+}
+
+function isSignedWord(cursor: Cursor): boolean {
+  return cursor.unit === MINUS && isLetter(cursor.text.charCodeAt(cursor.position + 1));
+}
+
+function readWord(cursor: Cursor, mustHash: boolean): PythonValue {
+  const { text, position } = cursor;
+  let end = position;
+  if (text.charCodeAt(end) === MINUS) {
+    end++;
+  }
+  while (isLetter(text.charCodeAt(end))) {
+    end++;
+  }
+  if (end === position) {
+    return cursor.failHere();
+  }
+  const word = text.slice(position, end);
+  const value = WORDS.get(word);
+  if (value !== undefined) {
+    cursor.position = end;
+    return value;
+  }
+  if (text.startsWith(SET_CALL, position)) {
+    if (mustHash) {
+      return cursor.fail('BEN_TEXT_UNHASHABLE', 'a value that Python cannot hash');
+    }
+    cursor.position += SET_CALL.length;
+    return new Set();
+  }
+  return cursor.fail('BEN_TEXT_UNEXPECTED_NAME', 'a word that is no literal');
+}
+
+function isLetter(unit: number): boolean {
+  return (unit >= 0x61 && unit <= 0x7a) || (unit >= 0x41 && unit <= 0x5a) || unit === 0x5f;
+}
+
+/** Values up to `close`, separated by commas, behind those already read; one comma may stand before `close`. */
+function readItems(
+  cursor: Cursor,
+  close: number,
+  depth: number,
+  mustHash: boolean,
+  items: PythonValue[] = [],
+): PythonValue[] {
+  cursor.skipWhiteSpace();
+  while (!cursor.take(close)) {
+    items.push(readValue(cursor, depth, mustHash));
+    readSeparator(cursor, close);
+  }
+  return items;
+}
+
+/** Steps over a comma, or stays on `close`. */
+function readSeparator(cursor: Cursor, close: number): void {
+  cursor.skipWhiteSpace();
+  if (cursor.take(COMMA)) {
+    cursor.skipWhiteSpace();
+  } else if (cursor.unit !== close) {
+    cursor.failHere();
+  }
+}
+
+/** A tuple; around one value without a comma, parentheses only group, as in Python. */
+function readTuple(cursor: Cursor, depth: number, mustHash: boolean): PythonValue {
+  cursor.skipWhiteSpace();
+  if (cursor.take(CLOSE_PAREN)) {
+    return [];
+  }
+  const first = readValue(cursor, depth, mustHash);
+  cursor.skipWhiteSpace();
+  if (cursor.take(CLOSE_PAREN)) {
+    return first;
+  }
+  readSeparator(cursor, CLOSE_PAREN);
+  return readItems(cursor, CLOSE_PAREN, depth, mustHash, [first]);
+}
+
+function readDictOrSet(cursor: Cursor, depth: number): PythonValue {
+  cursor.skipWhiteSpace();
+  if (cursor.take(CLOSE_BRACE)) {
+    return emptyDict();
+  }
+  const start = cursor.position;
+  const first = readValue(cursor, depth, true);
+  cursor.skipWhiteSpace();
+  if (cursor.unit === COLON) {
+    return readDict(cursor, depth, first, start);
+  }
+  readSeparator(cursor, CLOSE_BRACE);
+  return new Set(readItems(cursor, CLOSE_BRACE, depth, true, [first]));
+}
+
+/** The rest of a dict; the cursor is on the colon behind its first key. */
+function readDict(
+  cursor: Cursor,
+  depth: number,
+  firstKey: PythonValue,
+  firstStart: number,
+): PythonValue {
+  const entries = new Map<PythonValue, PythonValue>();
+  let key = firstKey;
+  let start = firstStart;
+  for (;;) {
+    if (!cursor.take(COLON)) {
+      cursor.failHere();
+    }
+    cursor.skipWhiteSpace();
+    if (entries.has(key)) {
+      cursor.fail('BEN_TEXT_DUPLICATE_KEY', 'a key that stands twice', start);
+    }
+    entries.set(key, readValue(cursor, depth, false));
+    readSeparator(cursor, CLOSE_BRACE);
+    if (cursor.take(CLOSE_BRACE)) {
+      return toDict(entries);
+    }
+    start = cursor.position;
+    key = readValue(cursor, depth, true);
+    cursor.skipWhiteSpace();
+  }
+}
+
+/** A null-prototype object, in which `__proto__` is just a key; the map itself where a key is no string. */
+function toDict(entries: Map<PythonValue, PythonValue>): PythonValue {
+  const dict = emptyDict();
+  for (const [key, value] of entries) {
+    if (typeof key !== 'string') {
+      return entries;
+    }
+    dict[key] = value;
+  }
+  return dict;
+}
+
+function emptyDict(): { [key: string]: PythonValue } {
+  return Object.create(null) as { [key: string]: PythonValue };
+}

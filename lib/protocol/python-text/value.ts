@@ -1,0 +1,52 @@
+/**
+ * The values Python text stands for, and the limits within which it is read.
+ */
+
+/**
+ * What a literal becomes.
+ *
+ * | Python | here |
+ * |---|---|
+ * | `None` | `null` |
+ * | `True`, `False` | boolean |
+ * | int | number, `bigint` beyond ±(2^53 - 1) |
+ * | float, also `nan` and `inf` | number |
+ * | str | string |
+ * | bytes | `Buffer` |
+ * | list, tuple | array |
+ * | set | `Set` |
+ * | dict | null-prototype object; `Map` where a key is no string |
+ */
+export type PythonValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | PythonValue[]
+  | Set<PythonValue>
+  | Map<PythonValue, PythonValue>
+  | { [key: string]: PythonValue };
+
+export interface PythonTextLimits {
+  /** Containers inside each other. */
+  readonly maxDepth: number;
+  /** Values in all, containers and dict keys included. */
+  readonly maxNodes: number;
+  /** Digits of one int. */
+  readonly maxIntDigits: number;
+  /** UTF-16 units of the whole text. */
+  readonly maxLength: number;
+}
+
+/** The limits a server reads with. */
+export const PYTHON_TEXT_LIMITS: PythonTextLimits = {
+  // A recursive reader overflows the stack from about 8,000 levels.
+  maxDepth: 32,
+  maxNodes: 4096,
+  // The smallest limit CPython's own int() can be set to, so every CPython reads what is read here.
+  maxIntDigits: 640,
+  // No UDP datagram holds more.
+  maxLength: 65_536,
+};

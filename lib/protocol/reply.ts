@@ -1,0 +1,53 @@
+/**
+ * The reply, what datagram 7 opens to: JSON, `{"data": <what the handler returned>}`.
+ */
+import { BenUdpError } from '../ben-udp.errors.js';
+import { printJson } from './json-text.js';
+import { sealedLength } from './seal.js';
+
+/**
+ * How an error is told to a device.
+ * - `null`: `{"data": null, "error": …}`. The upstream client returns `None`.
+ * - `text`: `{"error": …}`. Without `data` the upstream client returns the whole JSON text as a `str`.
+ * - `none`: nothing. The upstream client raises `OSError` after its timeout, as with the upstream server.
+ */
+export type ErrorReply = 'null' | 'text' | 'none';
+
+/**
+ * The text of a reply.
+ *
+ * @param bufferSize bytes that the device can receive in one datagram.
+ * @throws BenUdpError `BEN_UNSERIALIZABLE`, `BEN_REPLY_TOO_LARGE`.
+ */
+export function formatReply(data: unknown, bufferSize: number): string {
+  return checkSize(`{"data":${printJson(data, bufferSize)}}`, bufferSize);
+}
+
+/**
+ * The text of an error reply.
+ *
+ * @throws BenUdpError as `formatReply`.
+ */
+export function formatErrorReply(
+  error: unknown,
+  form: 'null' | 'text',
+  bufferSize: number,
+): string {
+  const json = printJson(error, bufferSize);
+  return checkSize(
+    form === 'null' ? `{"data":null,"error":${json}}` : `{"error":${json}}`,
+    bufferSize,
+  );
+}
+
+/** A device cuts off a longer datagram silently, and would then fail on half a JSON text. */
+function checkSize(text: string, bufferSize: number): string {
+  const bytes = sealedLength(Buffer.byteLength(text));
+  if (bytes > bufferSize) {
+    throw new BenUdpError(
+      'BEN_REPLY_TOO_LARGE',
+      `the reply takes ${bytes} bytes sealed; the device's buffer holds ${bufferSize}`,
+    );
+  }
+  return text;
+}

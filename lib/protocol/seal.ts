@@ -1,0 +1,131 @@
+/**
+ * Sealing and opening texts: UTF-8, 1 to 16 spaces of padding, AES-256-CBC under a random IV.
+ * AES and SHA-256 are node:crypto's. CBC alone authenticates nothing: whoever opens a text checks
+ * its hash (`digest`) first.
+ */
+import {
+  type Cipher,
+  type Decipher,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+} from 'node:crypto';
+import { isUtf8 } from 'node:buffer';
+import { type RandomBlockSource, createRandomBlockSource } from './random-blocks.js';
+import { BLOCK_BYTES } from './wire.js';
+
+const SPACE = 0x20;
+const ZERO_IV = Buffer.alloc(BLOCK_BYTES);
+
+/** A sealed text: two datagrams of the wire. */
+export interface Sealed {
+  readonly ciphertext: Buffer;
+  readonly iv: Buffer;
+}
+
+/** Length of the ciphertext of a text of `byteLength` bytes; a multiple of 16 still gets 16 spaces. */
+export function sealedLength(byteLength: number): number {
+  return byteLength + BLOCK_BYTES - (byteLength % BLOCK_BYTES);
+}
+
+/** `SHA-256(id + ciphertext + iv)`, the only authentication the protocol has. */
+export function digest(id: Uint8Array, ciphertext: Uint8Array, iv: Uint8Array): Buffer {
+  return createHash('sha256').update(id).update(ciphertext).update(iv).digest();
+}
+
+/**
+ * Seals and opens under one key.
+ *
+ * One cipher and one decipher live as long as the key does, because setting one up costs four
+ * times what a message does. CBC makes that possible: a random block fed to the running cipher
+ * comes out as an unpredictable block, which is the IV of what follows; and the IV fed to the
+ * running decipher, its output dropped, sets it for what follows.
+ */
+export class Sealer {
+  private readonly cipher: Cipher;
+  private readonly decipher: Decipher;
+  private readonly blockDecipher: Decipher;
+
+  /** @param key 32 bytes. */
+  constructor(
+    key: Uint8Array,
+    private readonly randomBlock: RandomBlockSource = createRandomBlockSource(),
+  ) {
+    this.cipher = createCipheriv('aes-256-cbc', key, ZERO_IV).setAutoPadding(false);
+    this.decipher = createDecipheriv('aes-256-cbc', key, ZERO_IV).setAutoPadding(false);
+    this.blockDecipher = createDecipheriv('aes-256-ecb', key, null).setAutoPadding(false);
+  }
+
+  seal(text: string): Sealed {
+    const byteLength = Buffer.byteLength(text);
+    const plaintext = Buffer.allocUnsafe(BLOCK_BYTES + sealedLength(byteLength));
+    this.randomBlock(plaintext, 0);
+    plaintext.write(text, BLOCK_BYTES);
+    plaintext.fill(SPACE, BLOCK_BYTES + byteLength);
+    const sealed = this.cipher.update(plaintext);
+    return { ciphertext: sealed.subarray(BLOCK_BYTES), iv: sealed.subarray(0, BLOCK_BYTES) };
+  }
+
+  /**
+   * Decrypts without checking anything.
+   *
+   * @param ciphertext a multiple of 16 bytes: a partial block would stay behind in the decipher
+   * and shift every later message.
+   */
+  open(ciphertext: Uint8Array, iv: Uint8Array): Buffer {
+    if (ciphertext.length % BLOCK_BYTES !== 0 || iv.length !== BLOCK_BYTES) {
+      throw new RangeError(
+        `expected whole blocks of ${BLOCK_BYTES} bytes, got ${ciphertext.length} bytes and an IV of ${iv.length}`,
+      );
+    }
+    this.decipher.update(iv);
+    return this.decipher.update(ciphertext);
+  }
+
+  /** The AES inverse of one block. Opening `block` under any IV is this XOR the IV. */
+  decryptBlock(block: Uint8Array): Buffer {
+    if (block.length !== BLOCK_BYTES) {
+      throw new RangeError(`expected one block of ${BLOCK_BYTES} bytes, got ${block.length}`);
+    }
+    return this.blockDecipher.update(block);
+  }
+}
+
+/**
+ * Removes the padding of a plaintext: 1 to 16 spaces, as every device adds them. `undefined` where
+ * there are none or more: a plaintext whose last block was tampered with has neither.
+ */
+export function unpad(plaintext: Buffer): Buffer | undefined {
+  let end = plaintext.length;
+  while (end > 0 && plaintext[end - 1] === SPACE) {
+    end--;
+  }
+  const padding = plaintext.length - end;
+  return padding >= 1 && padding <= BLOCK_BYTES ? plaintext.subarray(0, end) : undefined;
+}
+
+/**
+ * Strict UTF-8, byte order mark kept; `undefined` for anything else. `toString()` alone would turn
+ * garbage into U+FFFD and so let a forged request through to the parser.
+ */
+export function decodeUtf8(bytes: Buffer): string | undefined {
+  return isUtf8(bytes) ? bytes.toString('utf8') : undefined;
+}
+
+/** What `bytes.strip()` removes on a device: the six ASCII white space characters, at both ends. */
+export function stripWhiteSpace(bytes: Buffer): Buffer {
+  let start = 0;
+  let end = bytes.length;
+  while (start < end && isWhiteSpace(bytes[start])) {
+    start++;
+  }
+  while (end > start && isWhiteSpace(bytes[end - 1])) {
+    end--;
+  }
+  return bytes.subarray(start, end);
+}
+
+/** Space, \t, \n, \v, \f, \r. */
+function isWhiteSpace(byte: number | undefined): boolean {
+  return byte !== undefined && (byte === SPACE || (byte >= 0x09 && byte <= 0x0d));
+}

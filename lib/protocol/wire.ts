@@ -1,0 +1,23 @@
+/**
+ * Fixed bytes and sizes of protocol v1 (a leaf: imports nothing).
+ */
+
+/** Datagram 1: what a device sends to ask for an id, nothing before or after it. */
+export const HELLO = Buffer.from('/GETID', 'ascii');
+
+/** AES block, and so the size of an IV, of a sealed id and the unit of every ciphertext. */
+export const BLOCK_BYTES = 16;
+
+/** SHA-256 digest: the hash of a request (4) and of a reply (5). */
+export const HASH_BYTES = 32;
+
+/** AES-256 key. */
+export const KEY_BYTES = 32;
+
+/** The largest payload of a UDP datagram over IPv4. */
+export const MAX_DATAGRAM_BYTES = 65_507;
+
+/** Whether a datagram is exactly the hello; upstream compares the whole datagram too. */
+export function isHello(datagram: Uint8Array): boolean {
+  return datagram.length === HELLO.length && HELLO.equals(datagram);
+}

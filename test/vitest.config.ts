@@ -1,0 +1,16 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+// The tests import the package by its name. By default that is the source; with BEN_TEST_DIST=1 it is what was built.
+const alias = process.env['BEN_TEST_DIST'] ? {} : { 'nestjs-ben-udp': `${root}lib/index.ts` };
+
+export default defineConfig({
+  root,
+  resolve: { alias },
+  test: {
+    include: ['test/**/*.spec.ts', 'sample/**/*.spec.ts'],
+    testTimeout: 20_000,
+  },
+});
