@@ -25,6 +25,10 @@ export type BenUdpErrorCode =
   | 'BEN_UNSERIALIZABLE'
   /** A reply does not fit the device's buffer. */
   | 'BEN_REPLY_TOO_LARGE'
+  /** The peer did not send the next datagram in time. */
+  | 'BEN_TIMEOUT'
+  /** A reply whose hash does not fit: another key, another exchange, or a forgery. */
+  | 'BEN_BAD_REPLY'
   /** A verified request opens to something that is not a request dict. */
   | 'BEN_BAD_REQUEST'
   /** Python text that is not one of the accepted literals; see `position`. */

@@ -13,12 +13,7 @@ import {
   DEFAULT_TIMEOUT_MS,
   MIN_BUFFER_SIZE,
 } from './ben-udp.constants.js';
-import {
-  KEY_OPTION_NAMES,
-  type KeyOptions,
-  type ResolvedKeyOptions,
-  resolveKeyOptions,
-} from './key-options.js';
+import { KEY_OPTION_NAMES, type KeyOptions, type ResolvedKeyOptions, resolveKeyOptions } from './key-options.js';
 import { OptionReader } from './option-reader.js';
 import { type ErrorReply, MAX_DATAGRAM_BYTES } from './protocol/index.js';
 
@@ -33,7 +28,10 @@ export interface BenUdpTransportOptions extends KeyOptions {
   port?: number;
   /** Milliseconds the devices wait for a datagram, 100 to 86400000: later replies are not sent. Default 10000, as upstream. */
   timeout?: number;
-  /** Bytes the devices can receive in one datagram, and the longest read here, 256 to 65507. Default 4096, as upstream. */
+  /**
+   * Bytes the devices can receive in one datagram, 256 to 65507. Default 4096, as upstream. A longer reply becomes an error
+   * reply. Requests are read up to this size too, but never less than 4096 bytes.
+   */
   bufferSize?: number;
   /**
    * Milliseconds between the datagrams of one answer, 0 to 1000. Default 0. ESP8266 and Pico W firmware before MicroPython
@@ -95,21 +93,11 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
     host: reader.string('host', DEFAULT_HOST),
     port: reader.integer('port', DEFAULT_PORT, 0, 65_535),
     timeout: reader.integer('timeout', DEFAULT_TIMEOUT_MS, 100, MAX_MS),
-    bufferSize: reader.integer(
-      'bufferSize',
-      DEFAULT_BUFFER_SIZE,
-      MIN_BUFFER_SIZE,
-      MAX_DATAGRAM_BYTES,
-    ),
+    bufferSize: reader.integer('bufferSize', DEFAULT_BUFFER_SIZE, MIN_BUFFER_SIZE, MAX_DATAGRAM_BYTES),
     datagramGap: reader.integer('datagramGap', DEFAULT_DATAGRAM_GAP_MS, 0, 1000),
     errorReply: reader.oneOf('errorReply', ['null', 'text', 'none'], 'null'),
     shutdownTimeout: reader.integer('shutdownTimeout', DEFAULT_SHUTDOWN_TIMEOUT_MS, 0, MAX_MS),
     maxEndpoints: reader.integer('maxEndpoints', DEFAULT_MAX_ENDPOINTS, 1, 16_777_216),
-    receiveBufferSize: reader.integer(
-      'receiveBufferSize',
-      DEFAULT_RECEIVE_BUFFER_SIZE,
-      4096,
-      1_073_741_824,
-    ),
+    receiveBufferSize: reader.integer('receiveBufferSize', DEFAULT_RECEIVE_BUFFER_SIZE, 4096, 1_073_741_824),
   };
 }

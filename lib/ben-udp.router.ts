@@ -32,11 +32,7 @@ export interface Outcome {
 
 /** The hooks around a handler; absent before Nest 11.1, so they are looked for at run time, here alone. */
 interface ProcessingHooks {
-  onProcessingStartHook?: (
-    transportId: symbol,
-    context: BenUdpContext,
-    done: () => Promise<unknown>,
-  ) => unknown;
+  onProcessingStartHook?: (transportId: symbol, context: BenUdpContext, done: () => Promise<unknown>) => unknown;
   onProcessingEndHook?: (transportId: symbol, context: BenUdpContext) => void;
 }
 
@@ -78,27 +74,17 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
       return { err: { status: 'error', message: NO_MESSAGE_HANDLER }, isDisposed: true };
     }
     const context = new BenUdpContext([request, name, receivedAt]);
-    const outcome = await this.runBetweenHooks(context, () =>
-      this.run(handler, packet.data, context),
-    );
+    const outcome = await this.runBetweenHooks(context, () => this.run(handler, packet.data, context));
     if (request.noreturn && 'err' in outcome && !this.isLoggedByNest(handler, outcome.err)) {
-      this.logger.error(
-        `Event ${this.quotePattern(pattern)} failed: ${describeError(outcome.err)}`,
-      );
+      this.logger.error(`Event ${this.quotePattern(pattern)} failed: ${describeError(outcome.err)}`);
     }
     return outcome;
   }
 
-  private async run(
-    handler: MessageHandler,
-    data: unknown,
-    context: BenUdpContext,
-  ): Promise<Outcome> {
+  private async run(handler: MessageHandler, data: unknown, context: BenUdpContext): Promise<Outcome> {
     try {
       const result: unknown = await handler(data, context);
-      const response = isObservable(result)
-        ? await this.takeLast(result, handler, context)
-        : result;
+      const response = isObservable(result) ? await this.takeLast(result, handler, context) : result;
       // The result of an event handler is not meant for the device; one that waits all the same learns that it ran.
       return { response: handler.isEventHandler ? undefined : response, isDisposed: true };
     } catch (err) {
@@ -123,9 +109,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
 
   private findHandler(pattern: unknown, isEvent: boolean): MessageHandler | undefined {
     const head = this.lookUp(pattern);
-    return isEvent && head && !head.isEventHandler
-      ? ((head.next as MessageHandler | undefined) ?? head)
-      : head;
+    return isEvent && head && !head.isEventHandler ? ((head.next as MessageHandler | undefined) ?? head) : head;
   }
 
   private lookUp(pattern: unknown): MessageHandler | undefined {
@@ -166,9 +150,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
         (this as unknown as ProcessingHooks).onProcessingEndHook?.(this.transportId, context);
         resolve(outcome);
       };
-      Promise.resolve(onProcessingStartHook.call(this, this.transportId, context, done)).catch(
-        reject,
-      );
+      Promise.resolve(onProcessingStartHook.call(this, this.transportId, context, done)).catch(reject);
     });
   }
 

@@ -5,7 +5,7 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:dgram';
 import type { CustomTransportStrategy } from '@nestjs/microservices';
-import { REPLY_SHARE_OF_TIMEOUT } from './ben-udp.constants.js';
+import { DEFAULT_BUFFER_SIZE, REPLY_SHARE_OF_TIMEOUT } from './ben-udp.constants.js';
 import { BenUdpError } from './ben-udp.errors.js';
 import { type BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
 import {
@@ -90,10 +90,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   private async start(): Promise<void> {
     if (this.starting) {
-      throw new BenUdpError(
-        'BEN_ALREADY_LISTENING',
-        'this transport is listening already; close it first',
-      );
+      throw new BenUdpError('BEN_ALREADY_LISTENING', 'this transport is listening already; close it first');
     }
     this.closing = undefined;
     this.starting = this.bind();
@@ -110,7 +107,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     const ring = new KeyRing(await loadKeys(keys));
     const exchange = new ServerExchange({
       keys: ring,
-      bufferSize,
+      maxDatagramBytes: Math.max(bufferSize, DEFAULT_BUFFER_SIZE),
       maxEndpoints,
       replyWithinMs: timeout * REPLY_SHARE_OF_TIMEOUT,
     });
@@ -157,9 +154,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     await Promise.race([this.inFlight.whenEmpty(), timeIsUp]);
     callOff?.();
     if (this.inFlight.size > 0) {
-      this.logger.warn(
-        `${this.inFlight.size} handlers still ran after ${shutdownTimeout} ms and were cut off`,
-      );
+      this.logger.warn(`${this.inFlight.size} handlers still ran after ${shutdownTimeout} ms and were cut off`);
     }
   }
 
@@ -195,11 +190,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     }
   }
 
-  private async answer(
-    request: VerifiedRequest,
-    ticket: ReplyTicket,
-    outcome: Outcome,
-  ): Promise<void> {
+  private async answer(request: VerifiedRequest, ticket: ReplyTicket, outcome: Outcome): Promise<void> {
     const text = await this.format(outcome, request);
     if (text === undefined) {
       return;
@@ -219,9 +210,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     const { bufferSize } = this.options;
     try {
       const packet: Outcome = await this.serializer.serialize(outcome as Outcome & { id: string });
-      return packet.err === undefined
-        ? formatReply(packet.response, bufferSize)
-        : this.formatError(packet.err);
+      return packet.err === undefined ? formatReply(packet.response, bufferSize) : this.formatError(packet.err);
     } catch (error) {
       this.logger.error(`The result of ${this.quotePattern(request.action)} can't be sent`, error);
       const message = error instanceof BenUdpError ? error.message : HIDDEN_ERROR.message;
@@ -247,9 +236,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   private async sendSpaced(datagrams: readonly Buffer[], remote: Remote): Promise<void> {
     for (const [index, datagram] of datagrams.entries()) {
       if (index > 0) {
-        await new Promise<void>((resolve) =>
-          this.platform.schedule(resolve, this.options.datagramGap),
-        );
+        await new Promise<void>((resolve) => this.platform.schedule(resolve, this.options.datagramGap));
       }
       this.socket?.send(datagram, remote.port, remote.address);
     }
@@ -262,10 +249,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   /** Says why a datagram got no answer: aloud where a key holder sent it, in silence where a stranger may have. */
-  private reportRejection(
-    { reason, device, error }: Extract<Receipt, { kind: 'rejected' }>,
-    remote: Remote,
-  ): void {
+  private reportRejection({ reason, device, error }: Extract<Receipt, { kind: 'rejected' }>, remote: Remote): void {
     if (error) {
       this.logger.warn(
         `Request of ${device ?? 'a device'} at ${remote.address} rejected (${reason}): ${error.message}`,

@@ -45,9 +45,7 @@ export function resolveKeyOptions<Options extends KeyOptions>(
   const keyFileChecks = reader.oneOf('keyFileChecks', ['strict', 'upstream'], 'strict');
   const check = (name: string, source: unknown): KeySource => {
     if (!(source instanceof Uint8Array)) {
-      return isFilledString(source)
-        ? source
-        : reader.fail(name, 'the path of a key file or bytes', source);
+      return isFilledString(source) ? source : reader.fail(name, 'the path of a key file or bytes', source);
     }
     if (source.length < KEY_BYTES && keyFileChecks === 'strict') {
       reader.failRange(name, `at least ${KEY_BYTES} bytes`, `${source.length} bytes`);
@@ -88,15 +86,11 @@ export function resolveKeyOptions<Options extends KeyOptions>(
  *
  * @throws BenUdpError as `loadKeyFile`.
  */
-export async function loadKeys({
-  sources,
-  keyFileChecks,
-}: ResolvedKeyOptions): Promise<NamedKey[]> {
+export async function loadKeys({ sources, keyFileChecks }: ResolvedKeyOptions): Promise<NamedKey[]> {
   return Promise.all(
     sources.map(async ({ device, source }) => ({
       device,
-      key:
-        typeof source === 'string' ? await loadKeyFile(source, keyFileChecks) : deriveKey(source),
+      key: typeof source === 'string' ? await loadKeyFile(source, keyFileChecks) : deriveKey(source),
     })),
   );
 }

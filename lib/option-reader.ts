@@ -27,9 +27,7 @@ export class OptionReader<Options extends object> {
       if (!(names as readonly string[]).includes(name)) {
         const spelling = (UPSTREAM_NAMES[name] ?? name).toLowerCase();
         const meant = names.find((known) => known.toLowerCase() === spelling);
-        throw new TypeError(
-          `${owner} has no option "${name}"${meant ? `, did you mean "${meant}"?` : ''}`,
-        );
+        throw new TypeError(`${owner} has no option "${name}"${meant ? `, did you mean "${meant}"?` : ''}`);
       }
     }
   }
@@ -53,11 +51,7 @@ export class OptionReader<Options extends object> {
   }
 
   /** @throws TypeError for anything but one of `choices`. */
-  oneOf<Choice extends string>(
-    name: keyof Options & string,
-    choices: readonly Choice[],
-    fallback: Choice,
-  ): Choice {
+  oneOf<Choice extends string>(name: keyof Options & string, choices: readonly Choice[], fallback: Choice): Choice {
     const value: unknown = this.options[name] ?? fallback;
     const choice = choices.find((candidate) => candidate === value);
     return choice ?? this.fail(name, choices.map((each) => `"${each}"`).join(' or '), value);

@@ -1,4 +1,5 @@
 /** The exchange of seven datagrams, pure: state and clock are passed in. Knows no Nest, rxjs or node:dgram. */
+export * from './client-exchange.js';
 export * from './id-pair.js';
 export * from './key-ring.js';
 export * from './rejection.js';

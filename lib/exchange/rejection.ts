@@ -7,7 +7,7 @@ export type Rejection =
   | EnvelopeFault
   /** Neither a hello nor the beginning of an envelope. */
   | 'unknown-datagram'
-  /** Longer than `bufferSize`. */
+  /** Longer than any request that is read. */
   | 'too-large'
   /** The hash fits no id that is valid for this endpoint, under any key: wrong key, expired id, or a forgery. */
   | 'bad-hash'

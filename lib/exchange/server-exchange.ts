@@ -38,7 +38,7 @@ export interface Remote {
 export interface ServerExchangeOptions {
   readonly keys: KeyRing;
   /** Longest datagram that is looked at, in bytes. */
-  readonly bufferSize: number;
+  readonly maxDatagramBytes: number;
   /** How long after a request its reply may still be sent, in milliseconds. */
   readonly replyWithinMs: number;
   /** Endpoints that are remembered. */
@@ -119,16 +119,14 @@ export class ServerExchange {
     if (isHello(datagram)) {
       return this.receiveHello(remote, now);
     }
-    if (datagram.length > this.options.bufferSize) {
+    if (datagram.length > this.options.maxDatagramBytes) {
       return reject('too-large');
     }
     if (!looksLikeEnvelope(datagram)) {
       return reject('unknown-datagram');
     }
     const envelope = parseEnvelope(datagram);
-    return typeof envelope === 'string'
-      ? reject(envelope)
-      : this.receiveEnvelope(envelope, remote, now);
+    return typeof envelope === 'string' ? reject(envelope) : this.receiveEnvelope(envelope, remote, now);
   }
 
   /** Datagrams 5 to 7, or why the device must not get them any more. */
@@ -219,9 +217,7 @@ export class ServerExchange {
     try {
       const request: VerifiedRequest = { ...parseRequest(text), remote, device: key.device, text };
       const deadline = now + this.options.replyWithinMs;
-      const ticket = request.noreturn
-        ? undefined
-        : { endpoint, turn: endpoint.turn, key, id, deadline };
+      const ticket = request.noreturn ? undefined : { endpoint, turn: endpoint.turn, key, id, deadline };
       return { kind: 'request', request, ticket };
     } catch (error) {
       if (!(error instanceof BenProtocolError)) {

@@ -13,10 +13,7 @@ export interface Platform {
   now(): number;
   /** Runs `callback` after `ms`; the function returned calls that off. */
   schedule(callback: () => void, ms: number): () => void;
-  bindSocket(
-    options: DatagramSocketOptions,
-    handlers: DatagramSocketHandlers,
-  ): Promise<DatagramSocket>;
+  bindSocket(options: DatagramSocketOptions, handlers: DatagramSocketHandlers): Promise<DatagramSocket>;
 }
 
 export const nodePlatform: Platform = {

@@ -37,8 +37,7 @@ const COMMA = 0x2c;
 const SPACE = 0x20;
 
 /** `{'iv': b''…` with the three shortest values a device can print: one character a byte. */
-export const MIN_ENVELOPE_BYTES =
-  "{'hash': b'', 'data': b'', 'iv': b''}".length + HASH_BYTES + 2 * BLOCK_BYTES;
+export const MIN_ENVELOPE_BYTES = "{'hash': b'', 'data': b'', 'iv': b''}".length + HASH_BYTES + 2 * BLOCK_BYTES;
 
 /** The text between a quote and the value, by the key's first letter: the three keys differ there. */
 const KEYS: ReadonlyMap<number, { readonly name: EnvelopeKey; readonly text: Buffer }> = new Map(
@@ -72,11 +71,7 @@ export function parseEnvelope(datagram: Uint8Array): Envelope | EnvelopeFault {
   let used = 0;
   let at = 0;
   for (let index = 0; index < KEYS.size; index++) {
-    if (
-      index === 0
-        ? datagram[at++] !== OPEN_BRACE
-        : datagram[at++] !== COMMA || datagram[at++] !== SPACE
-    ) {
+    if (index === 0 ? datagram[at++] !== OPEN_BRACE : datagram[at++] !== COMMA || datagram[at++] !== SPACE) {
       return 'bad-envelope';
     }
     const key = datagram[at++] === QUOTE ? KEYS.get(datagram[at] ?? 0) : undefined;
@@ -96,22 +91,13 @@ export function parseEnvelope(datagram: Uint8Array): Envelope | EnvelopeFault {
     return 'bad-envelope';
   }
   const hasRightSizes =
-    hash.length === HASH_BYTES &&
-    iv.length === BLOCK_BYTES &&
-    data.length > 0 &&
-    data.length % BLOCK_BYTES === 0;
+    hash.length === HASH_BYTES && iv.length === BLOCK_BYTES && data.length > 0 && data.length % BLOCK_BYTES === 0;
   return hasRightSizes ? { hash, data, iv } : 'bad-sizes';
 }
 
 /** The datagram of an envelope. `order` is the key order; on a device it is arbitrary, so any is right. */
-export function formatEnvelope(
-  envelope: Envelope,
-  order: readonly EnvelopeKey[] = ['hash', 'data', 'iv'],
-): Buffer {
-  return Buffer.from(
-    `{${order.map((key) => `'${key}': ${printBytes(envelope[key])}`).join(', ')}}`,
-    'ascii',
-  );
+export function formatEnvelope(envelope: Envelope, order: readonly EnvelopeKey[] = ['hash', 'data', 'iv']): Buffer {
+  return Buffer.from(`{${order.map((key) => `'${key}': ${printBytes(envelope[key])}`).join(', ')}}`, 'ascii');
 }
 
 function matches(datagram: Uint8Array, start: number, text: Buffer): boolean {

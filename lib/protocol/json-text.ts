@@ -55,15 +55,10 @@ class JsonPrinter {
 
   private printObject(value: object, depth: number): string {
     if (value instanceof Uint8Array) {
-      return this.leaf(
-        `"${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')}"`,
-      );
+      return this.leaf(`"${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')}"`);
     }
     if (depth === MAX_DEPTH) {
-      throw new BenUdpError(
-        'BEN_UNSERIALIZABLE',
-        `nested deeper than ${MAX_DEPTH} levels, or contains itself`,
-      );
+      throw new BenUdpError('BEN_UNSERIALIZABLE', `nested deeper than ${MAX_DEPTH} levels, or contains itself`);
     }
     const inner = depth + 1;
     this.count(2);
@@ -98,10 +93,7 @@ class JsonPrinter {
   private count(units: number): void {
     this.length += units;
     if (this.length > this.maxLength) {
-      throw new BenUdpError(
-        'BEN_REPLY_TOO_LARGE',
-        `the reply is longer than ${this.maxLength} characters`,
-      );
+      throw new BenUdpError('BEN_REPLY_TOO_LARGE', `the reply is longer than ${this.maxLength} characters`);
     }
   }
 }
@@ -125,10 +117,7 @@ function printJsonKey(key: unknown): string {
       if (key === null) {
         return 'null';
       }
-      throw new BenUdpError(
-        'BEN_UNSERIALIZABLE',
-        "JSON can't carry a Map key that is no str, number, bool or None",
-      );
+      throw new BenUdpError('BEN_UNSERIALIZABLE', "JSON can't carry a Map key that is no str, number, bool or None");
   }
 }
 

@@ -75,13 +75,9 @@ export async function loadKeyFile(path: string, checks: KeyFileChecks = 'strict'
         { cause },
       );
     }
-    throw new BenUdpError(
-      'BEN_KEY_FILE_IO',
-      `key file "${path}" could not be opened: ${cause.message}`,
-      {
-        cause,
-      },
-    );
+    throw new BenUdpError('BEN_KEY_FILE_IO', `key file "${path}" could not be opened: ${cause.message}`, {
+      cause,
+    });
   });
   try {
     if (checks === 'strict' && platform !== 'win32') {

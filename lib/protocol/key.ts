@@ -10,9 +10,5 @@ export function deriveKey(contents: Uint8Array): Buffer {
 
 /** A short name for a key that may be logged: 8 hex digits of the hash of its hash. */
 export function fingerprint(key: Uint8Array): string {
-  return createHash('sha256')
-    .update('nestjs-ben-udp fingerprint')
-    .update(key)
-    .digest('hex')
-    .slice(0, 8);
+  return createHash('sha256').update('nestjs-ben-udp fingerprint').update(key).digest('hex').slice(0, 8);
 }

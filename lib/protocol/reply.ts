@@ -28,15 +28,45 @@ export function formatReply(data: unknown, bufferSize: number): string {
  *
  * @throws BenUdpError as `formatReply`.
  */
-export function formatErrorReply(
-  error: unknown,
-  form: 'null' | 'text',
-  bufferSize: number,
-): string {
+export function formatErrorReply(error: unknown, form: 'null' | 'text', bufferSize: number): string {
   const json = printJson(error, bufferSize);
-  return checkSize(
-    form === 'null' ? `{"data":null,"error":${json}}` : `{"error":${json}}`,
-    bufferSize,
+  return checkSize(form === 'null' ? `{"data":null,"error":${json}}` : `{"error":${json}}`, bufferSize);
+}
+
+/**
+ * What a device makes of a reply: the value under `data`; the whole text where it is no JSON, or an object without `data`.
+ * Ints beyond ±(2^53 - 1) become `bigint`, as in requests.
+ */
+export function parseReply(text: string): unknown {
+  let reply: unknown;
+  try {
+    reply = parseJson(text);
+  } catch {
+    return text;
+  }
+  return typeof reply === 'object' && reply !== null && Object.hasOwn(reply, 'data')
+    ? (reply as { data: unknown }).data
+    : text;
+}
+
+/** In valid JSON: a string, which is skipped, or an int that a double may not hold. */
+const STRING_OR_LARGE_INT = /"(?:[^"\\]|\\.)*"|(-?\d{16,})(?![\d.eE])/g;
+
+/** `JSON.parse` with `bigint`s. */
+function parseJson(text: string): unknown {
+  const value: unknown = JSON.parse(text);
+  if (!/\d{16}/.test(text)) {
+    return value;
+  }
+  let mark = 'int:';
+  while (text.includes(mark)) {
+    mark += ':';
+  }
+  const marked = text.replace(STRING_OR_LARGE_INT, (token, int?: string) =>
+    int !== undefined && !Number.isSafeInteger(Number(int)) ? `"${mark}${int}"` : token,
+  );
+  return JSON.parse(marked, (_key, item: unknown) =>
+    typeof item === 'string' && item.startsWith(mark) ? BigInt(item.slice(mark.length)) : item,
   );
 }
 

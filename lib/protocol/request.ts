@@ -3,12 +3,7 @@
  * `noreturn`.
  */
 import { BenProtocolError } from '../ben-udp.errors.js';
-import {
-  type PythonTextLimits,
-  type PythonValue,
-  parsePythonText,
-  printPythonText,
-} from './python-text/index.js';
+import { type PythonTextLimits, type PythonValue, parsePythonText, printPythonText } from './python-text/index.js';
 
 export interface Request {
   /** Names the handler: any literal; `undefined` where the device sent none. */
@@ -40,11 +35,7 @@ export function parseRequest(text: string, limits?: PythonTextLimits): Request {
  *
  * @throws BenUdpError `BEN_UNSERIALIZABLE`.
  */
-export function formatRequest(request: {
-  action: unknown;
-  data?: unknown;
-  noreturn?: boolean;
-}): string {
+export function formatRequest(request: { action: unknown; data?: unknown; noreturn?: boolean }): string {
   const { action, data, noreturn } = request;
   return printPythonText({ action, data, noreturn: noreturn || undefined });
 }

@@ -3,13 +3,7 @@
  * AES and SHA-256 are node:crypto's. CBC alone authenticates nothing: whoever opens a text checks
  * its hash (`digest`) first.
  */
-import {
-  type Cipher,
-  type Decipher,
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-} from 'node:crypto';
+import { type Cipher, type Decipher, createCipheriv, createDecipheriv, createHash } from 'node:crypto';
 import { isUtf8 } from 'node:buffer';
 import { type RandomBlockSource, createRandomBlockSource } from './random-blocks.js';
 import { BLOCK_BYTES } from './wire.js';

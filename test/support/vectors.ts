@@ -32,9 +32,7 @@ export interface RecordedExchange {
   readonly reply: readonly Buffer[];
 }
 
-const file = JSON.parse(
-  readFileSync(new URL('../vectors/upstream-v1.json', import.meta.url), 'utf8'),
-) as RecordedFile;
+const file = JSON.parse(readFileSync(new URL('../vectors/upstream-v1.json', import.meta.url), 'utf8')) as RecordedFile;
 
 export const recordedKeyFile = Buffer.from(file.keyfile, 'hex');
 export const recordedKey = Buffer.from(file.key, 'hex');

@@ -28,11 +28,7 @@ export function readNumber(cursor: Cursor): number | bigint {
   cursor.position += literal.length;
   STUCK_TO_NUMBER.lastIndex = cursor.position;
   if (STUCK_TO_NUMBER.test(text) || (isInt && digits.length > 1 && digits.startsWith('0'))) {
-    return cursor.fail(
-      'BEN_TEXT_BAD_NUMBER',
-      'a number in a form that repr never prints',
-      position,
-    );
+    return cursor.fail('BEN_TEXT_BAD_NUMBER', 'a number in a form that repr never prints', position);
   }
   if (!isInt) {
     return Number(literal);

@@ -8,7 +8,12 @@
 import { Cursor } from './cursor.js';
 import { readNumber, startsNumber } from './number.js';
 import { isQuote, readBytes, readString } from './string.js';
-import { PYTHON_TEXT_LIMITS, type PythonTextLimits, type PythonValue } from './value.js';
+import {
+  PYTHON_TEXT_LIMITS,
+  type PythonTextLimits,
+  type PythonValue,
+  equalityKey,
+} from './value.js';
 
 const SET_CALL = 'set()';
 const OPEN_BRACKET = 0x5b;
@@ -38,10 +43,7 @@ const WORDS: ReadonlyMap<string, PythonValue> = new Map<string, PythonValue>([
  *
  * @throws BenProtocolError with a `PythonTextErrorCode` and the position.
  */
-export function parsePythonText(
-  text: string,
-  limits: PythonTextLimits = PYTHON_TEXT_LIMITS,
-): PythonValue {
+export function parsePythonText(text: string, limits: PythonTextLimits = PYTHON_TEXT_LIMITS): PythonValue {
   const cursor = new Cursor(text, limits);
   if (text.length > limits.maxLength) {
     return cursor.fail('BEN_TEXT_TOO_LONG', `a text of ${text.length} characters`);
@@ -65,12 +67,7 @@ function readValue(cursor: Cursor, depth: number, mustHash: boolean): PythonValu
     return readString(cursor);
   }
   if (unit === OPEN_BRACKET || unit === OPEN_PAREN || unit === OPEN_BRACE) {
-    if (mustHash && unit !== OPEN_PAREN) {
-      return cursor.fail('BEN_TEXT_UNHASHABLE', 'a value that Python cannot hash');
-    }
-    if (depth === cursor.limits.maxDepth) {
-      return cursor.fail('BEN_TEXT_TOO_DEEP', 'too many levels');
-    }
+    checkContainer(cursor, depth, mustHash && unit !== OPEN_PAREN);
     cursor.position++;
     switch (unit) {
       case OPEN_BRACKET:
@@ -88,14 +85,24 @@ function readValue(cursor: Cursor, depth: number, mustHash: boolean): PythonValu
   if (startsNumber(unit) && !isSignedWord(cursor)) {
     return readNumber(cursor);
   }
-  return readWord(cursor, mustHash);
+  return readWord(cursor, depth, mustHash);
+}
+
+/** Refuses a container that would be too deep, or that stands where Python has to hash it and can't. */
+function checkContainer(cursor: Cursor, depth: number, isUnhashable: boolean): void {
+  if (isUnhashable) {
+    cursor.fail('BEN_TEXT_UNHASHABLE', 'a value that Python cannot hash');
+  }
+  if (depth === cursor.limits.maxDepth) {
+    cursor.fail('BEN_TEXT_TOO_DEEP', 'too many levels');
+  }
 }
 
 function isSignedWord(cursor: Cursor): boolean {
   return cursor.unit === MINUS && isLetter(cursor.text.charCodeAt(cursor.position + 1));
 }
 
-function readWord(cursor: Cursor, mustHash: boolean): PythonValue {
+function readWord(cursor: Cursor, depth: number, mustHash: boolean): PythonValue {
   const { text, position } = cursor;
   let end = position;
   if (text.charCodeAt(end) === MINUS) {
@@ -114,9 +121,7 @@ function readWord(cursor: Cursor, mustHash: boolean): PythonValue {
     return value;
   }
   if (text.startsWith(SET_CALL, position)) {
-    if (mustHash) {
-      return cursor.fail('BEN_TEXT_UNHASHABLE', 'a value that Python cannot hash');
-    }
+    checkContainer(cursor, depth, mustHash);
     cursor.position += SET_CALL.length;
     return new Set();
   }
@@ -180,17 +185,13 @@ function readDictOrSet(cursor: Cursor, depth: number): PythonValue {
     return readDict(cursor, depth, first, start);
   }
   readSeparator(cursor, CLOSE_BRACE);
-  return new Set(readItems(cursor, CLOSE_BRACE, depth, true, [first]));
+  return toSet(readItems(cursor, CLOSE_BRACE, depth, true, [first]));
 }
 
 /** The rest of a dict; the cursor is on the colon behind its first key. */
-function readDict(
-  cursor: Cursor,
-  depth: number,
-  firstKey: PythonValue,
-  firstStart: number,
-): PythonValue {
+function readDict(cursor: Cursor, depth: number, firstKey: PythonValue, firstStart: number): PythonValue {
   const entries = new Map<PythonValue, PythonValue>();
+  const seen = new Set<string>();
   let key = firstKey;
   let start = firstStart;
   for (;;) {
@@ -198,7 +199,7 @@ function readDict(
       cursor.failHere();
     }
     cursor.skipWhiteSpace();
-    if (entries.has(key)) {
+    if (seen.size === seen.add(equalityKey(key)).size) {
       cursor.fail('BEN_TEXT_DUPLICATE_KEY', 'a key that stands twice', start);
     }
     entries.set(key, readValue(cursor, depth, false));
@@ -210,6 +211,18 @@ function readDict(
     key = readValue(cursor, depth, true);
     cursor.skipWhiteSpace();
   }
+}
+
+/** The first of each group of equal elements, as in Python. */
+function toSet(items: PythonValue[]): PythonValue {
+  const elements = new Map<string, PythonValue>();
+  for (const item of items) {
+    const key = equalityKey(item);
+    if (!elements.has(key)) {
+      elements.set(key, item);
+    }
+  }
+  return new Set(elements.values());
 }
 
 /** A null-prototype object, in which `__proto__` is just a key; the map itself where a key is no string. */

@@ -22,10 +22,7 @@ class Printer {
 
   print(value: unknown, depth: number): string {
     if (++this.nodes > PYTHON_TEXT_LIMITS.maxNodes) {
-      throw new BenUdpError(
-        'BEN_UNSERIALIZABLE',
-        `more than ${PYTHON_TEXT_LIMITS.maxNodes} values`,
-      );
+      throw new BenUdpError('BEN_UNSERIALIZABLE', `more than ${PYTHON_TEXT_LIMITS.maxNodes} values`);
     }
     switch (typeof value) {
       case 'string':
@@ -58,12 +55,7 @@ class Printer {
       return items.length === 0 ? 'set()' : `{${items.join(', ')}}`;
     }
     if (value instanceof Map) {
-      return printPairs(
-        Array.from(value, ([key, item]) => [
-          this.printHashable(key, inner),
-          this.print(item, inner),
-        ]),
-      );
+      return printPairs(Array.from(value, ([key, item]) => [this.printHashable(key, inner), this.print(item, inner)]));
     }
     if ('toJSON' in value && typeof value.toJSON === 'function') {
       return this.print(value.toJSON(), inner);
@@ -94,10 +86,7 @@ function printPairs(pairs: string[][]): string {
 function nest(depth: number): number {
   const { maxDepth } = PYTHON_TEXT_LIMITS;
   if (depth === maxDepth) {
-    throw new BenUdpError(
-      'BEN_UNSERIALIZABLE',
-      `nested deeper than ${maxDepth} levels, or contains itself`,
-    );
+    throw new BenUdpError('BEN_UNSERIALIZABLE', `nested deeper than ${maxDepth} levels, or contains itself`);
   }
   return depth + 1;
 }

@@ -111,11 +111,7 @@ function readEscape(cursor: Cursor, isBytes: boolean): number {
   const hex = cursor.text.slice(cursor.position + 1, cursor.position + 1 + digits);
   const code = /^[0-9a-fA-F]*$/.test(hex) ? Number.parseInt(hex, 16) : NaN;
   if (hex.length < digits || !(code <= LAST_CODE_POINT)) {
-    return cursor.fail(
-      'BEN_TEXT_BAD_ESCAPE',
-      `\\${String.fromCharCode(unit)} needs ${digits} hex digits`,
-      start,
-    );
+    return cursor.fail('BEN_TEXT_BAD_ESCAPE', `\\${String.fromCharCode(unit)} needs ${digits} hex digits`, start);
   }
   cursor.position += 1 + digits;
   return code;

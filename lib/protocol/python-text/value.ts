@@ -29,6 +29,30 @@ export type PythonValue =
   | Map<PythonValue, PythonValue>
   | { [key: string]: PythonValue };
 
+/**
+ * The same text for two hashable values exactly where Python takes them for one key: 1 == 1.0 == True, and bytes and
+ * tuples are equal by content.
+ */
+export function equalityKey(value: PythonValue): string {
+  switch (typeof value) {
+    case 'string':
+      return `str ${value}`;
+    case 'boolean':
+      return `int ${Number(value)}`;
+    case 'bigint':
+      return `int ${value}`;
+    case 'number':
+      return Number.isInteger(value) ? `int ${BigInt(value)}` : `float ${value}`;
+  }
+  if (value instanceof Uint8Array) {
+    return `bytes ${Buffer.from(value).toString('latin1')}`;
+  }
+  // Lengths, not quotes, tell the items apart: escaped quotes would double with every level.
+  return Array.isArray(value)
+    ? `tuple ${value.map(equalityKey).map((key) => `${key.length}:${key}`).join('')}`
+    : 'None';
+}
+
 export interface PythonTextLimits {
   /** Containers inside each other. */
   readonly maxDepth: number;

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { KeyRing } from '../../lib/exchange/index.js';
+import { KEY, OTHER_KEY } from '../support/pure-device.js';
+
+describe('KeyRing', () => {
+  const ring = new KeyRing([
+    { device: 'a', key: KEY },
+    { device: 'b', key: OTHER_KEY },
+  ]);
+
+  it('begins with the key it is told to begin with, and names each once', () => {
+    const [, second] = ring.keys;
+    expect([...ring.startingWith(second)].map(({ device }) => device)).toEqual(['b', 'a']);
+    expect([...ring.startingWith(undefined)].map(({ device }) => device)).toEqual(['a', 'b']);
+  });
+
+  it('does not try a key that is not in the ring any more', () => {
+    const [revoked] = new KeyRing([{ device: 'c', key: KEY }]).keys;
+    expect([...ring.startingWith(revoked)].map(({ device }) => device)).toEqual(['a', 'b']);
+  });
+
+  it('refuses one key for two devices and names them, not the key', () => {
+    const create = () =>
+      new KeyRing([
+        { device: 'a', key: KEY },
+        { device: undefined, key: Buffer.from(KEY) },
+      ]);
+    expect(create).toThrow(
+      expect.objectContaining({
+        code: 'BEN_KEY_DUPLICATE',
+        message: expect.stringMatching(/shared key.*"a"/),
+      }),
+    );
+    expect(create).not.toThrow(KEY.toString('hex'));
+  });
+});

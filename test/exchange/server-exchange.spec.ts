@@ -1,0 +1,298 @@
+import { createCipheriv, randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { type Receipt, SLOT_MS } from '../../lib/exchange/index.js';
+import { HELLO, digest, formatEnvelope } from '../../lib/protocol/index.js';
+import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from '../support/pure-device.js';
+
+const THIRD_KEY = Buffer.alloc(32, 3);
+
+/** What a receipt came to, in a word. */
+function outcome(receipt: Receipt): string {
+  return receipt.kind === 'rejected' ? receipt.reason : receipt.kind;
+}
+
+function accepted(receipt: Receipt): Extract<Receipt, { kind: 'request' }> {
+  if (receipt.kind !== 'request') {
+    throw new Error(`not accepted: ${outcome(receipt)}`);
+  }
+  return receipt;
+}
+
+describe('ServerExchange', () => {
+  it('answers a hello with 16 and 16 bytes, and opens the request under that id', () => {
+    const device = new PureDevice(createServer());
+    const hello = device.hello(0);
+    expect(hello.kind === 'pair' && hello.datagrams.map(({ length }) => length)).toEqual([16, 16]);
+    expect(accepted(device.request(0, "{'action': 'echo', 'data': [1]}")).request).toEqual({
+      action: 'echo',
+      data: [1],
+      noreturn: false,
+      remote: device.remote,
+      device: undefined,
+      text: "{'action': 'echo', 'data': [1]}",
+    });
+  });
+
+  it('seals the reply so that the device can verify it', () => {
+    const server = createServer();
+    const device = new PureDevice(server);
+    const { ticket } = accepted(device.ask(0));
+    const reply = server.reply(ticket!, '{"data":1}', 0);
+    expect(Array.isArray(reply) && device.readReply(reply)).toBe('{"data":1}');
+  });
+
+  it('keeps nothing for a hello: the pair is the same until a request has used it', () => {
+    const server = createServer();
+    const device = new PureDevice(server);
+    device.hello(0);
+    const first = device.id;
+    device.hello(1);
+    expect(device.id).toEqual(first);
+    device.request(1);
+    device.hello(2);
+    expect(device.id).not.toEqual(first);
+  });
+
+  it('never issues an id twice to an endpoint', () => {
+    const device = new PureDevice(createServer());
+    const ids = new Set<string>();
+    for (let exchange = 0; exchange < 500; exchange++) {
+      expect(outcome(device.ask(exchange * 97))).toBe('request');
+      ids.add(device.id.toString('hex'));
+    }
+    expect(ids.size).toBe(500);
+  });
+
+  describe('with several keys', () => {
+    const keys = [
+      { device: 'kitchen', key: KEY },
+      { device: 'cellar', key: OTHER_KEY },
+    ];
+
+    it('takes the key that verifies for the device', () => {
+      const server = createServer({ keys });
+      for (let round = 0; round < 3; round++) {
+        const kitchen = new PureDevice(server, remoteOf('10.0.0.1'), KEY);
+        const cellar = new PureDevice(server, remoteOf('10.0.0.2'), OTHER_KEY);
+        expect(accepted(kitchen.ask(round)).request.device).toBe('kitchen');
+        expect(accepted(cellar.ask(round)).request.device).toBe('cellar');
+      }
+    });
+
+    it('tells two devices apart behind one address and port', () => {
+      const server = createServer({ keys });
+      for (let round = 0; round < 3; round++) {
+        expect(accepted(new PureDevice(server, undefined, KEY).ask(round)).request.device).toBe('kitchen');
+        expect(accepted(new PureDevice(server, undefined, OTHER_KEY).ask(round)).request.device).toBe('cellar');
+      }
+    });
+
+    it('rejects a key that is not in the ring', () => {
+      expect(outcome(new PureDevice(createServer({ keys }), undefined, THIRD_KEY).ask(0))).toBe('bad-hash');
+    });
+  });
+
+  describe('an id', () => {
+    it.each([
+      [0, 2 * SLOT_MS - 1, 'request'],
+      [SLOT_MS - 1, 2 * SLOT_MS - 1, 'request'],
+      [0, 2 * SLOT_MS, 'bad-hash'],
+      [SLOT_MS - 1, 2 * SLOT_MS, 'bad-hash'],
+    ])('issued at %i ms and used at %i ms: %s', (issued, used, expected) => {
+      const device = new PureDevice(createServer());
+      device.hello(issued);
+      expect(outcome(device.request(used))).toBe(expected);
+    });
+
+    it('is good for one request: the second copy is called replayed', () => {
+      const server = createServer();
+      const device = new PureDevice(server);
+      device.hello(0);
+      const envelope = device.envelope();
+      expect(outcome(server.receive(envelope, device.remote, 0))).toBe('request');
+      for (const now of [0, SLOT_MS - 1, SLOT_MS, 2 * SLOT_MS, 10 * SLOT_MS]) {
+        expect(outcome(server.receive(envelope, device.remote, now))).toBe('replayed');
+      }
+    });
+
+    it('is burnt also where it was issued in the slot before', () => {
+      const server = createServer();
+      const device = new PureDevice(server);
+      device.hello(SLOT_MS - 1);
+      const envelope = device.envelope();
+      expect(outcome(server.receive(envelope, device.remote, SLOT_MS))).toBe('request');
+      expect(outcome(server.receive(envelope, device.remote, SLOT_MS))).toBe('replayed');
+      // And one of each slot at once, in either order.
+      const late = new PureDevice(server, remoteOf('10.0.0.9'));
+      late.hello(2 * SLOT_MS - 1);
+      const before = late.envelope();
+      late.hello(2 * SLOT_MS);
+      const after = late.envelope();
+      const outcomes = [after, before, after, before].map((each) =>
+        outcome(server.receive(each, late.remote, 2 * SLOT_MS)),
+      );
+      expect(outcomes).toEqual(['request', 'request', 'bad-hash', 'replayed']);
+    });
+
+    it('is burnt by a request that verifies but cannot be read', () => {
+      const server = createServer();
+      const device = new PureDevice(server);
+      device.hello(0);
+      const envelope = device.envelope('garbage');
+      expect(outcome(server.receive(envelope, device.remote, 0))).toBe('bad-text');
+      expect(outcome(server.receive(envelope, device.remote, 0))).toBe('replayed');
+    });
+
+    it('is bound to address and port', () => {
+      const server = createServer();
+      const device = new PureDevice(server, remoteOf('10.0.0.1', 8585));
+      device.hello(0);
+      const envelope = device.envelope();
+      for (const thief of [remoteOf('10.0.0.1', 8586), remoteOf('10.0.0.2', 8585), remoteOf('::1', 8585)]) {
+        expect(outcome(server.receive(envelope, thief, 0))).toBe('bad-hash');
+      }
+      expect(outcome(server.receive(envelope, device.remote, 0))).toBe('request');
+    });
+
+    it('is worth nothing to another server: a restart draws a new secret', () => {
+      const device = new PureDevice(createServer());
+      device.hello(0);
+      expect(outcome(createServer().receive(device.envelope(), device.remote, 0))).toBe('bad-hash');
+    });
+  });
+
+  describe('rejects with a reason', () => {
+    const server = createServer();
+    const receive = (datagram: Buffer) => outcome(server.receive(datagram, remoteOf('10.0.0.1'), 0));
+
+    it.each<[string, Buffer, string]>([
+      ['an empty datagram', Buffer.alloc(0), 'unknown-datagram'],
+      ['a hello with something behind', Buffer.from('/GETID '), 'unknown-datagram'],
+      ['a hello in lower case', Buffer.from('/getid'), 'unknown-datagram'],
+      ['half a hello', HELLO.subarray(0, 5), 'unknown-datagram'],
+      ['its own pair and hash, sent back', randomBytes(32), 'unknown-datagram'],
+      ['a datagram of maxDatagramBytes + 1', Buffer.alloc(4097, '{'), 'too-large'],
+      ['a datagram of maxDatagramBytes', Buffer.alloc(4096, '{'), 'bad-envelope'],
+      [
+        'an envelope of wrong sizes',
+        formatEnvelope({ hash: Buffer.alloc(33, 1), data: Buffer.alloc(16), iv: Buffer.alloc(16) }),
+        'bad-sizes',
+      ],
+      [
+        'an envelope nobody sealed',
+        formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(16), iv: Buffer.alloc(16) }),
+        'bad-hash',
+      ],
+    ])('%s', (_title, datagram, reason) => {
+      expect(receive(datagram)).toBe(reason);
+    });
+
+    it.each([
+      ['no padding', Buffer.from("{'action':'off'}"), 'bad-padding'],
+      ['17 spaces of padding', Buffer.from("{'action':'ab'}" + ' '.repeat(17)), 'bad-padding'],
+      ['bytes that are not UTF-8', Buffer.from([...Buffer.alloc(15, 0xff), 0x20]), 'bad-utf8'],
+      ['text that is no literal', Buffer.from('not a dict'.padEnd(16)), 'bad-text'],
+      ['a literal with something behind', Buffer.from("{'a': 1} 2".padEnd(16)), 'bad-text'],
+      ['a literal that is no dict', Buffer.from("['action']".padEnd(16)), 'bad-request'],
+    ])('a verified request of %s', (_title, plaintext, reason) => {
+      const device = new PureDevice(server, remoteOf('10.0.0.3'));
+      device.hello(0);
+      const receipt = server.receive(sealRaw(device, plaintext), device.remote, 0);
+      expect(outcome(receipt)).toBe(reason);
+    });
+  });
+
+  describe('reply', () => {
+    it('is not owed to a device that sent noreturn', () => {
+      const device = new PureDevice(createServer());
+      expect(accepted(device.ask(0, "{'action': 'log', 'noreturn': True}")).ticket).toBeUndefined();
+    });
+
+    it('is given once', () => {
+      const server = createServer();
+      const { ticket } = accepted(new PureDevice(server).ask(0));
+      expect(server.reply(ticket!, 'a', 0)).toHaveLength(3);
+      expect(server.reply(ticket!, 'b', 0)).toBe('superseded');
+    });
+
+    it('may leave at the deadline and is late after it', () => {
+      const server = createServer({ replyWithinMs: 9000 });
+      const device = new PureDevice(server);
+      expect(server.reply(accepted(device.ask(100)).ticket!, 'a', 9100)).toHaveLength(3);
+      expect(server.reply(accepted(device.ask(100)).ticket!, 'a', 9100.1)).toBe('late');
+    });
+
+    it('is superseded by a hello or a request of the same endpoint: the device has given up waiting', () => {
+      const server = createServer();
+      const device = new PureDevice(server);
+      const { ticket } = accepted(device.ask(0));
+      device.hello(1000);
+      expect(server.reply(ticket!, 'a', 1001)).toBe('superseded');
+      expect(server.reply(accepted(device.request(1002)).ticket!, 'b', 1003)).toHaveLength(3);
+    });
+
+    it('is not superseded by other endpoints, or by junk in the name of this one', () => {
+      const server = createServer();
+      const device = new PureDevice(server);
+      const { ticket } = accepted(device.ask(0));
+      new PureDevice(server, remoteOf('10.0.0.2')).ask(1);
+      server.receive(Buffer.alloc(500, '{'), device.remote, 2);
+      server.receive(
+        formatEnvelope({ hash: randomBytes(32), data: randomBytes(16), iv: randomBytes(16) }),
+        device.remote,
+        3,
+      );
+      expect(server.reply(ticket!, 'a', 4)).toHaveLength(3);
+    });
+  });
+
+  describe('with a table of 2 endpoints', () => {
+    const fill = () => {
+      const server = createServer({ maxEndpoints: 2 });
+      const [first, second, third] = ['10.0.0.1', '10.0.0.2', '10.0.0.3'].map(
+        (address) => new PureDevice(server, remoteOf(address)),
+      ) as [PureDevice, PureDevice, PureDevice];
+      first.ask(0);
+      second.ask(0);
+      return { server, first, third };
+    };
+
+    it('refuses a third while ids of both are live, and does not run its request', () => {
+      const { first, third } = fill();
+      expect(outcome(third.ask(2 * SLOT_MS - 1))).toBe('table-full');
+      expect(outcome(first.ask(2 * SLOT_MS - 1))).toBe('request');
+    });
+
+    it('forgets the endpoint that was verified longest ago once its ids have expired', () => {
+      const { first, third } = fill();
+      expect(outcome(third.ask(2 * SLOT_MS))).toBe('request');
+      expect(outcome(first.ask(2 * SLOT_MS))).toBe('request');
+    });
+
+    it('does not grow by hellos or junk of strangers', () => {
+      const { server, third } = fill();
+      for (let stranger = 0; stranger < 1000; stranger++) {
+        expect(outcome(server.receive(HELLO, remoteOf(`10.1.${stranger >> 8}.${stranger & 255}`), 0))).toBe('pair');
+      }
+      expect(outcome(third.ask(2 * SLOT_MS))).toBe('request');
+    });
+  });
+
+  describe('after stopIssuing', () => {
+    it('refuses hellos and still accepts requests for issued ids', () => {
+      const server = createServer();
+      const device = new PureDevice(server);
+      device.hello(0);
+      server.stopIssuing();
+      expect(outcome(device.request(0))).toBe('request');
+      expect(outcome(device.hello(1))).toBe('closing');
+    });
+  });
+});
+
+/** An envelope whose plaintext is exactly these bytes: no padding is added. */
+function sealRaw(device: PureDevice, plaintext: Buffer): Buffer {
+  const iv = randomBytes(16);
+  const data = createCipheriv('aes-256-cbc', KEY, iv).setAutoPadding(false).update(plaintext);
+  return formatEnvelope({ hash: digest(device.id, data, iv), data, iv });
+}

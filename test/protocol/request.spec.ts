@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { formatRequest, parseRequest } from '../../lib/protocol/index.js';
+
+describe('parseRequest', () => {
+  it('tells absent data from None', () => {
+    expect(parseRequest("{'action': 'a'}").data).toBeUndefined();
+    expect(parseRequest("{'action': 'a', 'data': None}").data).toBeNull();
+  });
+
+  it.each(['True', 'False', 'None', '0'])('goes by the presence of noreturn, also where it is %s', (value) => {
+    expect(parseRequest(`{'action': 'a', 'noreturn': ${value}}`).noreturn).toBe(true);
+  });
+
+  it('expects a reply where noreturn is absent', () => {
+    expect(parseRequest("{'action': 'a'}").noreturn).toBe(false);
+  });
+
+  it.each<[string, unknown]>([
+    ["'echo'", 'echo'],
+    ['1', 1],
+    ["{'cmd': 'sum'}", { cmd: 'sum' }],
+    ['None', null],
+    ['(1, 2)', [1, 2]],
+  ])('takes the action %s', (action, value) => {
+    expect(parseRequest(`{'action': ${action}}`).action).toEqual(value);
+  });
+
+  it('has no action where the device sent none, not even an inherited one', () => {
+    expect(parseRequest("{'data': 1}").action).toBeUndefined();
+    expect(parseRequest("{'__proto__': {'action': 'a'}}").action).toBeUndefined();
+  });
+
+  it('reads a dict that has keys of other types too', () => {
+    expect(parseRequest("{1: 2, 'action': 'a', 'data': 3, 'noreturn': True}")).toEqual({
+      action: 'a',
+      data: 3,
+      noreturn: true,
+    });
+  });
+
+  it.each(['[1]', "'echo'", 'None', '{1, 2}', "b'x'", '()'])('refuses %s, which is no dict', (text) => {
+    expect(() => parseRequest(text)).toThrow(expect.objectContaining({ code: 'BEN_BAD_REQUEST' }));
+  });
+});
+
+describe('formatRequest', () => {
+  it('prints what a device would send', () => {
+    expect(formatRequest({ action: 'echo', data: [1, 'two'] })).toBe("{'action': 'echo', 'data': [1, 'two']}");
+    expect(formatRequest({ action: 'log', noreturn: true })).toBe("{'action': 'log', 'noreturn': True}");
+    expect(formatRequest({ action: 'echo', data: null, noreturn: false })).toBe("{'action': 'echo', 'data': None}");
+  });
+});

@@ -1,0 +1,74 @@
+/** The device's side of the exchange without a socket: made for driving a ServerExchange on a clock of the test's own. */
+import {
+  KeyRing,
+  type NamedKey,
+  type Receipt,
+  type Remote,
+  ServerExchange,
+  type ServerExchangeOptions,
+  openId,
+  openReply,
+  sealRequest,
+} from '../../lib/exchange/index.js';
+import { HELLO, Sealer } from '../../lib/protocol/index.js';
+
+export const KEY = Buffer.alloc(32, 1);
+export const OTHER_KEY = Buffer.alloc(32, 2);
+
+export function remoteOf(address: string, port = 8585): Remote {
+  return { address, port, family: address.includes(':') ? 'IPv6' : 'IPv4' };
+}
+
+export function createServer(
+  options: Partial<Omit<ServerExchangeOptions, 'keys'>> & { keys?: NamedKey[] } = {},
+): ServerExchange {
+  return new ServerExchange({
+    maxDatagramBytes: 4096,
+    replyWithinMs: 9000,
+    maxEndpoints: 100,
+    ...options,
+    keys: new KeyRing(options.keys ?? [{ device: undefined, key: KEY }]),
+  });
+}
+
+export class PureDevice {
+  readonly sealer: Sealer;
+  id: Buffer = Buffer.alloc(0);
+
+  constructor(
+    private readonly server: ServerExchange,
+    readonly remote = remoteOf('10.0.0.1'),
+    key: Buffer = KEY,
+  ) {
+    this.sealer = new Sealer(key);
+  }
+
+  /** Says hello and takes the id from the pair. */
+  hello(now: number): Receipt {
+    const receipt = this.server.receive(HELLO, this.remote, now);
+    if (receipt.kind === 'pair') {
+      const [ciphertext, iv] = receipt.datagrams as [Buffer, Buffer];
+      this.id = openId(this.sealer, { ciphertext, iv });
+    }
+    return receipt;
+  }
+
+  /** The envelope for a request under the id at hand. */
+  envelope(text = "{'action': 'echo'}"): Buffer {
+    return sealRequest(this.sealer, this.id, text);
+  }
+
+  request(now: number, text?: string): Receipt {
+    return this.server.receive(this.envelope(text), this.remote, now);
+  }
+
+  /** Hello and request in a row. */
+  ask(now: number, text?: string): Receipt {
+    this.hello(now);
+    return this.request(now, text);
+  }
+
+  readReply([hash, iv, ciphertext]: readonly Buffer[]): string | undefined {
+    return openReply(this.sealer, this.id, hash!, { ciphertext: ciphertext!, iv: iv! });
+  }
+}
