@@ -355,11 +355,11 @@ describe('noreturn', () => {
   it('logs a failure once, whoever it is that logs it', async () => {
     @Controller()
     class Handlers {
-      @EventPattern('hidden')
+      @EventPattern<string>('hidden')
       hidden() {
         throw new Error('hidden failure');
       }
-      @EventPattern('rpc')
+      @EventPattern<string>('rpc')
       rpc() {
         throw new RpcException('rpc failure');
       }

@@ -8,12 +8,7 @@
 import { Cursor } from './cursor.js';
 import { readNumber, startsNumber } from './number.js';
 import { isQuote, readBytes, readString } from './string.js';
-import {
-  PYTHON_TEXT_LIMITS,
-  type PythonTextLimits,
-  type PythonValue,
-  equalityKey,
-} from './value.js';
+import { PYTHON_TEXT_LIMITS, type PythonTextLimits, type PythonValue, equalityKey } from './value.js';
 
 const SET_CALL = 'set()';
 const OPEN_BRACKET = 0x5b;
@@ -199,9 +194,11 @@ function readDict(cursor: Cursor, depth: number, firstKey: PythonValue, firstSta
       cursor.failHere();
     }
     cursor.skipWhiteSpace();
-    if (seen.size === seen.add(equalityKey(key)).size) {
+    const identity = equalityKey(key);
+    if (seen.has(identity)) {
       cursor.fail('BEN_TEXT_DUPLICATE_KEY', 'a key that stands twice', start);
     }
+    seen.add(identity);
     entries.set(key, readValue(cursor, depth, false));
     readSeparator(cursor, CLOSE_BRACE);
     if (cursor.take(CLOSE_BRACE)) {

@@ -44,13 +44,12 @@ export function equalityKey(value: PythonValue): string {
     case 'number':
       return Number.isInteger(value) ? `int ${BigInt(value)}` : `float ${value}`;
   }
-  if (value instanceof Uint8Array) {
-    return `bytes ${Buffer.from(value).toString('latin1')}`;
+  if (Array.isArray(value)) {
+    // Lengths, not quotes, tell the items apart: escaped quotes would double with every level.
+    const keys = value.map(equalityKey);
+    return `tuple ${keys.map((key) => `${key.length}:${key}`).join('')}`;
   }
-  // Lengths, not quotes, tell the items apart: escaped quotes would double with every level.
-  return Array.isArray(value)
-    ? `tuple ${value.map(equalityKey).map((key) => `${key.length}:${key}`).join('')}`
-    : 'None';
+  return value instanceof Uint8Array ? `bytes ${Buffer.from(value).toString('latin1')}` : 'None';
 }
 
 export interface PythonTextLimits {

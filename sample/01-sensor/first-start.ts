@@ -1,0 +1,42 @@
+import { access } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
+import { generateKeyFile } from 'nestjs-ben-udp';
+
+/** Makes a key file if there is none, and says so. */
+export async function ensureKeyFile(path: string): Promise<void> {
+  try {
+    await access(path);
+  } catch {
+    const fingerprint = await generateKeyFile(path);
+    console.log(`There was no key file, so a new one was made: ${path} (fingerprint ${fingerprint}).`);
+  }
+}
+
+/** One screen: how a board gets key and client, and what to type there. */
+export function printHowToConnect(port: number, keyFile: string): void {
+  const address = Object.values(networkInterfaces())
+    .flatMap((each) => each ?? [])
+    .find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
+  console.log(`
+The server answers. In a second terminal, without a board:
+
+    npm run device
+
+With a board on USB (mpremote comes with "pip install mpremote"):
+
+    mpremote cp ${keyFile} :key.sec
+    mpremote cp sample/device/benclient.py :benclient.py
+    mpremote repl
+
+and there, once the board has joined your Wi-Fi:
+
+    from benclient import client
+    board = client("${address ?? 'address of this machine'}", ${port})
+    board.send({"action": "echo", "data": "hello"})
+    board.send({"action": "temperature"})
+    board.send({"action": "dhtsensor", "data": {"temperature": 30, "humidity": 50}}, noreturn=True)
+    board.send({"action": "latest"})
+
+The key file is a secret: whoever has it can speak for the board. Stop with Ctrl+C.
+`);
+}

@@ -1,0 +1,21 @@
+import { type CallHandler, type ExecutionContext, Injectable, Logger, type NestInterceptor } from '@nestjs/common';
+import type { BenUdpContext } from 'nestjs-ben-udp';
+import { type Observable, tap } from 'rxjs';
+
+/** Logs who asked for what, and what it got. */
+@Injectable()
+export class LogInterceptor implements NestInterceptor {
+  private readonly logger = new Logger('Sensor');
+
+  intercept(execution: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const context = execution.switchToRpc().getContext<BenUdpContext>();
+    const request = `${context.getDevice() ?? context.getRemoteAddress()} ${context.getRawRequest()}`;
+    return next
+      .handle()
+      .pipe(
+        tap((result) =>
+          this.logger.log(`${request} -> ${context.isReplyExpected() ? JSON.stringify(result) : 'noted'}`),
+        ),
+      );
+  }
+}

@@ -1,0 +1,62 @@
+import 'reflect-metadata';
+import type { INestMicroservice } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import { BenUdpTransport } from 'nestjs-ben-udp';
+import { VirtualBoard } from 'nestjs-ben-udp/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AppModule } from './app.module.js';
+
+const key = Buffer.alloc(32, 1);
+const strangersKey = Buffer.alloc(32, 2);
+
+describe('01-sensor', () => {
+  let app: INestMicroservice;
+  let board: VirtualBoard;
+  let port: number;
+
+  beforeEach(async () => {
+    const transport = new BenUdpTransport({ host: '127.0.0.1', port: 0, keys: { 'board-01': key }, key: strangersKey });
+    const module = await Test.createTestingModule({ imports: [AppModule] })
+      .setLogger(false as never)
+      .compile();
+    app = module.createNestMicroservice({ strategy: transport, logger: false });
+    await app.listen();
+    ({ port } = transport.unwrap().address());
+    board = await VirtualBoard.start({ key, port });
+  });
+
+  afterEach(async () => {
+    await board.close();
+    await app.close();
+  });
+
+  it('echoes what it got', async () => {
+    expect(await board.send({ action: 'echo', data: { a: [1, 'two'] } })).toEqual({ a: [1, 'two'] });
+  });
+
+  it('tells the temperature', async () => {
+    expect(await board.send({ action: 'temperature' })).toEqual({ celsius: 21.5, unit: 'C' });
+  });
+
+  it('keeps the latest reading of a device', async () => {
+    await board.send({ action: 'dhtsensor', data: { temperature: 30, humidity: 50 } }, { noreturn: true });
+    await board.send({ action: 'dhtsensor', data: { temperature: 31, humidity: 51 } }, { noreturn: true });
+    expect(await board.send({ action: 'latest' })).toEqual({ temperature: 31, humidity: 51 });
+  });
+
+  it('does not keep a reading that is none', async () => {
+    for (const data of [{ temperature: NaN, humidity: 50 }, { temperature: 30 }, 'warm', undefined]) {
+      await board.send({ action: 'dhtsensor', data }, { noreturn: true });
+    }
+    expect(await board.exchange("{'action': 'latest'}")).toBe(
+      '{"data":null,"error":{"status":"error","message":"board-01 has not reported yet"}}',
+    );
+  });
+
+  it('serves devices without a name what all may see, and no more', async () => {
+    const stranger = await VirtualBoard.start({ key: strangersKey, port });
+    expect(await stranger.send({ action: 'echo', data: 1 })).toBe(1);
+    expect(await stranger.exchange("{'action': 'latest'}")).toContain('Forbidden');
+    await stranger.close();
+  });
+});

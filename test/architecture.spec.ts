@@ -1,0 +1,85 @@
+/** Imports point downwards: leaves ← protocol ← exchange, net ← Nest. Prose drifts; this does not. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const lib = join(import.meta.dirname, '..', 'lib');
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+  readonly isTypeOnly: boolean;
+}
+
+const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+const imports = files.flatMap(readImports);
+
+/** A file's layer: its top folder, or where it stands at the top, leaf or Nest. */
+function layerOf(file: string): string {
+  const [folder, ...rest] = file.split('/');
+  if (rest.length > 0) {
+    return folder!;
+  }
+  return /^ben-udp\.(errors|constants)\.ts$/.test(file) ? 'leaf' : 'nest';
+}
+
+const MAY_IMPORT: Record<string, string[]> = {
+  leaf: [],
+  protocol: ['leaf'],
+  exchange: ['leaf', 'protocol'],
+  net: ['leaf'],
+  nest: ['leaf', 'protocol', 'exchange', 'net'],
+  testing: ['leaf', 'protocol', 'exchange', 'net', 'nest'],
+};
+
+function readImports(file: string): Import[] {
+  const text = readFileSync(join(lib, file), 'utf8');
+  return [...text.matchAll(/^(?:import|export)\s+(type\s)?[^;]*?from '([^']+)';/gm)].map(([, type, specifier]) => ({
+    from: file,
+    to: specifier!.startsWith('.')
+      ? relative(lib, join(lib, dirname(file), specifier!)).replace(/\.js$/, '.ts')
+      : specifier!,
+    isTypeOnly: type !== undefined,
+  }));
+}
+
+const isInternal = ({ to }: Import) => to.endsWith('.ts');
+
+describe('lib', () => {
+  it('has imports to check, each of a file that exists', () => {
+    expect(imports.length).toBeGreaterThan(50);
+    expect(imports.filter(isInternal).filter(({ to }) => !files.includes(to))).toEqual([]);
+  });
+
+  it.each(files)('%s imports its own layer or lower ones', (file) => {
+    const allowed = [layerOf(file), ...(MAY_IMPORT[layerOf(file)] ?? [])];
+    const wrong = imports
+      .filter(({ from }) => from === file)
+      .filter(isInternal)
+      .filter(({ to }) => !allowed.includes(layerOf(to)));
+    expect(wrong).toEqual([]);
+  });
+
+  it('knows Nest and rxjs only in the top layer, and there by package roots', () => {
+    const foreign = imports.filter((each) => !isInternal(each) && !each.to.startsWith('node:'));
+    expect(foreign.filter(({ from }) => layerOf(from) !== 'nest')).toEqual([]);
+    expect([...new Set(foreign.map(({ to }) => to))].toSorted()).toEqual([
+      '@nestjs/common',
+      '@nestjs/microservices',
+      'rxjs',
+    ]);
+  });
+
+  it('opens sockets in one file', () => {
+    const users = imports.filter(({ to, isTypeOnly }) => to === 'node:dgram' && !isTypeOnly);
+    expect(users.map(({ from }) => from)).toEqual(['net/datagram-socket.ts']);
+  });
+
+  it('has no circle of imports', () => {
+    const visit = (file: string, path: string[]): void => {
+      expect(path, [...path, file].join(' -> ')).not.toContain(file);
+      imports.filter((each) => each.from === file && isInternal(each)).forEach(({ to }) => visit(to, [...path, file]));
+    };
+    files.forEach((file) => visit(file, []));
+  });
+});

@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+import { BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
+
+const key = Buffer.alloc(32, 'k');
+const create = (options: object) => new BenUdpTransport(options as BenUdpTransportOptions);
+
+describe('BenUdpTransport options', () => {
+  it.each([
+    ['port', 0, 65_535],
+    ['timeout', 100, 86_400_000],
+    ['bufferSize', 256, 65_507],
+    ['datagramGap', 0, 1000],
+    ['shutdownTimeout', 0, 86_400_000],
+    ['maxEndpoints', 1, 16_777_216],
+    ['receiveBufferSize', 4096, 1_073_741_824],
+  ])('%s takes %i to %i and nothing beyond', (name, min, max) => {
+    for (const value of [min, max, undefined]) {
+      expect(() => create({ key, [name]: value })).not.toThrow();
+    }
+    for (const value of [min - 1, max + 1, min + 0.5, NaN, Infinity]) {
+      expect(() => create({ key, [name]: value })).toThrow(
+        new RangeError(`BenUdpTransport option "${name}" must be an integer from ${min} to ${max}, got ${value}`),
+      );
+    }
+    for (const value of ['1', 1n, {}, true]) {
+      expect(() => create({ key, [name]: value })).toThrow(TypeError);
+    }
+  });
+
+  it.each<[string, object, ErrorConstructor | TypeErrorConstructor, RegExp]>([
+    ['no object', null as never, TypeError, /expects an options object, got null/],
+    ['a host that is no string', { key, host: 1 }, TypeError, /"host" must be a non-empty string, got number/],
+    ['an empty host', { key, host: ' ' }, TypeError, /"host" must be a non-empty string/],
+    [
+      'an unknown errorReply',
+      { key, errorReply: 'json' },
+      TypeError,
+      /"errorReply" must be "null" or "text" or "none"/,
+    ],
+    [
+      'an unknown keyFileChecks',
+      { key, keyFileChecks: 'lax' },
+      TypeError,
+      /"keyFileChecks" must be "strict" or "upstream"/,
+    ],
+    ['an empty keyFile', { keyFile: '' }, TypeError, /"keyFile" must be the path of a key file/],
+    ['a keyFile that is no path', { keyFile: [1] }, TypeError, /"keyFile" must be the path of a key file, got number/],
+    [
+      'a key as text',
+      { key: 'a'.repeat(32) },
+      TypeError,
+      /"key" must be bytes .*base64.*, got a string of 32 characters/,
+    ],
+    ['a short key', { key: key.subarray(1) }, RangeError, /"key" must be at least 32 bytes, got 31 bytes/],
+    ['a short key among several', { key: [key, key.subarray(31)] }, RangeError, /"key" .* got 1 bytes/],
+    ['keys that are no object', { keys: 'a' }, TypeError, /"keys" must be an object of device name to key/],
+    ['keys of null', { keys: null }, TypeError, /"keys" must be an object/],
+    ['a device without a name', { keys: { '': key } }, TypeError, /"keys"/],
+    ['a device without a key', { keys: { a: [] } }, TypeError, /"keys"/],
+    ['a device with a short key', { keys: { a: key.subarray(1) } }, RangeError, /"keys\.a" must be at least 32 bytes/],
+    ['a device with no key at all', { keys: { a: 5 } }, TypeError, /"keys\.a" must be the path of a key file or bytes/],
+    [
+      'a serializer that cannot',
+      { key, serializer: {} },
+      TypeError,
+      /"serializer" must be an object with a method serialize/,
+    ],
+    ['a deserializer that cannot', { key, deserializer: 1 }, TypeError, /"deserializer" must be .* deserialize/],
+    ['upstream spelling', { key, keyfile: 'a' }, TypeError, /no option "keyfile", did you mean "keyFile"\?/],
+    [
+      'upstream spelling of another word',
+      { key, localip: '0.0.0.0' },
+      TypeError,
+      /no option "localip", did you mean "host"\?/,
+    ],
+    ['an unknown option', { key, sizeOfBuffer: 1 }, TypeError, /no option "sizeOfBuffer"$/],
+  ])('refuse %s', (_title, options, type, message) => {
+    expect(() => create(options)).toThrow(type);
+    expect(() => create(options)).toThrow(message);
+  });
+
+  it('say nothing of a key in an error', () => {
+    const secret = 'correct horse battery staple';
+    for (const options of [{ key: secret }, { key: Buffer.from(secret) }, { keys: { a: Buffer.from(secret) } }]) {
+      expect(() => create(options)).toThrow();
+      expect(() => create(options)).not.toThrow(/horse/);
+      expect(() => create(options)).not.toThrow(Buffer.from(secret).toString('hex'));
+    }
+  });
+
+  it('take a short key where upstream is to be followed', () => {
+    expect(() => create({ key: Buffer.alloc(0), keyFileChecks: 'upstream' })).not.toThrow();
+  });
+
+  it('take one key, several, and named ones together', () => {
+    expect(() =>
+      create({ key: [key], keyFile: ['a', 'b'], keys: { kitchen: 'c', cellar: [Buffer.alloc(32), 'd'] } }),
+    ).not.toThrow();
+  });
+});

@@ -1,0 +1,288 @@
+/** The life of a transport: start, stop, and what it reports on the way. Requests are in e2e/. */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { chmod, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Logger } from '@nestjs/common';
+import { BenUdpStatus, BenUdpTransport, type BenUdpTransportOptions, type RejectedDatagram } from 'nestjs-ben-udp';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { type Platform, nodePlatform } from '../lib/net/index.js';
+import { startBoard } from './support/nest-app.js';
+import { temporaryFolder } from './support/temporary-folder.js';
+
+const key = Buffer.alloc(32, 'k');
+
+beforeAll(() => Logger.overrideLogger(false));
+afterAll(() => Logger.overrideLogger(new Logger()));
+
+function create(options: BenUdpTransportOptions = {}, platform?: Platform): BenUdpTransport {
+  const transport = new BenUdpTransport({ host: '127.0.0.1', port: 0, key, ...options }, platform);
+  onTestFinished(() => transport.close());
+  return transport;
+}
+
+/** Listens; resolves to all calls of the callback once nothing more is to be expected. */
+async function listen(transport: BenUdpTransport): Promise<unknown[][]> {
+  const calls: unknown[][] = [];
+  await new Promise<void>((resolve) =>
+    transport.listen((...args: unknown[]) => {
+      calls.push(args);
+      resolve();
+    }),
+  );
+  await new Promise((resolve) => setImmediate(resolve));
+  return calls;
+}
+
+function statuses(transport: BenUdpTransport): string[] {
+  const seen: string[] = [];
+  transport.status.subscribe((status) => seen.push(status));
+  return seen;
+}
+
+describe('listen', () => {
+  it('calls back once, without arguments, when the socket is bound', async () => {
+    const transport = create();
+    const seen = statuses(transport);
+    const listening = vi.fn();
+    transport.on('listening', listening);
+    expect(await listen(transport)).toEqual([[]]);
+    expect(seen).toEqual([BenUdpStatus.LISTENING]);
+    expect(listening).toHaveBeenCalledExactlyOnceWith(transport.unwrap().address());
+  });
+
+  it('calls back once with the error where the port is taken', async () => {
+    const taken = createSocket('udp4').bind(0, '127.0.0.1');
+    onTestFinished(() => void taken.close());
+    await once(taken, 'listening');
+    const transport = create({ port: taken.address().port });
+    expect(await listen(transport)).toEqual([[expect.objectContaining({ code: 'EADDRINUSE' })]]);
+    expect(() => transport.unwrap()).toThrow('Not listening');
+  });
+
+  it('calls back once with the error where the address is not this machine, or no name', async () => {
+    expect(await listen(create({ host: '192.0.2.1' }))).toEqual([[expect.objectContaining({ code: 'EADDRNOTAVAIL' })]]);
+    expect(await listen(create({ host: 'no-such-host.invalid' }))).toEqual([
+      [expect.objectContaining({ syscall: 'getaddrinfo' })],
+    ]);
+  });
+
+  it('calls back once with any other error of the system, for example EACCES', async () => {
+    const denied = Object.assign(new Error('bind EACCES'), { code: 'EACCES' });
+    const platform = { ...nodePlatform, bindSocket: () => Promise.reject(denied) };
+    expect(await listen(create({}, platform))).toEqual([[denied]]);
+  });
+
+  it('calls back with what is wrong with a key file, and can be called again once it is mended', async () => {
+    const keyFile = join(await temporaryFolder(), 'key.sec');
+    const transport = create({ key: undefined, keyFile });
+    expect(await listen(transport)).toEqual([[expect.objectContaining({ code: 'BEN_KEY_FILE_MISSING' })]]);
+    await writeFile(keyFile, key);
+    await chmod(keyFile, 0o644);
+    expect(await listen(transport)).toEqual([[expect.objectContaining({ code: 'BEN_KEY_FILE_READABLE_BY_OTHERS' })]]);
+    await chmod(keyFile, 0o600);
+    expect(await listen(transport)).toEqual([[]]);
+  });
+
+  it('calls back with an error where it listens already, and goes on listening', async () => {
+    const transport = create();
+    await listen(transport);
+    expect(await listen(transport)).toEqual([[expect.objectContaining({ code: 'BEN_ALREADY_LISTENING' })]]);
+    expect(transport.unwrap().address().port).toBeGreaterThan(0);
+  });
+
+  it('logs fingerprints of the keys and never a key', async () => {
+    const lines: string[] = [];
+    Logger.overrideLogger({ log: (line: string) => lines.push(line), error: () => 0, warn: () => 0 });
+    onTestFinished(() => Logger.overrideLogger(false));
+    await listen(create({ keys: { a: Buffer.alloc(32, 'a') } }));
+    expect(lines.join()).toMatch(/Listening on 127\.0\.0\.1:\d+ with key [0-9a-f]{8}, [0-9a-f]{8}, \d+ bytes/);
+  });
+});
+
+describe('close', () => {
+  it('may be called before listen, and listen still works', async () => {
+    const transport = create();
+    await transport.close();
+    expect(await listen(transport)).toEqual([[]]);
+  });
+
+  it('while listen is under way waits for it and closes', async () => {
+    const transport = create();
+    const listened = listen(transport);
+    await transport.close();
+    await listened;
+    expect(() => transport.unwrap()).toThrow('Not listening');
+  });
+
+  it('after listen closes the socket, says so once, and is the same promise however often it is called', async () => {
+    const transport = create();
+    const closed = vi.fn();
+    transport.on('close', closed);
+    const seen = statuses(transport);
+    await listen(transport);
+    const socket = transport.unwrap();
+    const closing = transport.close();
+    expect(transport.close()).toBe(closing);
+    await closing;
+    await transport.close();
+    expect(() => socket.address()).toThrow();
+    expect(closed).toHaveBeenCalledOnce();
+    expect(seen).toEqual([BenUdpStatus.LISTENING, BenUdpStatus.CLOSED]);
+  });
+
+  it('lets listen be called again', async () => {
+    const transport = create();
+    transport.addHandler('echo', async (data: unknown) => data as never);
+    await listen(transport);
+    await transport.close();
+    expect(await listen(transport)).toEqual([[]]);
+    const board = await startBoard(transport.unwrap().address().port, { key });
+    expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
+  });
+
+  it('waits for running handlers and sends their replies', async () => {
+    const transport = create();
+    let finish = (): void => undefined;
+    const started = new Promise<void>((resolve) => {
+      transport.addHandler('slow', () => {
+        resolve();
+        return new Promise((done) => {
+          finish = () => done('answer' as never);
+        });
+      });
+    });
+    await listen(transport);
+    const board = await startBoard(transport.unwrap().address().port, { key });
+    const answer = board.send({ action: 'slow' });
+    await started;
+    let isClosed = false;
+    const closing = transport.close().then(() => (isClosed = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isClosed).toBe(false);
+    finish();
+    expect(await answer).toBe('answer');
+    await closing;
+  });
+
+  it('does not wait longer than shutdownTimeout', async () => {
+    const transport = create({ shutdownTimeout: 50 });
+    const started = new Promise<void>((resolve) => {
+      transport.addHandler('never', () => {
+        resolve();
+        return new Promise(() => undefined);
+      });
+    });
+    await listen(transport);
+    const board = await startBoard(transport.unwrap().address().port, { key });
+    await board.send({ action: 'never' }, { noreturn: true });
+    await started;
+    const before = performance.now();
+    await transport.close();
+    expect(performance.now() - before).toBeGreaterThanOrEqual(45);
+  });
+});
+
+describe('unwrap', () => {
+  it('says what to call first', () => {
+    expect(() => create().unwrap()).toThrow('Call "listen" or "startAllMicroservices" before "unwrap"');
+  });
+});
+
+describe('on', () => {
+  it('tells of every rejected datagram by its reason, and survives a listener that throws', async () => {
+    const transport = create();
+    transport.addHandler('echo', async (data: unknown) => data as never);
+    const rejected: RejectedDatagram[] = [];
+    transport.on('rejected', () => {
+      throw new Error('listener');
+    });
+    await listen(transport);
+    const { port } = transport.unwrap().address();
+    const board = await startBoard(port, { key });
+    const watching = create();
+    watching.on('rejected', (datagram) => rejected.push(datagram));
+    await listen(watching);
+    const stranger = await startBoard(watching.unwrap().address().port, { key, localAddress: '127.0.0.7' });
+    stranger.sendDatagram(Buffer.from('/GETIDs'));
+    board.sendDatagram(Buffer.from('junk'));
+    await expect.poll(() => rejected).toHaveLength(1);
+    expect(rejected).toEqual([
+      {
+        reason: 'unknown-datagram',
+        remote: expect.objectContaining({ address: '127.0.0.7', port: stranger.address.port, family: 'IPv4' }),
+        device: undefined,
+      },
+    ]);
+    expect(await board.send({ action: 'echo', data: 2 })).toBe(2);
+  });
+
+  it('tells of errors of the socket, which goes on', async () => {
+    const transport = create();
+    transport.addHandler('echo', async (data: unknown) => data as never);
+    const errors: Error[] = [];
+    await listen(transport);
+    const broken = new Error('broken');
+    transport.unwrap().emit('error', broken);
+    transport.on('error', (error) => errors.push(error));
+    transport.unwrap().emit('error', broken);
+    expect(errors).toEqual([broken]);
+    const board = await startBoard(transport.unwrap().address().port, { key });
+    expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
+  });
+});
+
+describe('IPv6', () => {
+  it('serves boards on ::1', async () => {
+    const transport = create({ host: '::1' });
+    transport.addHandler('echo', async (data: unknown) => data as never);
+    await listen(transport);
+    const board = await startBoard(transport.unwrap().address().port, { key, host: '::1', localAddress: '::1' });
+    expect(await board.send({ action: 'echo', data: 6 })).toBe(6);
+  });
+
+  it('on :: serves IPv4 boards too', async () => {
+    const transport = create({ host: '::' });
+    transport.addHandler('echo', async (data: unknown) => data as never);
+    await listen(transport);
+    const { port } = transport.unwrap().address();
+    expect(await (await startBoard(port, { key })).send({ action: 'echo', data: 4 })).toBe(4);
+    expect(
+      await (await startBoard(port, { key, host: '::1', localAddress: '::1' })).send({ action: 'echo', data: 6 }),
+    ).toBe(6);
+  });
+});
+
+describe('datagramGap', () => {
+  it.each([0, 30])('of %i ms spaces the datagrams of an answer', async (datagramGap) => {
+    const sent: number[] = [];
+    const transport = create(
+      { datagramGap },
+      {
+        ...nodePlatform,
+        bindSocket: async (options, handlers) => {
+          const socket = await nodePlatform.bindSocket(options, handlers);
+          const send = socket.send.bind(socket);
+          return Object.assign(socket, {
+            send: (...args: Parameters<typeof send>) => {
+              sent.push(performance.now());
+              send(...args);
+            },
+          });
+        },
+      },
+    );
+    transport.addHandler('echo', async (data: unknown) => data as never);
+    await listen(transport);
+    const board = await startBoard(transport.unwrap().address().port, { key });
+    expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
+    const [id, iv, hash, replyIv, reply] = sent as [number, number, number, number, number];
+    for (const gap of [iv - id, replyIv - hash, reply - replyIv]) {
+      // A timer may fire up to a millisecond early.
+      expect(gap).toBeGreaterThanOrEqual(Math.max(0, datagramGap - 1));
+    }
+    if (datagramGap === 0) {
+      expect(reply - hash).toBeLessThan(20);
+    }
+  });
+});

@@ -1,0 +1,195 @@
+/**
+ * A board whose interpreter is the real one: the MicroPython VM, running sample/device/benclient.py in a thread of its own.
+ * The types are in board.d.mts; plain JavaScript, because the sample runs it without a build.
+ */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import { CELL_COUNT, RESULT, UNREAD } from './cells.mjs';
+
+const WASM_FILE = '@micropython/micropython-webassembly-pyscript/micropython.wasm';
+
+/** Errno values as MicroPython has them on every platform. */
+const ERRNO = { EPERM: 1, EIO: 5, EACCES: 13, EINVAL: 22, EADDRINUSE: 98, EADDRNOTAVAIL: 99, ENETUNREACH: 101 };
+
+const DEFAULTS = {
+  host: '127.0.0.1',
+  timeoutMs: 10_000,
+  bufferSize: 4096,
+  localAddress: '127.0.0.1',
+  localPort: 0,
+  receiveSlots: 256,
+};
+
+let compiledVm;
+
+/** The VM's code, compiled once for all boards of this process. */
+function compileVm() {
+  compiledVm ??= readFile(createRequire(import.meta.url).resolve(WASM_FILE)).then((bytes) => WebAssembly.compile(bytes));
+  return compiledVm;
+}
+
+export class PythonError extends Error {
+  name = 'PythonError';
+
+  constructor(type, traceback) {
+    super(traceback);
+    this.type = type;
+  }
+}
+
+export class MicroPythonBoard {
+  #options;
+  #worker;
+  #socket;
+  #port;
+  #cells = new Int32Array(new SharedArrayBuffer(CELL_COUNT * Int32Array.BYTES_PER_ELEMENT));
+  #commands = new Map();
+  #lastCommand = 0;
+  #failure;
+  #address;
+  version = '';
+  dropped = 0;
+
+  static async start(options) {
+    const board = new MicroPythonBoard({ ...DEFAULTS, ...options }, await compileVm());
+    try {
+      board.version = await board.#whenDone(0);
+    } catch (error) {
+      await board.close();
+      throw error;
+    }
+    return board;
+  }
+
+  constructor(options, wasm) {
+    this.#options = options;
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    this.#worker = new Worker(new URL('worker.mjs', import.meta.url), {
+      // The owner's own flags may be meant for its test runner.
+      execArgv: [],
+      workerData: { options, wasm, cells: this.#cells, datagrams: port2 },
+      transferList: [port2],
+    });
+    this.#worker.on('message', (message) => this.#receiveMessage(message));
+    this.#worker.on('error', (error) => this.#fail(error));
+    this.#worker.on('exit', () => this.#fail(new Error('the board is closed')));
+  }
+
+  get address() {
+    return this.#address;
+  }
+
+  get leftovers() {
+    return Atomics.load(this.#cells, UNREAD);
+  }
+
+  run(source) {
+    return this.#command('run', source).then((stdout) => ({ stdout }));
+  }
+
+  send(request, { noreturn = false } = {}) {
+    return this.#command('send', request, noreturn);
+  }
+
+  async close() {
+    await this.#worker.terminate();
+    await this.#closeSocket();
+    this.#port.close();
+  }
+
+  #command(command, ...args) {
+    if (this.#failure) {
+      return Promise.reject(this.#failure);
+    }
+    const id = ++this.#lastCommand;
+    this.#worker.postMessage({ id, command, args });
+    return this.#whenDone(id);
+  }
+
+  #whenDone(id) {
+    return new Promise((resolve, reject) => this.#commands.set(id, { resolve, reject }));
+  }
+
+  #fail(error) {
+    this.#failure ??= error;
+    for (const { reject } of this.#commands.values()) {
+      reject(this.#failure);
+    }
+    this.#commands.clear();
+  }
+
+  #receiveMessage(message) {
+    if (message.call) {
+      void this.#answerCall(message);
+      return;
+    }
+    const { id, result, error } = message;
+    const command = this.#commands.get(id);
+    this.#commands.delete(id);
+    if (error) {
+      command?.reject(error.type ? new PythonError(error.type, error.message) : new Error(error.message));
+    } else {
+      command?.resolve(result);
+    }
+  }
+
+  /** Does what the device program asks for, and wakes its thread. */
+  async #answerCall({ call, args }) {
+    let code = 0;
+    try {
+      await this.#calls[call](...args);
+    } catch (error) {
+      code = ERRNO[error.code] ?? ERRNO.EIO;
+    }
+    Atomics.store(this.#cells, RESULT, code);
+    Atomics.notify(this.#cells, RESULT);
+  }
+
+  #calls = {
+    bind: () => this.#bind(),
+    sendTo: async (hex, host, port) => {
+      await this.#bind();
+      await new Promise((resolve, reject) =>
+        this.#socket.send(Buffer.from(hex, 'hex'), port, host, (error) => (error ? reject(error) : resolve())),
+      );
+    },
+    close: () => this.#closeSocket(),
+  };
+
+  async #bind() {
+    if (this.#socket) {
+      return;
+    }
+    const { localAddress, localPort } = this.#options;
+    const socket = createSocket('udp4');
+    socket.bind(localPort, localAddress);
+    await once(socket, 'listening');
+    socket.on('error', () => undefined);
+    socket.on('message', (datagram, remote) => this.#store(datagram, remote));
+    this.#socket = socket;
+    this.#address = socket.address();
+  }
+
+  async #closeSocket() {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket) {
+      socket.close();
+      await once(socket, 'close');
+    }
+  }
+
+  #store(datagram, { address, port }) {
+    if (this.leftovers >= this.#options.receiveSlots) {
+      this.dropped++;
+      return;
+    }
+    this.#port.postMessage({ address, port, hex: datagram.toString('hex') });
+    Atomics.add(this.#cells, UNREAD, 1);
+    Atomics.notify(this.#cells, UNREAD);
+  }
+}

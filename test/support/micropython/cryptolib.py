@@ -1,0 +1,37 @@
+"""MicroPython's `cryptolib`, as far as boards have it in common: AES in CBC mode. The AES itself is Node's."""
+
+import _bridge
+
+BLOCK = 16
+CBC = 2
+
+
+class aes:
+    def __init__(self, key, mode, iv=None):
+        if mode != CBC:
+            raise ValueError("mode")
+        if len(key) not in (16, 32):
+            raise ValueError("key")
+        if iv is None or len(iv) != BLOCK:
+            raise ValueError("IV")
+        self._key = bytes(key).hex()
+        self._iv = bytes(iv)
+        self._direction = None
+
+    def encrypt(self, data):
+        result = self._run("encrypt", data)
+        self._iv = result[-BLOCK:] or self._iv
+        return result
+
+    def decrypt(self, data):
+        result = self._run("decrypt", data)
+        self._iv = bytes(data)[-BLOCK:] or self._iv
+        return result
+
+    def _run(self, direction, data):
+        if self._direction not in (None, direction):
+            raise ValueError("can't encrypt & decrypt")
+        self._direction = direction
+        if len(data) % BLOCK:
+            raise ValueError("blksize % 16")
+        return bytes.fromhex(_bridge.aesCbc(direction, self._key, self._iv.hex(), bytes(data).hex()))

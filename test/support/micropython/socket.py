@@ -1,0 +1,41 @@
+"""MicroPython's `socket`, as far as UDP needs it. Its calls block the VM's thread, as they do on a board.
+
+A board of these tests has one socket at a time. `bind` takes the address that the board was started with, whatever the
+program asks for: every board on this machine needs another one, and none of them the server's.
+"""
+
+import _bridge
+
+AF_INET = 2
+SOCK_DGRAM = 2
+
+
+def _check(code):
+    if code:
+        raise OSError(code)
+
+
+class socket:
+    def __init__(self, family=AF_INET, kind=SOCK_DGRAM, protocol=0):
+        self._timeout_ms = None
+
+    def bind(self, address):
+        _check(_bridge.bind())
+
+    def settimeout(self, seconds):
+        self._timeout_ms = None if seconds is None else round(seconds * 1000)
+
+    def sendto(self, data, address):
+        data = data.encode() if isinstance(data, str) else bytes(data)
+        _check(_bridge.sendTo(data.hex(), address[0], address[1]))
+        return len(data)
+
+    def recvfrom(self, size):
+        received = _bridge.receive(size, self._timeout_ms)
+        if isinstance(received, int):
+            raise OSError(received)
+        host, port, data = received.split(" ")
+        return bytes.fromhex(data), (host, int(port))
+
+    def close(self):
+        _check(_bridge.close())

@@ -1,0 +1,137 @@
+/**
+ * The thread of one board: holds a MicroPython VM and runs what the board's owner asks for. A socket call of the device
+ * program blocks this thread, as it blocks a board; the socket itself is on the owner's thread, for Node has no blocking one.
+ */
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { loadMicroPython } from '@micropython/micropython-webassembly-pyscript';
+import { PENDING, RESULT, UNREAD } from './cells.mjs';
+
+/** Errno values as MicroPython has them on every platform. */
+const EAGAIN = 11;
+const EMSGSIZE = 90;
+const ETIMEDOUT = 110;
+
+const MAX_DATAGRAM_BYTES = 65_507;
+
+/** The modules that boards have and this build of the VM lacks. */
+const MODULES = ['socket.py', 'cryptolib.py', 'boot.py'];
+
+const PROGRAM = new URL('../../../sample/device/benclient.py', import.meta.url);
+
+const { options, wasm, cells, datagrams } = workerData;
+
+// The VM's loader has no hook for a module that is compiled already, and compiling is half of a start.
+const { instantiate } = WebAssembly;
+WebAssembly.instantiate = async (_bytes, imports) => ({ module: wasm, instance: await instantiate(wasm, imports) });
+
+/** Has the owner's thread do something, and waits: 0, or an errno. */
+function call(name, ...args) {
+  Atomics.store(cells, RESULT, PENDING);
+  parentPort.postMessage({ call: name, args });
+  Atomics.wait(cells, RESULT, PENDING);
+  return Atomics.load(cells, RESULT);
+}
+
+function takeDatagram() {
+  const { message } = receiveMessageOnPort(datagrams);
+  Atomics.sub(cells, UNREAD, 1);
+  return message;
+}
+
+/**
+ * What the modules are made of. Bytes go as hex, for bytes and typed arrays do not cross this border, and nothing is thrown,
+ * for the VM does not catch what JavaScript throws.
+ */
+const bridge = {
+  bind: () => call('bind'),
+  sendTo: (hex, host, port) =>
+    hex.length > 2 * MAX_DATAGRAM_BYTES ? EMSGSIZE : call('sendTo', hex, host, port),
+  /** An errno, or address, port and contents of the oldest datagram, of which `size` bytes are kept. */
+  receive(size, timeoutMs) {
+    if (Atomics.wait(cells, UNREAD, 0, timeoutMs ?? Infinity) === 'timed-out') {
+      return timeoutMs === 0 ? EAGAIN : ETIMEDOUT;
+    }
+    const { address, port, hex } = takeDatagram();
+    return `${address} ${port} ${hex.slice(0, 2 * size)}`;
+  },
+  close() {
+    const code = call('close');
+    while (Atomics.load(cells, UNREAD) > 0) {
+      takeDatagram();
+    }
+    return code;
+  },
+  random: (size) => randomBytes(size).toString('hex'),
+  aesCbc(direction, key, iv, data) {
+    const create = direction === 'encrypt' ? createCipheriv : createDecipheriv;
+    const cipher = create(`aes-${key.length * 4}-cbc`, Buffer.from(key, 'hex'), Buffer.from(iv, 'hex'));
+    return cipher.setAutoPadding(false).update(data, 'hex', 'hex');
+  },
+};
+
+let stdout = [];
+const vm = await loadMicroPython({ linebuffer: false, stdout: (bytes) => stdout.push(...bytes) });
+
+function run(source) {
+  stdout = [];
+  vm.runPython(source);
+  return Buffer.from(stdout).toString('utf8');
+}
+
+function setUp() {
+  vm.registerJsModule('_bridge', bridge);
+  vm.FS.mkdirTree('/lib');
+  for (const name of MODULES) {
+    vm.FS.writeFile(`/lib/${name}`, readFileSync(new URL(name, import.meta.url)));
+  }
+  vm.FS.writeFile('/benclient.py', readFileSync(PROGRAM));
+  vm.FS.writeFile('/key.sec', options.key);
+  run('import boot, benclient');
+  if (options.keyOrder) {
+    run(orderEnvelopes(options.keyOrder));
+  }
+  const { host, port, timeoutMs, bufferSize } = options;
+  run(`client = benclient.client(${pythonString(host)}, ${port}, timeout=${timeoutMs / 1000}, buffersize=${bufferSize})`);
+  return run('import sys; print(".".join(str(part) for part in sys.implementation.version[:3]), end="")');
+}
+
+/**
+ * The order of a dict's keys is the VM's own affair and the same at every start. For another one the client's `str` prints an
+ * envelope by way of an OrderedDict: still MicroPython's printer, all of it.
+ */
+function orderEnvelopes(keys) {
+  return `
+from collections import OrderedDict
+def _str(value):
+    if not (isinstance(value, dict) and set(value) == {"hash", "data", "iv"}):
+        return str(value)
+    text = str(OrderedDict([(key, value[key]) for key in (${keys.map(pythonString).join(', ')})]))
+    return text[len("OrderedDict("):-1]
+benclient.str = _str
+`;
+}
+
+/** JSON's escapes are Python's too. */
+function pythonString(text) {
+  return JSON.stringify(text);
+}
+
+const commands = {
+  run,
+  send: (request, noreturn) =>
+    run(`print(repr(client.send((${request}\n), noreturn=${noreturn ? 'True' : 'False'})), end="")`),
+};
+
+function answer(id, work) {
+  try {
+    parentPort.postMessage({ id, result: work() });
+  } catch (error) {
+    // The message of a PythonError is Python's traceback.
+    parentPort.postMessage({ id, error: { type: error.type, message: String(error.message).trimEnd() } });
+  }
+}
+
+parentPort.on('message', ({ id, command, args }) => answer(id, () => commands[command](...args)));
+answer(0, setUp);
