@@ -32,11 +32,11 @@ export const DEFAULT_MAX_ENDPOINTS = 65_536;
 /** Bytes asked of the system for datagrams not yet read: its usual default holds a burst of some 250 hellos. */
 export const DEFAULT_RECEIVE_BUFFER_SIZE = 4_194_304;
 
-/**
- * The share of `timeout` in which a reply may leave. The rest is for its way to the device: a reply that arrives after the
- * device gave up stays in its socket and spoils the next exchange.
- */
-export const REPLY_SHARE_OF_TIMEOUT = 0.9;
+/** Handlers that may run at once. */
+export const DEFAULT_MAX_IN_FLIGHT = 10_000;
+
+/** Handlers that may run at once for one device. */
+export const DEFAULT_MAX_IN_FLIGHT_PER_DEVICE = 16;
 
 /** The least `bufferSize`: an error reply still fits. */
 export const MIN_BUFFER_SIZE = 256;

@@ -7,6 +7,8 @@ import {
   DEFAULT_DATAGRAM_GAP_MS,
   DEFAULT_HOST,
   DEFAULT_MAX_ENDPOINTS,
+  DEFAULT_MAX_IN_FLIGHT,
+  DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
   DEFAULT_PORT,
   DEFAULT_RECEIVE_BUFFER_SIZE,
   DEFAULT_SHUTDOWN_TIMEOUT_MS,
@@ -15,10 +17,14 @@ import {
 } from './ben-udp.constants.js';
 import { KEY_OPTION_NAMES, type KeyOptions, type ResolvedKeyOptions, resolveKeyOptions } from './key-options.js';
 import { OptionReader } from './option-reader.js';
+import { DEFAULT_LIMITS, type ExchangeLimits, type Rate, type WorkloadLimits } from './exchange/index.js';
 import { type ErrorReply, MAX_DATAGRAM_BYTES } from './protocol/index.js';
 
 /** Longest time an option may ask for: a timer of more days than this fires at once. */
 const MAX_MS = 86_400_000;
+
+/** Rates that protect the server; each with a default. */
+export type BenUdpLimits = ExchangeLimits;
 
 /** Options of `BenUdpTransport`. Upstream's are under the platform's names: `localip` is `host`, `keyfile` is `keyFile`. */
 export interface BenUdpTransportOptions extends KeyOptions {
@@ -47,6 +53,17 @@ export interface BenUdpTransportOptions extends KeyOptions {
   shutdownTimeout?: number;
   /** Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. */
   maxEndpoints?: number;
+  /** Handlers that may run at once, 1 to 1048576. Default 10000. */
+  maxInFlight?: number;
+  /** Handlers that may run at once for one device (address and port), 1 to 65536. Default 16. */
+  maxInFlightPerDevice?: number;
+  /** How much strangers and devices may ask for; see `BenUdpLimits`. */
+  limits?: Partial<BenUdpLimits>;
+  /**
+   * Whether devices that are out of step are heard and brought back: a `noreturn` device with an unread datagram in its socket
+   * computes a wrong id each time, and a strict server would never hear it again. Default true.
+   */
+  repair?: boolean;
   /** Bytes asked of the system for datagrams not yet read, 4096 to 1073741824. Default 4194304; the system may grant less. */
   receiveBufferSize?: number;
   /** Turns what a handler answers, `{ response }` or `{ err }`, into the same with other contents. */
@@ -65,6 +82,10 @@ const OPTION_NAMES = [
   'errorReply',
   'shutdownTimeout',
   'maxEndpoints',
+  'maxInFlight',
+  'maxInFlightPerDevice',
+  'limits',
+  'repair',
   'receiveBufferSize',
   'serializer',
   'deserializer',
@@ -80,6 +101,9 @@ export interface ResolvedTransportOptions {
   readonly errorReply: ErrorReply;
   readonly shutdownTimeout: number;
   readonly maxEndpoints: number;
+  readonly workload: WorkloadLimits;
+  readonly limits: BenUdpLimits;
+  readonly repair: boolean;
   readonly receiveBufferSize: number;
 }
 
@@ -98,6 +122,29 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
     errorReply: reader.oneOf('errorReply', ['null', 'text', 'none'], 'null'),
     shutdownTimeout: reader.integer('shutdownTimeout', DEFAULT_SHUTDOWN_TIMEOUT_MS, 0, MAX_MS),
     maxEndpoints: reader.integer('maxEndpoints', DEFAULT_MAX_ENDPOINTS, 1, 16_777_216),
+    workload: {
+      maxInFlight: reader.integer('maxInFlight', DEFAULT_MAX_IN_FLIGHT, 1, 1_048_576),
+      maxInFlightPerDevice: reader.integer('maxInFlightPerDevice', DEFAULT_MAX_IN_FLIGHT_PER_DEVICE, 1, 65_536),
+    },
+    limits: resolveLimits(options.limits),
+    repair: reader.boolean('repair', true),
     receiveBufferSize: reader.integer('receiveBufferSize', DEFAULT_RECEIVE_BUFFER_SIZE, 4096, 1_073_741_824),
   };
+}
+
+/** A rate per second that is more than any machine receives, and keeps what is computed from it exact. */
+const MAX_RATE = 1_000_000_000;
+
+function resolveLimits(limits: Partial<BenUdpLimits> = {}): BenUdpLimits {
+  const names = Object.keys(DEFAULT_LIMITS) as Array<keyof BenUdpLimits>;
+  new OptionReader('BenUdpTransport option "limits"', limits, names);
+  const resolve = (name: keyof BenUdpLimits): Rate => {
+    const rate: Partial<Rate> = limits[name] ?? DEFAULT_LIMITS[name];
+    const part = new OptionReader(`BenUdpTransport option "limits.${name}"`, rate, ['perSecond', 'burst']);
+    return {
+      perSecond: part.integer('perSecond', DEFAULT_LIMITS[name].perSecond, 1, MAX_RATE),
+      burst: part.integer('burst', DEFAULT_LIMITS[name].burst, 1, MAX_RATE),
+    };
+  };
+  return Object.fromEntries(names.map((name) => [name, resolve(name)])) as unknown as BenUdpLimits;
 }

@@ -5,7 +5,7 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:dgram';
 import type { CustomTransportStrategy } from '@nestjs/microservices';
-import { DEFAULT_BUFFER_SIZE, REPLY_SHARE_OF_TIMEOUT } from './ben-udp.constants.js';
+import { DEFAULT_BUFFER_SIZE } from './ben-udp.constants.js';
 import { BenUdpError } from './ben-udp.errors.js';
 import { type BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
 import {
@@ -14,17 +14,10 @@ import {
   resolveTransportOptions,
 } from './ben-udp.options.js';
 import { BenUdpRouter, HIDDEN_ERROR, type Outcome } from './ben-udp.router.js';
-import {
-  KeyRing,
-  type Receipt,
-  type Remote,
-  type ReplyTicket,
-  ServerExchange,
-  type VerifiedRequest,
-} from './exchange/index.js';
-import { InFlight } from './in-flight.js';
+import { KeyRing, type Remote, type VerifiedRequest } from './exchange/index.js';
 import { loadKeys } from './key-options.js';
-import { type DatagramSocket, type Platform, nodePlatform } from './net/index.js';
+import { Listener, type ListenerHandlers, type RejectedReceipt } from './listener.js';
+import { type Platform, nodePlatform } from './net/index.js';
 import { formatErrorReply, formatReply } from './protocol/index.js';
 
 /**
@@ -37,9 +30,7 @@ import { formatErrorReply, formatReply } from './protocol/index.js';
 export class BenUdpTransport extends BenUdpRouter implements CustomTransportStrategy {
   private readonly options: ResolvedTransportOptions;
   private readonly emitter = new EventEmitter();
-  private readonly inFlight = new InFlight();
-  private exchange: ServerExchange | undefined;
-  private socket: DatagramSocket | undefined;
+  private listener: Listener | undefined;
   private starting: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
@@ -82,10 +73,10 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
    * @throws Error before `listen` has succeeded and after `close`.
    */
   unwrap<T = Socket>(): T {
-    if (!this.socket) {
+    if (!this.listener) {
       throw new Error('Not listening. Call "listen" or "startAllMicroservices" before "unwrap".');
     }
-    return this.socket.socket as T;
+    return this.listener.boundSocket.socket as T;
   }
 
   private async start(): Promise<void> {
@@ -103,109 +94,55 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   private async bind(): Promise<void> {
-    const { keys, host, port, receiveBufferSize, bufferSize, timeout, maxEndpoints } = this.options;
-    const ring = new KeyRing(await loadKeys(keys));
-    const exchange = new ServerExchange({
-      keys: ring,
-      maxDatagramBytes: Math.max(bufferSize, DEFAULT_BUFFER_SIZE),
-      maxEndpoints,
-      replyWithinMs: timeout * REPLY_SHARE_OF_TIMEOUT,
-    });
-    this.exchange = exchange;
-    this.socket = await this.platform.bindSocket(
-      { host, port, receiveBufferSize },
-      {
-        onDatagram: (datagram, remote) => this.receive(exchange, datagram, remote),
-        onError: (error) => this.reportError(error),
-      },
-    );
-    const { address, port: boundPort } = this.socket.address;
+    const keys = new KeyRing(await loadKeys(this.options.keys));
+    const maxDatagramBytes = Math.max(this.options.bufferSize, DEFAULT_BUFFER_SIZE);
+    const handlers: ListenerHandlers = {
+      onRequest: (request) => this.answer(request),
+      onRejected: (rejected, remote) => this.reportRejection(rejected, remote),
+      onRefused: (refusal, { action }) =>
+        this.logger.warn(
+          `The reply to ${this.quotePattern(action)} was not sent: the device has stopped waiting (${refusal})`,
+        ),
+      onError: (error) => this.reportError(error),
+    };
+    this.listener = await Listener.bind({ ...this.options, maxDatagramBytes }, keys, handlers, this.platform);
+    const { address, receiveBufferSize } = this.listener.boundSocket;
     this.logger.log(
-      `Listening on ${address}:${boundPort} with key ${ring.keys.map((key) => key.fingerprint).join(', ')}, ` +
-        `${this.socket.receiveBufferSize} bytes of receive buffer`,
+      `Listening on ${address.address}:${address.port} for ${keys.describe()}, ` +
+        `${receiveBufferSize} bytes of receive buffer granted`,
     );
     this._status$.next(BenUdpStatus.LISTENING);
-    this.emit('listening', this.socket.address);
+    this.emit('listening', address);
   }
 
   private async stop(): Promise<void> {
     // A start that failed has told its own caller.
     await this.starting?.catch(() => undefined);
-    const { socket } = this;
-    if (!socket) {
+    const { listener } = this;
+    if (!listener) {
       return;
     }
-    this.exchange?.stopIssuing();
-    await this.drain();
-    this.socket = undefined;
+    const { shutdownTimeout } = this.options;
+    const cutOff = await listener.drain(shutdownTimeout);
+    if (cutOff > 0) {
+      this.logger.warn(`${cutOff} handlers still ran after ${shutdownTimeout} ms and were cut off`);
+    }
+    this.listener = undefined;
     this.starting = undefined;
-    await socket.close();
+    await listener.close();
     this._status$.next(BenUdpStatus.CLOSED);
     this.emit('close');
   }
 
-  /** Waits for what is running, but not longer than `shutdownTimeout`. */
-  private async drain(): Promise<void> {
-    const { shutdownTimeout } = this.options;
-    let callOff: (() => void) | undefined;
-    const timeIsUp = new Promise<void>((resolve) => {
-      callOff = this.platform.schedule(resolve, shutdownTimeout);
-    });
-    await Promise.race([this.inFlight.whenEmpty(), timeIsUp]);
-    callOff?.();
-    if (this.inFlight.size > 0) {
-      this.logger.warn(`${this.inFlight.size} handlers still ran after ${shutdownTimeout} ms and were cut off`);
-    }
-  }
-
-  /** Every datagram comes in here; nothing may be thrown out of it, for that would end the process. */
-  private receive(exchange: ServerExchange, datagram: Buffer, remote: Remote): void {
-    try {
-      this.act(exchange.receive(datagram, remote, this.platform.now()), remote);
-    } catch (error) {
-      this.reportError(error);
-    }
-  }
-
-  private act(receipt: Receipt, remote: Remote): void {
-    switch (receipt.kind) {
-      case 'pair':
-        this.sendDatagrams(receipt.datagrams, remote);
-        return;
-      case 'request':
-        this.track(this.handle(receipt.request, receipt.ticket));
-        return;
-      case 'rejected':
-        this.reportRejection(receipt, remote);
-    }
-  }
-
-  private async handle(request: VerifiedRequest, ticket: ReplyTicket | undefined): Promise<void> {
+  /** The text of the reply to a request; `undefined` where the device is told nothing. */
+  private async answer(request: VerifiedRequest): Promise<string | undefined> {
     const outcome = await this.route(request, Date.now()).catch((error: unknown): Outcome => {
       this.logger.error(error);
       return { err: HIDDEN_ERROR, isDisposed: true };
     });
-    if (ticket) {
-      await this.answer(request, ticket, outcome);
-    }
+    return request.noreturn ? undefined : this.format(outcome, request);
   }
 
-  private async answer(request: VerifiedRequest, ticket: ReplyTicket, outcome: Outcome): Promise<void> {
-    const text = await this.format(outcome, request);
-    if (text === undefined) {
-      return;
-    }
-    const reply = this.exchange?.reply(ticket, text, this.platform.now());
-    if (Array.isArray(reply)) {
-      this.sendDatagrams(reply, request.remote);
-    } else {
-      this.logger.warn(
-        `The reply to ${this.quotePattern(request.action)} was not sent: the device has stopped waiting (${reply})`,
-      );
-    }
-  }
-
-  /** The text of a reply; `undefined` for an error that is not to be told. */
   private async format(outcome: Outcome, request: VerifiedRequest): Promise<string | undefined> {
     const { bufferSize } = this.options;
     try {
@@ -223,33 +160,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return errorReply === 'none' ? undefined : formatErrorReply(error, errorReply, bufferSize);
   }
 
-  private sendDatagrams(datagrams: readonly Buffer[], remote: Remote): void {
-    if (this.options.datagramGap > 0) {
-      this.track(this.sendSpaced(datagrams, remote));
-      return;
-    }
-    for (const datagram of datagrams) {
-      this.socket?.send(datagram, remote.port, remote.address);
-    }
-  }
-
-  private async sendSpaced(datagrams: readonly Buffer[], remote: Remote): Promise<void> {
-    for (const [index, datagram] of datagrams.entries()) {
-      if (index > 0) {
-        await new Promise<void>((resolve) => this.platform.schedule(resolve, this.options.datagramGap));
-      }
-      this.socket?.send(datagram, remote.port, remote.address);
-    }
-  }
-
-  /** Counts work that a shutdown has to wait for. */
-  private track(work: Promise<void>): void {
-    this.inFlight.begin();
-    work.catch((error: unknown) => this.reportError(error)).finally(() => this.inFlight.end());
-  }
-
   /** Says why a datagram got no answer: aloud where a key holder sent it, in silence where a stranger may have. */
-  private reportRejection({ reason, device, error }: Extract<Receipt, { kind: 'rejected' }>, remote: Remote): void {
+  private reportRejection({ reason, device, error }: RejectedReceipt, remote: Remote): void {
     if (error) {
       this.logger.warn(
         `Request of ${device ?? 'a device'} at ${remote.address} rejected (${reason}): ${error.message}`,

@@ -50,6 +50,12 @@ export class OptionReader<Options extends object> {
     return isFilledString(value) ? value : this.fail(name, 'a non-empty string', value);
   }
 
+  /** @throws TypeError for anything but a boolean. */
+  boolean(name: keyof Options & string, fallback: boolean): boolean {
+    const value: unknown = this.options[name] ?? fallback;
+    return typeof value === 'boolean' ? value : this.fail(name, 'true or false', value);
+  }
+
   /** @throws TypeError for anything but one of `choices`. */
   oneOf<Choice extends string>(name: keyof Options & string, choices: readonly Choice[], fallback: Choice): Choice {
     const value: unknown = this.options[name] ?? fallback;

@@ -12,12 +12,15 @@ import { BLOCK_BYTES, type Sealed, type Sealer, stripWhiteSpace } from '../proto
 /** Length of a slot. An id is accepted in its slot and in the next, so it lives 10 to 20 s. */
 export const SLOT_MS = 10_000;
 
+/** Slots in which an id is accepted. */
+export const LIVE_SLOTS = 2;
+
 export function slotAt(now: number): number {
   return Math.floor(now / SLOT_MS);
 }
 
 /**
- * The pair for the `n`-th id of an endpoint in a slot.
+ * The pair for the id of an endpoint after `n` others in a slot.
  *
  * @param secret drawn at start; whoever knows it can predict pairs, and with a key ids.
  * @param endpoint address and port; the digits that follow are separated, so no two inputs read alike.

@@ -2,5 +2,8 @@
 export * from './client-exchange.js';
 export * from './id-pair.js';
 export * from './key-ring.js';
+export * from './limits.js';
+export type { Rate } from './rate-limit.js';
 export * from './rejection.js';
 export * from './server-exchange.js';
+export type { Work, WorkloadLimits } from './workload.js';

@@ -39,6 +39,13 @@ export class KeyRing {
     });
   }
 
+  /** For logs: whose keys these are, by fingerprint. */
+  describe(): string {
+    return this.keys
+      .map(({ device, fingerprint: print }) => (device ? `${device} (key ${print})` : `key ${print}`))
+      .join(', ');
+  }
+
   /** All keys, `first` before the others where it is still in the ring. */
   *startingWith(first: RingKey | undefined): Iterable<RingKey> {
     if (first && this.keys.includes(first)) {

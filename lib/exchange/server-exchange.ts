@@ -3,15 +3,14 @@
  * in, so that a simulator can drive it.
  *
  * Checks go from cheap to dear, and until the hash has verified all of them end in silence and a counted reason:
- * exact hello, or size and first byte → the envelope's three keys and sizes → ids it could be for, compared in constant
- * time → the id is burnt → decrypted → padding, UTF-8 and Python text, all strict.
+ * exact hello, or size and first byte → limits → the envelope's three keys and sizes → ids it could be for, compared in
+ * constant time → the id is burnt → decrypted → padding, UTF-8 and Python text, all strict.
  */
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { BenProtocolError } from '../ben-udp.errors.js';
 import {
   type Envelope,
   type Request,
-  type Sealed,
   decodeUtf8,
   digest,
   isHello,
@@ -20,13 +19,39 @@ import {
   parseRequest,
   unpad,
 } from '../protocol/index.js';
-import { type Endpoint, EndpointTable, LIVE_SLOTS } from './endpoint-table.js';
-import { deriveId, derivePair, slotAt } from './id-pair.js';
+import { Endpoint, EndpointTable } from './endpoint-table.js';
+import { Gate } from './gate.js';
+import { LIVE_SLOTS, derivePair, slotAt } from './id-pair.js';
 import type { KeyRing, RingKey } from './key-ring.js';
+import type { ExchangeLimits } from './limits.js';
+import { HintTable, type PairHistory, type PairName } from './pair-history.js';
 import type { Rejection } from './rejection.js';
+import { type Verified, Verifier } from './verifier.js';
+import { type Work, Workload, type WorkloadLimits } from './workload.js';
 
 const SECRET_BYTES = 32;
 const HASH_TAG_BYTES = 6;
+
+/** Endpoints that said hello and did not verify yet; 1.6 MiB. */
+const HINTS = 65_536;
+
+/** A second hello within this time is the first one again, made double by the network: answered, it would leave a pair unread. */
+const DUPLICATE_HELLO_MS = 250;
+
+/**
+ * The share of a device's timeout in which a hello can't mean that it gave up: while a reply is owed it is a duplicate then,
+ * or forged, and an answer would be read as the reply.
+ */
+const PATIENCE_SHARE = 0.1;
+
+/**
+ * The share of a device's timeout in which a reply may leave. The rest is for its way: a reply that arrives after the device
+ * gave up stays in its socket and spoils the next exchange.
+ */
+const REPLY_SHARE = 0.9;
+
+/** The share of a device's timeout that a hello may have waited to be read. */
+const STALE_SHARE = 0.2;
 
 /** Where a datagram came from, and where its answer goes. */
 export interface Remote {
@@ -39,10 +64,14 @@ export interface ServerExchangeOptions {
   readonly keys: KeyRing;
   /** Longest datagram that is looked at, in bytes. */
   readonly maxDatagramBytes: number;
-  /** How long after a request its reply may still be sent, in milliseconds. */
-  readonly replyWithinMs: number;
-  /** Endpoints that are remembered. */
+  /** How long a device waits for a datagram. */
+  readonly deviceTimeoutMs: number;
+  /** Verified endpoints that are remembered. */
   readonly maxEndpoints: number;
+  readonly limits: ExchangeLimits;
+  readonly workload: WorkloadLimits;
+  /** Whether devices that are out of step are heard and brought back. */
+  readonly repair: boolean;
   /** Keys the id pairs; drawn anew by default, so that nothing recorded before a restart is valid after it. */
   readonly secret?: Uint8Array;
 }
@@ -67,11 +96,13 @@ export interface ReplyTicket {
 
 /** What a datagram led to. */
 export type Receipt =
-  /** The answer to a hello: datagrams 2 and 3. */
+  /** The answer to a hello: datagrams 2 and 3, or 2 alone. */
   | { readonly kind: 'pair'; readonly datagrams: readonly Buffer[] }
   | {
       readonly kind: 'request';
       readonly request: VerifiedRequest;
+      /** To be handed to `finish` when the handler has ended. */
+      readonly work: Work;
       /** `undefined` where the device does not wait. */
       readonly ticket: ReplyTicket | undefined;
     }
@@ -86,27 +117,39 @@ export type Receipt =
 
 /** Why a reply was not sent although there was one. */
 export type ReplyRefusal =
-  /** The device has stopped waiting: `replyWithinMs` has passed. */
+  /** The device has stopped waiting: its time has run out. */
   | 'late'
   /** The device has stopped waiting: it has said hello or sent a request since. Or it has its reply. */
   | 'superseded';
 
-interface Verified {
-  readonly key: RingKey;
-  readonly id: Buffer;
+/** When and from whom a datagram came. */
+interface Arrival {
+  readonly remote: Remote;
+  /** Names the endpoint: what its pairs are derived from. Addresses hold no `|`, so no two endpoints read alike. */
+  readonly name: string;
+  readonly now: number;
   readonly slot: number;
+  /** How long the datagram may have waited to be read. */
+  readonly waited: number;
 }
 
 export class ServerExchange {
+  keys: KeyRing;
   private readonly secret: Uint8Array;
   private readonly endpoints: EndpointTable;
+  private readonly hints = new HintTable(HINTS);
+  private readonly gate: Gate;
+  private readonly verifier: Verifier;
+  private readonly workload: Workload;
   private isClosing = false;
-  keys: KeyRing;
 
   constructor(private readonly options: ServerExchangeOptions) {
     this.keys = options.keys;
     this.secret = options.secret ?? randomBytes(SECRET_BYTES);
     this.endpoints = new EndpointTable(options.maxEndpoints);
+    this.gate = new Gate(options.limits);
+    this.verifier = new Verifier(this.secret, options.repair);
+    this.workload = new Workload(options.workload, options.deviceTimeoutMs);
   }
 
   /** Ids that are already issued stay valid, new ones are refused. */
@@ -114,123 +157,232 @@ export class ServerExchange {
     this.isClosing = true;
   }
 
-  /** @param now monotonic milliseconds. */
-  receive(datagram: Buffer, remote: Remote, now: number): Receipt {
+  /**
+   * @param now monotonic milliseconds.
+   * @param waited how long the datagram may have waited to be read, in milliseconds.
+   */
+  receive(datagram: Buffer, remote: Remote, now: number, waited = 0): Receipt {
+    const arrival = { remote, name: `${remote.address}|${remote.port}`, now, slot: slotAt(now), waited };
     if (isHello(datagram)) {
-      return this.receiveHello(remote, now);
+      return this.receiveHello(arrival);
     }
     if (datagram.length > this.options.maxDatagramBytes) {
       return reject('too-large');
     }
-    if (!looksLikeEnvelope(datagram)) {
-      return reject('unknown-datagram');
-    }
-    const envelope = parseEnvelope(datagram);
-    return typeof envelope === 'string' ? reject(envelope) : this.receiveEnvelope(envelope, remote, now);
+    return looksLikeEnvelope(datagram) ? this.receiveEnvelope(datagram, arrival) : reject('unknown-datagram');
   }
 
   /** Datagrams 5 to 7, or why the device must not get them any more. */
   reply(ticket: ReplyTicket, text: string, now: number): readonly Buffer[] | ReplyRefusal {
-    if (ticket.turn !== ticket.endpoint.turn) {
+    const { endpoint, key, id } = ticket;
+    if (ticket.turn !== endpoint.turn) {
       return 'superseded';
     }
-    ticket.endpoint.turn++;
+    endpoint.beginTurn(false, now);
     if (now > ticket.deadline) {
       return 'late';
     }
-    const { ciphertext, iv } = ticket.key.sealer.seal(text);
-    return [digest(ticket.id, ciphertext, iv), iv, ciphertext];
+    const { ciphertext, iv } = key.sealer.seal(text);
+    return [digest(id, ciphertext, iv), iv, ciphertext];
   }
 
-  private receiveHello(remote: Remote, now: number): Receipt {
+  /** The handler of a request has ended, and its reply has been sent if there is one. */
+  finish(work: Work, ticket: ReplyTicket | undefined, now: number): void {
+    this.workload.end(work);
+    if (ticket?.turn === ticket?.endpoint.turn) {
+      ticket?.endpoint.beginTurn(false, now);
+    }
+  }
+
+  private receiveHello(arrival: Arrival): Receipt {
     if (this.isClosing) {
       return reject('closing');
     }
-    const name = endpointName(remote);
-    const endpoint = this.endpoints.get(name);
-    const slot = slotAt(now);
-    if (endpoint) {
-      endpoint.turn++;
+    if (arrival.waited > this.options.deviceTimeoutMs * STALE_SHARE) {
+      return reject('stale-hello');
     }
-    const { ciphertext, iv } = derivePair(this.secret, name, slot, endpoint?.usedIn(slot) ?? 0);
-    return { kind: 'pair', datagrams: [ciphertext, iv] };
+    const endpoint = this.endpoints.get(arrival.name);
+    return endpoint ? this.answerKnown(endpoint, arrival) : this.answerStranger(arrival);
   }
 
-  private receiveEnvelope(envelope: Envelope, remote: Remote, now: number): Receipt {
-    const name = endpointName(remote);
-    const slot = slotAt(now);
-    const hashTag = envelope.hash.readUIntBE(0, HASH_TAG_BYTES);
-    const known = this.endpoints.get(name);
-    const verified = this.verify(envelope, name, known, slot);
-    if (!verified) {
-      return reject(known?.lastHash === hashTag ? 'replayed' : 'bad-hash');
+  private answerStranger({ name, remote, now, slot }: Arrival): Receipt {
+    const hint = this.hints.get(name);
+    const rejection =
+      hint && this.isDuplicate(hint, now) ? 'duplicate-hello' : this.gate.admitHello(remote.address, now);
+    if (rejection) {
+      return reject(rejection);
     }
-    const endpoint = this.endpoints.admit(name, slot);
+    this.hints.note(name, slot, now);
+    return this.sendPair(name, { slot, n: 0 }, false);
+  }
+
+  private answerKnown(endpoint: Endpoint, { name, now, slot }: Arrival): Receipt {
+    const isReplyDue = now - endpoint.waitingSince < this.options.deviceTimeoutMs * PATIENCE_SHARE;
+    const isDuplicate = isReplyDue || (!endpoint.isLastUsed && this.isDuplicate(endpoint, now));
+    const rejection = isDuplicate ? 'duplicate-hello' : this.gate.admitKnownHello(endpoint, now);
+    if (rejection) {
+      return reject(rejection);
+    }
+    endpoint.beginTurn(false, now);
+    const answer = endpoint.takeAnswer(now);
+    if (answer === 'nothing') {
+      return reject('withheld');
+    }
+    const pair = { slot, n: endpoint.usedIn(slot) };
+    endpoint.noteSent(pair, answer === 'single', now);
+    return this.sendPair(name, pair, answer === 'single');
+  }
+
+  private isDuplicate({ lastAt }: PairHistory, now: number): boolean {
+    return now - lastAt < Math.min(DUPLICATE_HELLO_MS, this.options.deviceTimeoutMs * PATIENCE_SHARE);
+  }
+
+  private sendPair(name: string, { slot, n }: PairName, isSingle: boolean): Receipt {
+    const { ciphertext, iv } = derivePair(this.secret, name, slot, n);
+    return { kind: 'pair', datagrams: isSingle ? [ciphertext] : [ciphertext, iv] };
+  }
+
+  private receiveEnvelope(datagram: Buffer, arrival: Arrival): Receipt {
+    const { name, remote, now, slot } = arrival;
+    const known = this.endpoints.get(name);
+    const hint = known ?? this.hints.get(name);
+    const limit = known
+      ? this.gate.admitKnownRequest(known, now)
+      : this.gate.admitRequest(remote.address, hint !== undefined, now);
+    if (limit) {
+      return reject(limit);
+    }
+    const envelope = parseEnvelope(datagram);
+    if (typeof envelope === 'string') {
+      return this.fail(envelope, known, arrival);
+    }
+    const hashTag = envelope.hash.readUIntBE(0, HASH_TAG_BYTES);
+    if (known?.lastHash === hashTag) {
+      return reject('replayed');
+    }
+    const history = hint ?? assumedHistory(slot);
+    const verified = this.verifier.verify(
+      {
+        envelope,
+        endpoint: name,
+        history,
+        isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n === (known?.usedIn(its) ?? 0),
+        knownKey: known?.key,
+        mayTry: () => this.gate.admitTrial(now),
+      },
+      this.keys,
+    );
+    if (!verified || verified === 'trial-budget') {
+      return this.fail(verified ?? 'bad-hash', known, arrival);
+    }
+    const endpoint = known ?? this.admit(new Endpoint(verified.key, history), arrival);
     if (!endpoint) {
       return reject('table-full', verified.key);
     }
-    endpoint.burn(verified.slot, slot);
     endpoint.key = verified.key;
     endpoint.lastHash = hashTag;
-    endpoint.turn++;
-    return this.openRequest(envelope, verified, endpoint, remote, now);
+    return this.accept(envelope, verified, endpoint, arrival);
   }
 
-  /** The key and id under which the hash is right, for an id of this endpoint that is live and unused. */
-  private verify(
-    { hash, data, iv }: Envelope,
-    name: string,
-    endpoint: Endpoint | undefined,
-    current: number,
-  ): Verified | undefined {
-    const pairs: Array<Sealed & { slot: number }> = [];
-    for (let slot = current; slot > current - LIVE_SLOTS; slot--) {
-      pairs.push({ ...derivePair(this.secret, name, slot, endpoint?.usedIn(slot) ?? 0), slot });
+  /** Counts a request that did not verify against whoever it claims to come from. */
+  private fail(reason: Rejection, known: Endpoint | undefined, { remote, now }: Arrival): Receipt {
+    if (known) {
+      this.gate.countKnownFailure(known, now);
+    } else {
+      this.gate.countFailure(remote.address, now);
     }
-    for (const key of this.keys.startingWith(endpoint?.key)) {
-      for (const pair of pairs) {
-        const id = deriveId(key.sealer, pair);
-        if (timingSafeEqual(digest(id, data, iv), hash)) {
-          return { key, id, slot: pair.slot };
-        }
-      }
-    }
-    return undefined;
+    return reject(reason);
   }
 
-  /** Decrypts and reads a request that has verified. Strict, for its hash may have been extended (SHA-256 allows that). */
-  private openRequest(
-    { data, iv }: Envelope,
-    { key, id }: Verified,
+  /** Remembers a stranger that has verified; `undefined` where there is no room. */
+  private admit(endpoint: Endpoint, { name, remote, slot }: Arrival): Endpoint | undefined {
+    if (!this.endpoints.add(name, endpoint, slot)) {
+      return undefined;
+    }
+    this.gate.giveBackHello(remote.address);
+    return endpoint;
+  }
+
+  /** Uses up the id, opens the request, and decides whether it can be answered. */
+  private accept(
+    envelope: Envelope,
+    { key, id, reading, isLive }: Verified,
     endpoint: Endpoint,
-    remote: Remote,
-    now: number,
+    arrival: Arrival,
   ): Receipt {
-    const bytes = unpad(key.sealer.open(data, iv));
-    if (!bytes) {
-      return reject('bad-padding', key);
+    const { name, remote, now, slot, waited } = arrival;
+    if (isLive) {
+      endpoint.burn(reading.uses, slot);
+      this.endpoints.touch(name, endpoint);
+      this.gate.giveBackKnownHello(endpoint);
     }
-    const text = decodeUtf8(bytes);
-    if (text === undefined) {
-      return reject('bad-utf8', key);
+    const opened = openRequest(envelope, key);
+    if (typeof opened === 'string' || opened instanceof BenProtocolError) {
+      return rejectOpened(opened, key);
     }
-    try {
-      const request: VerifiedRequest = { ...parseRequest(text), remote, device: key.device, text };
-      const deadline = now + this.options.replyWithinMs;
-      const ticket = request.noreturn ? undefined : { endpoint, turn: endpoint.turn, key, id, deadline };
-      return { kind: 'request', request, ticket };
-    } catch (error) {
-      if (!(error instanceof BenProtocolError)) {
-        throw error;
-      }
-      return reject(error.code === 'BEN_BAD_REQUEST' ? 'bad-request' : 'bad-text', key, error);
+    const { noreturn } = opened;
+    if (!isLive) {
+      // Only a device that will not read on its own has to be helped.
+      endpoint.bringIntoStep(noreturn ? reading.leftover : 'nothing');
+      return reject('expired', key);
     }
+    if (!noreturn && reading.leftover !== 'nothing') {
+      // It would take what is left for the reply. While it waits in vain, it reads that; its next exchange is in step.
+      endpoint.bringIntoStep('nothing');
+      return reject('out-of-step', key);
+    }
+    endpoint.bringIntoStep(reading.leftover);
+    const deadline = now - waited + this.options.deviceTimeoutMs * REPLY_SHARE;
+    if (!noreturn && now > deadline) {
+      return reject('stale-request', key);
+    }
+    const work = this.workload.begin(endpoint, now);
+    if (!work) {
+      return reject('busy', key);
+    }
+    const turn = endpoint.beginTurn(!noreturn, now);
+    return {
+      kind: 'request',
+      request: { ...opened, remote, device: key.device },
+      work,
+      ticket: noreturn ? undefined : { endpoint, turn, key, id, deadline },
+    };
   }
 }
 
-/** What the pair is derived from and the table keyed by. Addresses hold no `|`, so two endpoints never read alike. */
-function endpointName({ address, port }: Remote): string {
-  return `${address}|${port}`;
+/** What an endpoint was sent if nothing of it is remembered: the first pair of a slot that is live. */
+function assumedHistory(slot: number): PairHistory {
+  return { last: { slot, n: 0 }, lastAt: -Infinity, before: { slot: slot - 1, n: 0 }, isSingle: false };
+}
+
+/** Decrypts and reads a request that has verified. Strict, for SHA-256 lets a hash be extended to more data. */
+function openRequest(
+  { data, iv }: Envelope,
+  key: RingKey,
+): (Request & { text: string }) | Rejection | BenProtocolError {
+  const bytes = unpad(key.sealer.open(data, iv));
+  if (!bytes) {
+    return 'bad-padding';
+  }
+  const text = decodeUtf8(bytes);
+  if (text === undefined) {
+    return 'bad-utf8';
+  }
+  try {
+    return { ...parseRequest(text), text };
+  } catch (error) {
+    if (error instanceof BenProtocolError) {
+      return error;
+    }
+    throw error;
+  }
+}
+
+function rejectOpened(fault: Rejection | BenProtocolError, key: RingKey): Receipt {
+  if (typeof fault === 'string') {
+    return reject(fault, key);
+  }
+  return reject(fault.code === 'BEN_BAD_REQUEST' ? 'bad-request' : 'bad-text', key, fault);
 }
 
 function reject(reason: Rejection, key?: RingKey, error?: BenProtocolError): Receipt {

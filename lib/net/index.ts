@@ -1,3 +1,4 @@
 /** Everything that touches the machine: sockets, clock, timers. */
 export * from './datagram-socket.js';
 export * from './platform.js';
+export * from './stall-watch.js';

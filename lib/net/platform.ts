@@ -13,6 +13,8 @@ export interface Platform {
   now(): number;
   /** Runs `callback` after `ms`; the function returned calls that off. */
   schedule(callback: () => void, ms: number): () => void;
+  /** Runs `callback` when the sockets have been read once. */
+  afterTurn(callback: () => void): void;
   bindSocket(options: DatagramSocketOptions, handlers: DatagramSocketHandlers): Promise<DatagramSocket>;
 }
 
@@ -22,5 +24,6 @@ export const nodePlatform: Platform = {
     const timer = setTimeout(callback, ms);
     return () => clearTimeout(timer);
   },
+  afterTurn: (callback) => void setImmediate(callback),
   bindSocket: bindDatagramSocket,
 };

@@ -2,9 +2,9 @@
 
     from benclient import client
 
-    server = client("192.168.1.10", 8585)
-    server.send({"action": "echo", "data": "hello"})                    # 'hello'
-    server.send({"action": "dhtsensor", "data": 21.5}, noreturn=True)   # {}, without waiting
+    board = client("192.168.1.10", 8585)
+    board.send({"action": "echo", "data": "hello"})                     # 'hello'
+    board.send({"action": "dhtsensor", "data": 21.5}, noreturn=True)    # {}, without waiting
 
 For MicroPython on ESP8266, ESP32, Pico W and the like; same interface as the upstream client. Next to it lies `key.sec`,
 a copy of the server's key file. What comes back is the value that the server's handler returned, None where it failed.

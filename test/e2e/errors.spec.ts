@@ -158,7 +158,7 @@ describe('a reply', () => {
         return new Promise<string>((resolve) => finish.push(resolve));
       }
     }
-    const { board, logs } = await startApp({ controllers: [Slow] });
+    const { board, logs } = await startApp({ controllers: [Slow] }, { timeout: 900 });
     const impatient = await board({ timeout: 100 });
     await expect(impatient.send({ action: 'slow' })).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
     const second = impatient.send({ action: 'slow' });

@@ -5,6 +5,7 @@ import { HELLO, digest, formatEnvelope } from '../../lib/protocol/index.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from '../support/pure-device.js';
 
 const THIRD_KEY = Buffer.alloc(32, 3);
+const NORETURN = "{'action': 'log', 'noreturn': True}";
 
 /** What a receipt came to, in a word. */
 function outcome(receipt: Receipt): string {
@@ -48,7 +49,7 @@ describe('ServerExchange', () => {
     const first = device.id;
     device.hello(1);
     expect(device.id).toEqual(first);
-    device.request(1);
+    device.request(1, NORETURN);
     device.hello(2);
     expect(device.id).not.toEqual(first);
   });
@@ -57,7 +58,7 @@ describe('ServerExchange', () => {
     const device = new PureDevice(createServer());
     const ids = new Set<string>();
     for (let exchange = 0; exchange < 500; exchange++) {
-      expect(outcome(device.ask(exchange * 97))).toBe('request');
+      expect(outcome(device.ask(exchange * 97, NORETURN))).toBe('request');
       ids.add(device.id.toString('hex'));
     }
     expect(ids.size).toBe(500);
@@ -74,16 +75,18 @@ describe('ServerExchange', () => {
       for (let round = 0; round < 3; round++) {
         const kitchen = new PureDevice(server, remoteOf('10.0.0.1'), KEY);
         const cellar = new PureDevice(server, remoteOf('10.0.0.2'), OTHER_KEY);
-        expect(accepted(kitchen.ask(round)).request.device).toBe('kitchen');
-        expect(accepted(cellar.ask(round)).request.device).toBe('cellar');
+        expect(accepted(kitchen.ask(round, NORETURN)).request.device).toBe('kitchen');
+        expect(accepted(cellar.ask(round, NORETURN)).request.device).toBe('cellar');
       }
     });
 
     it('tells two devices apart behind one address and port', () => {
       const server = createServer({ keys });
       for (let round = 0; round < 3; round++) {
-        expect(accepted(new PureDevice(server, undefined, KEY).ask(round)).request.device).toBe('kitchen');
-        expect(accepted(new PureDevice(server, undefined, OTHER_KEY).ask(round)).request.device).toBe('cellar');
+        expect(accepted(new PureDevice(server, undefined, KEY).ask(round, NORETURN)).request.device).toBe('kitchen');
+        expect(accepted(new PureDevice(server, undefined, OTHER_KEY).ask(round, NORETURN)).request.device).toBe(
+          'cellar',
+        );
       }
     });
 
@@ -124,10 +127,10 @@ describe('ServerExchange', () => {
       expect(outcome(server.receive(envelope, device.remote, SLOT_MS))).toBe('replayed');
       // And one of each slot at once, in either order.
       const late = new PureDevice(server, remoteOf('10.0.0.9'));
-      late.hello(2 * SLOT_MS - 1);
-      const before = late.envelope();
+      late.hello(2 * SLOT_MS - 300);
+      const before = late.envelope(NORETURN);
       late.hello(2 * SLOT_MS);
-      const after = late.envelope();
+      const after = late.envelope(NORETURN);
       const outcomes = [after, before, after, before].map((each) =>
         outcome(server.receive(each, late.remote, 2 * SLOT_MS)),
       );
@@ -216,7 +219,7 @@ describe('ServerExchange', () => {
     });
 
     it('may leave at the deadline and is late after it', () => {
-      const server = createServer({ replyWithinMs: 9000 });
+      const server = createServer({ deviceTimeoutMs: 10_000 });
       const device = new PureDevice(server);
       expect(server.reply(accepted(device.ask(100)).ticket!, 'a', 9100)).toHaveLength(3);
       expect(server.reply(accepted(device.ask(100)).ticket!, 'a', 9100.1)).toBe('late');

@@ -1,5 +1,6 @@
 /** The device's side of the exchange without a socket: made for driving a ServerExchange on a clock of the test's own. */
 import {
+  DEFAULT_LIMITS,
   KeyRing,
   type NamedKey,
   type Receipt,
@@ -24,8 +25,11 @@ export function createServer(
 ): ServerExchange {
   return new ServerExchange({
     maxDatagramBytes: 4096,
-    replyWithinMs: 9000,
+    deviceTimeoutMs: 10_000,
     maxEndpoints: 100,
+    limits: DEFAULT_LIMITS,
+    workload: { maxInFlight: 1000, maxInFlightPerDevice: 1000 },
+    repair: true,
     ...options,
     keys: new KeyRing(options.keys ?? [{ device: undefined, key: KEY }]),
   });

@@ -1,5 +1,5 @@
 /**
- * Reads Python text: the literals that `repr` of CPython and MicroPython prints, and nothing else that
+ * Reads Python text: the literals that `repr` of CPython and MicroPython prints, and little else of what
  * `ast.literal_eval` would take. docs/python-text.md has the rule for every form.
  *
  *     value := 'None' | 'True' | 'False' | 'nan' | 'inf' | '-nan' | '-inf' | 'set()'

@@ -108,9 +108,9 @@ function readEscape(cursor: Cursor, isBytes: boolean): number {
   if (digits === undefined || (isBytes && digits !== BYTE_HEX_DIGITS)) {
     return cursor.fail('BEN_TEXT_BAD_ESCAPE', 'an escape that repr never prints', start);
   }
-  const hex = cursor.text.slice(cursor.position + 1, cursor.position + 1 + digits);
-  const code = /^[0-9a-fA-F]*$/.test(hex) ? Number.parseInt(hex, 16) : NaN;
-  if (hex.length < digits || !(code <= LAST_CODE_POINT)) {
+  const digitText = cursor.text.slice(cursor.position + 1, cursor.position + 1 + digits);
+  const code = /^[0-9a-fA-F]*$/.test(digitText) ? Number.parseInt(digitText, 16) : NaN;
+  if (digitText.length < digits || !(code <= LAST_CODE_POINT)) {
     return cursor.fail('BEN_TEXT_BAD_ESCAPE', `\\${String.fromCharCode(unit)} needs ${digits} hex digits`, start);
   }
   cursor.position += 1 + digits;

@@ -27,7 +27,9 @@ let compiledVm;
 
 /** The VM's code, compiled once for all boards of this process. */
 function compileVm() {
-  compiledVm ??= readFile(createRequire(import.meta.url).resolve(WASM_FILE)).then((bytes) => WebAssembly.compile(bytes));
+  compiledVm ??= readFile(createRequire(import.meta.url).resolve(WASM_FILE)).then((bytes) =>
+    WebAssembly.compile(bytes),
+  );
   return compiledVm;
 }
 
@@ -167,7 +169,12 @@ export class MicroPythonBoard {
     const { localAddress, localPort } = this.#options;
     const socket = createSocket('udp4');
     socket.bind(localPort, localAddress);
-    await once(socket, 'listening');
+    try {
+      await once(socket, 'listening');
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
     socket.on('error', () => undefined);
     socket.on('message', (datagram, remote) => this.#store(datagram, remote));
     this.#socket = socket;

@@ -34,4 +34,6 @@ class aes:
         self._direction = direction
         if len(data) % BLOCK:
             raise ValueError("blksize % 16")
+        if not data:
+            return b""
         return bytes.fromhex(_bridge.aesCbc(direction, self._key, self._iv.hex(), bytes(data).hex()))

@@ -27,7 +27,8 @@ class socket:
 
     def sendto(self, data, address):
         data = data.encode() if isinstance(data, str) else bytes(data)
-        _check(_bridge.sendTo(data.hex(), address[0], address[1]))
+        # MicroPython's hex() of nothing is bytes.
+        _check(_bridge.sendTo(data.hex() or "", address[0], address[1]))
         return len(data)
 
     def recvfrom(self, size):

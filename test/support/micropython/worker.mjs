@@ -22,15 +22,31 @@ const PROGRAM = new URL('../../../sample/device/benclient.py', import.meta.url);
 
 const { options, wasm, cells, datagrams } = workerData;
 
-// The VM's loader has no hook for a module that is compiled already, and compiling is half of a start.
+// The VM's loader has no hook for a module that is compiled already, and compiling would be a third of every start.
 const { instantiate } = WebAssembly;
 WebAssembly.instantiate = async (_bytes, imports) => ({ module: wasm, instance: await instantiate(wasm, imports) });
+
+/**
+ * Blocks this thread while a cell holds a value; false where the time was up first. Looks again when woken, because a wake-up
+ * may be late: the owner changes the cell and wakes in two steps, and this thread may have read the change in between.
+ */
+function waitWhile(cell, value, timeoutMs = Infinity) {
+  const deadline = performance.now() + timeoutMs;
+  while (Atomics.load(cells, cell) === value) {
+    const left = deadline - performance.now();
+    if (left <= 0) {
+      return false;
+    }
+    Atomics.wait(cells, cell, value, left);
+  }
+  return true;
+}
 
 /** Has the owner's thread do something, and waits: 0, or an errno. */
 function call(name, ...args) {
   Atomics.store(cells, RESULT, PENDING);
   parentPort.postMessage({ call: name, args });
-  Atomics.wait(cells, RESULT, PENDING);
+  waitWhile(RESULT, PENDING);
   return Atomics.load(cells, RESULT);
 }
 
@@ -46,11 +62,10 @@ function takeDatagram() {
  */
 const bridge = {
   bind: () => call('bind'),
-  sendTo: (hex, host, port) =>
-    hex.length > 2 * MAX_DATAGRAM_BYTES ? EMSGSIZE : call('sendTo', hex, host, port),
+  sendTo: (hex, host, port) => (hex.length > 2 * MAX_DATAGRAM_BYTES ? EMSGSIZE : call('sendTo', hex, host, port)),
   /** An errno, or address, port and contents of the oldest datagram, of which `size` bytes are kept. */
   receive(size, timeoutMs) {
-    if (Atomics.wait(cells, UNREAD, 0, timeoutMs ?? Infinity) === 'timed-out') {
+    if (!waitWhile(UNREAD, 0, timeoutMs ?? Infinity)) {
       return timeoutMs === 0 ? EAGAIN : ETIMEDOUT;
     }
     const { address, port, hex } = takeDatagram();
@@ -93,7 +108,9 @@ function setUp() {
     run(orderEnvelopes(options.keyOrder));
   }
   const { host, port, timeoutMs, bufferSize } = options;
-  run(`client = benclient.client(${pythonString(host)}, ${port}, timeout=${timeoutMs / 1000}, buffersize=${bufferSize})`);
+  run(
+    `client = benclient.client(${pythonString(host)}, ${port}, timeout=${timeoutMs / 1000}, buffersize=${bufferSize})`,
+  );
   return run('import sys; print(".".join(str(part) for part in sys.implementation.version[:3]), end="")');
 }
 

@@ -1,0 +1,88 @@
+/**
+ * How many boards with a real interpreter this machine takes, and whether one server answers them all: every board has a
+ * MicroPython VM in a thread of its own and sends echo requests one after the other, all boards at once.
+ *
+ *     npx nest build esm && node bench/many-boards.mjs --boards 1,5,50,200 --exchanges 20
+ *
+ * Ends with exit code 1 where an answer was wrong or did not come.
+ */
+import { parseArgs } from 'node:util';
+import { Logger } from '@nestjs/common';
+import { BenUdpTransport } from 'nestjs-ben-udp';
+import { MicroPythonBoard } from '../test/support/micropython/board.mjs';
+
+const { values } = parseArgs({
+  options: {
+    boards: { type: 'string', default: '1,5,50,200' },
+    exchanges: { type: 'string', default: '20' },
+  },
+});
+const boardCounts = values.boards.split(',').map((text) => readCount('boards', text));
+const exchanges = readCount('exchanges', values.exchanges);
+
+const key = Buffer.alloc(32, 'k');
+
+function readCount(option, text) {
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 1) {
+    console.error(`--${option}: expected a number from 1, got "${text}"`);
+    process.exit(1);
+  }
+  return count;
+}
+
+async function startServer() {
+  Logger.overrideLogger(false);
+  const transport = new BenUdpTransport({ host: '127.0.0.1', port: 0, key });
+  transport.addHandler('echo', async (data) => data);
+  await new Promise((resolve, reject) => transport.listen((error) => (error ? reject(error) : resolve())));
+  return transport;
+}
+
+/** Every answer names its question, so that another board's answer or an earlier one counts as wrong. */
+async function talk(board, name, tally) {
+  for (let index = 0; index < exchanges; index++) {
+    const text = `'board ${name}, exchange ${index}'`;
+    try {
+      const answer = await board.send(`{"action": "echo", "data": ${text}}`);
+      tally[answer === text ? 'right' : 'wrong']++;
+    } catch (error) {
+      if (error.type !== 'OSError') {
+        throw error;
+      }
+      tally.lost++;
+    }
+  }
+}
+
+async function measure(port, count) {
+  const beginning = performance.now();
+  const boards = await Promise.all(Array.from({ length: count }, () => MicroPythonBoard.start({ key, port })));
+  const started = performance.now();
+  const tally = { right: 0, wrong: 0, lost: 0 };
+  await Promise.all(boards.map((board, index) => talk(board, index, tally)));
+  const seconds = (performance.now() - started) / 1000;
+  const rss = process.memoryUsage().rss;
+  await Promise.all(boards.map((board) => board.close()));
+  return {
+    boards: count,
+    'start ms': Math.round(started - beginning),
+    'RSS MB': Math.round(rss / 1e6),
+    exchanges: count * exchanges,
+    'per second': Math.round((count * exchanges) / seconds),
+    ...tally,
+  };
+}
+
+const transport = await startServer();
+const { port } = transport.unwrap().address();
+const rows = [];
+for (const count of boardCounts) {
+  rows.push(await measure(port, count));
+}
+await transport.close();
+console.table(rows);
+if (rows.some(({ right, exchanges: expected }) => right !== expected)) {
+  console.error('Some answers were wrong or lost.');
+  process.exitCode = 1;
+}

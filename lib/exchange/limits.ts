@@ -1,0 +1,35 @@
+/**
+ * How much the server lets itself be asked, each a number an operator may change.
+ */
+import type { Rate } from './rate-limit.js';
+
+/** Rates: so many at once (`burst`), and so many a second after that (`perSecond`). */
+export interface ExchangeLimits {
+  /**
+   * Hellos of one source (IPv4 address, IPv6 /64, or verified device) that no request has followed: how many are answered.
+   * A network (IPv4 /24, IPv6 /48) may say 32 times as many. Default 20 a second, 40 at once.
+   */
+  readonly hellosPerSource: Rate;
+  /** The same for all endpoints that never verified together, so that a flood can't occupy the server. Default 10000. */
+  readonly hellosOfStrangers: Rate;
+  /** Requests of one source that never verified: how many failures are looked at. Default 100 a second, 200 at once. */
+  readonly failuresPerSource: Rate;
+  /** Requests in the name of one verified device: how many failures are looked at. Default 500 a second, 1000 at once. */
+  readonly failuresPerDevice: Rate;
+  /** Requests of endpoints that neither verified nor said hello, all together: how many are looked at. Default 2000, 4000 at once. */
+  readonly requestsOfStrangers: Rate;
+  /** Keys tried for requests whose key is not known yet. Default 50000 a second, 100000 at once. */
+  readonly keyTrials: Rate;
+}
+
+export const DEFAULT_LIMITS: ExchangeLimits = {
+  hellosPerSource: { perSecond: 20, burst: 40 },
+  hellosOfStrangers: { perSecond: 10_000, burst: 10_000 },
+  failuresPerSource: { perSecond: 100, burst: 200 },
+  failuresPerDevice: { perSecond: 500, burst: 1000 },
+  requestsOfStrangers: { perSecond: 2000, burst: 4000 },
+  keyTrials: { perSecond: 50_000, burst: 100_000 },
+};
+
+/** How many sources' hellos a network may say. */
+export const SOURCES_PER_NETWORK = 32;

@@ -1,0 +1,100 @@
+/**
+ * Rate limits of fixed size: the generic cell rate algorithm keeps one number per bucket, the time at which it is full again.
+ */
+import { randomInt } from 'node:crypto';
+
+/** So many at once, and so many a second after that. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+/** Whether one more is within the rate, for a bucket that is full again at `fullAt`. */
+export function isWithinRate(rate: Rate, fullAt: number, now: number): boolean {
+  return fullAt - now <= (rate.burst - 1) * intervalOf(rate);
+}
+
+/** When the bucket will be full again if one is taken now. */
+export function takeOne(rate: Rate, fullAt: number, now: number): number {
+  return Math.max(fullAt, now) + intervalOf(rate);
+}
+
+/** When the bucket will be full again if one is given back. */
+export function giveBack(rate: Rate, fullAt: number): number {
+  return fullAt - intervalOf(rate);
+}
+
+function intervalOf({ perSecond }: Rate): number {
+  return 1000 / perSecond;
+}
+
+/** One bucket. */
+export class RateLimit {
+  private fullAt = -Infinity;
+
+  constructor(private readonly rate: Rate) {}
+
+  allows(now: number): boolean {
+    return isWithinRate(this.rate, this.fullAt, now);
+  }
+
+  take(now: number): void {
+    this.fullAt = takeOne(this.rate, this.fullAt, now);
+  }
+
+  giveBack(): void {
+    this.fullAt = giveBack(this.rate, this.fullAt);
+  }
+}
+
+/**
+ * Buckets for more keys than there is room for: an entry belongs to whoever used it last. A flood that pushes others out
+ * makes their limits forgetful, never their traffic suffer. Where an entry lies depends on a secret, so nobody can aim.
+ */
+export class RateTable {
+  private readonly owners: Uint32Array;
+  private readonly fullAt: Float64Array;
+  private readonly secretHigh = randomInt(0x1_0000_0000);
+  private readonly secretLow = randomInt(0x1_0000_0000);
+  private readonly mask: number;
+
+  /** @param size a power of two. */
+  constructor(
+    private readonly rate: Rate,
+    size: number,
+  ) {
+    this.owners = new Uint32Array(size);
+    this.fullAt = new Float64Array(size);
+    this.mask = size - 1;
+  }
+
+  allows(high: number, low: number, now: number): boolean {
+    const owner = this.hash(high, low);
+    const index = owner & this.mask;
+    return this.owners[index] !== owner || isWithinRate(this.rate, this.fullAt[index]!, now);
+  }
+
+  take(high: number, low: number, now: number): void {
+    const owner = this.hash(high, low);
+    const index = owner & this.mask;
+    const fullAt = this.owners[index] === owner ? this.fullAt[index]! : now;
+    this.owners[index] = owner;
+    this.fullAt[index] = takeOne(this.rate, fullAt, now);
+  }
+
+  giveBack(high: number, low: number): void {
+    const owner = this.hash(high, low);
+    const index = owner & this.mask;
+    if (this.owners[index] === owner) {
+      this.fullAt[index] = giveBack(this.rate, this.fullAt[index]!);
+    }
+  }
+
+  /** Mixes a key with the secret: multiplications by odd numbers and shifted XORs, which lose nothing of `low`. */
+  private hash(high: number, low: number): number {
+    let hash = Math.imul(high ^ this.secretHigh, 0x9e3779b1);
+    hash = Math.imul(hash ^ (hash >>> 15) ^ low ^ this.secretLow, 0x85ebca77);
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae3d);
+    return (hash ^ (hash >>> 16)) >>> 0;
+  }
+}
