@@ -4,6 +4,9 @@
  *
  *     npx nest build esm && node bench/many-boards.mjs --boards 1,5,50,200 --exchanges 20
  *
+ * Every board has an address of its own in 127.0.0.0/8 (Linux; other systems need --nat); with --nat all have 127.0.0.1, as
+ * boards behind one NAT have.
+ *
  * Ends with exit code 1 where an answer was wrong or did not come.
  */
 import { parseArgs } from 'node:util';
@@ -15,6 +18,7 @@ const { values } = parseArgs({
   options: {
     boards: { type: 'string', default: '1,5,50,200' },
     exchanges: { type: 'string', default: '20' },
+    nat: { type: 'boolean', default: false },
   },
 });
 const boardCounts = values.boards.split(',').map((text) => readCount('boards', text));
@@ -39,6 +43,11 @@ async function startServer() {
   return transport;
 }
 
+function startBoard(port, index) {
+  const localAddress = values.nat ? '127.0.0.1' : `127.1.${index >> 8}.${index & 255}`;
+  return MicroPythonBoard.start({ key, port, localAddress });
+}
+
 /** Every answer names its question, so that another board's answer or an earlier one counts as wrong. */
 async function talk(board, name, tally) {
   for (let index = 0; index < exchanges; index++) {
@@ -57,7 +66,7 @@ async function talk(board, name, tally) {
 
 async function measure(port, count) {
   const beginning = performance.now();
-  const boards = await Promise.all(Array.from({ length: count }, () => MicroPythonBoard.start({ key, port })));
+  const boards = await Promise.all(Array.from({ length: count }, (_, index) => startBoard(port, index)));
   const started = performance.now();
   const tally = { right: 0, wrong: 0, lost: 0 };
   await Promise.all(boards.map((board, index) => talk(board, index, tally)));

@@ -3,23 +3,23 @@
  */
 import { LIVE_SLOTS } from './id-pair.js';
 import type { RingKey } from './key-ring.js';
-import { type PairHistory, type PairName, isSamePair } from './pair-history.js';
-import type { Reading } from './reading.js';
+import { type PairHistory, type PairName, REMEMBERED_PAIRS, type SentPair, isSamePair } from './pair-history.js';
+import { type Rate, isWithinRate, takeOne } from './rate-limit.js';
 
 /** How a hello is answered: with a pair, with its first datagram alone, or not at all. */
 export type HelloAnswer = 'pair' | 'single' | 'nothing';
 
-/** Least time between two hellos of an endpoint that are left unanswered on purpose. */
-export const WITHHOLD_INTERVAL_MS = 60_000;
+/**
+ * Hellos of an endpoint that may be left unanswered on purpose. Who replays a device's requests can provoke no more of it.
+ */
+export const WITHHOLD_RATE: Rate = { perSecond: 1 / 60, burst: 3 };
 
 /** One address and port that holds a key. */
 export class Endpoint implements PairHistory {
-  last: PairName;
-  lastAt: number;
-  before: PairName | undefined;
-  isSingle: boolean;
-  /** Whether a request has used the last pair. */
-  isLastUsed = false;
+  sent: SentPair[];
+  sentAt: number;
+  /** Whether a request has used the latest pair. */
+  isLatestUsed = false;
   /** The first 6 bytes of the last accepted hash; tells a second copy of a request from a forgery. */
   lastHash = -1;
   /** Counts turns; a reply belongs to the turn of its request. */
@@ -32,8 +32,9 @@ export class Endpoint implements PairHistory {
   hellosFullAt = -Infinity;
   failuresFullAt = -Infinity;
 
-  private nextAnswer: HelloAnswer = 'pair';
-  private withheldAt = -Infinity;
+  /** Datagrams that the device has not read, as far as its last request shows. */
+  private unread = 0;
+  private withheldFullAt = -Infinity;
   private slot = -1;
   private used = 0;
   private usedBefore = 0;
@@ -43,10 +44,8 @@ export class Endpoint implements PairHistory {
     public key: RingKey,
     history: PairHistory,
   ) {
-    this.last = history.last;
-    this.lastAt = history.lastAt;
-    this.before = history.before;
-    this.isSingle = history.isSingle;
+    this.sent = [...history.sent];
+    this.sentAt = history.sentAt;
   }
 
   /**
@@ -79,7 +78,7 @@ export class Endpoint implements PairHistory {
     } else {
       this.usedBefore++;
     }
-    this.isLastUsed ||= isSamePair(pair, this.last);
+    this.isLatestUsed ||= this.sent[0] !== undefined && isSamePair(pair, this.sent[0]);
   }
 
   /** Whether ids that this endpoint used up might be valid again without the memory of it. */
@@ -87,34 +86,36 @@ export class Endpoint implements PairHistory {
     return slot < this.slot + LIVE_SLOTS;
   }
 
-  /** How the next hello is to be answered; asked once for each. */
+  /** Notes what the device has not read; the next answers bring it back into step. */
+  expectUnread(count: number): void {
+    this.unread = count;
+  }
+
+  /**
+   * How the next hello is to be answered, asked once for each. Two unread datagrams are as good as a pair: the device reads
+   * those if it gets none. One is as good as half a pair.
+   */
   takeAnswer(now: number): HelloAnswer {
-    const answer = this.nextAnswer;
-    this.nextAnswer = 'pair';
-    if (answer === 'nothing') {
-      if (now - this.withheldAt < WITHHOLD_INTERVAL_MS) {
-        return 'pair';
-      }
-      this.withheldAt = now;
+    const { unread } = this;
+    if (unread === 1) {
+      this.unread = 0;
+      return 'single';
     }
-    return answer;
+    if (unread === 0 || !isWithinRate(WITHHOLD_RATE, this.withheldFullAt, now)) {
+      return 'pair';
+    }
+    this.withheldFullAt = takeOne(WITHHOLD_RATE, this.withheldFullAt, now);
+    this.unread -= 2;
+    return 'nothing';
   }
 
   /** Notes that a pair, or its first datagram alone, was sent. */
   noteSent(pair: PairName, isSingle: boolean, now: number): void {
-    // A single datagram that nobody used was lost: what it was to be read with is still unread.
-    if (!this.isSingle || this.isLastUsed) {
-      this.before = this.last;
-    }
-    this.last = pair;
-    this.lastAt = now;
-    this.isSingle = isSingle;
-    this.isLastUsed = false;
-  }
-
-  /** Plans the next answer so that what is unread on the device is read with it, or before it. */
-  bringIntoStep(leftover: Reading['leftover']): void {
-    this.nextAnswer = leftover === 'nothing' ? 'pair' : leftover === 'iv' ? 'single' : 'nothing';
+    // A single datagram that no request used was lost: what it was to be read with is still unread.
+    const earlier = this.sent[0]?.isSingle && !this.isLatestUsed ? this.sent.slice(1) : this.sent;
+    this.sent = [{ ...pair, isSingle }, ...earlier.slice(0, REMEMBERED_PAIRS - 1)];
+    this.sentAt = now;
+    this.isLatestUsed = false;
   }
 }
 

@@ -1,24 +1,33 @@
 /**
- * The pairs an endpoint was sent last. A device whose socket holds a datagram too many reads parts of two of them.
+ * The pairs an endpoint was sent last. A device whose socket holds datagrams it has not read takes its id from those first.
  */
 import { randomInt } from 'node:crypto';
 
 /** Names a pair: what it is derived from, besides the endpoint. */
 export interface PairName {
   readonly slot: number;
+  /** How many ids of that slot the endpoint had used up. */
   readonly n: number;
 }
 
-export interface PairHistory {
-  /** The pair sent last. */
-  readonly last: PairName;
-  /** When that was. */
-  readonly lastAt: number;
-  /** The pair sent before it, which may be the same one; `undefined` where there was none. */
-  readonly before: PairName | undefined;
-  /** Whether only the first datagram of the last pair was sent, to bring the device back into step. */
+/** A pair on its way to an endpoint. */
+export interface SentPair extends PairName {
+  /** Whether only its first datagram was sent, to bring the device back into step. */
   readonly isSingle: boolean;
 }
+
+export interface PairHistory {
+  /** At most `REMEMBERED_PAIRS`, the latest first; one that was sent twice stands there twice. */
+  readonly sent: readonly SentPair[];
+  /** When the latest was sent. */
+  readonly sentAt: number;
+}
+
+/**
+ * How far back a device that is out of step is recognised: it may have the datagrams of all but one of these unread. lwIP as
+ * ESP-IDF builds it keeps 6 unread datagrams for a socket and drops what comes then; on the other boards it is fewer.
+ */
+export const REMEMBERED_PAIRS = 4;
 
 export function isSamePair(a: PairName, b: PairName): boolean {
   return a.slot === b.slot && a.n === b.n;
@@ -31,9 +40,9 @@ export function isSamePair(a: PairName, b: PairName): boolean {
 export class HintTable {
   private readonly owners: Uint32Array;
   private readonly checks: Uint32Array;
-  private readonly lastSlots: Int32Array;
-  private readonly slotsBefore: Int32Array;
-  private readonly lastAt: Float64Array;
+  /** `REMEMBERED_PAIRS` for each entry, the latest first. */
+  private readonly slots: Int32Array;
+  private readonly sentAt: Float64Array;
   private readonly secret = randomInt(0x1_0000_0000);
   private readonly mask: number;
 
@@ -41,9 +50,8 @@ export class HintTable {
   constructor(size: number) {
     this.owners = new Uint32Array(size);
     this.checks = new Uint32Array(size);
-    this.lastSlots = new Int32Array(size);
-    this.slotsBefore = new Int32Array(size);
-    this.lastAt = new Float64Array(size);
+    this.slots = new Int32Array(size * REMEMBERED_PAIRS);
+    this.sentAt = new Float64Array(size);
     this.mask = size - 1;
   }
 
@@ -53,12 +61,12 @@ export class HintTable {
     if (this.owners[index] !== owner || this.checks[index] !== hash(endpoint, ~this.secret)) {
       return undefined;
     }
-    const before = this.slotsBefore[index]!;
+    const slots = this.slots.subarray(index * REMEMBERED_PAIRS, (index + 1) * REMEMBERED_PAIRS);
     return {
-      last: { slot: this.lastSlots[index]!, n: 0 },
-      lastAt: this.lastAt[index]!,
-      before: before === NO_SLOT ? undefined : { slot: before, n: 0 },
-      isSingle: false,
+      sent: Array.from(slots)
+        .filter((slot) => slot !== NO_SLOT)
+        .map((slot) => ({ slot, n: 0, isSingle: false })),
+      sentAt: this.sentAt[index]!,
     };
   }
 
@@ -67,12 +75,16 @@ export class HintTable {
     const owner = hash(endpoint, this.secret);
     const check = hash(endpoint, ~this.secret);
     const index = owner & this.mask;
-    const isKnown = this.owners[index] === owner && this.checks[index] === check;
-    this.slotsBefore[index] = isKnown ? this.lastSlots[index]! : NO_SLOT;
-    this.owners[index] = owner;
-    this.checks[index] = check;
-    this.lastSlots[index] = slot;
-    this.lastAt[index] = now;
+    const first = index * REMEMBERED_PAIRS;
+    if (this.owners[index] === owner && this.checks[index] === check) {
+      this.slots.copyWithin(first + 1, first, first + REMEMBERED_PAIRS - 1);
+    } else {
+      this.owners[index] = owner;
+      this.checks[index] = check;
+      this.slots.fill(NO_SLOT, first + 1, first + REMEMBERED_PAIRS);
+    }
+    this.slots[first] = slot;
+    this.sentAt[index] = now;
   }
 }
 

@@ -1,10 +1,10 @@
 /**
  * What a device may have read as its pair.
  *
- * A device's socket keeps datagrams it has not read. One that never reads more than two, because it sends `noreturn`, stays
- * out of step for ever once a stray, duplicated or late datagram is in the way: each time it reads the end of one pair and
- * the beginning of the next. A strict server would never hear it again. The ids it computes then are as secret and as fresh
- * as the right one, so they are accepted too.
+ * A device's socket keeps datagrams it has not read, and the device reads two at each exchange. Once a stray, duplicated or
+ * late datagram is in the way, one that sends `noreturn` stays out of step for ever: each time it reads the end of one pair
+ * and the beginning of the next, or the pair before. A strict server would never hear it again. The ids it computes then are
+ * as secret as the right one, and as fresh where a datagram of a live pair is among the two, so they are accepted.
  */
 import type { Sealed } from '../protocol/index.js';
 import { type PairHistory, type PairName, isSamePair } from './pair-history.js';
@@ -14,50 +14,62 @@ export interface Reading {
   readonly read: Sealed;
   /** The pair whose id a request under this reading uses up. */
   readonly uses: PairName;
-  /** What is still unread on the device if it read this. */
-  readonly leftover: 'nothing' | 'iv' | 'pair';
+  /** How many datagrams are still unread on the device if it read this. */
+  readonly leftover: number;
 }
 
 /** Turns a pair's name into its datagrams. */
 export type PairSource = (name: PairName) => Sealed;
 
-/** A pair read as it was meant: the last one, or the one before, while the last one still waits to be read. */
-export function* plainReadings(
-  { last, before }: PairHistory,
-  isUsable: (name: PairName) => boolean,
-  pairOf: PairSource,
-): Iterable<Reading> {
-  if (isUsable(last)) {
-    yield { read: pairOf(last), uses: last, leftover: 'nothing' };
+/** A datagram that was sent, of which pair. */
+interface SentDatagram {
+  readonly pair: PairName;
+  readonly part: keyof Sealed;
+}
+
+/** The reading that is meant: the latest pair, whole. */
+export function plainReading({ sent }: PairHistory, pairOf: PairSource): Reading | undefined {
+  const [latest] = sent;
+  return latest && !latest.isSingle ? { read: pairOf(latest), uses: latest, leftover: 0 } : undefined;
+}
+
+/** All other readings, the likely ones first. */
+export function* oddReadings({ sent }: PairHistory, pairOf: PairSource): Iterable<Reading> {
+  yield* shiftedReadings(sent.flatMap(datagramsOf), pairOf);
+  const [latest, before] = sent;
+  if (!latest || latest.isSingle) {
+    return;
   }
-  if (before && !isSamePair(before, last) && isUsable(before)) {
-    yield { read: pairOf(before), uses: before, leftover: 'pair' };
+  const { ciphertext, iv } = pairOf(latest);
+  if (!before || !isSamePair(before, latest)) {
+    // The two changed places on the way. Where the same pair was sent twice, the device is shifted, as above.
+    yield { read: { ciphertext: iv, iv: ciphertext }, uses: latest, leftover: 0 };
+  }
+  // The first came twice.
+  yield { read: { ciphertext, iv: ciphertext }, uses: latest, leftover: 1 };
+  // The second came twice, and the first never.
+  yield { read: { ciphertext: iv, iv }, uses: latest, leftover: 0 };
+}
+
+/** Any two datagrams in a row: so many as came after them are still unread. */
+function* shiftedReadings(datagrams: readonly SentDatagram[], pairOf: PairSource): Iterable<Reading> {
+  for (let leftover = 0; leftover + 1 < datagrams.length; leftover++) {
+    const second = datagrams[leftover]!;
+    const first = datagrams[leftover + 1]!;
+    const isPlain = leftover === 0 && first.pair === second.pair;
+    if (!isPlain) {
+      yield {
+        read: { ciphertext: pairOf(first.pair)[first.part], iv: pairOf(second.pair)[second.part] },
+        // The newer of the two makes the id fresh.
+        uses: second.pair,
+        leftover,
+      };
+    }
   }
 }
 
-/**
- * The readings of a device that is out of step by one datagram, and of datagrams that the network repeated or exchanged.
- * Each holds a datagram of the last pair, so the id is fresh, and is used up with that pair.
- */
-export function* shiftedReadings({ last, before, isSingle }: PairHistory, pairOf: PairSource): Iterable<Reading> {
-  const { ciphertext, iv } = pairOf(last);
-  if (before) {
-    // What stayed of the pair before, then the beginning of this one. Nothing stays where only that was sent.
-    yield {
-      read: { ciphertext: pairOf(before).iv, iv: ciphertext },
-      uses: last,
-      leftover: isSingle ? 'nothing' : 'iv',
-    };
-  }
-  if (isSingle) {
-    return;
-  }
-  if (!before || !isSamePair(before, last)) {
-    // The two changed places. Where the same pair was sent twice, the reading above says this, and more is left.
-    yield { read: { ciphertext: iv, iv: ciphertext }, uses: last, leftover: 'nothing' };
-  }
-  // The first came twice.
-  yield { read: { ciphertext, iv: ciphertext }, uses: last, leftover: 'iv' };
-  // The second came twice, and the first never.
-  yield { read: { ciphertext: iv, iv }, uses: last, leftover: 'nothing' };
+/** The datagrams of a pair, the later one first. */
+function datagramsOf(pair: PairHistory['sent'][number]): SentDatagram[] {
+  const ciphertext: SentDatagram = { pair, part: 'ciphertext' };
+  return pair.isSingle ? [ciphertext] : [{ pair, part: 'iv' }, ciphertext];
 }

@@ -50,6 +50,9 @@ const PATIENCE_SHARE = 0.1;
  */
 const REPLY_SHARE = 0.9;
 
+/** Datagrams 5 to 7. */
+const REPLY_DATAGRAMS = 3;
+
 /** The share of a device's timeout that a hello may have waited to be read. */
 const STALE_SHARE = 0.2;
 
@@ -189,8 +192,8 @@ export class ServerExchange {
   /** The handler of a request has ended, and its reply has been sent if there is one. */
   finish(work: Work, ticket: ReplyTicket | undefined, now: number): void {
     this.workload.end(work);
-    if (ticket?.turn === ticket?.endpoint.turn) {
-      ticket?.endpoint.beginTurn(false, now);
+    if (ticket && ticket.turn === ticket.endpoint.turn) {
+      ticket.endpoint.beginTurn(false, now);
     }
   }
 
@@ -218,7 +221,7 @@ export class ServerExchange {
 
   private answerKnown(endpoint: Endpoint, { name, now, slot }: Arrival): Receipt {
     const isReplyDue = now - endpoint.waitingSince < this.options.deviceTimeoutMs * PATIENCE_SHARE;
-    const isDuplicate = isReplyDue || (!endpoint.isLastUsed && this.isDuplicate(endpoint, now));
+    const isDuplicate = isReplyDue || (!endpoint.isLatestUsed && this.isDuplicate(endpoint, now));
     const rejection = isDuplicate ? 'duplicate-hello' : this.gate.admitKnownHello(endpoint, now);
     if (rejection) {
       return reject(rejection);
@@ -233,8 +236,8 @@ export class ServerExchange {
     return this.sendPair(name, pair, answer === 'single');
   }
 
-  private isDuplicate({ lastAt }: PairHistory, now: number): boolean {
-    return now - lastAt < Math.min(DUPLICATE_HELLO_MS, this.options.deviceTimeoutMs * PATIENCE_SHARE);
+  private isDuplicate({ sentAt }: PairHistory, now: number): boolean {
+    return now - sentAt < Math.min(DUPLICATE_HELLO_MS, this.options.deviceTimeoutMs * PATIENCE_SHARE);
   }
 
   private sendPair(name: string, { slot, n }: PairName, isSingle: boolean): Receipt {
@@ -321,17 +324,14 @@ export class ServerExchange {
       return rejectOpened(opened, key);
     }
     const { noreturn } = opened;
+    // A device that waits for its reply reads what is left meanwhile, and takes it for the reply.
+    endpoint.expectUnread(noreturn ? reading.leftover : Math.max(0, reading.leftover - REPLY_DATAGRAMS));
     if (!isLive) {
-      // Only a device that will not read on its own has to be helped.
-      endpoint.bringIntoStep(noreturn ? reading.leftover : 'nothing');
       return reject('expired', key);
     }
-    if (!noreturn && reading.leftover !== 'nothing') {
-      // It would take what is left for the reply. While it waits in vain, it reads that; its next exchange is in step.
-      endpoint.bringIntoStep('nothing');
+    if (!noreturn && reading.leftover > 0) {
       return reject('out-of-step', key);
     }
-    endpoint.bringIntoStep(reading.leftover);
     const deadline = now - waited + this.options.deviceTimeoutMs * REPLY_SHARE;
     if (!noreturn && now > deadline) {
       return reject('stale-request', key);
@@ -352,7 +352,8 @@ export class ServerExchange {
 
 /** What an endpoint was sent if nothing of it is remembered: the first pair of a slot that is live. */
 function assumedHistory(slot: number): PairHistory {
-  return { last: { slot, n: 0 }, lastAt: -Infinity, before: { slot: slot - 1, n: 0 }, isSingle: false };
+  const sent = [slot, slot - 1].map((its) => ({ slot: its, n: 0, isSingle: false }));
+  return { sent, sentAt: -Infinity };
 }
 
 /** Decrypts and reads a request that has verified. Strict, for SHA-256 lets a hash be extended to more data. */

@@ -6,14 +6,14 @@ import { type Envelope, type Sealed, digest } from '../protocol/index.js';
 import { deriveId, derivePair } from './id-pair.js';
 import type { KeyRing, RingKey } from './key-ring.js';
 import type { PairHistory, PairName } from './pair-history.js';
-import { type Reading, plainReadings, shiftedReadings } from './reading.js';
+import { type PairSource, type Reading, oddReadings, plainReading } from './reading.js';
 
 /** What a hash was found to be right under. */
 export interface Verified {
   readonly key: RingKey;
   readonly id: Buffer;
   readonly reading: Reading;
-  /** Whether the id is live and unused. One that is not proves who asks and tells where the device's queue stands, no more. */
+  /** Whether the id is live and unused. One that is not shows who asks and what its device has unread, and no more. */
   readonly isLive: boolean;
 }
 
@@ -33,40 +33,30 @@ export interface Question {
 export class Verifier {
   constructor(
     private readonly secret: Uint8Array,
-    /** Whether readings of devices that are out of step are accepted. */
+    /** Whether devices that are out of step are heard. */
     private readonly repair: boolean,
   ) {}
 
   /** `undefined` where the hash fits nothing, 'trial-budget' where not everything could be tried. */
   verify(question: Question, keys: KeyRing): Verified | 'trial-budget' | undefined {
-    const { history, isUsable } = question;
-    const pairOf = this.pairSource(question.endpoint);
-    for (const reading of plainReadings(history, isUsable, pairOf)) {
-      const found = tryKeys(question, keys, reading, true);
-      if (found) {
-        return found;
+    const { history, endpoint, isUsable } = question;
+    const pairOf = this.createPairSource(endpoint);
+    const plain = plainReading(history, pairOf);
+    const found = plain && isUsable(plain.uses) ? tryKeys(question, keys, plain) : undefined;
+    if (found || !this.repair) {
+      return found;
+    }
+    for (const reading of oddReadings(history, pairOf)) {
+      const odd = tryKeys(question, keys, reading);
+      if (odd) {
+        return odd;
       }
-    }
-    if (!this.repair) {
-      return undefined;
-    }
-    if (isUsable(history.last)) {
-      for (const reading of shiftedReadings(history, pairOf)) {
-        const found = tryKeys(question, keys, reading, true);
-        if (found) {
-          return found;
-        }
-      }
-    }
-    const { before } = history;
-    if (before && !isUsable(before)) {
-      return tryKeys(question, keys, { read: pairOf(before), uses: before, leftover: 'pair' }, false);
     }
     return undefined;
   }
 
   /** Derives each pair once. */
-  private pairSource(endpoint: string): (name: PairName) => Sealed {
+  private createPairSource(endpoint: string): PairSource {
     const pairs = new Map<string, Sealed>();
     return ({ slot, n }) => {
       const name = `${slot}|${n}`;
@@ -81,10 +71,9 @@ export class Verifier {
 }
 
 function tryKeys(
-  { envelope: { hash, data, iv }, knownKey, mayTry }: Question,
+  { envelope: { hash, data, iv }, knownKey, mayTry, isUsable }: Question,
   keys: KeyRing,
   reading: Reading,
-  isLive: boolean,
 ): Verified | 'trial-budget' | undefined {
   for (const key of keys.startingWith(knownKey)) {
     if (key !== knownKey && !mayTry()) {
@@ -92,7 +81,7 @@ function tryKeys(
     }
     const id = deriveId(key.sealer, reading.read);
     if (timingSafeEqual(digest(id, data, iv), hash)) {
-      return { key, id, reading, isLive };
+      return { key, id, reading, isLive: isUsable(reading.uses) };
     }
   }
   return undefined;

@@ -127,11 +127,14 @@ describe('a value of a device', () => {
     ['{(1, 2): b"x"}', new Map([[[1, 2], Buffer.from('x')]]), 'None'],
     ['set()', new Set(), '[]'],
     ['{7}', new Set([7]), '[7]'],
-  ])('%s reaches the handler as what it is, and the device again as what JSON makes of it', async (python, here, back) => {
-    received = 'nothing';
-    expect(await board.send(`{"action": "echo", "data": ${python}}`)).toBe(back);
-    expect(received).toEqual(here);
-  });
+  ])(
+    '%s reaches the handler as what it is, and the device again as what JSON makes of it',
+    async (python, here, back) => {
+      received = 'nothing';
+      expect(await board.send(`{"action": "echo", "data": ${python}}`)).toBe(back);
+      expect(received).toEqual(here);
+    },
+  );
 
   it('is the same again for Python where it is a dict or set of many items, whatever their order', async () => {
     const { stdout } = await board.run(`

@@ -1,0 +1,147 @@
+/** Limits as the exchange applies them: what a stranger, a network, all strangers and a device may ask for, on both sides of each. */
+import { describe, expect, it } from 'vitest';
+import { DEFAULT_LIMITS, type ExchangeLimits, type Remote, type ServerExchange } from '../../lib/exchange/index.js';
+import { HELLO, formatEnvelope } from '../../lib/protocol/index.js';
+import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from '../support/pure-device.js';
+
+const NORETURN = "{'action': 'log', 'noreturn': True}";
+const limitsOf = (limits: Partial<ExchangeLimits>) => ({ limits: { ...DEFAULT_LIMITS, ...limits } });
+const JUNK = formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(16), iv: Buffer.alloc(16) });
+
+/** What became of so many datagrams, by outcome. */
+function tally(server: ServerExchange, datagrams: Iterable<[Buffer, Remote]>, now: number): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const [datagram, remote] of datagrams) {
+    const receipt = server.receive(datagram, remote, now);
+    const outcome = receipt.kind === 'rejected' ? receipt.reason : receipt.kind;
+    counts[outcome] = (counts[outcome] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** So many datagrams, each from a port of its own. */
+function* fromPorts(datagram: Buffer, address: string, count: number, firstPort = 1): Iterable<[Buffer, Remote]> {
+  for (let port = firstPort; port < firstPort + count; port++) {
+    yield [datagram, remoteOf(address, port)];
+  }
+}
+
+describe('hellosPerSource', () => {
+  it('answers the burst of 40 and then 20 a second', () => {
+    const server = createServer();
+    expect(tally(server, fromPorts(HELLO, '10.0.0.1', 100), 0)).toEqual({ pair: 40, 'hello-rate': 60 });
+    expect(tally(server, fromPorts(HELLO, '10.0.0.1', 100, 1000), 1000)).toEqual({ pair: 20, 'hello-rate': 80 });
+    expect(tally(server, fromPorts(HELLO, '10.0.0.2', 40), 1000)).toEqual({ pair: 40 });
+  });
+
+  it('counts an IPv6 /64 as one source', () => {
+    const server = createServer();
+    const hosts = Array.from({ length: 100 }, (_, host): [Buffer, Remote] => [
+      HELLO,
+      remoteOf(`2001:db8::${host + 1}`),
+    ]);
+    expect(tally(server, hosts, 0)).toEqual({ pair: 40, 'hello-rate': 60 });
+  });
+
+  it('allows a /24 as much as 32 sources', () => {
+    const server = createServer();
+    const hosts = function* (): Iterable<[Buffer, Remote]> {
+      for (let host = 0; host < 256; host++) {
+        yield* fromPorts(HELLO, `10.0.0.${host}`, 40);
+      }
+    };
+    expect(tally(server, hosts(), 0)).toEqual({ pair: 1280, 'hello-rate': 256 * 40 - 1280 });
+  });
+
+  it('does not count hellos that a request has followed: a fleet behind one NAT gets in', () => {
+    const server = createServer({ maxEndpoints: 500 });
+    for (let port = 1; port <= 500; port++) {
+      expect(new PureDevice(server, remoteOf('10.0.0.1', port)).ask(0, NORETURN).kind).toBe('request');
+    }
+  });
+
+  it('limits a known device by itself', () => {
+    const server = createServer(limitsOf({ hellosPerSource: { perSecond: 1, burst: 2 } }));
+    const device = new PureDevice(server);
+    device.ask(0, NORETURN);
+    const outcomes = [1000, 1300, 1600, 1900].map((now) => device.hello(now));
+    expect(outcomes.map((receipt) => (receipt.kind === 'rejected' ? receipt.reason : receipt.kind))).toEqual([
+      'pair',
+      'pair',
+      'hello-rate',
+      'hello-rate',
+    ]);
+  });
+});
+
+describe('hellosOfStrangers', () => {
+  it('bounds all strangers together, and known devices are not among them', () => {
+    const server = createServer(limitsOf({ hellosOfStrangers: { perSecond: 100, burst: 100 } }));
+    const device = new PureDevice(server, remoteOf('10.9.9.9'));
+    device.ask(0, NORETURN);
+    const flood = Array.from({ length: 5000 }, (_, index): [Buffer, Remote] => [
+      HELLO,
+      remoteOf(`10.${index >> 8}.${index & 255}.1`),
+    ]);
+    expect(tally(server, flood, 1000)).toEqual({ pair: 100, 'hello-budget': 4900 });
+    expect(device.ask(1000, NORETURN).kind).toBe('request');
+  });
+});
+
+describe('failuresPerSource', () => {
+  it('looks at the burst of 200 and then at 100 a second', () => {
+    const server = createServer();
+    expect(tally(server, fromPorts(JUNK, '10.0.0.1', 300), 0)).toEqual({ 'bad-hash': 200, 'request-rate': 100 });
+    expect(tally(server, fromPorts(JUNK, '10.0.0.1', 300), 1000)).toEqual({ 'bad-hash': 100, 'request-rate': 200 });
+  });
+
+  it('does not count requests that verify', () => {
+    const server = createServer({ maxEndpoints: 500 });
+    for (let port = 1; port <= 500; port++) {
+      expect(new PureDevice(server, remoteOf('10.0.0.1', port)).ask(0, NORETURN).kind).toBe('request');
+    }
+  });
+});
+
+describe('failuresPerDevice', () => {
+  it('looks at 1000 failures in the name of a known device, and hears the device after as much as that', () => {
+    const server = createServer();
+    const device = new PureDevice(server);
+    device.ask(0, NORETURN);
+    const junk = (count: number) => Array.from({ length: count }, (): [Buffer, Remote] => [JUNK, device.remote]);
+    expect(tally(server, junk(999), 1000)).toEqual({ 'bad-hash': 999 });
+    expect(device.ask(1000, NORETURN).kind).toBe('request');
+    expect(tally(server, junk(3), 1000)).toEqual({ 'bad-hash': 1, 'request-rate': 2 });
+    expect(device.ask(1000, NORETURN)).toMatchObject({ reason: 'request-rate' });
+    expect(device.ask(1010, NORETURN).kind).toBe('request');
+  });
+});
+
+describe('requestsOfStrangers', () => {
+  it('looks at the burst of 4000, and at any number of those that said hello', () => {
+    const server = createServer();
+    const junk = Array.from({ length: 5000 }, (_, index): [Buffer, Remote] => [
+      JUNK,
+      remoteOf(`10.${index >> 8}.${index & 255}.1`),
+    ]);
+    expect(tally(server, junk, 0)).toEqual({ 'bad-hash': 4000, 'request-budget': 1000 });
+    expect(new PureDevice(server).ask(0, NORETURN).kind).toBe('request');
+  });
+});
+
+describe('keyTrials', () => {
+  const keys = [
+    { device: 'a', key: KEY },
+    { device: 'b', key: OTHER_KEY },
+  ];
+
+  it('tries no more keys than that for strangers, and the known key of a known device for nothing', () => {
+    const server = createServer({ keys, ...limitsOf({ keyTrials: { perSecond: 1, burst: 2 } }) });
+    const second = new PureDevice(server, remoteOf('10.0.0.1'), OTHER_KEY);
+    expect(second.ask(0, NORETURN).kind).toBe('request');
+    const stranger = new PureDevice(server, remoteOf('10.0.0.2'));
+    expect(stranger.ask(0, NORETURN)).toMatchObject({ reason: 'trial-budget' });
+    expect(second.ask(0, NORETURN).kind).toBe('request');
+    expect(stranger.request(1000, NORETURN).kind).toBe('request');
+  });
+});

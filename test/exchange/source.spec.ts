@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { readSource } from '../../lib/exchange/source.js';
+
+describe('readSource', () => {
+  it('reads an IPv4 address and its /24, mapped into IPv6 or not', () => {
+    const source = readSource('192.168.7.250');
+    expect(source.low).toBe(0xc0a8_07fa);
+    expect(source.networkLow).toBe(0xc0a8_0700);
+    expect(readSource('::ffff:192.168.7.250')).toEqual(source);
+    expect(readSource('255.255.255.255').low).toBe(0xffff_ffff);
+  });
+
+  it('takes an IPv6 /64 for one source and a /48 for one network', () => {
+    const source = readSource('2001:db8:1:2:3:4:5:6');
+    expect(source).toEqual({ high: 0x2001_0db8, low: 0x0001_0002, networkHigh: 0x2001_0db8, networkLow: 0x0001_0000 });
+    expect(readSource('2001:db8:1:2::')).toEqual(source);
+    expect(readSource('2001:db8:1:2::6')).toEqual(source);
+    expect(readSource('2001:db8:1:3::6')).not.toEqual(source);
+    expect(readSource('2001:db8:1:3::6').networkLow).toBe(source.networkLow);
+  });
+
+  it.each([
+    ['::1', 0, 0],
+    ['::', 0, 0],
+    ['fe80::1%eth0', 0xfe80_0000, 0],
+    ['2001::1:2:3:4:5:6', 0x2001_0000, 0x0001_0002],
+    ['::1:2:3:4:5:6:7', 0x0000_0001, 0x0002_0003],
+  ])('reads %s', (address, high, low) => {
+    expect(readSource(address)).toMatchObject({ high, low });
+  });
+
+  it('keeps IPv4 and IPv6 apart', () => {
+    expect(readSource('0.0.0.0').high).not.toBe(readSource('::').high);
+  });
+});

@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { Endpoint } from '../../lib/exchange/endpoint-table.js';
+import { KeyRing } from '../../lib/exchange/index.js';
+import { Workload } from '../../lib/exchange/workload.js';
+import { KEY } from '../support/pure-device.js';
+
+const [key] = new KeyRing([{ device: undefined, key: KEY }]).keys;
+const createEndpoint = () => new Endpoint(key!, { sent: [], sentAt: 0 });
+
+describe('Workload', () => {
+  it('lets maxInFlightPerDevice handlers of a device run and not one more', () => {
+    const workload = new Workload({ maxInFlight: 100, maxInFlightPerDevice: 2 }, 1000);
+    const endpoint = createEndpoint();
+    const first = workload.begin(endpoint, 0);
+    expect(workload.begin(endpoint, 0)).toBeDefined();
+    expect(workload.begin(endpoint, 0)).toBeUndefined();
+    expect(workload.begin(createEndpoint(), 0)).toBeDefined();
+    workload.end(first!);
+    expect(workload.begin(endpoint, 0)).toBeDefined();
+  });
+
+  it('lets maxInFlight handlers run in all and not one more', () => {
+    const workload = new Workload({ maxInFlight: 3, maxInFlightPerDevice: 100 }, 1000);
+    const works = [0, 1, 2].map(() => workload.begin(createEndpoint(), 0));
+    expect(workload.begin(createEndpoint(), 0)).toBeUndefined();
+    workload.end(works[1]!);
+    expect(workload.begin(createEndpoint(), 0)).toBeDefined();
+  });
+
+  it('stops counting a handler that hangs, so that its device is heard again', () => {
+    const workload = new Workload({ maxInFlight: 100, maxInFlightPerDevice: 1 }, 1000);
+    const endpoint = createEndpoint();
+    const hanging = workload.begin(endpoint, 0);
+    expect(workload.begin(endpoint, 999)).toBeUndefined();
+    expect(workload.begin(endpoint, 1000)).toBeDefined();
+    // Should it end after all, nothing is counted twice.
+    workload.end(hanging!);
+    expect([workload.size, endpoint.running]).toEqual([1, 1]);
+  });
+});
