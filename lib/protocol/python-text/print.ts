@@ -10,7 +10,8 @@ const { maxDepth, maxNodes, maxIntDigits, maxLength } = PYTHON_TEXT_LIMITS;
 
 /**
  * The Python text of a value. Objects are printed as JSON would take them: `toJSON` is asked first (a `Date` becomes its
- * ISO string), properties that are `undefined` or functions are left out, and `undefined` in a list is `None`.
+ * ISO string), properties that are `undefined`, functions or symbols are left out, `undefined` in a list is `None`, and a
+ * typed array is a list.
  *
  * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions and symbols, for dict keys and set elements that Python can't
  * hash, and for what a reader would refuse as too deep or too large, which includes anything that contains itself.
@@ -56,8 +57,8 @@ class Printer {
       return refuse(`nested deeper than ${maxDepth} levels, or contains itself`);
     }
     const inner = depth + 1;
-    if (Array.isArray(value)) {
-      const items = Array.from(value, (item) => this.print(item, inner, mustHash));
+    if (Array.isArray(value) || isTypedArray(value)) {
+      const items = Array.from(value as Iterable<unknown>, (item) => this.print(item, inner, mustHash));
       // Python can't hash a list, so an array that it has to hash can only have been a tuple.
       return mustHash ? printTuple(items) : `[${items.join(', ')}]`;
     }
@@ -90,8 +91,12 @@ function hasToJson(value: unknown): value is { toJSON(): unknown } {
   );
 }
 
+function isTypedArray(value: object): boolean {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView);
+}
+
 function isPrinted([, value]: [string, unknown]): boolean {
-  return value !== undefined && typeof value !== 'function';
+  return value !== undefined && typeof value !== 'function' && typeof value !== 'symbol';
 }
 
 function printBigInt(value: bigint): string {

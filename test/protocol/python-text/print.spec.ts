@@ -219,7 +219,7 @@ describe('printPythonText', () => {
       ['a function', () => 1],
       ['a symbol', Symbol('s')],
       ['a function in an array', [() => 1]],
-      ['a symbol as the value of a property', { a: Symbol('s') }],
+      ['a symbol in an array', [Symbol('s')]],
       ['a function as a key', new Map([[() => 1, 1]])],
       ['an object as a key', new Map([[{}, 1]])],
       ['a Map as a key', new Map([[new Map(), 1]])],
@@ -230,8 +230,14 @@ describe('printPythonText', () => {
       expect(() => printPythonText(value)).toThrow(unserializable);
     });
 
+    it('leaves out properties that are undefined, functions or symbols, and prints a typed array as a list', () => {
+      expect(printPythonText({ a: undefined, b: () => 1, c: Symbol('c'), d: new Float32Array([1.5, 2]) })).toBe(
+        "{'d': [1.5, 2]}",
+      );
+    });
+
     it('names types, never values', () => {
-      expect(() => printPythonText({ secret: Symbol('secret') })).toThrow(/^a symbol has no Python text$/);
+      expect(() => printPythonText({ secret: [Symbol('secret')] })).toThrow(/^a symbol has no Python text$/);
     });
   });
 
