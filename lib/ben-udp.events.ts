@@ -2,7 +2,9 @@
  * What `status` and `on()` report.
  */
 import type { AddressInfo } from 'node:net';
+import type { BenUdpDevice } from './device-registry.js';
 import type { Rejection, Remote } from './exchange/index.js';
+import type { ExchangeOutcome } from './statistics.js';
 
 /** Values of `status`. UDP has no connection, so there is no third one. */
 export const BenUdpStatus = {
@@ -19,6 +21,18 @@ export interface RejectedDatagram {
   readonly device: string | undefined;
 }
 
+/** A request that has ended. */
+export interface BenUdpExchange {
+  /** The action, as `BenUdpContext#getPattern` gives it. */
+  readonly pattern: string;
+  /** The device whose key verified; `undefined` where that key has no name. */
+  readonly device: string | undefined;
+  readonly remote: Remote;
+  readonly outcome: ExchangeOutcome;
+  /** Milliseconds from the request to its reply, or to the end of its handlers. */
+  readonly durationMs: number;
+}
+
 /** Listeners for `transport.on(event, listener)`. */
 export type BenUdpEvents = {
   /** The socket is bound. */
@@ -29,4 +43,8 @@ export type BenUdpEvents = {
   close: () => void;
   /** A datagram got no answer. */
   rejected: (rejected: RejectedDatagram) => void;
+  /** A request has ended. */
+  exchange: (exchange: BenUdpExchange) => void;
+  /** A device was not heard for longer than `silentAfter`; told once until it is heard again. */
+  deviceSilent: (device: BenUdpDevice) => void;
 };

@@ -23,6 +23,9 @@ import { type ErrorReply, MAX_DATAGRAM_BYTES } from './protocol/index.js';
 /** Longest time an option may ask for: a timer of more days than this fires at once. */
 const MAX_MS = 86_400_000;
 
+/** A month. */
+const MAX_SILENCE_MS = 2_678_400_000;
+
 /** Rates that protect the server; each with a default. */
 export type BenUdpLimits = ExchangeLimits;
 
@@ -64,6 +67,15 @@ export interface BenUdpTransportOptions extends KeyOptions {
    * computes a wrong id each time, and a strict server would never hear it again. Default true.
    */
   repair?: boolean;
+  /** Milliseconds after which a device that is not heard is reported by the event `deviceSilent`; 0 (default) for never. */
+  silentAfter?: number;
+  /** Whether key files are read again when they change. Default false. A file that can't be used is reported, and the old keys stay. */
+  watchKeyFiles?: boolean;
+  /**
+   * Whether `*` and `#` in string patterns stand for words between dots: `*` for one, `#` for any number. Default false. An
+   * exact pattern wins, then the one with the most words that are spelt out, then the one that was registered first.
+   */
+  wildcards?: boolean;
   /** Bytes asked of the system for datagrams not yet read, 4096 to 1073741824. Default 4194304; the system may grant less. */
   receiveBufferSize?: number;
   /** Turns what a handler answers, `{ response }` or `{ err }`, into the same with other contents. */
@@ -86,6 +98,9 @@ const OPTION_NAMES = [
   'maxInFlightPerDevice',
   'limits',
   'repair',
+  'silentAfter',
+  'watchKeyFiles',
+  'wildcards',
   'receiveBufferSize',
   'serializer',
   'deserializer',
@@ -104,6 +119,9 @@ export interface ResolvedTransportOptions {
   readonly workload: WorkloadLimits;
   readonly limits: BenUdpLimits;
   readonly repair: boolean;
+  readonly silentAfter: number;
+  readonly watchKeyFiles: boolean;
+  readonly wildcards: boolean;
   readonly receiveBufferSize: number;
 }
 
@@ -128,6 +146,9 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
     },
     limits: resolveLimits(options.limits),
     repair: reader.boolean('repair', true),
+    silentAfter: reader.integer('silentAfter', 0, 0, MAX_SILENCE_MS),
+    watchKeyFiles: reader.boolean('watchKeyFiles', false),
+    wildcards: reader.boolean('wildcards', false),
     receiveBufferSize: reader.integer('receiveBufferSize', DEFAULT_RECEIVE_BUFFER_SIZE, 4096, 1_073_741_824),
   };
 }

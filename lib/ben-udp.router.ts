@@ -9,6 +9,7 @@ import { BenUdpContext } from './ben-udp.context.js';
 import type { BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
 import type { VerifiedRequest } from './exchange/index.js';
 import { lastValue } from './last-value.js';
+import { WildcardPatterns, hasWildcard } from './wildcard-patterns.js';
 
 /** What Nest's own transports answer to a pattern nobody handles, and what they log for an event. */
 const NO_MESSAGE_HANDLER = 'There is no matching message handler defined in the remote service.';
@@ -41,7 +42,13 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
   protected override readonly logger = new Logger('BenUdpTransport');
 
   private readonly routes = new Map<string, MessageHandler>();
+  private readonly wildcards = new WildcardPatterns();
   private readonly warnedOfManyValues = new WeakSet<MessageHandler>();
+
+  /** @param hasWildcards whether `*` and `#` in string patterns stand for words. */
+  constructor(private readonly hasWildcards: boolean) {
+    super();
+  }
 
   /** One pattern may have a message handler, for devices that wait, and event handlers, for those that do not. */
   override addHandler(
@@ -57,6 +64,9 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     }
     super.addHandler(pattern, callback, isEventHandler, extras);
     this.routes.clear();
+    if (this.hasWildcards && !existing && typeof pattern === 'string' && hasWildcard(pattern)) {
+      this.wildcards.add(pattern);
+    }
   }
 
   /** Runs the handler of a request. Never rejects because of a handler. */
@@ -121,11 +131,16 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
       return remembered;
     }
     // Nest's lookup runs a JSON.parse that throws for almost every pattern, and so costs as much as the decryption.
-    const handler = this.getHandlerByPattern(pattern) ?? undefined;
+    const handler = this.getHandlerByPattern(pattern) ?? this.lookUpWildcard(pattern);
     if (handler && this.routes.size < MAX_REMEMBERED_ROUTES) {
       this.routes.set(pattern, handler);
     }
     return handler;
+  }
+
+  private lookUpWildcard(action: string): MessageHandler | undefined {
+    const pattern = this.wildcards.find(action);
+    return pattern === undefined ? undefined : this.messageHandlers.get(pattern);
   }
 
   /** A pattern for a log line: a device chooses it, so it is quoted and cut. */
@@ -134,7 +149,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
   }
 
   /** A pattern as a string: itself, or its route. */
-  private describePattern(pattern: unknown): string {
+  protected describePattern(pattern: unknown): string {
     return typeof pattern === 'string' ? pattern : String(this.normalizePattern(pattern as string));
   }
 

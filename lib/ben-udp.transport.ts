@@ -7,18 +7,32 @@ import type { Socket } from 'node:dgram';
 import type { CustomTransportStrategy } from '@nestjs/microservices';
 import { DEFAULT_BUFFER_SIZE } from './ben-udp.constants.js';
 import { BenUdpError } from './ben-udp.errors.js';
-import { type BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
+import { type BenUdpEvents, type BenUdpExchange, BenUdpStatus, type RejectedDatagram } from './ben-udp.events.js';
 import {
   type BenUdpTransportOptions,
   type ResolvedTransportOptions,
   resolveTransportOptions,
 } from './ben-udp.options.js';
 import { BenUdpRouter, HIDDEN_ERROR, type Outcome } from './ben-udp.router.js';
+import { type BenUdpDevice, DeviceRegistry } from './device-registry.js';
+import { exchangeChannel, rejectedChannel } from './diagnostics.js';
 import { KeyRing, type Remote, type VerifiedRequest } from './exchange/index.js';
-import { loadKeys } from './key-options.js';
-import { Listener, type ListenerHandlers, type RejectedReceipt } from './listener.js';
+import { KeyFileWatcher } from './key-file-watcher.js';
+import { type KeyOptions, type ResolvedKeyOptions, loadKeys, readKeyOptions } from './key-options.js';
+import { type Answer, type EndedExchange, Listener, type ListenerHandlers, type RejectedReceipt } from './listener.js';
 import { type Platform, nodePlatform } from './net/index.js';
 import { formatErrorReply, formatReply } from './protocol/index.js';
+import type { BenUdpStats } from './statistics.js';
+
+/** Patterns that one log line names. */
+const MAX_LISTED = 5;
+
+/** What exists between `listen` and `close`. */
+interface RunningServer {
+  readonly listener: Listener;
+  readonly devices: DeviceRegistry;
+  watcher: KeyFileWatcher | undefined;
+}
 
 /**
  * NestJS transport strategy for BenCommunication devices.
@@ -30,7 +44,8 @@ import { formatErrorReply, formatReply } from './protocol/index.js';
 export class BenUdpTransport extends BenUdpRouter implements CustomTransportStrategy {
   private readonly options: ResolvedTransportOptions;
   private readonly emitter = new EventEmitter();
-  private listener: Listener | undefined;
+  private keyOptions: ResolvedKeyOptions;
+  private server: RunningServer | undefined;
   private starting: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
@@ -42,8 +57,10 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     options: BenUdpTransportOptions = {},
     private readonly platform: Platform = nodePlatform,
   ) {
-    super();
-    this.options = resolveTransportOptions(options);
+    const resolved = resolveTransportOptions(options);
+    super(resolved.wildcards);
+    this.options = resolved;
+    this.keyOptions = resolved.keys;
     this.initializeSerializer(options);
     this.initializeDeserializer(options);
   }
@@ -73,10 +90,43 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
    * @throws Error before `listen` has succeeded and after `close`.
    */
   unwrap<T = Socket>(): T {
-    if (!this.listener) {
-      throw new Error('Not listening. Call "listen" or "startAllMicroservices" before "unwrap".');
-    }
-    return this.listener.boundSocket.socket as T;
+    return this.running().listener.boundSocket.socket as T;
+  }
+
+  /**
+   * Reads the key files again, or takes other keys. Exchanges under way are not disturbed: an id is good for every key, and
+   * which keys are accepted is asked when its request arrives.
+   *
+   * @param options keys instead of those of the constructor, from now on.
+   * @throws TypeError, RangeError naming the option; BenUdpError as `listen`. The old keys stay then.
+   */
+  async reloadKeys(options?: KeyOptions): Promise<void> {
+    const keyOptions = options ? readKeyOptions('BenUdpTransport#reloadKeys', options) : this.keyOptions;
+    const keys = await loadKeys(keyOptions);
+    const { listener } = this.running();
+    const ring = new KeyRing(keys, listener.exchange.keys);
+    listener.exchange.keys = ring;
+    this.keyOptions = keyOptions;
+    this.watchKeyFiles();
+    this.logger.log(`Keys loaded: ${ring.describe()}`);
+  }
+
+  /**
+   * A snapshot of what happened since `listen`.
+   *
+   * @throws Error before `listen` has succeeded and after `close`.
+   */
+  getStats(): BenUdpStats {
+    return this.running().listener.stats();
+  }
+
+  /**
+   * The devices that were heard since `listen`, at most `maxEndpoints`, the one heard longest ago first.
+   *
+   * @throws Error before `listen` has succeeded and after `close`.
+   */
+  getDevices(): BenUdpDevice[] {
+    return this.running().devices.list();
   }
 
   private async start(): Promise<void> {
@@ -94,19 +144,25 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   private async bind(): Promise<void> {
-    const keys = new KeyRing(await loadKeys(this.options.keys));
-    const maxDatagramBytes = Math.max(this.options.bufferSize, DEFAULT_BUFFER_SIZE);
+    const { bufferSize, maxEndpoints, silentAfter } = this.options;
+    const keys = new KeyRing(await loadKeys(this.keyOptions));
+    const maxDatagramBytes = Math.max(bufferSize, DEFAULT_BUFFER_SIZE);
+    const devices = new DeviceRegistry(this.platform, maxEndpoints, silentAfter, (device) =>
+      this.emit('deviceSilent', device),
+    );
     const handlers: ListenerHandlers = {
-      onRequest: (request) => this.answer(request),
+      onRequest: (request) => {
+        devices.note(request.device, request.remote.address, request.remote.port);
+        return this.answer(request);
+      },
       onRejected: (rejected, remote) => this.reportRejection(rejected, remote),
-      onRefused: (refusal, { action }) =>
-        this.logger.warn(
-          `The reply to ${this.quotePattern(action)} was not sent: the device has stopped waiting (${refusal})`,
-        ),
+      onEnded: (ended) => this.reportEnd(ended),
       onError: (error) => this.reportError(error),
     };
-    this.listener = await Listener.bind({ ...this.options, maxDatagramBytes }, keys, handlers, this.platform);
-    const { address, receiveBufferSize } = this.listener.boundSocket;
+    const listener = await Listener.bind({ ...this.options, maxDatagramBytes }, keys, handlers, this.platform);
+    this.server = { listener, devices, watcher: undefined };
+    this.watchKeyFiles();
+    const { address, receiveBufferSize } = listener.boundSocket;
     this.logger.log(
       `Listening on ${address.address}:${address.port} for ${keys.describe()}, ` +
         `${receiveBufferSize} bytes of receive buffer granted`,
@@ -118,40 +174,67 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   private async stop(): Promise<void> {
     // A start that failed has told its own caller.
     await this.starting?.catch(() => undefined);
-    const { listener } = this;
-    if (!listener) {
+    const { server } = this;
+    if (!server) {
       return;
     }
     const { shutdownTimeout } = this.options;
-    const cutOff = await listener.drain(shutdownTimeout);
-    if (cutOff > 0) {
-      this.logger.warn(`${cutOff} handlers still ran after ${shutdownTimeout} ms and were cut off`);
+    server.watcher?.stop();
+    server.devices.stop();
+    const cutOff = await server.listener.drain(shutdownTimeout);
+    if (cutOff.length > 0) {
+      const patterns = cutOff.map(({ action }) => this.quotePattern(action));
+      this.logger.warn(
+        `${cutOff.length} handlers still ran after ${shutdownTimeout} ms and were cut off: ${listSome(patterns)}`,
+      );
     }
-    this.listener = undefined;
+    this.server = undefined;
     this.starting = undefined;
-    await listener.close();
+    await server.listener.close();
     this._status$.next(BenUdpStatus.CLOSED);
     this.emit('close');
   }
 
-  /** The text of the reply to a request; `undefined` where the device is told nothing. */
-  private async answer(request: VerifiedRequest): Promise<string | undefined> {
+  private running(): RunningServer {
+    if (!this.server) {
+      throw new Error('Not listening. Call "listen" or "startAllMicroservices" first.');
+    }
+    return this.server;
+  }
+
+  private watchKeyFiles(): void {
+    const { server, keyOptions } = this;
+    if (!server || !this.options.watchKeyFiles) {
+      return;
+    }
+    server.watcher?.stop();
+    const paths = keyOptions.sources.map(({ source }) => source).filter((source) => typeof source === 'string');
+    server.watcher = new KeyFileWatcher(paths, () => {
+      this.reloadKeys().catch((error: unknown) => {
+        this.logger.error('Key files changed and could not be loaded; the old keys stay', error);
+      });
+    });
+  }
+
+  private async answer(request: VerifiedRequest): Promise<Answer> {
     const outcome = await this.route(request, Date.now()).catch((error: unknown): Outcome => {
       this.logger.error(error);
       return { err: HIDDEN_ERROR, isDisposed: true };
     });
-    return request.noreturn ? undefined : this.format(outcome, request);
+    return request.noreturn ? { text: undefined, isError: 'err' in outcome } : this.format(outcome, request);
   }
 
-  private async format(outcome: Outcome, request: VerifiedRequest): Promise<string | undefined> {
+  private async format(outcome: Outcome, request: VerifiedRequest): Promise<Answer> {
     const { bufferSize } = this.options;
     try {
       const packet: Outcome = await this.serializer.serialize(outcome as Outcome & { id: string });
-      return packet.err === undefined ? formatReply(packet.response, bufferSize) : this.formatError(packet.err);
+      return 'err' in packet
+        ? { text: this.formatError(packet.err), isError: true }
+        : { text: formatReply(packet.response, bufferSize), isError: false };
     } catch (error) {
       this.logger.error(`The result of ${this.quotePattern(request.action)} can't be sent`, error);
       const message = error instanceof BenUdpError ? error.message : HIDDEN_ERROR.message;
-      return this.formatError({ status: 'error', message });
+      return { text: this.formatError({ status: 'error', message }), isError: true };
     }
   }
 
@@ -169,7 +252,24 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     } else {
       this.logger.debug?.(`Datagram from ${remote.address}:${remote.port} rejected: ${reason}`);
     }
-    this.emit('rejected', { reason, remote, device });
+    const report: RejectedDatagram = { reason, remote, device };
+    this.emit('rejected', report);
+    rejectedChannel.publish(report);
+  }
+
+  private reportEnd({ request, outcome, durationMs }: EndedExchange): void {
+    const { device, remote, action } = request;
+    if (outcome === 'late' || outcome === 'superseded') {
+      this.logger.warn(
+        `The reply to ${this.quotePattern(action)} was not sent: the device has stopped waiting (${outcome})`,
+      );
+    }
+    if (this.emitter.listenerCount('exchange') === 0 && !exchangeChannel.hasSubscribers) {
+      return;
+    }
+    const report: BenUdpExchange = { pattern: this.describePattern(action), device, remote, outcome, durationMs };
+    this.emit('exchange', report);
+    exchangeChannel.publish(report);
   }
 
   private reportError(error: unknown): void {
@@ -190,4 +290,11 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       this.logger.error(error);
     }
   }
+}
+
+/** The first few, for a log line. */
+function listSome(names: readonly string[]): string {
+  const distinct = [...new Set(names)];
+  const rest = distinct.length - MAX_LISTED;
+  return distinct.slice(0, MAX_LISTED).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
 }

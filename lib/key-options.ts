@@ -3,7 +3,7 @@
  */
 import { type KeyFileChecks, KEY_BYTES, deriveKey, loadKeyFile } from './protocol/index.js';
 import type { NamedKey } from './exchange/index.js';
-import { type OptionReader, isFilledString } from './option-reader.js';
+import { OptionReader, isFilledString } from './option-reader.js';
 
 /** Where a key comes from: the path of a key file, or the bytes that such a file would hold. */
 export type KeySource = string | Uint8Array;
@@ -79,6 +79,11 @@ export function resolveKeyOptions<Options extends KeyOptions>(
     sources: sources.length > 0 ? sources : [{ device: undefined, source: DEFAULT_KEY_FILE }],
     keyFileChecks,
   };
+}
+
+/** Checks key options that stand alone. */
+export function readKeyOptions(owner: string, options: KeyOptions): ResolvedKeyOptions {
+  return resolveKeyOptions(options, new OptionReader(owner, options, KEY_OPTION_NAMES));
 }
 
 /**

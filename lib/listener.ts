@@ -2,10 +2,21 @@
  * A server without Nest: a socket, the exchange behind it, and the work in between. Takes requests to whoever answers them
  * and brings the answers back, spaced, in time, or not at all.
  */
-import type { ExchangeLimits, ReplyRefusal, WorkloadLimits } from './exchange/index.js';
-import { type KeyRing, type Receipt, type Remote, ServerExchange, type VerifiedRequest } from './exchange/index.js';
-import { InFlight } from './in-flight.js';
+import {
+  type ExchangeLimits,
+  type KeyRing,
+  type Receipt,
+  type Remote,
+  type ReplyTicket,
+  ServerExchange,
+  type VerifiedRequest,
+  type WorkloadLimits,
+} from './exchange/index.js';
 import { type DatagramSocket, type Platform, StallWatch } from './net/index.js';
+import { type BenUdpStats, type ExchangeOutcome, Statistics } from './statistics.js';
+
+/** How often a shutdown looks whether there is still something to wait for. */
+const DRAIN_TICK_MS = 10;
 
 export interface ListenerOptions {
   readonly host: string;
@@ -21,21 +32,39 @@ export interface ListenerOptions {
 }
 
 export type RejectedReceipt = Extract<Receipt, { kind: 'rejected' }>;
+type AcceptedReceipt = Extract<Receipt, { kind: 'request' }>;
+
+/** What a request came to. */
+export interface Answer {
+  /** The text of the reply; `undefined` where none is to be sent. */
+  readonly text: string | undefined;
+  readonly isError: boolean;
+}
+
+/** An accepted request that has ended. */
+export interface EndedExchange {
+  readonly request: VerifiedRequest;
+  readonly outcome: ExchangeOutcome;
+  /** From the request to the reply, or to the end of the handlers. */
+  readonly durationMs: number;
+}
 
 /** Whoever answers requests, and hears what happens. */
 export interface ListenerHandlers {
-  /** Answers a request: the text of the reply, or `undefined` for none. */
-  onRequest(request: VerifiedRequest): Promise<string | undefined>;
+  onRequest(request: VerifiedRequest): Promise<Answer>;
   onRejected(rejected: RejectedReceipt, remote: Remote): void;
-  /** There was a reply, but its device has stopped waiting. */
-  onRefused(refusal: ReplyRefusal, request: VerifiedRequest): void;
+  onEnded(ended: EndedExchange): void;
   /** A bug here or in a handler of these, or a failure of the socket; the listener goes on. */
   onError(error: unknown): void;
 }
 
 export class Listener {
   readonly exchange: ServerExchange;
-  private readonly inFlight = new InFlight();
+  /** Requests whose handlers run. */
+  private readonly running = new Set<VerifiedRequest>();
+  /** Answers whose datagrams are being spaced. */
+  private sending = 0;
+  private readonly statistics = new Statistics();
   private readonly stallWatch: StallWatch;
   private socket!: DatagramSocket;
 
@@ -73,20 +102,23 @@ export class Listener {
     return this.socket;
   }
 
+  stats(): BenUdpStats {
+    return this.statistics.snapshot(this.exchange.knownEndpoints);
+  }
+
   /**
-   * No new ids; requests for issued ones are still accepted, handlers and replies under way awaited for up to `timeoutMs`.
+   * No new ids; requests for those just issued are still accepted, handlers and replies under way awaited for up to
+   * `timeoutMs`.
    *
-   * @returns how many handlers still ran then.
+   * @returns the requests whose handlers still ran then.
    */
-  async drain(timeoutMs: number): Promise<number> {
+  async drain(timeoutMs: number): Promise<readonly VerifiedRequest[]> {
     this.exchange.stopIssuing();
-    let callOff: (() => void) | undefined;
-    const timeIsUp = new Promise<void>((resolve) => {
-      callOff = this.platform.schedule(resolve, timeoutMs);
-    });
-    await Promise.race([this.inFlight.whenEmpty(), timeIsUp]);
-    callOff?.();
-    return this.inFlight.size;
+    const end = this.platform.now() + timeoutMs;
+    for (let now = this.platform.now(); now < end && this.isBusy(now); now = this.platform.now()) {
+      await this.pause(Math.min(DRAIN_TICK_MS, end - now));
+    }
+    return [...this.running];
   }
 
   async close(): Promise<void> {
@@ -107,36 +139,58 @@ export class Listener {
   private act(receipt: Receipt, remote: Remote): void {
     switch (receipt.kind) {
       case 'pair':
+        this.statistics.countHello();
         this.send(receipt.datagrams, remote);
         return;
       case 'request':
-        this.track(this.answer(receipt));
+        this.statistics.countRequest();
+        this.answer(receipt).catch((error: unknown) => this.handlers.onError(error));
         return;
       case 'rejected':
+        this.statistics.countRejected(receipt.reason);
         this.handlers.onRejected(receipt, remote);
     }
   }
 
-  private async answer({ request, work, ticket }: Extract<Receipt, { kind: 'request' }>): Promise<void> {
-    try {
-      const text = await this.handlers.onRequest(request);
-      if (!ticket || text === undefined) {
-        return;
-      }
-      const reply = this.exchange.reply(ticket, text, this.platform.now());
-      if (typeof reply === 'string') {
-        this.handlers.onRefused(reply, request);
-      } else {
-        this.send(reply, request.remote);
-      }
-    } finally {
-      this.exchange.finish(work, ticket, this.platform.now());
+  private isBusy(now: number): boolean {
+    return this.running.size > 0 || this.sending > 0 || this.exchange.awaitsRequests(now);
+  }
+
+  private async answer({ request, work, ticket }: AcceptedReceipt): Promise<void> {
+    const receivedAt = this.platform.now();
+    this.running.add(request);
+    const answer = await this.handlers.onRequest(request).catch((error: unknown): Answer => {
+      this.handlers.onError(error);
+      return { text: undefined, isError: true };
+    });
+    this.running.delete(request);
+    const now = this.platform.now();
+    const outcome = ticket ? this.reply(request, ticket, answer, now) : answer.isError ? 'event-failed' : 'event';
+    this.exchange.finish(work, ticket, now);
+    this.statistics.countOutcome(outcome, now - receivedAt);
+    this.handlers.onEnded({ request, outcome, durationMs: now - receivedAt });
+  }
+
+  private reply(
+    { remote }: VerifiedRequest,
+    ticket: ReplyTicket,
+    { text, isError }: Answer,
+    now: number,
+  ): ExchangeOutcome {
+    if (text === undefined) {
+      return 'error-silent';
     }
+    const reply = this.exchange.reply(ticket, text, now);
+    if (typeof reply === 'string') {
+      return reply;
+    }
+    this.send(reply, remote);
+    return isError ? 'error-reply' : 'answered';
   }
 
   private send(datagrams: readonly Buffer[], remote: Remote): void {
     if (this.options.datagramGap > 0) {
-      this.track(this.sendSpaced(datagrams, remote));
+      this.sendSpaced(datagrams, remote).catch((error: unknown) => this.handlers.onError(error));
       return;
     }
     for (const datagram of datagrams) {
@@ -145,17 +199,17 @@ export class Listener {
   }
 
   private async sendSpaced(datagrams: readonly Buffer[], remote: Remote): Promise<void> {
+    this.sending++;
     for (const [index, datagram] of datagrams.entries()) {
       if (index > 0) {
-        await new Promise<void>((resolve) => this.platform.schedule(resolve, this.options.datagramGap));
+        await this.pause(this.options.datagramGap);
       }
       this.socket.send(datagram, remote.port, remote.address);
     }
+    this.sending--;
   }
 
-  /** Counts work that a shutdown has to wait for. */
-  private track(work: Promise<void>): void {
-    this.inFlight.begin();
-    work.catch((error: unknown) => this.handlers.onError(error)).finally(() => this.inFlight.end());
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.platform.schedule(resolve, ms));
   }
 }

@@ -185,7 +185,7 @@ describe('close', () => {
 
 describe('unwrap', () => {
   it('says what to call first', () => {
-    expect(() => create().unwrap()).toThrow('Call "listen" or "startAllMicroservices" before "unwrap"');
+    expect(() => create().unwrap()).toThrow('Call "listen" or "startAllMicroservices" first');
   });
 });
 

@@ -1,8 +1,9 @@
 /**
  * The keys a server accepts, and whose they are.
  */
+import { createHash } from 'node:crypto';
 import { BenUdpError } from '../ben-udp.errors.js';
-import { type RandomBlockSource, Sealer, fingerprint } from '../protocol/index.js';
+import { Sealer, fingerprint } from '../protocol/index.js';
 
 export interface NamedKey {
   /** The device the key belongs to; `undefined` for a key that is shared. */
@@ -16,27 +17,41 @@ export interface RingKey {
   /** Names the key in logs. */
   readonly fingerprint: string;
   readonly sealer: Sealer;
+  /** Tells keys apart without keeping them. */
+  readonly digest: string;
 }
 
 export class KeyRing {
   readonly keys: readonly RingKey[];
 
-  /** @throws BenUdpError `BEN_KEY_DUPLICATE`: the key that verifies is the identity, so two can't share one. */
-  constructor(keys: readonly NamedKey[], randomBlock?: RandomBlockSource) {
-    const owners = new Map<string, string>();
-    this.keys = keys.map(({ device, key }) => {
-      const hex = Buffer.from(key).toString('hex');
-      const owner = device === undefined ? 'the shared key' : `device "${device}"`;
-      const other = owners.get(hex);
-      if (other !== undefined) {
+  /**
+   * @param previous a ring that this one replaces: keys in both stay the same objects, so that what was learnt about who
+   * uses them holds.
+   * @throws BenUdpError `BEN_KEY_DUPLICATE`: the key that verifies is the identity, so two can't share one.
+   */
+  constructor(keys: readonly NamedKey[], previous?: KeyRing) {
+    const known = new Map(previous?.keys.map((each) => [each.digest, each]));
+    const ring = new Map<string, RingKey>();
+    for (const { device, key } of keys) {
+      const digest = createHash('sha256').update(key).digest('base64');
+      const other = ring.get(digest);
+      if (other) {
         throw new BenUdpError(
           'BEN_KEY_DUPLICATE',
-          `${owner} and ${other} have the same key: give each device its own, or configure it once`,
+          `${describeOwner(device)} and ${describeOwner(other.device)} have the same key: give each device its own, or ` +
+            'configure it once',
         );
       }
-      owners.set(hex, owner);
-      return { device, fingerprint: fingerprint(key), sealer: new Sealer(key, randomBlock) };
-    });
+      const same = known.get(digest);
+      const isSame = same?.device === device;
+      ring.set(
+        digest,
+        same && isSame
+          ? same
+          : { device, digest, fingerprint: fingerprint(key), sealer: same?.sealer ?? new Sealer(key) },
+      );
+    }
+    this.keys = [...ring.values()];
   }
 
   /** For logs: whose keys these are, by fingerprint. */
@@ -57,4 +72,8 @@ export class KeyRing {
       }
     }
   }
+}
+
+function describeOwner(device: string | undefined): string {
+  return device === undefined ? 'the shared key' : `device "${device}"`;
 }

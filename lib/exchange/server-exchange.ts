@@ -53,6 +53,9 @@ const REPLY_SHARE = 0.9;
 /** Datagrams 5 to 7. */
 const REPLY_DATAGRAMS = 3;
 
+/** How long after its pair a request may be expected: round trip and a slow board's cryptography. */
+const REQUEST_DUE_MS = 1000;
+
 /** The share of a device's timeout that a hello may have waited to be read. */
 const STALE_SHARE = 0.2;
 
@@ -145,6 +148,9 @@ export class ServerExchange {
   private readonly verifier: Verifier;
   private readonly workload: Workload;
   private isClosing = false;
+  /** Pairs that were sent lately and no request has used. */
+  private unusedPairs = 0;
+  private lastPairAt = -Infinity;
 
   constructor(private readonly options: ServerExchangeOptions) {
     this.keys = options.keys;
@@ -155,9 +161,19 @@ export class ServerExchange {
     this.workload = new Workload(options.workload, options.deviceTimeoutMs);
   }
 
+  /** Verified endpoints that are remembered. */
+  get knownEndpoints(): number {
+    return this.endpoints.size;
+  }
+
   /** Ids that are already issued stay valid, new ones are refused. */
   stopIssuing(): void {
     this.isClosing = true;
+  }
+
+  /** Whether a request may be under way for an id that was issued a moment ago. */
+  awaitsRequests(now: number): boolean {
+    return this.unusedPairs > 0 && now - this.lastPairAt < REQUEST_DUE_MS;
   }
 
   /**
@@ -208,7 +224,8 @@ export class ServerExchange {
     return endpoint ? this.answerKnown(endpoint, arrival) : this.answerStranger(arrival);
   }
 
-  private answerStranger({ name, remote, now, slot }: Arrival): Receipt {
+  private answerStranger(arrival: Arrival): Receipt {
+    const { name, remote, now, slot } = arrival;
     const hint = this.hints.get(name);
     const rejection =
       hint && this.isDuplicate(hint, now) ? 'duplicate-hello' : this.gate.admitHello(remote.address, now);
@@ -216,10 +233,11 @@ export class ServerExchange {
       return reject(rejection);
     }
     this.hints.note(name, slot, now);
-    return this.sendPair(name, { slot, n: 0 }, false);
+    return this.sendPair({ slot, n: 0 }, false, arrival);
   }
 
-  private answerKnown(endpoint: Endpoint, { name, now, slot }: Arrival): Receipt {
+  private answerKnown(endpoint: Endpoint, arrival: Arrival): Receipt {
+    const { now, slot } = arrival;
     const isReplyDue = now - endpoint.waitingSince < this.options.deviceTimeoutMs * PATIENCE_SHARE;
     const isDuplicate = isReplyDue || (!endpoint.isLatestUsed && this.isDuplicate(endpoint, now));
     const rejection = isDuplicate ? 'duplicate-hello' : this.gate.admitKnownHello(endpoint, now);
@@ -233,14 +251,16 @@ export class ServerExchange {
     }
     const pair = { slot, n: endpoint.usedIn(slot) };
     endpoint.noteSent(pair, answer === 'single', now);
-    return this.sendPair(name, pair, answer === 'single');
+    return this.sendPair(pair, answer === 'single', arrival);
   }
 
   private isDuplicate({ sentAt }: PairHistory, now: number): boolean {
     return now - sentAt < Math.min(DUPLICATE_HELLO_MS, this.options.deviceTimeoutMs * PATIENCE_SHARE);
   }
 
-  private sendPair(name: string, { slot, n }: PairName, isSingle: boolean): Receipt {
+  private sendPair({ slot, n }: PairName, isSingle: boolean, { name, now }: Arrival): Receipt {
+    this.unusedPairs = this.awaitsRequests(now) ? this.unusedPairs + 1 : 1;
+    this.lastPairAt = now;
     const { ciphertext, iv } = derivePair(this.secret, name, slot, n);
     return { kind: 'pair', datagrams: isSingle ? [ciphertext] : [ciphertext, iv] };
   }
@@ -316,6 +336,7 @@ export class ServerExchange {
     const { name, remote, now, slot, waited } = arrival;
     if (isLive) {
       endpoint.burn(reading.uses, slot);
+      this.unusedPairs--;
       this.endpoints.touch(name, endpoint);
       this.gate.giveBackKnownHello(endpoint);
     }

@@ -1,0 +1,111 @@
+/**
+ * Counts what happens, so that nothing is lost silently: every datagram that comes in is a hello that was answered, a request
+ * that was accepted, or a rejection with its reason.
+ */
+import { type RecordableHistogram, createHistogram } from 'node:perf_hooks';
+import { REJECTIONS, type Rejection } from './exchange/index.js';
+
+/** How an accepted request ended. */
+export type ExchangeOutcome =
+  /** The device was sent what the handler returned. */
+  | 'answered'
+  /** The device was sent an error reply. */
+  | 'error-reply'
+  /** There was an error, and by the `errorReply` option nothing was sent. */
+  | 'error-silent'
+  /** The device did not wait; its handlers have run. */
+  | 'event'
+  /** The device did not wait; a handler failed, or there is none. */
+  | 'event-failed'
+  /** There was a reply, but the device had stopped waiting: its time had run out. */
+  | 'late'
+  /** There was a reply, but the device had stopped waiting: it had asked again. */
+  | 'superseded';
+
+const OUTCOMES: readonly ExchangeOutcome[] = [
+  'answered',
+  'error-reply',
+  'error-silent',
+  'event',
+  'event-failed',
+  'late',
+  'superseded',
+];
+
+/** A snapshot of the counters since `listen`. */
+export interface BenUdpStats {
+  /** Datagrams that came in: `hellos` + `requests` + all of `rejected`. */
+  readonly received: number;
+  /** Hellos that were answered. */
+  readonly hellos: number;
+  /** Requests that were accepted: all of `outcomes` + those still `inFlight`. */
+  readonly requests: number;
+  readonly rejected: Readonly<Record<Rejection, number>>;
+  readonly outcomes: Readonly<Record<ExchangeOutcome, number>>;
+  /** Requests whose handlers run or whose replies are on their way. */
+  readonly inFlight: number;
+  /** Milliseconds from a request to its reply, or to the end of its handlers; 0 before the first. */
+  readonly handlerMs: { readonly p50: number; readonly p99: number; readonly max: number };
+  /** Endpoints (address and port) that verified and are remembered. */
+  readonly endpoints: number;
+}
+
+const MICROSECONDS_PER_MS = 1000;
+const LONGEST_RECORDED_MS = 3_600_000;
+
+export class Statistics {
+  private received = 0;
+  private hellos = 0;
+  private requests = 0;
+  private ended = 0;
+  private readonly rejected = zeros(Object.keys(REJECTIONS) as Rejection[]);
+  private readonly outcomes = zeros(OUTCOMES);
+  private readonly handlerTime: RecordableHistogram = createHistogram({
+    highest: LONGEST_RECORDED_MS * MICROSECONDS_PER_MS,
+  });
+
+  countHello(): void {
+    this.received++;
+    this.hellos++;
+  }
+
+  countRejected(reason: Rejection): void {
+    this.received++;
+    this.rejected[reason]++;
+  }
+
+  countRequest(): void {
+    this.received++;
+    this.requests++;
+  }
+
+  countOutcome(outcome: ExchangeOutcome, durationMs: number): void {
+    this.ended++;
+    this.outcomes[outcome]++;
+    const bounded = Math.min(durationMs, LONGEST_RECORDED_MS);
+    this.handlerTime.record(Math.max(1, Math.round(bounded * MICROSECONDS_PER_MS)));
+  }
+
+  snapshot(endpoints: number): BenUdpStats {
+    const { handlerTime } = this;
+    const ms = (microseconds: number) => (this.ended === 0 ? 0 : microseconds / MICROSECONDS_PER_MS);
+    return {
+      received: this.received,
+      hellos: this.hellos,
+      requests: this.requests,
+      rejected: { ...this.rejected },
+      outcomes: { ...this.outcomes },
+      inFlight: this.requests - this.ended,
+      handlerMs: {
+        p50: ms(handlerTime.percentile(50)),
+        p99: ms(handlerTime.percentile(99)),
+        max: ms(handlerTime.max),
+      },
+      endpoints,
+    };
+  }
+}
+
+function zeros<Name extends string>(names: readonly Name[]): Record<Name, number> {
+  return Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
+}

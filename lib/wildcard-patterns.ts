@@ -1,0 +1,60 @@
+/**
+ * Patterns with wildcards: words between dots, of which `*` stands for exactly one and `#` for any number.
+ */
+const ONE_WORD = '*';
+const ANY_WORDS = '#';
+
+/** Whether a pattern has a word that is a wildcard. */
+export function hasWildcard(pattern: string): boolean {
+  return pattern.split('.').some((word) => word === ONE_WORD || word === ANY_WORDS);
+}
+
+export class WildcardPatterns {
+  /** Split into words. Best first: most words spelt out, then fewest `#`, then in the order they were added. */
+  private readonly patterns: string[][] = [];
+
+  add(pattern: string): void {
+    this.patterns.push(pattern.split('.'));
+    this.patterns.sort((a, b) => countSpelt(b) - countSpelt(a) || countOf(a, ANY_WORDS) - countOf(b, ANY_WORDS));
+  }
+
+  /** The best pattern that fits. */
+  find(action: string): string | undefined {
+    const words = action.split('.');
+    return this.patterns.find((pattern) => fits(pattern, words))?.join('.');
+  }
+}
+
+/** Steps through both; where words do not fit, the last `#` takes one more. So the work is bounded by the product of the lengths. */
+function fits(pattern: readonly string[], words: readonly string[]): boolean {
+  let at = 0;
+  let word = 0;
+  let lastAny = -1;
+  let takenUpTo = 0;
+  while (word < words.length) {
+    if (pattern[at] === ANY_WORDS) {
+      lastAny = at++;
+      takenUpTo = word;
+    } else if (at < pattern.length && (pattern[at] === ONE_WORD || pattern[at] === words[word])) {
+      at++;
+      word++;
+    } else if (lastAny >= 0) {
+      at = lastAny + 1;
+      word = ++takenUpTo;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[at] === ANY_WORDS) {
+    at++;
+  }
+  return at === pattern.length;
+}
+
+function countSpelt(words: readonly string[]): number {
+  return words.length - countOf(words, ONE_WORD) - countOf(words, ANY_WORDS);
+}
+
+function countOf(words: readonly string[], wanted: string): number {
+  return words.filter((word) => word === wanted).length;
+}

@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { type BenUdpDevice, DeviceRegistry } from '../lib/device-registry.js';
+import { FakePlatform } from './support/fake-platform.js';
+
+function create({ capacity = 100, silentAfterMs = 0 } = {}) {
+  const platform = new FakePlatform();
+  const silent: BenUdpDevice[] = [];
+  const registry = new DeviceRegistry(platform, capacity, silentAfterMs, (device) => silent.push(device));
+  return { platform, registry, silent };
+}
+
+describe('DeviceRegistry', () => {
+  it('knows a named device by its name wherever it is, and others by where they are', () => {
+    const { registry } = create();
+    registry.note('kitchen', '10.0.0.1', 1);
+    registry.note('kitchen', '10.0.0.2', 2);
+    registry.note(undefined, '10.0.0.3', 3);
+    expect(registry.list()).toEqual([
+      {
+        name: 'kitchen',
+        isNamed: true,
+        address: '10.0.0.2',
+        port: 2,
+        requests: 2,
+        lastSeenAt: expect.closeTo(Date.now(), -3),
+        isSilent: false,
+      },
+      expect.objectContaining({ name: '10.0.0.3:3', isNamed: false, requests: 1 }),
+    ]);
+  });
+
+  it('remembers as many devices as it may and forgets the one heard longest ago', () => {
+    const { registry } = create({ capacity: 2 });
+    registry.note('a', '10.0.0.1', 1);
+    registry.note('b', '10.0.0.1', 1);
+    registry.note('a', '10.0.0.1', 1);
+    expect(registry.list().map(({ name }) => name)).toEqual(['b', 'a']);
+    registry.note('c', '10.0.0.1', 1);
+    expect(registry.list().map(({ name }) => name)).toEqual(['a', 'c']);
+  });
+
+  it('tells once of a device that falls silent, within a tenth of the time, and again after it was heard', () => {
+    const { platform, registry, silent } = create({ silentAfterMs: 1000 });
+    registry.note('a', '10.0.0.1', 1);
+    platform.advance(999);
+    expect(silent).toEqual([]);
+    platform.advance(101);
+    expect(silent).toEqual([expect.objectContaining({ name: 'a', isSilent: true })]);
+    platform.advance(5000);
+    expect(silent).toHaveLength(1);
+    registry.note('a', '10.0.0.1', 1);
+    expect(registry.list()[0]).toMatchObject({ isSilent: false });
+    platform.advance(1200);
+    expect(silent).toHaveLength(2);
+  });
+
+  it('tells of no device that is heard in time', () => {
+    const { platform, registry, silent } = create({ silentAfterMs: 1000 });
+    for (let minute = 0; minute < 50; minute++) {
+      registry.note('a', '10.0.0.1', 1);
+      platform.advance(900);
+    }
+    expect(silent).toEqual([]);
+  });
+
+  it('has no timer where silence is not asked for, or after stop', () => {
+    expect(create().platform.pendingTimers).toBe(0);
+    const { platform, registry } = create({ silentAfterMs: 1000 });
+    expect(platform.pendingTimers).toBe(1);
+    registry.stop();
+    expect(platform.pendingTimers).toBe(0);
+  });
+});

@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import { StallWatch } from '../../lib/net/index.js';
+import { FakePlatform } from '../support/fake-platform.js';
+
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
+function create() {
+  const platform = new FakePlatform();
+  const watch = new StallWatch(platform);
+  platform.advance(10_000);
+  return { platform, watch };
+}
+
+describe('StallWatch', () => {
+  it('says 0 while the loop runs, also with timers half a second late', () => {
+    const { platform, watch } = create();
+    expect(watch.waited(platform.now())).toBe(0);
+    platform.block(699);
+    expect(watch.waited(platform.now())).toBe(0);
+  });
+
+  it('says after a standstill how long a datagram may have waited, whether a datagram or the timer comes first', () => {
+    for (const timerFirst of [true, false]) {
+      const { platform, watch } = create();
+      platform.block(3000);
+      if (timerFirst) {
+        platform.advance(0);
+      }
+      expect(watch.waited(platform.now())).toBe(3000);
+    }
+  });
+
+  it('says so for all that had waited: until a turn of the loop has read fewer than 32', async () => {
+    const { platform, watch } = create();
+    platform.block(3000);
+    const read = (count: number) => Array.from({ length: count }, () => watch.waited(platform.now()));
+    expect(read(32)).not.toContain(0);
+    await nextTurn();
+    platform.block(5);
+    expect(read(32)).not.toContain(0);
+    await nextTurn();
+    expect(read(7)).not.toContain(0);
+    await nextTurn();
+    expect(read(40)).toEqual(Array(40).fill(0));
+  });
+
+  it('has one timer, and none after stop', () => {
+    const { platform, watch } = create();
+    expect(platform.pendingTimers).toBe(1);
+    watch.stop();
+    expect(platform.pendingTimers).toBe(0);
+  });
+});

@@ -1,0 +1,215 @@
+/**
+ * The machine a transport runs on: a `Platform` on simulated time, with one event loop that does one thing at a time, as Node's
+ * does. While a callback blocks, or the whole loop stands still, datagrams wait in the socket and timers are late.
+ */
+
+/** What libuv reads from a socket in one turn of the loop. */
+const DATAGRAMS_PER_TURN = 32;
+
+/** @typedef {{ address: string, port: number, family: 'IPv4' }} Remote */
+
+export class Machine {
+  /** Set when something went in or out; what waits for quiet looks at it. */
+  activity = 0;
+  /** Datagrams dropped because the socket's buffer was full. */
+  overflowed = 0;
+  #timeline;
+  #random;
+  #options;
+  #watcher;
+  /** The machine's own clock: ahead of the world while a callback blocks. */
+  #clock;
+  #timers = new Map();
+  #nextTimer = 0;
+  #immediates = [];
+  #waiting = [];
+  #handlers;
+  #isBusy = false;
+  #isDead = false;
+  #wakeAt = Infinity;
+
+  /**
+   * @param timeline the world's.
+   * @param random for the lateness of timers.
+   * @param options `bufferedDatagrams` the socket holds, `lateMs` that a timer may be late, `datagramCostMs` of reading one.
+   * @param watcher is told of what happens: `onRead`, `onReadEnd`, `onSend`.
+   */
+  constructor(timeline, random, options, watcher) {
+    this.#timeline = timeline;
+    this.#random = random;
+    this.#options = { bufferedDatagrams: 10_000, lateMs: 1, datagramCostMs: 0, ...options };
+    this.#watcher = watcher;
+    this.#clock = timeline.now;
+  }
+
+  /** Timers that are set. */
+  get timers() {
+    return this.#timers.size;
+  }
+
+  get isBound() {
+    return this.#handlers !== undefined;
+  }
+
+  /** The `Platform` for the transport's constructor. */
+  get platform() {
+    return {
+      now: () => this.now(),
+      schedule: (callback, ms) => this.#schedule(callback, ms),
+      afterTurn: (callback) => this.#afterTurn(callback),
+      bindSocket: async (options, handlers) => this.#bind(options, handlers),
+    };
+  }
+
+  now() {
+    return Math.max(this.#clock, this.#timeline.now);
+  }
+
+  /** Stands still for so long: called by a callback, as a handler that computes; or from outside, as a suspended process. */
+  block(ms) {
+    this.#clock = this.now() + ms;
+  }
+
+  /** Kill -9: nothing runs any more, nothing goes out. */
+  kill() {
+    this.#isDead = true;
+    this.#handlers = undefined;
+  }
+
+  /**
+   * A datagram reaches the socket.
+   *
+   * @param {Buffer} datagram
+   * @param {Remote} remote
+   */
+  deliver(datagram, remote) {
+    if (!this.#handlers || this.#isDead) {
+      return;
+    }
+    if (this.#waiting.length >= this.#options.bufferedDatagrams) {
+      this.overflowed++;
+      return;
+    }
+    this.#waiting.push({ datagram, remote, arrivedAt: this.#timeline.now });
+    this.#wake(this.now());
+  }
+
+  /** Waits until promises have settled and nothing new came of it. Deterministic: a turn of the real loop runs all microtasks. */
+  async settle() {
+    let before;
+    do {
+      before = this.activity;
+      await new Promise((resolve) => setImmediate(resolve));
+    } while (this.activity !== before);
+  }
+
+  #schedule(callback, ms) {
+    this.activity++;
+    const id = this.#nextTimer++;
+    // Node's timers take whole milliseconds, and at least one.
+    const dueAt = this.now() + Math.max(1, Math.trunc(ms)) + this.#random.float() * this.#options.lateMs;
+    this.#timers.set(id, { callback, dueAt });
+    this.#wake(dueAt);
+    return () => {
+      this.#timers.delete(id);
+    };
+  }
+
+  #afterTurn(callback) {
+    this.activity++;
+    this.#immediates.push(callback);
+    this.#wake(this.now());
+  }
+
+  #bind({ host, port }, handlers) {
+    this.#handlers = handlers;
+    return {
+      address: { address: host, port, family: 'IPv4' },
+      receiveBufferSize: 4_194_304,
+      socket: {},
+      send: (datagram, toPort, toAddress) => {
+        if (this.#isDead) {
+          return;
+        }
+        this.activity++;
+        this.#watcher.onSend(datagram, { address: toAddress, port: toPort }, this.now(), this.isBound);
+      },
+      close: async () => {
+        this.#handlers = undefined;
+        this.#waiting.length = 0;
+      },
+    };
+  }
+
+  #wake(time) {
+    if (this.#isBusy || time >= this.#wakeAt) {
+      return;
+    }
+    this.#wakeAt = time;
+    this.#timeline.at(time, () => {
+      // A later wake-up that an earlier one has overtaken.
+      if (this.#wakeAt === time && !this.#isBusy) {
+        return this.#turn();
+      }
+    });
+  }
+
+  /** One turn of the loop: timers, sockets, then what was put off until after them. */
+  async #turn() {
+    this.#isBusy = true;
+    await this.#catchUp();
+    const due = [...this.#timers].filter(([, { dueAt }]) => dueAt <= this.now());
+    for (const [id, { callback }] of due.toSorted(([, a], [, b]) => a.dueAt - b.dueAt)) {
+      if (this.#timers.delete(id)) {
+        await this.#run(callback);
+      }
+    }
+    for (let count = 0; count < DATAGRAMS_PER_TURN && this.#waiting.length > 0; count++) {
+      await this.#read(this.#waiting.shift());
+    }
+    for (const callback of this.#immediates.splice(0)) {
+      await this.#run(callback);
+    }
+    this.#isBusy = false;
+    this.#wakeAt = Infinity;
+    if (!this.#isDead) {
+      this.#wake(this.#waiting.length + this.#immediates.length > 0 ? this.now() : this.#nextDue());
+    }
+  }
+
+  async #read({ datagram, remote, arrivedAt }) {
+    if (!this.#handlers || this.#isDead) {
+      return;
+    }
+    this.#clock = this.now() + this.#options.datagramCostMs;
+    this.#watcher.onRead(datagram, remote, arrivedAt, this.now());
+    this.#handlers.onDatagram(datagram, remote);
+    if (this.#watcher.onReadEnd()) {
+      await this.settle();
+    }
+    await this.#catchUp();
+  }
+
+  async #run(callback) {
+    if (!this.#isDead) {
+      callback();
+      await this.settle();
+      await this.#catchUp();
+    }
+  }
+
+  /** Lets the world go on while this machine was busy. */
+  async #catchUp() {
+    if (this.#clock > this.#timeline.now) {
+      await this.#timeline.runUntil(this.#clock);
+    }
+  }
+
+  #nextDue() {
+    let next = Infinity;
+    for (const { dueAt } of this.#timers.values()) {
+      next = Math.min(next, dueAt);
+    }
+    return next;
+  }
+}
