@@ -158,13 +158,17 @@ const MAX_RATE = 1_000_000_000;
 
 function resolveLimits(limits: Partial<BenUdpLimits> = {}): BenUdpLimits {
   const names = Object.keys(DEFAULT_LIMITS) as Array<keyof BenUdpLimits>;
-  new OptionReader('BenUdpTransport option "limits"', limits, names);
+  const reader = new OptionReader('BenUdpTransport option "limits"', limits, names);
   const resolve = (name: keyof BenUdpLimits): Rate => {
-    const rate: Partial<Rate> = limits[name] ?? DEFAULT_LIMITS[name];
-    const part = new OptionReader(`BenUdpTransport option "limits.${name}"`, rate, ['perSecond', 'burst']);
+    const fallback = DEFAULT_LIMITS[name];
+    const rate = new OptionReader<Partial<Rate>>(
+      `BenUdpTransport option "limits.${name}"`,
+      reader.object(name) ?? fallback,
+      ['perSecond', 'burst'],
+    );
     return {
-      perSecond: part.integer('perSecond', DEFAULT_LIMITS[name].perSecond, 1, MAX_RATE),
-      burst: part.integer('burst', DEFAULT_LIMITS[name].burst, 1, MAX_RATE),
+      perSecond: rate.integer('perSecond', fallback.perSecond, 1, MAX_RATE),
+      burst: rate.integer('burst', fallback.burst, 1, MAX_RATE),
     };
   };
   return Object.fromEntries(names.map((name) => [name, resolve(name)])) as unknown as BenUdpLimits;

@@ -20,10 +20,11 @@ export interface BenUdpDevice {
   readonly isSilent: boolean;
 }
 
-type Entry = { -readonly [Key in keyof BenUdpDevice]: BenUdpDevice[Key] } & {
+interface Entry {
+  device: BenUdpDevice;
   /** On the monotonic clock: the wall clock may jump. */
-  seenAt: number;
-};
+  readonly seenAt: number;
+}
 
 export class DeviceRegistry {
   /** Least recently heard first. */
@@ -48,25 +49,27 @@ export class DeviceRegistry {
 
   note(device: string | undefined, address: string, port: number): void {
     const name = device ?? `${address}:${port}`;
-    const requests = (this.devices.get(name)?.requests ?? 0) + 1;
+    const requests = (this.devices.get(name)?.device.requests ?? 0) + 1;
     this.devices.delete(name);
     if (this.devices.size >= this.capacity) {
       this.forgetOldest();
     }
     this.devices.set(name, {
-      name,
-      isNamed: device !== undefined,
-      address,
-      port,
-      requests,
-      lastSeenAt: Date.now(),
+      device: {
+        name,
+        isNamed: device !== undefined,
+        address,
+        port,
+        requests,
+        lastSeenAt: Date.now(),
+        isSilent: false,
+      },
       seenAt: this.platform.now(),
-      isSilent: false,
     });
   }
 
   list(): BenUdpDevice[] {
-    return Array.from(this.devices.values(), ({ seenAt: _, ...device }) => device);
+    return Array.from(this.devices.values(), ({ device }) => device);
   }
 
   stop(): void {
@@ -93,14 +96,13 @@ export class DeviceRegistry {
 
   private reportSilent(): void {
     const limit = this.platform.now() - this.silentAfterMs;
-    for (const device of this.devices.values()) {
-      if (device.seenAt > limit) {
+    for (const entry of this.devices.values()) {
+      if (entry.seenAt > limit) {
         return;
       }
-      if (!device.isSilent) {
-        device.isSilent = true;
-        const { seenAt: _, ...report } = device;
-        this.onSilent(report);
+      if (!entry.device.isSilent) {
+        entry.device = { ...entry.device, isSilent: true };
+        this.onSilent(entry.device);
       }
     }
   }

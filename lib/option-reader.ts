@@ -63,6 +63,14 @@ export class OptionReader<Options extends object> {
     return choice ?? this.fail(name, choices.map((each) => `"${each}"`).join(' or '), value);
   }
 
+  /** @throws TypeError for anything but nothing, or an object. */
+  object<Name extends keyof Options & string>(name: Name): Options[Name] | undefined {
+    const value = this.options[name];
+    return value === undefined || (typeof value === 'object' && value !== null)
+      ? value
+      : this.fail(name, 'an object', value);
+  }
+
   /** @throws TypeError for anything but nothing, or an object with that method. */
   withMethod<Name extends keyof Options & string>(name: Name, method: string): Options[Name] {
     const value = this.options[name];

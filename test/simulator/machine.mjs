@@ -22,7 +22,7 @@ export class Machine {
   #timers = new Map();
   #nextTimer = 0;
   #immediates = [];
-  #waiting = [];
+  #waiting = new Fifo();
   #handlers;
   #isBusy = false;
   #isDead = false;
@@ -31,13 +31,14 @@ export class Machine {
   /**
    * @param timeline the world's.
    * @param random for the lateness of timers.
-   * @param options `bufferedDatagrams` the socket holds, `lateMs` that a timer may be late, `datagramCostMs` of reading one.
+   * @param options `bufferedDatagrams` the socket holds, `lateMs` that a timer may be late, `datagramCostMs` of reading one,
+   * `timersFirst` after a standstill (libuv before 1.45), else sockets.
    * @param watcher is told of what happens: `onRead`, `onReadEnd`, `onSend`.
    */
   constructor(timeline, random, options, watcher) {
     this.#timeline = timeline;
     this.#random = random;
-    this.#options = { bufferedDatagrams: 10_000, lateMs: 1, datagramCostMs: 0, ...options };
+    this.#options = { bufferedDatagrams: 10_000, lateMs: 1, datagramCostMs: 0, timersFirst: false, ...options };
     this.#watcher = watcher;
     this.#clock = timeline.now;
   }
@@ -136,7 +137,7 @@ export class Machine {
       },
       close: async () => {
         this.#handlers = undefined;
-        this.#waiting.length = 0;
+        this.#waiting.clear();
       },
     };
   }
@@ -154,15 +155,12 @@ export class Machine {
     });
   }
 
-  /** One turn of the loop: timers, sockets, then what was put off until after them. */
+  /** One turn of the loop. */
   async #turn() {
     this.#isBusy = true;
     await this.#catchUp();
-    const due = [...this.#timers].filter(([, { dueAt }]) => dueAt <= this.now());
-    for (const [id, { callback }] of due.toSorted(([, a], [, b]) => a.dueAt - b.dueAt)) {
-      if (this.#timers.delete(id)) {
-        await this.#run(callback);
-      }
+    if (this.#options.timersFirst) {
+      await this.#runTimers();
     }
     for (let count = 0; count < DATAGRAMS_PER_TURN && this.#waiting.length > 0; count++) {
       await this.#read(this.#waiting.shift());
@@ -170,10 +168,22 @@ export class Machine {
     for (const callback of this.#immediates.splice(0)) {
       await this.#run(callback);
     }
+    if (!this.#options.timersFirst) {
+      await this.#runTimers();
+    }
     this.#isBusy = false;
     this.#wakeAt = Infinity;
     if (!this.#isDead) {
       this.#wake(this.#waiting.length + this.#immediates.length > 0 ? this.now() : this.#nextDue());
+    }
+  }
+
+  async #runTimers() {
+    const due = [...this.#timers].filter(([, { dueAt }]) => dueAt <= this.now());
+    for (const [id, { callback }] of due.toSorted(([, a], [, b]) => a.dueAt - b.dueAt)) {
+      if (this.#timers.delete(id)) {
+        await this.#run(callback);
+      }
     }
   }
 
@@ -211,5 +221,34 @@ export class Machine {
       next = Math.min(next, dueAt);
     }
     return next;
+  }
+}
+
+/** A queue whose `shift` costs the same however long it is. */
+class Fifo {
+  #items = [];
+  #first = 0;
+
+  get length() {
+    return this.#items.length - this.#first;
+  }
+
+  push(item) {
+    this.#items.push(item);
+  }
+
+  shift() {
+    const item = this.#items[this.#first];
+    this.#items[this.#first++] = undefined;
+    if (this.#first > 1024 && this.#first * 2 > this.#items.length) {
+      this.#items.splice(0, this.#first);
+      this.#first = 0;
+    }
+    return item;
+  }
+
+  clear() {
+    this.#items.length = 0;
+    this.#first = 0;
   }
 }
