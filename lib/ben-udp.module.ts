@@ -1,0 +1,53 @@
+/**
+ * Options that come from other providers. Nest does not await an async `useFactory` of a custom strategy, and starts TCP
+ * instead without a word; here the transport is a provider, and Nest awaits those.
+ */
+import type { DynamicModule, InjectionToken, ModuleMetadata, OptionalFactoryDependency } from '@nestjs/common';
+import type { BenUdpTransportOptions } from './ben-udp.options.js';
+import { BenUdpTransport } from './ben-udp.transport.js';
+
+export interface BenUdpModuleAsyncOptions {
+  /** Modules whose providers the factory needs. */
+  imports?: ModuleMetadata['imports'];
+  /** What the factory is called with. */
+  inject?: Array<InjectionToken | OptionalFactoryDependency>;
+  /** `never[]` takes a function of any parameters: what is injected is known to its author alone. */
+  useFactory: (...args: never[]) => BenUdpTransportOptions | Promise<BenUdpTransportOptions>;
+  /** Whether other modules can inject the transport without importing this one. Default false. */
+  isGlobal?: boolean;
+}
+
+/**
+ * Makes `BenUdpTransport` a provider.
+ *
+ *     // app.module.ts
+ *     BenUdpModule.forRootAsync({
+ *       inject: [ConfigService],
+ *       useFactory: (config: ConfigService) => ({ port: config.get('BEN_PORT'), keyFile: config.get('BEN_KEY_FILE') }),
+ *     })
+ *     // main.ts
+ *     app.connectMicroservice({ strategy: app.get(BenUdpTransport) });
+ *
+ * @publicApi
+ */
+export class BenUdpModule {
+  static forRoot(options: BenUdpTransportOptions): DynamicModule {
+    return BenUdpModule.forRootAsync({ useFactory: () => options });
+  }
+
+  static forRootAsync({ imports, inject, useFactory, isGlobal }: BenUdpModuleAsyncOptions): DynamicModule {
+    return {
+      module: BenUdpModule,
+      global: isGlobal ?? false,
+      imports: imports ?? [],
+      providers: [
+        {
+          provide: BenUdpTransport,
+          inject: inject ?? [],
+          useFactory: async (...args: never[]) => new BenUdpTransport(await useFactory(...args)),
+        },
+      ],
+      exports: [BenUdpTransport],
+    };
+  }
+}
