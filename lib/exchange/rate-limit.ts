@@ -9,9 +9,12 @@ export interface Rate {
   readonly burst: number;
 }
 
+/** Thousands of intervals added up are off by a little of one. */
+const ROUNDING = 1e-6;
+
 /** Whether one more is within the rate, for a bucket that is full again at `fullAt`. */
 export function isWithinRate(rate: Rate, fullAt: number, now: number): boolean {
-  return fullAt - now <= (rate.burst - 1) * intervalOf(rate);
+  return fullAt - now <= (rate.burst - 1 + ROUNDING) * intervalOf(rate);
 }
 
 /** When the bucket will be full again if one is taken now. */

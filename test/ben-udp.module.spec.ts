@@ -1,0 +1,77 @@
+/** Options that come from other providers, which Nest itself does not await for a custom strategy. */
+import 'reflect-metadata';
+import { Controller, Inject, Injectable, Module } from '@nestjs/common';
+import { MessagePattern, Payload } from '@nestjs/microservices';
+import { Test } from '@nestjs/testing';
+import { BenUdpModule, BenUdpTransport } from 'nestjs-ben-udp';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { KEY_CONTENTS, LogRecorder, startBoard } from './support/nest-app.js';
+
+@Injectable()
+class ConfigService {
+  async load() {
+    return { host: '127.0.0.1', port: 0, key: KEY_CONTENTS };
+  }
+}
+
+@Module({ providers: [ConfigService], exports: [ConfigService] })
+class ConfigModule {}
+
+@Controller()
+class Handlers {
+  constructor(@Inject(BenUdpTransport) private readonly transport: BenUdpTransport) {}
+  @MessagePattern('requests')
+  requests(@Payload() _data: unknown) {
+    return this.transport.getStats().requests;
+  }
+}
+
+const asyncModule = BenUdpModule.forRootAsync({
+  imports: [ConfigModule],
+  inject: [ConfigService],
+  useFactory: (config: ConfigService) => config.load(),
+});
+
+describe('BenUdpModule', () => {
+  it('gives a microservice a transport whose options were awaited', async () => {
+    const module = await Test.createTestingModule({ imports: [asyncModule], controllers: [Handlers] })
+      .setLogger(new LogRecorder())
+      .compile();
+    const app = module.createNestMicroservice({ strategy: module.get(BenUdpTransport), logger: false });
+    await app.listen();
+    onTestFinished(() => app.close());
+    const board = await startBoard(module.get(BenUdpTransport).unwrap().address().port);
+    expect(await board.send({ action: 'requests' })).toBe(1);
+  });
+
+  it('gives NestFactory one too, by its own useFactory', async () => {
+    @Module({ imports: [asyncModule], controllers: [Handlers] })
+    class AppModule {}
+    const { NestFactory } = await import('@nestjs/core');
+    const app = await NestFactory.createMicroservice(AppModule, {
+      inject: [BenUdpTransport],
+      useFactory: (strategy: BenUdpTransport) => ({ strategy }),
+      logger: false,
+    });
+    await app.listen();
+    onTestFinished(() => app.close());
+    const board = await startBoard(app.get(BenUdpTransport).unwrap().address().port);
+    expect(await board.send({ action: 'requests' })).toBe(1);
+  });
+
+  it('passes plain options on, and lets everyone inject the transport where it is global', async () => {
+    const options = { host: '127.0.0.1', port: 0, key: KEY_CONTENTS };
+    @Module({ controllers: [Handlers] })
+    class Elsewhere {}
+    const imports = [BenUdpModule.forRootAsync({ useFactory: () => options, isGlobal: true }), Elsewhere];
+    const module = await Test.createTestingModule({ imports }).compile();
+    expect(module.get(Handlers, { strict: false })).toBeInstanceOf(Handlers);
+    const plain = await Test.createTestingModule({ imports: [BenUdpModule.forRoot(options)] }).compile();
+    expect(plain.get(BenUdpTransport)).toBeInstanceOf(BenUdpTransport);
+  });
+
+  it('fails to compile where the options are no good, naming the option', async () => {
+    const module = BenUdpModule.forRootAsync({ useFactory: async () => ({ port: -1 }) });
+    await expect(Test.createTestingModule({ imports: [module] }).compile()).rejects.toThrow('option "port"');
+  });
+});
