@@ -1,0 +1,163 @@
+/**
+ * Boards that are out of step, over real UDP: virtual ones and real MicroPython. A `noreturn` board with an unread datagram
+ * in its socket reports success each time and is never heard again, unless the server understands what it reads.
+ *
+ * BEN_RUNS sets how many boards of each kind meet each mishap at once; `npm run test:repair` takes 100.
+ */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { BenUdpTransport } from 'nestjs-ben-udp';
+import { describe, expect, it } from 'vitest';
+import { Logger } from '@nestjs/common';
+import { VirtualBoard } from '../../lib/testing/index.js';
+import { MicroPythonBoard } from '../support/micropython/board.mjs';
+
+const RUNS = Number(process.env['BEN_RUNS'] ?? 2);
+const KEY = Buffer.alloc(32, 'r');
+const MESSAGES = 12;
+/** Messages before the mishap. */
+const BEFORE = 2;
+/** A board's patience, and the server's idea of it: an answer to a hello is under way for a tenth of that. */
+const TIMEOUT_MS = 600;
+/** Longer than a repeated hello is taken for a duplicate. */
+const PAUSE_MS = 80;
+
+Logger.overrideLogger(false);
+
+/** A board of either kind. */
+interface Board {
+  readonly port: number;
+  /** Whether the board takes its message for sent, or its question for answered. */
+  send(number: number, noreturn: boolean): Promise<boolean>;
+  /** Says hello and does not read what comes. */
+  sayHello(): Promise<void>;
+  close(): Promise<void>;
+}
+
+type Kind = (port: number) => Promise<Board>;
+
+const KINDS: Record<string, Kind> = {
+  'a virtual board': async (port) => {
+    const board = await VirtualBoard.start({ key: KEY, port, timeout: TIMEOUT_MS });
+    return {
+      port: board.address.port,
+      send: (data, noreturn) =>
+        board.send({ action: 'note', data }, { noreturn }).then(
+          () => true,
+          () => false,
+        ),
+      sayHello: async () => board.sendDatagram(Buffer.from('/GETID')),
+      close: () => board.close(),
+    };
+  },
+  'real MicroPython': async (port) => {
+    const board = await MicroPythonBoard.start({ key: KEY, port, timeoutMs: TIMEOUT_MS });
+    return {
+      port: board.address.port,
+      send: (data, noreturn) =>
+        board.send(`{"action": "note", "data": ${data}}`, { noreturn }).then(
+          () => true,
+          () => false,
+        ),
+      sayHello: async () => void (await board.run(`client.socket.sendto(b"/GETID", ("127.0.0.1", ${port}))`)),
+      close: () => board.close(),
+    };
+  },
+};
+
+/** What happens to a board, and how many of its messages that may cost. */
+const MISHAPS: Record<string, { strike: (board: Board) => Promise<void>; bound: number }> = {
+  'a stray datagram': { strike: (board) => throwAt(board, [16]), bound: 3 },
+  'two stray datagrams': { strike: (board) => throwAt(board, [16, 16]), bound: 3 },
+  'a late reply': { strike: (board) => throwAt(board, [32, 16, 48]), bound: 4 },
+  'a hello in its name': {
+    strike: async (board) => {
+      await board.sayHello();
+      await pause();
+    },
+    bound: 3,
+  },
+};
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+
+/** Datagrams of these lengths, from somebody else. */
+async function throwAt({ port }: Board, lengths: number[]): Promise<void> {
+  const socket = createSocket('udp4');
+  for (const length of lengths) {
+    socket.send(Buffer.alloc(length, 0xa5), port, '127.0.0.1');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await pause();
+  socket.close();
+  await once(socket, 'close');
+}
+
+async function startServer(options: { repair: boolean; port?: number }, heard: Set<number>): Promise<BenUdpTransport> {
+  const transport = new BenUdpTransport({ host: '127.0.0.1', port: 0, key: KEY, timeout: TIMEOUT_MS, ...options });
+  transport.addHandler('note', async (number: number) => {
+    if (heard.has(number)) {
+      throw new Error(`message ${number} was heard twice`);
+    }
+    heard.add(number);
+    return null as never;
+  });
+  await new Promise<void>((resolve, reject) =>
+    transport.listen((error) => (error ? reject(error as Error) : resolve())),
+  );
+  return transport;
+}
+
+/** Runs one board through one mishap; returns the numbers of the messages that were not heard. */
+async function run(
+  kind: Kind,
+  strike: (board: Board) => Promise<void>,
+  { noreturn, repair = true, restart = false }: { noreturn: boolean; repair?: boolean; restart?: boolean },
+): Promise<number[]> {
+  const heard = new Set<number>();
+  let transport = await startServer({ repair }, heard);
+  const { port } = transport.unwrap().address();
+  const board = await kind(port);
+  for (let number = 0; number < MESSAGES; number++) {
+    if (number === BEFORE) {
+      await strike(board);
+      if (restart) {
+        await transport.close();
+        transport = await startServer({ repair, port }, heard);
+      }
+    }
+    await board.send(number, noreturn);
+    await pause();
+  }
+  await board.close();
+  await transport.close();
+  return Array.from({ length: MESSAGES }, (_, number) => number).filter((number) => !heard.has(number));
+}
+
+/** All runs at once, each with a server of its own. */
+function runAll(...args: Parameters<typeof run>): Promise<number[][]> {
+  return Promise.all(Array.from({ length: RUNS }, () => run(...args)));
+}
+
+describe.concurrent.each(Object.entries(KINDS))('%s', (_kind, kind) => {
+  describe.each(Object.entries(MISHAPS))('after %s', (_mishap, { strike, bound }) => {
+    it.each([
+      { noreturn: true, restart: false },
+      { noreturn: false, restart: false },
+      { noreturn: true, restart: true },
+      { noreturn: false, restart: true },
+    ])(`loses at most ${bound} messages, then none: %o`, { timeout: 120_000 }, async (options) => {
+      for (const lost of await runAll(kind, strike, options)) {
+        expect(lost.length, `lost ${lost.join()}`).toBeLessThanOrEqual(bound);
+        expect(lost.filter((number) => number >= MESSAGES - 3)).toEqual([]);
+      }
+    });
+  });
+
+  it('is never heard again where repair is switched off', { timeout: 120_000 }, async () => {
+    const { strike } = MISHAPS['a stray datagram']!;
+    for (const lost of await runAll(kind, strike, { noreturn: true, repair: false })) {
+      expect(lost).toEqual(Array.from({ length: MESSAGES - BEFORE }, (_, index) => index + BEFORE));
+    }
+  });
+});
