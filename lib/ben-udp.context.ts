@@ -2,6 +2,7 @@
  * What `@Ctx()`, guards, interceptors and filters know about a request.
  */
 import { BaseRpcContext } from '@nestjs/microservices';
+import { brand } from './ben-udp.brand.js';
 import type { VerifiedRequest } from './exchange/index.js';
 
 /** @internal */
@@ -9,6 +10,10 @@ export type BenUdpContextArgs = [request: VerifiedRequest, pattern: string, rece
 
 /** @publicApi */
 export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
+  static {
+    brand(this, 'BenUdpContext');
+  }
+
   /** The action, as a string: itself, or the route of an object pattern. */
   getPattern(): string {
     return this.args[1];

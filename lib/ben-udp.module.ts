@@ -3,6 +3,7 @@
  * instead without a word; here the transport is a provider, and Nest awaits those.
  */
 import type { DynamicModule, InjectionToken, ModuleMetadata, OptionalFactoryDependency } from '@nestjs/common';
+import { BEN_UDP_TRANSPORT } from './ben-udp.constants.js';
 import type { BenUdpTransportOptions } from './ben-udp.options.js';
 import { BenUdpTransport } from './ben-udp.transport.js';
 
@@ -18,7 +19,7 @@ export interface BenUdpModuleAsyncOptions {
 }
 
 /**
- * Makes `BenUdpTransport` a provider.
+ * Makes the transport a provider, under its class and under the symbol `BEN_UDP_TRANSPORT`.
  *
  *     // app.module.ts
  *     BenUdpModule.forRootAsync({
@@ -46,8 +47,10 @@ export class BenUdpModule {
           inject: inject ?? [],
           useFactory: async (...args: never[]) => new BenUdpTransport(await useFactory(...args)),
         },
+        // The class of another copy of this package is another token; the symbol is the same.
+        { provide: BEN_UDP_TRANSPORT, useExisting: BenUdpTransport },
       ],
-      exports: [BenUdpTransport],
+      exports: [BenUdpTransport, BEN_UDP_TRANSPORT],
     };
   }
 }

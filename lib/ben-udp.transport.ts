@@ -5,6 +5,7 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:dgram';
 import type { CustomTransportStrategy } from '@nestjs/microservices';
+import { brand } from './ben-udp.brand.js';
 import { DEFAULT_BUFFER_SIZE } from './ben-udp.constants.js';
 import { BenUdpError } from './ben-udp.errors.js';
 import { type BenUdpEvents, type BenUdpExchange, BenUdpStatus, type RejectedDatagram } from './ben-udp.events.js';
@@ -42,6 +43,10 @@ interface RunningServer {
  * @publicApi
  */
 export class BenUdpTransport extends BenUdpRouter implements CustomTransportStrategy {
+  static {
+    brand(this, 'BenUdpTransport');
+  }
+
   private readonly options: ResolvedTransportOptions;
   private readonly emitter = new EventEmitter();
   private keyOptions: ResolvedKeyOptions;

@@ -20,7 +20,7 @@ function layerOf(file: string): string {
   if (rest.length > 0) {
     return folder!;
   }
-  return /^ben-udp\.(errors|constants)\.ts$/.test(file) ? 'leaf' : 'nest';
+  return /^ben-udp\.(brand|constants|errors)\.ts$/.test(file) ? 'leaf' : 'nest';
 }
 
 const MAY_IMPORT: Record<string, string[]> = {

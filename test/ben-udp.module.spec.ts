@@ -3,7 +3,7 @@ import 'reflect-metadata';
 import { Controller, Inject, Injectable, Module } from '@nestjs/common';
 import { MessagePattern, Payload } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
-import { BenUdpModule, BenUdpTransport } from 'nestjs-ben-udp';
+import { BEN_UDP_TRANSPORT, BenUdpModule, BenUdpTransport } from 'nestjs-ben-udp';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { KEY_CONTENTS, LogRecorder, startBoard } from './support/nest-app.js';
 
@@ -68,6 +68,7 @@ describe('BenUdpModule', () => {
     expect(module.get(Handlers, { strict: false })).toBeInstanceOf(Handlers);
     const plain = await Test.createTestingModule({ imports: [BenUdpModule.forRoot(options)] }).compile();
     expect(plain.get(BenUdpTransport)).toBeInstanceOf(BenUdpTransport);
+    expect(plain.get(BEN_UDP_TRANSPORT)).toBe(plain.get(BenUdpTransport));
   });
 
   it('fails to compile where the options are no good, naming the option', async () => {

@@ -1,0 +1,17 @@
+import 'reflect-metadata';
+import { Test } from '@nestjs/testing';
+import { AppModule, EXPECTED_ANSWER, createTransport, exchange } from './app.js';
+
+it('answers a board, and leaves no socket open', async () => {
+  const openBefore = openSockets();
+  const transport = createTransport();
+  const module = await Test.createTestingModule({ imports: [AppModule] }).compile();
+  const app = module.createNestMicroservice({ strategy: transport, logger: ['error', 'warn'] });
+  expect(await exchange(app, transport)).toBe(EXPECTED_ANSWER);
+  await expect.poll(openSockets).toBe(openBefore);
+});
+
+/** Vitest ends its workers whatever they hold open, so that is looked at here. */
+function openSockets(): number {
+  return process.getActiveResourcesInfo().filter((resource) => resource === 'UDPWrap').length;
+}
