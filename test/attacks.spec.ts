@@ -3,6 +3,7 @@
  * server can, because the device decides, the attack is carried out so that nobody takes our word for what it means.
  */
 import { createCipheriv, createHash, createHmac, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   DEFAULT_LIMITS,
@@ -424,5 +425,15 @@ describe('what no server can hold, carried out', () => {
       stripWhiteSpace(new Sealer(guess).open(recorded, iv)).toString('latin1').startsWith("{'action'"),
     );
     expect(readable).toEqual([weak]);
+  });
+});
+
+describe('SECURITY.md', () => {
+  it('has a row for each of these tests, and a test for each row', () => {
+    const table = readFileSync(new URL('../SECURITY.md', import.meta.url), 'utf8').matchAll(/^\| (C\d+) \|/gm);
+    const source = readFileSync(new URL(import.meta.url), 'utf8').matchAll(/(?:it|describe)\('(C\d+) /g);
+    const names = (matches: Iterable<RegExpMatchArray>) => Array.from(matches, ([, name]) => name).toSorted();
+    expect(names(table)).toHaveLength(26);
+    expect(names(table)).toEqual(names(source));
   });
 });
