@@ -40,3 +40,15 @@ export const DEFAULT_MAX_IN_FLIGHT_PER_DEVICE = 16;
 
 /** The least `bufferSize`: an error reply still fits. */
 export const MIN_BUFFER_SIZE = 256;
+
+/** Where a client looks for the server. */
+export const DEFAULT_SERVER_HOST = '127.0.0.1';
+
+/** Sockets of a client, and so exchanges at once. */
+export const DEFAULT_MAX_SOCKETS = 8;
+
+/** Requests of a client that may wait for a socket. */
+export const DEFAULT_MAX_QUEUE = 1000;
+
+/** Milliseconds after which a client closes a socket that nothing was asked on. */
+export const DEFAULT_IDLE_TIMEOUT_MS = 30_000;

@@ -1,7 +1,9 @@
 /**
- * Every error this package throws on purpose, with its code (a leaf: imports nothing).
+ * Every error this package throws on purpose, with its code (a leaf: imports no other layer).
  * Messages name what was expected; they never hold key, id or payload bytes.
  */
+
+import { brand } from './ben-udp.brand.js';
 
 /** The closed list of error codes. Match on `error.code`, not on the message. */
 export type BenUdpErrorCode =
@@ -31,6 +33,16 @@ export type BenUdpErrorCode =
   | 'BEN_BAD_REPLY'
   /** A verified request opens to something that is not a request dict. */
   | 'BEN_BAD_REQUEST'
+  /** The client was closed before the request had ended. */
+  | 'BEN_CLOSED'
+  /** More requests wait for a socket than `maxQueue` allows. */
+  | 'BEN_QUEUE_FULL'
+  /** A request does not fit the server's buffer; nothing was sent. */
+  | 'BEN_REQUEST_TOO_LARGE'
+  /** A socket could not be bound, or the system refused a datagram; `cause` holds its error. */
+  | 'BEN_SOCKET'
+  /** The name of the server's host could not be resolved; `cause` holds the system's error. */
+  | 'BEN_HOST_UNKNOWN'
   /** Python text that is not one of the accepted literals; see `position`. */
   | PythonTextErrorCode;
 
@@ -63,12 +75,16 @@ export type PythonTextErrorCode =
 
 /** Base of all errors of this package: a stable `code`, and `cause` where another error led to it. */
 export class BenUdpError extends Error {
+  static {
+    brand(this, 'BenUdpError');
+  }
+
   override readonly name: string = 'BenUdpError';
 
   constructor(
     readonly code: BenUdpErrorCode,
     message: string,
-    options?: ErrorOptions,
+    options?: { readonly cause?: unknown },
   ) {
     super(message, options);
   }
@@ -76,6 +92,10 @@ export class BenUdpError extends Error {
 
 /** Bytes or text of a peer that do not follow the protocol. */
 export class BenProtocolError extends BenUdpError {
+  static {
+    brand(this, 'BenProtocolError');
+  }
+
   override readonly name = 'BenProtocolError';
 
   constructor(
@@ -85,5 +105,51 @@ export class BenProtocolError extends BenUdpError {
     readonly position?: number,
   ) {
     super(code, message);
+  }
+}
+
+/** How far a request had come. */
+export type BenUdpRequestStep =
+  /** It waited for a socket; nothing was sent. */
+  | 'waiting'
+  /** The hello was sent. The server knows nothing of the request. */
+  | 'hello'
+  /** The sealed id came, its IV did not. The server knows nothing of the request. */
+  | 'id'
+  /** The request was sent. Its handler may have run. */
+  | 'request'
+  /** Part of a reply came. */
+  | 'reply';
+
+/** What is known of a request that failed. */
+export interface BenUdpRequestFacts {
+  /** The action: itself, or the route of an object pattern. */
+  readonly pattern: string;
+  /** The server, as the options name it. */
+  readonly peer: { readonly host: string; readonly port: number };
+  /** How far the last attempt had come. */
+  readonly step: BenUdpRequestStep;
+  /** Milliseconds since the request was made, time in the queue included. */
+  readonly elapsedMs: number;
+  /** Exchanges that were begun; 0 where nothing was sent. */
+  readonly attempts: number;
+}
+
+/** A request that came to nothing. */
+export class BenUdpRequestError extends BenUdpError implements BenUdpRequestFacts {
+  override readonly name = 'BenUdpRequestError';
+  readonly pattern: string;
+  readonly peer: { readonly host: string; readonly port: number };
+  readonly step: BenUdpRequestStep;
+  readonly elapsedMs: number;
+  readonly attempts: number;
+
+  constructor(code: BenUdpErrorCode, message: string, facts: BenUdpRequestFacts, options?: ErrorOptions) {
+    super(code, message, options);
+    this.pattern = facts.pattern;
+    this.peer = facts.peer;
+    this.step = facts.step;
+    this.elapsedMs = facts.elapsedMs;
+    this.attempts = facts.attempts;
   }
 }

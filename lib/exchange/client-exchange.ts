@@ -1,9 +1,15 @@
 /**
- * The asking side of the exchange, as the device computes it: what to do with the server's datagrams, step by step.
+ * The asking side of the exchange: what to do with the server's datagrams, step by step. No socket, no timer.
+ *
+ * The functions are what a device computes, which trusts whoever sends. `ClientExchange` is for askers with more to lose: it
+ * looks at who sent a datagram and at its size, takes no datagram twice, and goes by the hash alone in what it calls a reply.
  */
 import { timingSafeEqual } from 'node:crypto';
 import {
+  BLOCK_BYTES,
   type EnvelopeKey,
+  HASH_BYTES,
+  HELLO,
   type Sealed,
   type Sealer,
   decodeUtf8,
@@ -19,8 +25,17 @@ export function openId(sealer: Sealer, { ciphertext, iv }: Sealed): Buffer {
 
 /** Datagram 4 for the text of a request. `order` as in `formatEnvelope`. */
 export function sealRequest(sealer: Sealer, id: Uint8Array, text: string, order?: readonly EnvelopeKey[]): Buffer {
-  const { ciphertext, iv } = sealer.seal(text);
+  return signRequest(id, sealer.seal(text), order);
+}
+
+/** Datagram 4 for a request that is sealed already. */
+export function signRequest(id: Uint8Array, { ciphertext, iv }: Sealed, order?: readonly EnvelopeKey[]): Buffer {
   return formatEnvelope({ hash: digest(id, ciphertext, iv), data: ciphertext, iv }, order);
+}
+
+/** Bytes that datagram 4 takes at most: a byte of the hash, which is known once there is an id, takes up to four characters. */
+export function maxRequestLength({ ciphertext, iv }: Sealed): number {
+  return formatEnvelope({ hash: Buffer.alloc(HASH_BYTES), data: ciphertext, iv }).length;
 }
 
 /** The text in datagrams 5 to 7; `undefined` where the hash does not fit, or what it seals is not UTF-8. */
@@ -31,4 +46,190 @@ export function openReply(sealer: Sealer, id: Uint8Array, hash: Uint8Array, seal
     return undefined;
   }
   return decodeUtf8(stripWhiteSpace(sealer.open(sealed.ciphertext, sealed.iv)));
+}
+
+/** Every reason for which a client takes no notice of a datagram, in words. */
+export const DISREGARDS = {
+  'other-sender': 'from another address or port than the server has',
+  'wrong-size': 'of a size that nothing has that is waited for',
+  duplicate: 'a second copy of a datagram of this exchange, or of the one before it',
+  'bad-hash': 'part of no reply whose hash fits',
+  unasked: 'while nothing was asked, or for a request that was given up',
+} as const;
+
+export type Disregard = keyof typeof DISREGARDS;
+
+/** What a datagram led to. */
+export type ClientReceipt =
+  /** No notice is taken of it. */
+  | { readonly kind: 'disregarded'; readonly reason: Disregard }
+  /** It was waited for, and more are to come. */
+  | { readonly kind: 'taken' }
+  /** Datagram 4 is to be sent. For `noreturn` that is the end of the exchange. */
+  | { readonly kind: 'request'; readonly datagram: Buffer }
+  /** The text of the reply; the end of the exchange. */
+  | { readonly kind: 'reply'; readonly text: string }
+  /** The end of the exchange: too many datagrams came that together are no reply. */
+  | { readonly kind: 'bad-reply' };
+
+/** How far an exchange has come; as `BenUdpRequestStep`. */
+export type ClientStep = 'hello' | 'id' | 'request' | 'reply';
+
+export interface ClientExchangeOptions {
+  readonly sealer: Sealer;
+  /** The server. */
+  readonly peer: { readonly address: string; readonly port: number };
+  /** The longest datagram that is read, in bytes. */
+  readonly bufferSize: number;
+  /** The sealed text of the request. Sealed before there is an id, so that its size is known before anything is sent. */
+  readonly request: Sealed;
+  readonly noreturn: boolean;
+  /** What `remnants` of the exchange before it on the same socket was. */
+  readonly remnants?: readonly Buffer[];
+  /** Order of the envelope's keys; any is right. */
+  readonly keyOrder?: readonly EnvelopeKey[];
+}
+
+/** Datagrams of a reply. */
+const REPLY_DATAGRAMS = 3;
+
+/** Datagrams that are kept while a reply is looked for among them: some more than a reply has, for the network may add its own. */
+const MAX_KEPT_DATAGRAMS = 8;
+
+export class ClientExchange {
+  /** Datagram 1, which begins the exchange. */
+  readonly hello = HELLO;
+  private currentStep: ClientStep = 'hello';
+  private id: Buffer = Buffer.alloc(0);
+  /** What came of the pair. */
+  private readonly pair: Buffer[] = [];
+  /** What came since the request was sent. */
+  private readonly kept: Buffer[] = [];
+
+  constructor(private readonly options: ClientExchangeOptions) {}
+
+  get step(): ClientStep {
+    return this.currentStep;
+  }
+
+  /** Whether as much came as a reply has, and none of it verified: not a silent server, but a wrong or a forged answer. */
+  get isReplyBad(): boolean {
+    return this.kept.length >= REPLY_DATAGRAMS;
+  }
+
+  /**
+   * Datagrams whose late copies mean nothing to the next exchange on the socket. None where no reply has proven that the server
+   * took the request: it may then answer the next hello with the same pair.
+   */
+  get remnants(): readonly Buffer[] {
+    return this.kept.length > 0 ? [...this.pair, ...this.kept] : [];
+  }
+
+  receive(datagram: Buffer, remote: { readonly address: string; readonly port: number }): ClientReceipt {
+    const { peer, bufferSize } = this.options;
+    if (remote.port !== peer.port || !isSameAddress(remote.address, peer.address)) {
+      return disregard('other-sender');
+    }
+    if (datagram.length > bufferSize) {
+      return disregard('wrong-size');
+    }
+    if (this.isCopy(datagram)) {
+      return disregard('duplicate');
+    }
+    switch (this.currentStep) {
+      case 'hello':
+        return this.receiveSealedId(datagram);
+      case 'id':
+        return this.receiveIdIv(datagram);
+      default:
+        return this.receiveReplyPart(datagram);
+    }
+  }
+
+  private receiveSealedId(datagram: Buffer): ClientReceipt {
+    if (!isCiphertext(datagram)) {
+      return disregard('wrong-size');
+    }
+    this.pair.push(datagram);
+    this.currentStep = 'id';
+    return { kind: 'taken' };
+  }
+
+  private receiveIdIv(datagram: Buffer): ClientReceipt {
+    if (datagram.length !== BLOCK_BYTES) {
+      return disregard('wrong-size');
+    }
+    const { sealer, request, keyOrder } = this.options;
+    this.pair.push(datagram);
+    this.id = openId(sealer, { ciphertext: this.pair[0]!, iv: datagram });
+    this.currentStep = 'request';
+    return { kind: 'request', datagram: signRequest(this.id, request, keyOrder) };
+  }
+
+  private receiveReplyPart(datagram: Buffer): ClientReceipt {
+    if (this.options.noreturn) {
+      return disregard('unasked');
+    }
+    // Of the three sizes, that of the IV is the only one that is a block, and a hash is two.
+    if (!isCiphertext(datagram)) {
+      return disregard('wrong-size');
+    }
+    this.currentStep = 'reply';
+    this.kept.push(datagram);
+    const text = this.findReply();
+    if (text !== undefined) {
+      return { kind: 'reply', text };
+    }
+    if (this.kept.length === MAX_KEPT_DATAGRAMS) {
+      return { kind: 'bad-reply' };
+    }
+    return this.kept.length <= REPLY_DATAGRAMS ? { kind: 'taken' } : disregard('bad-hash');
+  }
+
+  /**
+   * The reply among the datagrams that came. In their order first; then in any other, for the network may have swapped them or
+   * left some of its own between them, and only the hash says which belong together.
+   */
+  private findReply(): string | undefined {
+    const { sealer } = this.options;
+    for (const [hash, iv, ciphertext] of arrangements(this.kept)) {
+      const text = openReply(sealer, this.id, hash, { ciphertext, iv });
+      if (text !== undefined) {
+        return text;
+      }
+    }
+    return undefined;
+  }
+
+  private isCopy(datagram: Buffer): boolean {
+    const isSame = (other: Buffer) => other.equals(datagram);
+    return this.pair.some(isSame) || this.kept.some(isSame) || (this.options.remnants ?? []).some(isSame);
+  }
+}
+
+/** Each way to take three of the datagrams for hash, IV and ciphertext, as far as their sizes allow; in their order first. */
+function arrangements(datagrams: readonly Buffer[]): Array<[hash: Buffer, iv: Buffer, ciphertext: Buffer]> {
+  const hashes = datagrams.filter(({ length }) => length === HASH_BYTES);
+  const ivs = datagrams.filter(({ length }) => length === BLOCK_BYTES);
+  const rest = (hash: Buffer, iv: Buffer) => datagrams.filter((each) => each !== hash && each !== iv);
+  return hashes.flatMap((hash) =>
+    ivs.flatMap((iv) => rest(hash, iv).map((text): [Buffer, Buffer, Buffer] => [hash, iv, text])),
+  );
+}
+
+function isCiphertext({ length }: Buffer): boolean {
+  return length > 0 && length % BLOCK_BYTES === 0;
+}
+
+/** A zone of a link-local address is spelt as a name here and as a number there, so it is left out. */
+function isSameAddress(one: string, other: string): boolean {
+  return one === other || (one.includes('%') && withoutZone(one) === withoutZone(other));
+}
+
+function withoutZone(address: string): string {
+  return address.split('%', 1)[0]!;
+}
+
+function disregard(reason: Disregard): ClientReceipt {
+  return { kind: 'disregarded', reason };
 }

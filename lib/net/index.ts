@@ -1,4 +1,5 @@
 /** Everything that touches the machine: sockets, clock, timers. */
 export * from './datagram-socket.js';
 export * from './platform.js';
+export * from './resolve-host.js';
 export * from './stall-watch.js';

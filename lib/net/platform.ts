@@ -11,8 +11,8 @@ import {
 export interface Platform {
   /** Monotonic milliseconds: setting the machine's clock does not move it. */
   now(): number;
-  /** Runs `callback` after `ms`; the function returned calls that off. */
-  schedule(callback: () => void, ms: number): () => void;
+  /** Runs `callback` after `ms`; the function returned calls that off. What is in the background keeps no process alive. */
+  schedule(callback: () => void, ms: number, options?: { readonly isBackground: boolean }): () => void;
   /** Runs `callback` when the sockets have been read once. */
   afterTurn(callback: () => void): void;
   bindSocket(options: DatagramSocketOptions, handlers: DatagramSocketHandlers): Promise<DatagramSocket>;
@@ -20,8 +20,11 @@ export interface Platform {
 
 export const nodePlatform: Platform = {
   now: () => performance.now(),
-  schedule: (callback, ms) => {
+  schedule: (callback, ms, { isBackground } = { isBackground: false }) => {
     const timer = setTimeout(callback, ms);
+    if (isBackground) {
+      timer.unref();
+    }
     return () => clearTimeout(timer);
   },
   afterTurn: (callback) => void setImmediate(callback),

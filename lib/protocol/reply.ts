@@ -38,15 +38,31 @@ export function formatErrorReply(error: unknown, form: 'null' | 'text', bufferSi
  * Ints beyond ±(2^53 - 1) become `bigint`, as in requests.
  */
 export function parseReply(text: string): unknown {
-  let reply: unknown;
+  return dataOf(parseObject(text), text);
+}
+
+/** What a reply says: what the handler returned, or how it failed. */
+export type Reply = { readonly data: unknown } | { readonly error: unknown };
+
+/** As `parseReply`, but knows an error reply, in both of its forms. */
+export function readReply(text: string): Reply {
+  const reply = parseObject(text);
+  const isError = reply && Object.hasOwn(reply, 'error') && (reply['data'] ?? null) === null;
+  return isError ? { error: reply['error'] } : { data: dataOf(reply, text) };
+}
+
+function dataOf(reply: Record<string, unknown> | undefined, text: string): unknown {
+  return reply && Object.hasOwn(reply, 'data') ? reply['data'] : text;
+}
+
+/** The object that a JSON text stands for; `undefined` where it stands for something else, or is no JSON. */
+function parseObject(text: string): Record<string, unknown> | undefined {
   try {
-    reply = parseJson(text);
+    const value = parseJson(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch {
-    return text;
+    return undefined;
   }
-  return typeof reply === 'object' && reply !== null && Object.hasOwn(reply, 'data')
-    ? (reply as { data: unknown }).data
-    : text;
 }
 
 /** In valid JSON: a string, which is skipped, or an int that a double may not hold. */

@@ -1,9 +1,15 @@
 /**
- * The request, what the envelope's `data` opens to: the Python text of a dict with `action`, and where given `data` and
- * `noreturn`.
+ * The request, what the envelope's `data` opens to: the Python text of a dict with `action`, and where given `data`, `meta`
+ * and `noreturn`.
  */
 import { BenProtocolError } from '../ben-udp.errors.js';
 import { type PythonTextLimits, type PythonValue, parsePythonText, printPythonText } from './python-text/index.js';
+
+/**
+ * Names the dict of values that travel beside the payload, such as a trace id. Not upstream's: its server does not look at keys
+ * it does not know, and its client does not send this one.
+ */
+export const METADATA_KEY = 'meta';
 
 export interface Request {
   /** Names the handler: any literal; `undefined` where the device sent none. */
@@ -12,6 +18,8 @@ export interface Request {
   readonly data: PythonValue | undefined;
   /** Whether the device does not wait for a reply: the key `noreturn` is there. Upstream does not look at its value either. */
   readonly noreturn: boolean;
+  /** What came beside the payload; `undefined` where that is absent or anything but a dict whose keys are strings. */
+  readonly metadata: { readonly [key: string]: PythonValue } | undefined;
 }
 
 /**
@@ -25,9 +33,22 @@ export function parseRequest(text: string, limits?: PythonTextLimits): Request {
     throw new BenProtocolError('BEN_BAD_REQUEST', 'a request is a dict');
   }
   // The dict is a Map where one of its keys is no string.
-  return dict instanceof Map
-    ? { action: dict.get('action'), data: dict.get('data'), noreturn: dict.has('noreturn') }
-    : { action: dict['action'], data: dict['data'], noreturn: 'noreturn' in dict };
+  const get = (key: string) => (dict instanceof Map ? dict.get(key) : dict[key]);
+  const metadata = get(METADATA_KEY);
+  return {
+    action: get('action'),
+    data: get('data'),
+    noreturn: dict instanceof Map ? dict.has('noreturn') : 'noreturn' in dict,
+    metadata: isDict(metadata) && !(metadata instanceof Map) ? metadata : undefined,
+  };
+}
+
+/** A request that is to be sent; what is `undefined` is left out. */
+export interface OutgoingRequest {
+  readonly action: unknown;
+  readonly data?: unknown;
+  readonly noreturn?: boolean;
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /**
@@ -35,14 +56,20 @@ export function parseRequest(text: string, limits?: PythonTextLimits): Request {
  *
  * @throws BenUdpError `BEN_UNSERIALIZABLE`.
  */
-export function formatRequest(request: { action: unknown; data?: unknown; noreturn?: boolean }): string {
-  const { action, data, noreturn } = request;
-  return printPythonText({ action, data, noreturn: noreturn || undefined });
+export function formatRequest({ action, data, noreturn, metadata }: OutgoingRequest): string {
+  const pairs: Array<[key: string, value: unknown]> = [
+    ['action', action],
+    ['data', data],
+    [METADATA_KEY, metadata],
+    ['noreturn', noreturn || undefined],
+  ];
+  // A Map, for from an object a function would be left out in silence.
+  return printPythonText(new Map(pairs.filter(([, value]) => value !== undefined)));
 }
 
 type Dict = { [key: string]: PythonValue } | Map<PythonValue, PythonValue>;
 
-function isDict(value: PythonValue): value is Dict {
+function isDict(value: PythonValue | undefined): value is Dict {
   return (
     typeof value === 'object' &&
     value !== null &&

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatErrorReply, formatReply, parseReply } from '../../lib/protocol/index.js';
+import { formatErrorReply, formatReply, parseReply, readReply } from '../../lib/protocol/index.js';
 
 describe('formatReply', () => {
   it('puts the value under data', () => {
@@ -59,4 +59,26 @@ describe('parseReply', () => {
       expect(parseReply(text)).toBe(text);
     },
   );
+});
+
+describe('readReply', () => {
+  it.each(['null', 'text'] as const)('takes an error reply in its form "%s" as the error', (form) => {
+    const error = { status: 'error', message: 'no' };
+    expect(readReply(formatErrorReply(error, form, 4096))).toEqual({ error });
+    expect(readReply(formatErrorReply('no', form, 4096))).toEqual({ error: 'no' });
+    expect(readReply(formatErrorReply(undefined, form, 4096))).toEqual({ error: null });
+  });
+
+  it.each<[string, unknown]>([
+    ['{"data": null}', null],
+    ['{"data": 9007199254740993}', 9007199254740993n],
+    ['{"data": {"error": 1}}', { error: 1 }],
+    ['{"data": false, "error": 1}', false],
+    ['{"errors": 1}', '{"errors": 1}'],
+    ['plain text', 'plain text'],
+    ['[1]', '[1]'],
+    ['', ''],
+  ])('takes %s as an answer, as a device does', (text, data) => {
+    expect(readReply(text)).toEqual({ data });
+  });
 });

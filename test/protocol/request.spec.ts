@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatRequest, parseRequest } from '../../lib/protocol/index.js';
+import { METADATA_KEY, formatRequest, parseRequest } from '../../lib/protocol/index.js';
 
 describe('parseRequest', () => {
   it('tells absent data from None', () => {
@@ -38,6 +38,33 @@ describe('parseRequest', () => {
     });
   });
 
+  it('takes the dict under meta as metadata, and leaves data alone', () => {
+    const { metadata, data } = parseRequest("{'action': 'a', 'data': {'meta': 1}, 'meta': {'trace': 'x', 'n': 2}}");
+    expect(metadata).toEqual({ trace: 'x', n: 2 });
+    expect(data).toEqual({ meta: 1 });
+    expect(parseRequest("{1: 2, 'meta': {'trace': 'x'}}").metadata).toEqual({ trace: 'x' });
+  });
+
+  it.each([
+    "{'action': 'a'}",
+    "{'meta': None}",
+    "{'meta': 'x'}",
+    "{'meta': ['x']}",
+    "{'meta': {1: 'x'}}",
+    "{'meta': {1}}",
+  ])('takes %s as a request without metadata', (text) => {
+    expect(parseRequest(text).metadata).toBeUndefined();
+  });
+
+  it('takes metadata whose keys are names of Object.prototype as plain values', () => {
+    const { metadata } = parseRequest("{'meta': {'__proto__': 'x', 'constructor': 'y'}}");
+    expect(Object.entries(metadata!)).toEqual([
+      ['__proto__', 'x'],
+      ['constructor', 'y'],
+    ]);
+    expect(Object.getPrototypeOf(metadata)).toBeNull();
+  });
+
   it.each(['[1]', "'echo'", 'None', '{1, 2}', "b'x'", '()'])('refuses %s, which is no dict', (text) => {
     expect(() => parseRequest(text)).toThrow(expect.objectContaining({ code: 'BEN_BAD_REQUEST' }));
   });
@@ -48,5 +75,20 @@ describe('formatRequest', () => {
     expect(formatRequest({ action: 'echo', data: [1, 'two'] })).toBe("{'action': 'echo', 'data': [1, 'two']}");
     expect(formatRequest({ action: 'log', noreturn: true })).toBe("{'action': 'log', 'noreturn': True}");
     expect(formatRequest({ action: 'echo', data: null, noreturn: false })).toBe("{'action': 'echo', 'data': None}");
+  });
+
+  it.each([{ action: 'a', data: () => 1 }, { action: 'a', data: Symbol('x') }, { action: () => 1 }])(
+    'refuses a function or symbol in place of a value',
+    (request) => {
+      expect(() => formatRequest(request)).toThrow(expect.objectContaining({ code: 'BEN_UNSERIALIZABLE' }));
+    },
+  );
+
+  it('prints metadata under a key that upstream does not know', () => {
+    expect(METADATA_KEY).toBe('meta');
+    expect(formatRequest({ action: 'a', data: 1, metadata: { trace: "it's" }, noreturn: true })).toBe(
+      `{'action': 'a', 'data': 1, 'meta': {'trace': "it's"}, 'noreturn': True}`,
+    );
+    expect(formatRequest({ action: 'a', metadata: undefined })).toBe("{'action': 'a'}");
   });
 });

@@ -1,0 +1,381 @@
+/**
+ * A client without Nest: asks one server over a bounded pool of sockets. The wire has no correlation on replies, so each socket
+ * carries one exchange at a time, and what finds none free waits in a bounded queue.
+ */
+import type { Socket } from 'node:dgram';
+import { isIP, isIPv6 } from 'node:net';
+import { BenUdpError, type BenUdpErrorCode, BenUdpRequestError, type BenUdpRequestStep } from './ben-udp.errors.js';
+import { ClientExchange, DISREGARDS, type Disregard, maxRequestLength } from './exchange/index.js';
+import type { Line, LineOutcome, LineRemote } from './line.js';
+import { LinePool } from './line-pool.js';
+import { type Platform, resolveHost } from './net/index.js';
+import type { Sealed, Sealer } from './protocol/index.js';
+
+/** Characters of a pattern that go into a message. */
+const MAX_QUOTED_PATTERN = 100;
+
+export interface CallerOptions {
+  /** Address or name of the server. */
+  readonly host: string;
+  readonly port: number;
+  /** Address to send from; `undefined` leaves the choice to the system. */
+  readonly localAddress: string | undefined;
+  /**
+   * Port to send from; 0 takes any free one. A fixed one is for the upstream server, which answers to its own port number: there
+   * is one socket then, and an exchange that began is never broken off, for that server would not survive it.
+   */
+  readonly localPort: number;
+  /** Bytes that either side can receive in one datagram. */
+  readonly bufferSize: number;
+  /** Sockets, and so exchanges at once; 1 for a fixed `localPort`. */
+  readonly maxSockets: number;
+  /** Requests that may wait for a socket. */
+  readonly maxQueue: number;
+  /** Milliseconds after which a socket is closed that nothing was asked on. */
+  readonly idleTimeout: number;
+}
+
+/** A request, and how it is to be made. */
+export interface Question {
+  /** The Python text of the request. */
+  readonly text: string;
+  /** Whether the text says `noreturn`. */
+  readonly noreturn: boolean;
+  /** Names the request in errors. */
+  readonly pattern: string;
+  /** Milliseconds to wait in each step. */
+  readonly timeout: number;
+  /** Further attempts where one fails by time or by a bad reply. */
+  readonly retries: number;
+  /**
+   * Whether a further attempt is made also where the request had left, so that its handler may have run. A server executes each
+   * id once, but an attempt is an exchange of its own under an id of its own: the server can't know it for the same request.
+   */
+  readonly idempotent: boolean;
+}
+
+/** How a request ended. */
+export type CallOutcome =
+  /** A reply came, be it an error reply. */
+  | 'answered'
+  /** The request was handed to the socket, and no reply is to come. */
+  | 'sent'
+  | 'failed'
+  /** Whoever asked has lost interest. */
+  | 'cancelled';
+
+/** A snapshot of the counters since the client connected. */
+export interface CallerStats {
+  /** Requests that were made: all of `outcomes` + `waiting` + `running`. */
+  readonly requests: number;
+  readonly outcomes: Readonly<Record<CallOutcome, number>>;
+  /** Further attempts. */
+  readonly retries: number;
+  /** Datagrams that came in and were taken no notice of. */
+  readonly disregarded: Readonly<Record<Disregard, number>>;
+  /** Requests that wait for a socket. */
+  readonly waiting: number;
+  /** Requests whose exchange is under way. */
+  readonly running: number;
+  /** Sockets that are bound or being bound. */
+  readonly sockets: number;
+}
+
+export interface CallerHandlers {
+  onDisregarded(reason: Disregard, remote: LineRemote): void;
+  /** A socket failed while nothing was asked on it, or there is a bug here; the caller goes on. */
+  onError(error: unknown): void;
+}
+
+/** A question on its way. */
+class Call {
+  attempts = 0;
+  /** The latest one. */
+  exchange: ClientExchange | undefined;
+  /** Where the exchange is under way. */
+  line: Line | undefined;
+  isSettled = false;
+  onSettled: () => void = () => undefined;
+
+  constructor(
+    readonly question: Question,
+    readonly request: Sealed,
+    readonly askedAt: number,
+    readonly resolve: (text: string | undefined) => void,
+    readonly reject: (error: unknown) => void,
+  ) {}
+
+  get step(): BenUdpRequestStep {
+    return this.exchange?.step ?? 'waiting';
+  }
+}
+
+export class Caller {
+  /** First come, first served. */
+  private readonly waiting: Call[] = [];
+  private readonly running = new Set<Call>();
+  private readonly pool: LinePool;
+  private closing: Promise<void> | undefined;
+  private readonly outcomes: Record<CallOutcome, number> = { answered: 0, sent: 0, failed: 0, cancelled: 0 };
+  private readonly disregarded = Object.fromEntries(Object.keys(DISREGARDS).map((reason) => [reason, 0])) as Record<
+    Disregard,
+    number
+  >;
+  private requests = 0;
+  private retries = 0;
+
+  private constructor(
+    private readonly options: CallerOptions,
+    private readonly server: LineRemote,
+    private readonly sealer: Sealer,
+    handlers: CallerHandlers,
+    private readonly platform: Platform,
+  ) {
+    const { localAddress, localPort, maxSockets, idleTimeout } = options;
+    const host = localAddress ?? (isIPv6(server.address) ? '::' : '0.0.0.0');
+    this.pool = new LinePool(
+      {
+        bind: { host, port: localPort, receiveBufferSize: undefined },
+        peer: server,
+        maxLines: maxSockets,
+        idleTimeoutMs: idleTimeout,
+      },
+      {
+        onFree: () => this.dispatch(),
+        onNone: (error) => this.failWaiting('BEN_SOCKET', `no socket could be bound: ${error.message}`, error),
+        onDisregarded: (reason, remote) => {
+          this.disregarded[reason]++;
+          handlers.onDisregarded(reason, remote);
+        },
+        onError: (error) => handlers.onError(error),
+      },
+      platform,
+    );
+  }
+
+  /**
+   * Finds the address of the server. Sockets are bound when something is asked.
+   *
+   * @throws BenUdpError `BEN_HOST_UNKNOWN`.
+   */
+  static async create(
+    options: CallerOptions,
+    sealer: Sealer,
+    handlers: CallerHandlers,
+    platform: Platform,
+  ): Promise<Caller> {
+    const { host, port, localAddress } = options;
+    const address = await resolveHost(host, localAddress === undefined ? 0 : isIP(localAddress)).catch(
+      (cause: Error): never => {
+        throw new BenUdpError('BEN_HOST_UNKNOWN', `the host "${host}" is not known: ${cause.message}`, { cause });
+      },
+    );
+    return new Caller(options, { address, port }, sealer, handlers, platform);
+  }
+
+  /** The sockets that are bound. */
+  get sockets(): Socket[] {
+    return this.pool.open.map(({ boundSocket }) => boundSocket.socket);
+  }
+
+  /**
+   * Asks, and brings the text of the reply; `undefined` for `noreturn`, as soon as the request was handed to the socket.
+   *
+   * @param signal gives the question up: one that waits leaves the queue, one that is under way is cut off. On a fixed
+   * `localPort` it runs to its end unheard.
+   * @throws BenUdpRequestError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_QUEUE_FULL`, `BEN_REQUEST_TOO_LARGE`, `BEN_SOCKET`,
+   * `BEN_CLOSED`; the signal's reason.
+   */
+  ask(question: Question, signal?: AbortSignal): Promise<string | undefined> {
+    return new Promise((resolve, reject) => {
+      const request = this.sealer.seal(question.text);
+      const call = new Call(question, request, this.platform.now(), resolve, reject);
+      this.requests++;
+      if (signal?.aborted) {
+        this.cancel(call, signal.reason);
+        return;
+      }
+      const refusal = this.refuse(call);
+      if (refusal) {
+        this.fail(call, refusal);
+        return;
+      }
+      this.listenTo(signal, call);
+      this.waiting.push(call);
+      this.dispatch();
+    });
+  }
+
+  stats(): CallerStats {
+    return {
+      requests: this.requests,
+      outcomes: { ...this.outcomes },
+      retries: this.retries,
+      disregarded: { ...this.disregarded },
+      waiting: this.waiting.length,
+      running: this.running.size,
+      sockets: this.pool.size,
+    };
+  }
+
+  /** Fails what waits and what is under way with `BEN_CLOSED`, and closes the sockets. May be called more than once. */
+  close(): Promise<void> {
+    if (!this.closing) {
+      this.closing = this.pool.close();
+      this.running.forEach((call) => this.fail(call, this.failure(call, 'BEN_CLOSED', CLOSED)));
+      this.failWaiting('BEN_CLOSED', CLOSED);
+    }
+    return this.closing;
+  }
+
+  /** Why a request can't be sent or can't wait, which its asker learns at once. */
+  private refuse(call: Call): BenUdpRequestError | undefined {
+    const { bufferSize, maxQueue } = this.options;
+    if (this.closing) {
+      return this.failure(call, 'BEN_CLOSED', CLOSED);
+    }
+    const length = maxRequestLength(call.request);
+    if (length > bufferSize) {
+      const reason = `the request takes up to ${length} bytes, and the server's buffer holds ${bufferSize} (bufferSize)`;
+      return this.failure(call, 'BEN_REQUEST_TOO_LARGE', reason);
+    }
+    if (this.waiting.length >= maxQueue + this.pool.vacancies) {
+      return this.failure(call, 'BEN_QUEUE_FULL', `${maxQueue} requests wait for a socket already (maxQueue)`);
+    }
+    return undefined;
+  }
+
+  private listenTo(signal: AbortSignal | undefined, call: Call): void {
+    if (signal) {
+      const onAbort = () => {
+        this.cancel(call, signal.reason);
+        this.withdraw(call);
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      call.onSettled = () => signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  private cancel(call: Call, reason: unknown): void {
+    this.settle(call, 'cancelled', () => call.reject(reason));
+  }
+
+  /** Takes a call that was cancelled from the queue, or from its line. */
+  private withdraw(call: Call): void {
+    const place = this.waiting.indexOf(call);
+    if (place >= 0) {
+      this.waiting.splice(place, 1);
+    } else if (call.line && !this.pool.isPortFixed) {
+      // What the server still sends goes to a closed port. The upstream server would not survive it: it waits for the request,
+      // and ends where none comes. So on a fixed port the exchange runs on.
+      void this.pool.discard(call.line);
+    }
+    this.dispatch();
+  }
+
+  private dispatch(): void {
+    for (let line = this.takeLine(); line; line = this.takeLine()) {
+      this.start(line, this.waiting.shift()!);
+    }
+    this.pool.provide(this.waiting.length);
+  }
+
+  private takeLine(): Line | undefined {
+    return this.waiting.length > 0 ? this.pool.take() : undefined;
+  }
+
+  private start(line: Line, call: Call): void {
+    const { noreturn, timeout } = call.question;
+    call.attempts++;
+    call.line = line;
+    call.exchange = new ClientExchange({
+      sealer: this.sealer,
+      peer: this.server,
+      bufferSize: this.options.bufferSize,
+      request: call.request,
+      noreturn,
+      remnants: line.remnants,
+    });
+    this.running.add(call);
+    const onEnd = (outcome: LineOutcome) => this.end(line, call, outcome);
+    line.begin({ exchange: call.exchange, noreturn, timeoutMs: timeout, onEnd });
+  }
+
+  private end(line: Line, call: Call, outcome: LineOutcome): void {
+    call.line = undefined;
+    this.running.delete(call);
+    switch (outcome.kind) {
+      case 'done':
+        this.settle(call, call.question.noreturn ? 'sent' : 'answered', () => call.resolve(outcome.text));
+        this.pool.release(line);
+        return;
+      case 'socket-error': {
+        const { error } = outcome;
+        void this.pool.discard(line);
+        this.fail(call, this.failure(call, 'BEN_SOCKET', `the socket failed: ${error.message}`, error));
+        break;
+      }
+      case 'timeout':
+        this.failOrRetry(line, call, 'BEN_TIMEOUT', `no answer within ${call.question.timeout} ms`);
+        break;
+      case 'bad-reply':
+        this.failOrRetry(line, call, 'BEN_BAD_REPLY', 'what came does not verify');
+    }
+    this.dispatch();
+  }
+
+  private failOrRetry(line: Line, call: Call, code: BenUdpErrorCode, reason: string): void {
+    const { timeout, retries, idempotent } = call.question;
+    const hasLeft = call.step === 'request' || call.step === 'reply';
+    this.pool.retire(line, timeout);
+    if (!call.isSettled && call.attempts <= retries && (idempotent || !hasLeft)) {
+      this.retries++;
+      this.waiting.unshift(call);
+    } else {
+      this.fail(call, this.failure(call, code, reason));
+    }
+  }
+
+  private failWaiting(code: BenUdpErrorCode, reason: string, cause?: Error): void {
+    this.waiting.splice(0).forEach((call) => this.fail(call, this.failure(call, code, reason, cause)));
+  }
+
+  private fail(call: Call, error: BenUdpRequestError): void {
+    this.settle(call, 'failed', () => call.reject(error));
+  }
+
+  private settle(call: Call, outcome: CallOutcome, tell: () => void): void {
+    if (!call.isSettled) {
+      call.isSettled = true;
+      call.onSettled();
+      this.running.delete(call);
+      this.outcomes[outcome]++;
+      tell();
+    }
+  }
+
+  private failure(call: Call, code: BenUdpErrorCode, reason: string, cause?: Error): BenUdpRequestError {
+    const { attempts, step, askedAt } = call;
+    const { pattern } = call.question;
+    const { host, port } = this.options;
+    const quoted = JSON.stringify(pattern.slice(0, MAX_QUOTED_PATTERN));
+    const server = isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
+    return new BenUdpRequestError(
+      code,
+      `${quoted} to ${server} failed: ${reason} (attempt ${attempts}: ${STEPS[step]})`,
+      { pattern, peer: { host, port }, step, attempts, elapsedMs: Math.round(this.platform.now() - askedAt) },
+      cause && { cause },
+    );
+  }
+}
+
+const CLOSED = 'the client was closed';
+
+/** How far a request had come, for messages. */
+const STEPS: Readonly<Record<BenUdpRequestStep, string>> = {
+  waiting: 'nothing was sent',
+  hello: 'the hello was sent, no id came',
+  id: 'half of the id came',
+  request: 'the request was sent, no reply came',
+  reply: 'part of a reply came',
+};

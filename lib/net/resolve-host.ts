@@ -1,0 +1,22 @@
+/**
+ * Turns a name into the address of a peer, in the one spelling in which datagrams name their sender.
+ */
+import { lookup } from 'node:dns/promises';
+import { SocketAddress, isIPv4 } from 'node:net';
+
+/**
+ * The address of a host; a link-local one with its zone.
+ *
+ * @param family the family of the local address, where that is given: 4 or 6, else 0.
+ * @throws the system's error where the name is unknown, or has no address of that family.
+ */
+export async function resolveHost(host: string, family: number): Promise<string> {
+  // Devices speak IPv4, so a name that has both kinds of address means that one.
+  const { address } = await lookup(host, { family, verbatim: false });
+  if (isIPv4(address)) {
+    return address;
+  }
+  const zone = address.includes('%') ? address.slice(address.indexOf('%')) : '';
+  // IPv6 has many spellings, and the system prints the shortest: `::1` for `0:0:0:0:0:0:0:1`.
+  return new SocketAddress({ address, family: 'ipv6' }).address + zone;
+}
