@@ -5,7 +5,8 @@
 
 /**
  * How a request ended, as the program on the board sees it.
- * @typedef {'ok' | 'wrong' | 'timeout' | 'error'} Ending
+ * @typedef {'ok' | 'wrong' | 'stale' | 'noreturn' | 'timeout' | 'error'} Ending `stale` is the answer to an earlier request, whose whole
+ * exchange the network delivered twice: the device made the same id of the same pair again. No server can prevent that.
  */
 
 /**
@@ -67,7 +68,7 @@ export class Device {
   /**
    * One exchange, as upstream's `client.send`.
    *
-   * @param {{ text: string, noreturn: boolean, onSealed?: (at: number) => void }} request
+   * @param {{ text: string, noreturn: boolean, onSealed?: (id: Buffer) => void }} request
    * @param {(ending: 'reply' | 'noreturn' | 'timeout' | 'error', reply?: string) => void} onEnd
    */
   send(request, onEnd) {
@@ -103,7 +104,7 @@ export class Device {
 
   #request(id) {
     const { request } = this.#exchange;
-    request.onSealed?.(this.#timeline.now);
+    request.onSealed?.(id);
     this.#transmit(this.#lib.sealRequest(this.sealer, id, request.text, this.options.keyOrder));
     if (request.noreturn) {
       this.#end('noreturn');

@@ -13,6 +13,9 @@ const ID_LIFE_MS = 20_000;
 const REPLY_SHARE = 0.9;
 const STALE_SHARE = 0.2;
 
+/** With datagrams spaced, a pair looks like a single one until its second is sent, however long the loop stands still. */
+const SINGLE_EXPIRES_MS = 20_000;
+
 const MAX_BREACHES = 20;
 
 /**
@@ -25,9 +28,10 @@ const MAX_BREACHES = 20;
  * @property {string} payload
  * @property {number} beganAt
  * @property {number | undefined} sealedAt
+ * @property {string | undefined} id under which it was sealed.
  * @property {number} executions
  * @property {number} replies
- * @property {import('./device.mjs').Ending | 'noreturn' | undefined} ending
+ * @property {import('./device.mjs').Ending | undefined} ending
  * @property {number | undefined} endedAt
  */
 
@@ -44,6 +48,7 @@ export class Ledger {
     sent: 0,
     replies: 0,
     executions: 0,
+    ended: 0,
   };
   /** What each endpoint was sent. */
   #endpoints = new Map();
@@ -53,16 +58,18 @@ export class Ledger {
   #lastAccepted;
   #rules;
   #now;
-  #openReply;
+  #sealersAt;
+  #openId;
 
   /**
    * @param {() => number} now
-   * @param {(endpoint: string, ciphertext: Buffer, iv: Buffer) => string | undefined} openReply with the keys of whoever is
-   * or was at that endpoint.
+   * @param {(endpoint: string) => Iterable<object> | undefined} sealersAt with the keys of the devices that are or were there.
+   * @param openId the package's function.
    */
-  constructor(now, openReply) {
+  constructor(now, sealersAt, openId) {
     this.#now = now;
-    this.#openReply = openReply;
+    this.#sealersAt = sealersAt;
+    this.#openId = openId;
   }
 
   /** A server starts; what was owed by the one before is void. */
@@ -84,6 +91,7 @@ export class Ledger {
       number: this.requests.length,
       beganAt: this.#now(),
       sealedAt: undefined,
+      id: undefined,
       executions: 0,
       replies: 0,
       ending: undefined,
@@ -98,7 +106,7 @@ export class Ledger {
     const isHello = datagram.toString('latin1') === '/GETID';
     this.counts.delivered++;
     this.server.delivered++;
-    this.#reading = { endpoint: `${address}|${port}`, isHello, arrivedAt, now, sent: 0, bytes: 0, rejections: 0 };
+    this.#reading = { endpoint: `${address}|${port}`, isHello, arrivedAt, now, sent: [], rejections: 0 };
   }
 
   onRejected(reason) {
@@ -110,12 +118,12 @@ export class Ledger {
 
   /** @returns {boolean} whether the datagram leads to more than what has happened by now. */
   onReadEnd() {
-    const { isHello, endpoint, rejections, sent, bytes, arrivedAt, now } = this.#reading;
     const reading = this.#reading;
+    const { isHello, endpoint, rejections, sent } = reading;
     this.#reading = undefined;
     if (rejections === 1) {
       this.server.rejected++;
-      if (sent > 0) {
+      if (sent.length > 0) {
         this.breach(`${endpoint} was answered and rejected`);
       }
       return false;
@@ -123,98 +131,103 @@ export class Ledger {
     if (isHello) {
       this.counts.hellosAnswered++;
       this.server.hellosAnswered++;
-      this.#checkHelloAnswer(endpoint, sent, bytes, now - arrivedAt);
+      this.#checkHelloAnswer(reading);
       this.#bookOf(endpoint).helloAnswered++;
       return this.#rules.datagramGap > 0;
     }
     this.counts.accepted++;
     this.server.accepted++;
-    if (sent > 0) {
-      this.breach(`${endpoint} was sent ${bytes} bytes for a datagram before anything had verified`);
+    if (sent.length > 0) {
+      this.breach(`${endpoint} was sent ${sent.length} datagrams for one before anything of it had verified`);
     }
     this.#lastAccepted = reading;
     return true;
   }
 
-  #checkHelloAnswer(endpoint, sent, bytes, waited) {
-    if (sent < 1 || sent > 2 || bytes !== 16 * sent || (this.#rules.datagramGap > 0 && sent !== 1)) {
-      this.breach(`a hello of ${endpoint} was answered with ${sent} datagrams, ${bytes} bytes`);
+  #checkHelloAnswer({ endpoint, sent, arrivedAt, now }) {
+    const { timeoutMs, datagramGap } = this.#rules;
+    const most = datagramGap > 0 ? 1 : 2;
+    if (sent.length < 1 || sent.length > most || sent.some(({ length }) => length !== 16)) {
+      this.breach(`a hello of ${endpoint} was answered with datagrams of ${sent.map(({ length }) => length)} bytes`);
     }
-    if (waited > this.#rules.timeoutMs * STALE_SHARE + UNNOTICED_STALL_MS) {
+    const waited = now - arrivedAt;
+    if (waited > timeoutMs * STALE_SHARE + UNNOTICED_STALL_MS) {
       this.breach(`a hello of ${endpoint} was answered after it had waited for ${waited.toFixed(1)} ms`);
     }
     if (this.server.isClosing) {
       this.breach(`a hello of ${endpoint} was answered during shutdown`);
     }
+    const [ciphertext, iv] = sent;
+    if (iv) {
+      for (const sealer of this.#sealersAt(endpoint) ?? []) {
+        const id = this.#openId(sealer, { ciphertext, iv });
+        if (this.#bookOf(endpoint).usedIds.has(id.toString('latin1'))) {
+          this.breach(`${endpoint} was sent a pair whose id it has used up`);
+        }
+      }
+    }
   }
 
-  onSend(datagram, { address, port }, now, isBound) {
+  onSend(datagram, { address, port }, now) {
     const endpoint = `${address}|${port}`;
     const book = this.#bookOf(endpoint);
     this.counts.sent++;
-    if (!isBound) {
-      this.breach(`${endpoint} was sent something after the socket was closed`);
-    }
     if (this.#reading) {
-      this.#reading.sent++;
-      this.#reading.bytes += datagram.length;
+      this.#reading.sent.push(datagram);
       if (this.#reading.endpoint !== endpoint || !this.#reading.isHello) {
         this.breach(`${endpoint} was sent ${datagram.length} bytes for a datagram of ${this.#reading.endpoint}`);
       }
-      book.pairSecondDue += this.#rules.datagramGap > 0 ? 1 : 0;
-    } else if (book.triples.length === 0 && book.pairSecondDue > 0 && datagram.length === 16) {
-      book.pairSecondDue--;
-    } else {
-      this.#noteReply(book, endpoint, datagram, now);
-    }
-  }
-
-  /** Collects datagrams 5 to 7, and looks at them once they are complete. */
-  #noteReply(book, endpoint, datagram, now) {
-    if (datagram.length === 32 && book.owed > book.triples.length) {
-      book.triples.push({ datagrams: [datagram], beganAt: now, isMixed: book.pairSecondDue > 0 });
+      if (this.#rules.datagramGap > 0) {
+        book.begin({ kind: 'pair', due: 1, datagrams: [], expiresAt: now + SINGLE_EXPIRES_MS });
+      }
       return;
     }
-    const triple = book.triples[0];
-    if (!triple) {
+    const burst = book.burstAt(now);
+    // Nothing else that is sent has 32 bytes: the simulator's replies are longer.
+    if (datagram.length === 32) {
+      const { helloAnswered, lastAccepted } = book;
+      book.begin({
+        kind: 'reply',
+        due: 2,
+        datagrams: [datagram],
+        expiresAt: Infinity,
+        beganAt: now,
+        helloAnswered,
+        lastAccepted,
+      });
+    } else if (!burst) {
       this.breach(`${endpoint} was sent ${datagram.length} bytes that belong to nothing`);
-      return;
-    }
-    if (book.pairSecondDue > 0 || book.triples.length > 1) {
-      triple.isMixed = true;
-    }
-    triple.datagrams.push(datagram);
-    if (triple.datagrams.length === 3) {
-      book.triples.shift();
-      book.owed--;
-      if (!triple.isMixed) {
-        this.#checkReply(book, endpoint, triple);
+    } else {
+      burst.datagrams.push(datagram);
+      burst.due--;
+      if (burst.due === 0) {
+        book.burst = undefined;
+        if (burst.kind === 'reply') {
+          this.#checkReply(book, endpoint, burst);
+        }
       }
     }
   }
 
-  #checkReply(book, endpoint, { datagrams: [, iv, ciphertext], beganAt }) {
+  #checkReply(book, endpoint, { datagrams: [, iv, ciphertext], beganAt, helloAnswered, lastAccepted }) {
     this.counts.replies++;
-    const text = this.#openReply(endpoint, ciphertext, iv);
+    const text = this.#openText(endpoint, ciphertext, iv);
     const request = text === undefined ? undefined : this.requests[readNumber(text)];
-    if (!request) {
-      this.breach(`${endpoint} was sent a reply to no request: ${text}`);
+    const accepted = request && book.accepted.get(request.number);
+    if (!request || request.noreturn || !accepted) {
+      this.breach(`${endpoint} was sent a reply that no request asked for: ${text}`);
       return;
     }
-    const accepted = book.accepted.get(request.number);
-    if (request.noreturn || !accepted) {
-      this.breach(`request ${request.number} of ${request.device} was answered at ${endpoint} without need`);
-      return;
-    }
+    const name = `request ${request.number} of ${request.device}`;
     if (++request.replies > 1) {
-      this.breach(`request ${request.number} of ${request.device} was answered twice`);
+      this.breach(`${name} was answered twice`);
     }
     const age = beganAt - accepted.arrivedAt;
     if (age > this.#rules.timeoutMs * REPLY_SHARE + UNNOTICED_STALL_MS) {
-      this.breach(`request ${request.number} of ${request.device} was answered after ${age.toFixed(1)} ms`);
+      this.breach(`${name} was answered after ${age.toFixed(1)} ms`);
     }
-    if (book.helloAnswered !== accepted.helloAnswered) {
-      this.breach(`request ${request.number} of ${request.device} was answered although the device had asked anew`);
+    if (helloAnswered !== accepted.helloAnswered || lastAccepted !== request.number) {
+      this.breach(`${name} was answered although the device had asked anew`);
     }
   }
 
@@ -236,7 +249,7 @@ export class Ledger {
       request.action === action &&
       request.noreturn === !isReplyExpected &&
       request.keyName === keyName &&
-      request.endpoints.has(endpoint);
+      request.endpoint === endpoint;
     if (!isAsSent) {
       this.breach(`request ${number} of ${request.device} reached its handler as something else`);
     }
@@ -245,17 +258,27 @@ export class Ledger {
       this.breach(`request ${number} of ${request.device} was executed when it was ${age.toFixed(1)} ms old`);
     }
     const book = this.#bookOf(endpoint);
-    book.owed += request.noreturn ? 0 : 1;
+    book.lastAccepted = number;
+    book.usedIds.add(request.id);
     book.accepted.set(number, { arrivedAt: accepted.arrivedAt, helloAnswered: book.helloAnswered });
   }
 
   /** What the program on the device got. */
   closeRequest(request, ending, reply) {
     request.endedAt = this.#now();
-    request.ending = ending === 'reply' ? (isRightReply(request, reply) ? 'ok' : 'wrong') : ending;
+    request.ending = ending === 'reply' ? this.#judgeReply(request, reply) : ending;
     if (request.ending === 'wrong') {
       this.breach(`request ${request.number} of ${request.device} got a wrong answer: ${reply}`);
     }
+  }
+
+  #judgeReply(request, text) {
+    if (text === rightReply(request)) {
+      return 'ok';
+    }
+    const answered = this.requests[readNumber(text)];
+    const isStale = answered && answered.id === request.id && text === rightReply(answered);
+    return isStale && answered.device === request.device ? 'stale' : 'wrong';
   }
 
   /** Compares the books with the transport's own counters. */
@@ -272,15 +295,59 @@ export class Ledger {
     }
   }
 
+  /** A reply, with the keys of whoever is or was at that endpoint. */
+  #openText(endpoint, ciphertext, iv) {
+    for (const sealer of this.#sealersAt(endpoint) ?? []) {
+      const text = sealer.open(ciphertext, iv).toString('latin1').trimEnd();
+      if (text.startsWith('{"data":')) {
+        return text;
+      }
+    }
+    return undefined;
+  }
+
   #bookOf(endpoint) {
+    if (!this.#sealersAt(endpoint)) {
+      return STRANGER;
+    }
     let book = this.#endpoints.get(endpoint);
     if (!book) {
-      book = { helloAnswered: 0, pairSecondDue: 0, owed: 0, triples: [], accepted: new Map() };
+      book = new EndpointBook();
       this.#endpoints.set(endpoint, book);
     }
     return book;
   }
 }
+
+/** What one endpoint was sent, and what for. */
+class EndpointBook {
+  helloAnswered = 0;
+  lastAccepted = -1;
+  /** Ids under which requests were executed. */
+  usedIds = new Set();
+  /** When requests came, by their numbers. */
+  accepted = new Map();
+  /** An answer whose datagrams are being spaced. */
+  burst;
+
+  begin(burst) {
+    const open = this.burstAt(burst.beganAt ?? 0);
+    // Two answers at once can't be told apart by looking at them: so many datagrams are due, and no more.
+    this.burst = open ? { ...open, kind: 'mixed', due: open.due + burst.due, expiresAt: Infinity } : burst;
+  }
+
+  burstAt(now) {
+    if (this.burst && this.burst.expiresAt < now) {
+      this.burst = undefined;
+    }
+    return this.burst;
+  }
+}
+
+/** One for all who are no devices, so that a flood of them takes no memory here. A second datagram of a pair may be due anytime. */
+const STRANGER = new EndpointBook();
+STRANGER.begin = () => undefined;
+STRANGER.burstAt = () => ({ kind: 'pair', due: Infinity, datagrams: { push: () => undefined } });
 
 /** The number of the request that a reply, or an error reply, is for. */
 function readNumber(text) {
@@ -288,10 +355,8 @@ function readNumber(text) {
   return data?.n ?? error?.n;
 }
 
-function isRightReply({ number, action, payload }, text) {
-  const expected =
-    action === 'fail'
-      ? { data: null, error: { n: number, message: 'as asked' } }
-      : { data: { n: number, p: payload } };
-  return text === JSON.stringify(expected);
+function rightReply({ number, action, payload }) {
+  return JSON.stringify(
+    action === 'fail' ? { data: null, error: { n: number, message: 'as asked' } } : { data: { n: number, p: payload } },
+  );
 }

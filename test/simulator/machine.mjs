@@ -33,7 +33,7 @@ export class Machine {
    * @param random for the lateness of timers.
    * @param options `bufferedDatagrams` the socket holds, `lateMs` that a timer may be late, `datagramCostMs` of reading one,
    * `timersFirst` after a standstill (libuv before 1.45), else sockets.
-   * @param watcher is told of what happens: `onRead`, `onReadEnd`, `onSend`.
+   * @param watcher is told of what happens: `onRead`, `onReadEnd` (which says whether to settle), `onSend`.
    */
   constructor(timeline, random, options, watcher) {
     this.#timeline = timeline;
@@ -132,8 +132,11 @@ export class Machine {
         if (this.#isDead) {
           return;
         }
+        if (!this.isBound) {
+          throw new Error('Not running');
+        }
         this.activity++;
-        this.#watcher.onSend(datagram, { address: toAddress, port: toPort }, this.now(), this.isBound);
+        this.#watcher.onSend(datagram, { address: toAddress, port: toPort }, this.now());
       },
       close: async () => {
         this.#handlers = undefined;

@@ -1,0 +1,426 @@
+/**
+ * One simulated world: a server, the real transport on a simulated machine; devices; a network with faults between them; and the
+ * books of all three. Everything in it follows from its seed.
+ */
+import { from } from 'rxjs';
+import { Random } from '../support/random.mjs';
+import { Device } from './device.mjs';
+import { Ledger } from './ledger.mjs';
+import { Machine } from './machine.mjs';
+import { Link } from './network.mjs';
+import { Timeline } from './timeline.mjs';
+
+const SERVER_PORT = 8585;
+
+/** Datagrams that an eavesdropper keeps. */
+const RECORDED = 256;
+
+/** Longer than any handler that ends, any datagram on its way, and what a shutdown waits for. */
+const QUIET_MS = 120_000;
+
+/**
+ * @typedef {object} ServerOptions as `BenUdpTransport` takes them, without host, port and keys.
+ * @property {number} [timeout]
+ * @property {number} [datagramGap]
+ */
+
+/**
+ * @typedef {object} Habits how a device uses its client.
+ * @property {readonly [number, number]} pauseMs from the end of a request to the next, at least and at most.
+ * @property {number} noreturn share of requests that want no answer.
+ * @property {Partial<Record<'echo' | 'slow' | 'fail' | 'hang' | 'block' | 'many', number>>} [actions] shares, each in its
+ * order; the rest is `echo`.
+ * @property {readonly [number, number]} [handlerMs] how long `slow` and `block` take.
+ * @property {number} [count] requests after which it stops.
+ * @property {number} [startMs] after which it begins; by default some time within a pause.
+ */
+
+export class World {
+  devices = /** @type {Device[]} */ ([]);
+  /** Whether devices go on sending. */
+  isActive = true;
+  /** Handlers that run, and the most that ran at once, of all and of one endpoint. */
+  handlers = new RunningHandlers();
+  machine = /** @type {Machine | undefined} */ (undefined);
+  transport;
+  /** Datagrams that an eavesdropper on the way to the server saw, with their senders. */
+  recorded = [];
+  #lib;
+  #serverOptions;
+  #keys;
+  #machineOptions;
+  /** Who is where, and who was: to open what is sent there. */
+  #residents = new Map();
+  #nextAddress = 0;
+
+  /**
+   * @param lib the functions of the package: `BenUdpTransport`, and those of its exchange and protocol layers.
+   * @param {number} seed
+   * @param {{ server?: ServerOptions, machine?: object, start?: number }} [options] `start` is the machine's uptime in ms.
+   */
+  constructor(lib, seed, { server = {}, machine = {}, start = 0 } = {}) {
+    this.random = new Random(seed);
+    this.startedAt = start;
+    this.timeline = new Timeline(start);
+    this.up = new Link(this.timeline, this.random.fork());
+    this.down = new Link(this.timeline, this.random.fork());
+    this.ledger = new Ledger(
+      () => this.timeline.now,
+      (endpoint) => this.#residents.get(endpoint)?.sealers,
+      lib.openId,
+    );
+    this.#lib = lib;
+    this.#serverOptions = { timeout: 10_000, datagramGap: 0, ...server };
+    this.#machineOptions = machine;
+    this.#keys = {};
+  }
+
+  get timeoutMs() {
+    return this.#serverOptions.timeout;
+  }
+
+  /**
+   * @param {Partial<import('./device.mjs').DeviceOptions> & { keyName?: string }} options
+   * @param {Habits} habits
+   */
+  addDevice(options, habits) {
+    const { random } = this;
+    const index = this.#nextAddress++;
+    const keyName = options.keyName ?? `key ${index}`;
+    this.#keys[keyName] ??= random.bytes(32);
+    const device = new Device(
+      this.timeline,
+      this.#lib,
+      {
+        name: `device ${index}`,
+        address: `10.1.${index >> 8}.${index & 255}`,
+        port: SERVER_PORT,
+        timeoutMs: this.#serverOptions.timeout,
+        queueSlots: 6,
+        readMs: 0,
+        thinkMs: 0,
+        bufferSize: 4096,
+        keyOrder: shuffle(random, ['hash', 'data', 'iv']),
+        ...options,
+        keyName,
+        key: this.#lib.deriveKey(this.#keys[keyName]),
+      },
+      (datagram) => this.#transmitUp(device, datagram),
+    );
+    device.habits = habits;
+    this.devices.push(device);
+    this.#settleIn(device);
+    const { startMs = random.float() * habits.pauseMs[1] } = habits;
+    this.timeline.after(startMs, () => this.#sendNext(device));
+    return device;
+  }
+
+  /** Whether every device has made as many requests as it was to make. */
+  get isDone() {
+    return this.devices.every(({ habits }) => habits.count === 0);
+  }
+
+  /** Devices that have made as many requests as they were to make go on without end. */
+  resume() {
+    for (const device of this.devices) {
+      const { habits } = device;
+      if (habits.count === 0) {
+        habits.count = undefined;
+        this.timeline.after(this.random.float() * habits.pauseMs[1], () => this.#sendNext(device));
+      }
+    }
+  }
+
+  /** A NAT gives a device another port; what is on its way to the old one is lost. */
+  rebind(device) {
+    this.#residents.get(device.endpoint).current = undefined;
+    device.port = this.random.between(1024, 65_535);
+    this.#settleIn(device);
+  }
+
+  /** A device gets another key file. */
+  rekey(device, contents) {
+    device.sealer = new this.#lib.Sealer(this.#lib.deriveKey(contents));
+    this.#settleIn(device);
+  }
+
+  /** Starts a server, with new secrets and nothing remembered. */
+  async startServer() {
+    const { timeout, datagramGap } = this.#serverOptions;
+    this.ledger.beginServer({ timeoutMs: timeout, datagramGap });
+    const machine = new Machine(
+      this.timeline,
+      this.random.fork(),
+      { timersFirst: this.random.chance(0.5), ...this.#machineOptions },
+      {
+        onRead: (...args) => this.ledger.onRead(...args),
+        onReadEnd: () => this.ledger.onReadEnd(),
+        onSend: (datagram, remote, now) => {
+          this.ledger.onSend(datagram, remote, now);
+          this.#transmitDown(datagram, remote, now);
+        },
+      },
+    );
+    const transport = new this.#lib.BenUdpTransport(
+      { host: '10.0.0.1', port: SERVER_PORT, keys: this.#keys, ...this.#serverOptions },
+      machine.platform,
+    );
+    transport.on('rejected', ({ reason }) => this.ledger.onRejected(reason));
+    transport.on('exchange', () => {
+      this.ledger.counts.ended++;
+    });
+    transport.on('error', (error) => this.ledger.breach(`the transport reported ${error.stack}`));
+    this.#addHandlers(transport, machine);
+    let failure;
+    transport.listen((error) => {
+      failure = error;
+    });
+    await machine.settle();
+    if (failure || !machine.isBound) {
+      throw failure ?? new Error('the simulated server did not start');
+    }
+    this.machine = machine;
+    this.transport = transport;
+    this.handlers = new RunningHandlers();
+  }
+
+  /** The process ends without a word. */
+  killServer() {
+    this.checkBooks();
+    this.machine.kill();
+    this.machine = undefined;
+  }
+
+  /**
+   * Closes the transport as Nest does.
+   *
+   * @returns {Promise<{ isClosed: boolean, closedAt: number, ended: number, running: number }>} at once; the contents once it is
+   * closed: when, how many requests had ended by then, and how many handlers still ran.
+   */
+  async closeServer() {
+    const state = { isClosed: false, closedAt: Infinity, ended: 0, running: 0 };
+    const { machine, ledger, handlers } = this;
+    ledger.server.isClosing = true;
+    const close = async () => {
+      try {
+        await this.transport.close();
+        const { ended } = ledger.counts;
+        Object.assign(state, { isClosed: true, closedAt: machine.now(), ended, running: handlers.size });
+      } catch (error) {
+        ledger.breach(`close() rejected: ${error.stack}`);
+      }
+    };
+    void close();
+    await machine.settle();
+    return state;
+  }
+
+  /** Lets so much time go by. */
+  async run(ms) {
+    await this.timeline.runUntil(this.timeline.now + ms);
+    await this.machine?.settle();
+  }
+
+  checkBooks() {
+    const { counts } = this.ledger;
+    const stats = this.transport.getStats();
+    this.ledger.compare(stats);
+    if (stats.endpoints > (this.#serverOptions.maxEndpoints ?? Infinity)) {
+      this.ledger.breach(`${stats.endpoints} endpoints are remembered`);
+    }
+    if (counts.accepted !== counts.executions) {
+      this.ledger.breach(`${counts.accepted} requests were accepted, ${counts.executions} handlers ran`);
+    }
+  }
+
+  /**
+   * Everybody stops, and the server is closed. Nothing may be left over: no timer but the watch on the loop, no work, no socket.
+   *
+   * @param {{ stuckHandlers?: number }} [options] handlers that never end.
+   */
+  async end({ stuckHandlers = 0 } = {}) {
+    const { ledger } = this;
+    this.isActive = false;
+    await this.run(QUIET_MS);
+    this.checkBooks();
+    const { inFlight } = this.transport.getStats();
+    if (this.machine.timers !== 1 || inFlight !== stuckHandlers) {
+      ledger.breach(`at rest there are ${this.machine.timers} timers and ${inFlight} requests in flight`);
+    }
+    for (const device of this.devices) {
+      if (device.isBusy) {
+        ledger.breach(`${device.name} still waits`);
+      }
+    }
+    const state = await this.closeServer();
+    await this.run(QUIET_MS);
+    if (!state.isClosed || this.machine.timers !== 0 || this.machine.isBound) {
+      ledger.breach(`after close() there are ${this.machine.timers} timers, socket bound: ${this.machine.isBound}`);
+    }
+  }
+
+  /**
+   * The server accepts these keys from now on; a name may have several.
+   *
+   * @param {Record<string, Buffer | Buffer[]>} keys
+   */
+  async reloadKeys(keys) {
+    this.#keys = keys;
+    await this.transport.reloadKeys({ keys });
+  }
+
+  /** The keys that the server accepts, by their names. */
+  get keys() {
+    return { ...this.#keys };
+  }
+
+  /** A datagram in anybody's name reaches the server, past the network's faults. */
+  spoof(datagram, address, port) {
+    this.machine?.deliver(datagram, { address, port, family: 'IPv4' });
+  }
+
+  #sendNext(device) {
+    const { habits } = device;
+    if (!this.isActive || habits.count === 0) {
+      return;
+    }
+    const { random, ledger } = this;
+    const noreturn = random.chance(habits.noreturn);
+    const action = this.#pickAction(habits.actions ?? {});
+    const handlerMs = habits.handlerMs ? random.between(...habits.handlerMs) : 0;
+    const { keyName, name } = device.options;
+    // The server names keys; so long that a reply never has the length of a hash.
+    const payload = random.bytes(random.between(6, 24)).toString('hex');
+    const request = ledger.openRequest({ device: name, keyName, action, noreturn, payload, endpoint: '' });
+    const text = this.#lib.formatRequest({ action, data: { n: request.number, p: payload, ms: handlerMs }, noreturn });
+    device.send(
+      {
+        text,
+        noreturn,
+        onSealed: (id) => {
+          request.sealedAt = this.timeline.now;
+          request.endpoint = device.endpoint;
+          request.id = id.toString('latin1');
+        },
+      },
+      (ending, reply) => {
+        ledger.closeRequest(request, ending, reply);
+        if (habits.count !== undefined) {
+          habits.count--;
+        }
+        this.timeline.after(random.between(...habits.pauseMs), () => this.#sendNext(device));
+      },
+    );
+  }
+
+  #pickAction(shares) {
+    let point = this.random.float();
+    for (const [action, share] of Object.entries(shares)) {
+      point -= share;
+      if (point < 0) {
+        return action;
+      }
+    }
+    return 'echo';
+  }
+
+  #addHandlers(transport, machine) {
+    const handle = (action, work, isEvent = false) =>
+      transport.addHandler(action, (data, context) => this.#execute(action, data, context, machine, work), isEvent);
+    const wait = (ms) => new Promise((resolve) => machine.platform.schedule(resolve, ms));
+    handle('echo', ({ n, p }) => ({ n, p }));
+    handle('slow', async ({ n, p, ms }) => {
+      await wait(ms);
+      return { n, p };
+    });
+    handle('block', ({ n, p, ms }) => {
+      machine.block(ms);
+      return { n, p };
+    });
+    handle('fail', ({ n }) => {
+      throw { n, message: 'as asked' };
+    });
+    handle('hang', () => new Promise(() => undefined));
+    handle('many', ({ n, p }) => from([{ n: -1 }, { n, p }]));
+  }
+
+  async #execute(action, { n, p, ms }, context, machine, work) {
+    const endpoint = `${context.getRemoteAddress()}|${context.getRemotePort()}`;
+    this.ledger.onExecute(n, p, {
+      action,
+      endpoint,
+      keyName: context.getDevice(),
+      isReplyExpected: context.isReplyExpected(),
+    });
+    machine.activity++;
+    const handler = this.handlers.begin(endpoint, machine.now(), this.timeoutMs);
+    try {
+      return await work({ n, p, ms });
+    } finally {
+      this.handlers.end(handler);
+    }
+  }
+
+  #transmitUp(device, datagram) {
+    const { address, port } = device;
+    this.#record(datagram, address, port);
+    this.up.carry(device.endpoint, datagram, this.timeline.now, (bytes) => this.spoof(bytes, address, port));
+  }
+
+  #transmitDown(datagram, { address, port }, sentAt) {
+    const endpoint = `${address}|${port}`;
+    // Answers to strangers who do not exist go nowhere.
+    if (this.#residents.has(endpoint)) {
+      this.down.carry(endpoint, datagram, sentAt, (bytes) => this.#residents.get(endpoint).current?.receive(bytes));
+    }
+  }
+
+  #record(datagram, address, port) {
+    const entry = { datagram, address, port };
+    if (this.recorded.length < RECORDED) {
+      this.recorded.push(entry);
+    } else {
+      this.recorded[this.random.below(RECORDED)] = entry;
+    }
+  }
+
+  #settleIn(device) {
+    const residents = this.#residents.get(device.endpoint) ?? { current: undefined, sealers: new Set() };
+    residents.current = device;
+    residents.sealers.add(device.sealer);
+    this.#residents.set(device.endpoint, residents);
+  }
+}
+
+/** Counts handlers as the transport does: one that runs for longer than the devices wait is not counted any more. */
+class RunningHandlers {
+  most = 0;
+  mostOfOne = 0;
+  #running = new Set();
+
+  get size() {
+    return this.#running.size;
+  }
+
+  begin(endpoint, now, forgetAfterMs) {
+    const handler = { endpoint, since: now };
+    this.#running.add(handler);
+    const counted = [...this.#running].filter(({ since }) => now - since < forgetAfterMs);
+    this.most = Math.max(this.most, counted.length);
+    this.mostOfOne = Math.max(this.mostOfOne, counted.filter((other) => other.endpoint === endpoint).length);
+    return handler;
+  }
+
+  end(handler) {
+    this.#running.delete(handler);
+  }
+}
+
+function shuffle(random, items) {
+  const shuffled = [...items];
+  for (let index = shuffled.length - 1; index > 0; index--) {
+    const other = random.below(index + 1);
+    [shuffled[index], shuffled[other]] = [shuffled[other], shuffled[index]];
+  }
+  return shuffled;
+}
