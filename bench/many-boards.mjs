@@ -12,7 +12,7 @@
 import { parseArgs } from 'node:util';
 import { Logger } from '@nestjs/common';
 import { BenUdpTransport } from 'nestjs-ben-udp';
-import { MicroPythonBoard } from '../test/support/micropython/board.mjs';
+import { MicroPythonBoard } from '../tools/micropython/board.mjs';
 
 const { values } = parseArgs({
   options: {

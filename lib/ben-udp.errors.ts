@@ -137,6 +137,10 @@ export interface BenUdpRequestFacts {
 
 /** A request that came to nothing. */
 export class BenUdpRequestError extends BenUdpError implements BenUdpRequestFacts {
+  static {
+    brand(this, 'BenUdpRequestError');
+  }
+
   override readonly name = 'BenUdpRequestError';
   readonly pattern: string;
   readonly peer: { readonly host: string; readonly port: number };
@@ -144,7 +148,12 @@ export class BenUdpRequestError extends BenUdpError implements BenUdpRequestFact
   readonly elapsedMs: number;
   readonly attempts: number;
 
-  constructor(code: BenUdpErrorCode, message: string, facts: BenUdpRequestFacts, options?: ErrorOptions) {
+  constructor(
+    code: BenUdpErrorCode,
+    message: string,
+    facts: BenUdpRequestFacts,
+    options?: { readonly cause?: unknown },
+  ) {
     super(code, message, options);
     this.pattern = facts.pattern;
     this.peer = facts.peer;

@@ -1,4 +1,4 @@
-/** Imports point downwards: leaves ← protocol ← exchange, net ← Nest. Prose drifts; this does not. */
+/** Imports point downwards: leaves ← protocol ← exchange, net ← options, server, client ← nest. Prose drifts; this does not. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -14,13 +14,13 @@ interface Import {
 const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
 const imports = files.flatMap(readImports);
 
-/** A file's layer: its top folder, or where it stands at the top, leaf or Nest. */
+/** A file's layer: its folder. What stands at the top is a leaf, but for the list of all that is public. */
 function layerOf(file: string): string {
   const [folder, ...rest] = file.split('/');
   if (rest.length > 0) {
     return folder!;
   }
-  return /^ben-udp\.(brand|constants|errors)\.ts$/.test(file) ? 'leaf' : 'nest';
+  return file === 'index.ts' ? 'index' : 'leaf';
 }
 
 const MAY_IMPORT: Record<string, string[]> = {
@@ -28,8 +28,12 @@ const MAY_IMPORT: Record<string, string[]> = {
   protocol: ['leaf'],
   exchange: ['leaf', 'protocol'],
   net: ['leaf'],
-  nest: ['leaf', 'protocol', 'exchange', 'net'],
-  testing: ['leaf', 'protocol', 'exchange', 'net', 'nest'],
+  options: ['leaf', 'protocol', 'exchange'],
+  server: ['leaf', 'protocol', 'exchange', 'net'],
+  client: ['leaf', 'protocol', 'exchange', 'net'],
+  nest: ['leaf', 'protocol', 'exchange', 'net', 'options', 'server', 'client'],
+  index: ['leaf', 'protocol', 'exchange', 'options', 'server', 'client', 'nest'],
+  testing: ['leaf', 'protocol', 'exchange', 'net'],
 };
 
 function readImports(file: string): Import[] {
@@ -76,9 +80,15 @@ describe('lib', () => {
   });
 
   it('has no circle of imports', () => {
+    const done = new Set<string>();
     const visit = (file: string, path: string[]): void => {
       expect(path, [...path, file].join(' -> ')).not.toContain(file);
-      imports.filter((each) => each.from === file && isInternal(each)).forEach(({ to }) => visit(to, [...path, file]));
+      if (!done.has(file)) {
+        imports
+          .filter((each) => each.from === file && isInternal(each))
+          .forEach(({ to }) => visit(to, [...path, file]));
+        done.add(file);
+      }
     };
     files.forEach((file) => visit(file, []));
   });

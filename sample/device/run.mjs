@@ -3,7 +3,7 @@
  * `npm start`. Settings: BEN_HOST, BEN_PORT, BEN_KEY_FILE.
  */
 import { readFile } from 'node:fs/promises';
-import { MicroPythonBoard } from '../../test/support/micropython/board.mjs';
+import { MicroPythonBoard } from '../../tools/micropython/board.mjs';
 
 const TIMEOUT_MS = 3000;
 

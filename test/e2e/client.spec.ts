@@ -22,9 +22,9 @@ import { Test } from '@nestjs/testing';
 import { BenUdpContext, BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
 import { catchError, firstValueFrom, lastValueFrom, of, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { BenUdpClient } from '../../lib/ben-udp.client.js';
-import type { BenUdpClientOptions } from '../../lib/ben-udp.client-options.js';
-import { BenUdpRecordBuilder } from '../../lib/ben-udp.record-builder.js';
+import { BenUdpClient } from '../../lib/nest/ben-udp.client.js';
+import type { BenUdpClientOptions } from '../../lib/nest/ben-udp.client-options.js';
+import { BenUdpRecordBuilder } from '../../lib/nest/ben-udp.record-builder.js';
 import { compileLib } from '../support/compiled-lib.js';
 import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
 

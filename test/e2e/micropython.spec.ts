@@ -10,7 +10,7 @@ import { BenUdpContext, BenUdpTransport, type RejectedDatagram } from 'nestjs-be
 import { Subject, firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Sealer, deriveKey, digest, parseEnvelope, parsePythonText, unpad } from '../../lib/protocol/index.js';
-import { MicroPythonBoard, type MicroPythonBoardOptions } from '../support/micropython/board.mjs';
+import { MicroPythonBoard, type MicroPythonBoardOptions } from '../../tools/micropython/board.mjs';
 import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
 import { recordedExchanges, recordedKeyFile } from '../support/vectors.js';
 

@@ -10,7 +10,7 @@ import { BenUdpTransport } from 'nestjs-ben-udp';
 import { describe, expect, it } from 'vitest';
 import { Logger } from '@nestjs/common';
 import { VirtualBoard } from '../../lib/testing/index.js';
-import { MicroPythonBoard } from '../support/micropython/board.mjs';
+import { MicroPythonBoard } from '../../tools/micropython/board.mjs';
 
 const RUNS = Number(process.env['BEN_RUNS'] ?? 2);
 const KEY = Buffer.alloc(32, 'r');

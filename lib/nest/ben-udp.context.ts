@@ -2,8 +2,9 @@
  * What `@Ctx()`, guards, interceptors and filters know about a request.
  */
 import { BaseRpcContext } from '@nestjs/microservices';
-import { brand } from './ben-udp.brand.js';
-import type { VerifiedRequest } from './exchange/index.js';
+import { brand } from '../ben-udp.brand.js';
+import type { VerifiedRequest } from '../exchange/index.js';
+import type { PythonValue } from '../protocol/index.js';
 
 /** @internal */
 export type BenUdpContextArgs = [request: VerifiedRequest, pattern: string, receivedAt: number];
@@ -48,6 +49,14 @@ export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
   /** When the request arrived. */
   getReceivedAt(): Date {
     return new Date(this.args[2]);
+  }
+
+  /**
+   * What was sent beside the payload, under `meta` in the request dict: a trace id, say. `undefined` where nothing was; devices
+   * with the upstream client send none, `BenUdpClient` sends what its serializer puts under `metadata`.
+   */
+  getMetadata(): { readonly [key: string]: PythonValue } | undefined {
+    return this.args[0].metadata;
   }
 
   /** The decrypted request as the device sent it: the Python text of a dict. */

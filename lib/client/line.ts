@@ -2,8 +2,8 @@
  * One socket of a client. The wire has no correlation on replies, so a line carries one exchange at a time, and each step of it
  * has its time.
  */
-import type { ClientExchange, Disregard } from './exchange/index.js';
-import type { DatagramSocket, DatagramSocketOptions, Platform } from './net/index.js';
+import type { ClientExchange, Disregard } from '../exchange/index.js';
+import type { DatagramSocket, DatagramSocketOptions, Platform } from '../net/index.js';
 
 /** How an exchange ended. */
 export type LineOutcome =

@@ -14,14 +14,14 @@ import {
   resolveCallOptions,
   resolveClientOptions,
 } from './ben-udp.client-options.js';
-import { BenUdpError, BenUdpRequestError } from './ben-udp.errors.js';
+import { BenUdpError, BenUdpRequestError } from '../ben-udp.errors.js';
 import { BenUdpStatus } from './ben-udp.events.js';
 import { isRecord } from './ben-udp.record-builder.js';
-import { Caller, type CallerHandlers, type CallerStats } from './caller.js';
-import type { Disregard } from './exchange/index.js';
-import { loadKeys } from './key-options.js';
-import { type Platform, nodePlatform } from './net/index.js';
-import { Sealer, formatRequest, readReply } from './protocol/index.js';
+import { Caller, type CallerHandlers, type CallerStats } from '../client/index.js';
+import type { Disregard } from '../exchange/index.js';
+import { loadKeys } from '../options/index.js';
+import { type Platform, nodePlatform } from '../net/index.js';
+import { Sealer, formatRequest, readReply } from '../protocol/index.js';
 
 /** A datagram that a client took no notice of. */
 export interface DisregardedDatagram {

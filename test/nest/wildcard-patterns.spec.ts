@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { WildcardPatterns, hasWildcard } from '../lib/wildcard-patterns.js';
+import { WildcardPatterns, hasWildcard } from '../../lib/nest/wildcard-patterns.js';
 
 function find(patterns: string[], action: string): string | undefined {
   const all = new WildcardPatterns();

@@ -1,7 +1,7 @@
 /**
  * When each device was last heard, and which have fallen silent.
  */
-import type { Platform } from './net/index.js';
+import type { Platform } from '../net/index.js';
 
 /** A device as the registry knows it. */
 export interface BenUdpDevice {

@@ -14,11 +14,16 @@ import {
   DEFAULT_SHUTDOWN_TIMEOUT_MS,
   DEFAULT_TIMEOUT_MS,
   MIN_BUFFER_SIZE,
-} from './ben-udp.constants.js';
-import { KEY_OPTION_NAMES, type KeyOptions, type ResolvedKeyOptions, resolveKeyOptions } from './key-options.js';
-import { OptionReader } from './option-reader.js';
-import { DEFAULT_LIMITS, type ExchangeLimits, type Rate, type WorkloadLimits } from './exchange/index.js';
-import { type ErrorReply, MAX_DATAGRAM_BYTES } from './protocol/index.js';
+} from '../ben-udp.constants.js';
+import {
+  KEY_OPTION_NAMES,
+  type KeyOptions,
+  OptionReader,
+  type ResolvedKeyOptions,
+  resolveKeyOptions,
+} from '../options/index.js';
+import { DEFAULT_LIMITS, type ExchangeLimits, type Rate, type WorkloadLimits } from '../exchange/index.js';
+import { type ErrorReply, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
 /** Longest time an option may ask for: a timer of more days than this fires at once. */
 const MAX_MS = 86_400_000;

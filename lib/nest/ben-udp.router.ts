@@ -4,10 +4,10 @@
 import { Logger } from '@nestjs/common';
 import { type MessageHandler, Server } from '@nestjs/microservices';
 import { isObservable } from 'rxjs';
-import { BEN_UDP_TRANSPORT } from './ben-udp.constants.js';
+import { BEN_UDP_TRANSPORT } from '../ben-udp.constants.js';
 import { BenUdpContext } from './ben-udp.context.js';
 import type { BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
-import type { VerifiedRequest } from './exchange/index.js';
+import type { VerifiedRequest } from '../exchange/index.js';
 import { lastValue } from './last-value.js';
 import { WildcardPatterns, hasWildcard } from './wildcard-patterns.js';
 

@@ -5,9 +5,9 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:dgram';
 import type { CustomTransportStrategy } from '@nestjs/microservices';
-import { brand } from './ben-udp.brand.js';
-import { DEFAULT_BUFFER_SIZE } from './ben-udp.constants.js';
-import { BenUdpError } from './ben-udp.errors.js';
+import { brand } from '../ben-udp.brand.js';
+import { DEFAULT_BUFFER_SIZE } from '../ben-udp.constants.js';
+import { BenUdpError } from '../ben-udp.errors.js';
 import { type BenUdpEvents, type BenUdpExchange, BenUdpStatus, type RejectedDatagram } from './ben-udp.events.js';
 import {
   type BenUdpTransportOptions,
@@ -15,15 +15,22 @@ import {
   resolveTransportOptions,
 } from './ben-udp.options.js';
 import { BenUdpRouter, HIDDEN_ERROR, type Outcome } from './ben-udp.router.js';
-import { type BenUdpDevice, DeviceRegistry } from './device-registry.js';
+import {
+  type Answer,
+  type BenUdpDevice,
+  type BenUdpStats,
+  DeviceRegistry,
+  type EndedExchange,
+  KeyFileWatcher,
+  Listener,
+  type ListenerHandlers,
+  type RejectedReceipt,
+} from '../server/index.js';
 import { exchangeChannel, rejectedChannel } from './diagnostics.js';
-import { KeyRing, type Remote, type VerifiedRequest } from './exchange/index.js';
-import { KeyFileWatcher } from './key-file-watcher.js';
-import { type KeyOptions, type ResolvedKeyOptions, loadKeys, readKeyOptions } from './key-options.js';
-import { type Answer, type EndedExchange, Listener, type ListenerHandlers, type RejectedReceipt } from './listener.js';
-import { type Platform, nodePlatform } from './net/index.js';
-import { formatErrorReply, formatReply } from './protocol/index.js';
-import type { BenUdpStats } from './statistics.js';
+import { KeyRing, type Remote, type VerifiedRequest } from '../exchange/index.js';
+import { type KeyOptions, type ResolvedKeyOptions, loadKeys, readKeyOptions } from '../options/index.js';
+import { type Platform, nodePlatform } from '../net/index.js';
+import { formatErrorReply, formatReply } from '../protocol/index.js';
 
 /** Patterns that one log line names. */
 const MAX_LISTED = 5;

@@ -2,9 +2,8 @@
  * What `status` and `on()` report.
  */
 import type { AddressInfo } from 'node:net';
-import type { BenUdpDevice } from './device-registry.js';
-import type { Rejection, Remote } from './exchange/index.js';
-import type { ExchangeOutcome } from './statistics.js';
+import type { BenUdpDevice, ExchangeOutcome } from '../server/index.js';
+import type { Rejection, Remote } from '../exchange/index.js';
 
 /** Values of `status`. UDP has no connection, so there is no third one. */
 export const BenUdpStatus = {

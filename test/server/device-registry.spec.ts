@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type BenUdpDevice, DeviceRegistry } from '../lib/device-registry.js';
-import { FakePlatform } from './support/fake-platform.js';
+import { type BenUdpDevice, DeviceRegistry } from '../../lib/server/device-registry.js';
+import { FakePlatform } from '../support/fake-platform.js';
 
 function create({ capacity = 100, silentAfterMs = 0 } = {}) {
   const platform = new FakePlatform();

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
 import { BenUdpStatus, BenUdpTransport, type BenUdpTransportOptions, type RejectedDatagram } from 'nestjs-ben-udp';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type Platform, nodePlatform } from '../lib/net/index.js';
-import { startBoard } from './support/nest-app.js';
-import { temporaryFolder } from './support/temporary-folder.js';
+import { type Platform, nodePlatform } from '../../lib/net/index.js';
+import { startBoard } from '../support/nest-app.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const key = Buffer.alloc(32, 'k');
 

@@ -11,8 +11,8 @@ import {
   ServerExchange,
   type VerifiedRequest,
   type WorkloadLimits,
-} from './exchange/index.js';
-import { type DatagramSocket, type Platform, StallWatch } from './net/index.js';
+} from '../exchange/index.js';
+import { type DatagramSocket, type Platform, StallWatch } from '../net/index.js';
 import { type BenUdpStats, type ExchangeOutcome, Statistics } from './statistics.js';
 
 /** How often a shutdown looks whether there is still something to wait for. */

@@ -4,12 +4,12 @@
  */
 import type { Socket } from 'node:dgram';
 import { isIP, isIPv6 } from 'node:net';
-import { BenUdpError, type BenUdpErrorCode, BenUdpRequestError, type BenUdpRequestStep } from './ben-udp.errors.js';
-import { ClientExchange, DISREGARDS, type Disregard, maxRequestLength } from './exchange/index.js';
+import { BenUdpError, type BenUdpErrorCode, BenUdpRequestError, type BenUdpRequestStep } from '../ben-udp.errors.js';
+import { ClientExchange, DISREGARDS, type Disregard, maxRequestLength } from '../exchange/index.js';
 import type { Line, LineOutcome, LineRemote } from './line.js';
 import { LinePool } from './line-pool.js';
-import { type Platform, resolveHost } from './net/index.js';
-import type { Sealed, Sealer } from './protocol/index.js';
+import { type Platform, resolveHost } from '../net/index.js';
+import type { Sealed, Sealer } from '../protocol/index.js';
 
 /** Characters of a pattern that go into a message. */
 const MAX_QUOTED_PATTERN = 100;

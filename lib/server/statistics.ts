@@ -3,7 +3,7 @@
  * that was accepted, or a rejection with its reason.
  */
 import { type RecordableHistogram, createHistogram } from 'node:perf_hooks';
-import { REJECTIONS, type Rejection } from './exchange/index.js';
+import { REJECTIONS, type Rejection } from '../exchange/index.js';
 
 /** How an accepted request ended. */
 export type ExchangeOutcome =

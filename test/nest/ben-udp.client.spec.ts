@@ -4,16 +4,16 @@ import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
 import { type Observable, firstValueFrom, lastValueFrom, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { BenUdpClient } from '../lib/ben-udp.client.js';
-import type { BenUdpClientOptions } from '../lib/ben-udp.client-options.js';
-import { BenUdpStatus } from '../lib/ben-udp.events.js';
-import { BenUdpRecord, BenUdpRecordBuilder } from '../lib/ben-udp.record-builder.js';
-import { deriveKey, parsePythonText, parseReply, parseRequest } from '../lib/protocol/index.js';
-import { ScriptedPlatform, settle } from './support/scripted-platform.js';
-import { ScriptedServer, SERVER } from './support/scripted-server.js';
-import { temporaryFolder } from './support/temporary-folder.js';
-import { UpstreamServer, dumpJson } from './support/upstream-server.js';
-import { type RecordedExchange, recordedExchanges, recordedKeyFile } from './support/vectors.js';
+import { BenUdpClient } from '../../lib/nest/ben-udp.client.js';
+import type { BenUdpClientOptions } from '../../lib/nest/ben-udp.client-options.js';
+import { BenUdpStatus } from '../../lib/nest/ben-udp.events.js';
+import { BenUdpRecord, BenUdpRecordBuilder } from '../../lib/nest/ben-udp.record-builder.js';
+import { deriveKey, parsePythonText, parseReply, parseRequest } from '../../lib/protocol/index.js';
+import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
+import { ScriptedServer, SERVER } from '../support/scripted-server.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
+import { UpstreamServer, dumpJson } from '../support/upstream-server.js';
+import { type RecordedExchange, recordedExchanges, recordedKeyFile } from '../support/vectors.js';
 
 const key = Buffer.alloc(32, 'k');
 

@@ -18,7 +18,7 @@ const MAX_DATAGRAM_BYTES = 65_507;
 /** The modules that boards have and this build of the VM lacks. */
 const MODULES = ['socket.py', 'cryptolib.py', 'boot.py'];
 
-const PROGRAM = new URL('../../../sample/device/benclient.py', import.meta.url);
+const PROGRAM = new URL('../../sample/device/benclient.py', import.meta.url);
 
 const { options, wasm, cells, datagrams } = workerData;
 

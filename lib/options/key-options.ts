@@ -1,8 +1,8 @@
 /**
  * The options that name keys, shared by server and client, and the loading of what they name.
  */
-import { type KeyFileChecks, KEY_BYTES, deriveKey, loadKeyFile } from './protocol/index.js';
-import type { NamedKey } from './exchange/index.js';
+import { type KeyFileChecks, KEY_BYTES, deriveKey, loadKeyFile } from '../protocol/index.js';
+import type { NamedKey } from '../exchange/index.js';
 import { OptionReader, isFilledString } from './option-reader.js';
 
 /** Where a key comes from: the path of a key file, or the bytes that such a file would hold. */

@@ -5,8 +5,8 @@
 import { type Socket, createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type Envelope, parseEnvelope } from '../../../lib/protocol/index.js';
-import { MicroPythonBoard, type MicroPythonBoardOptions } from './board.mjs';
+import { type Envelope, parseEnvelope } from '../../lib/protocol/index.js';
+import { MicroPythonBoard, type MicroPythonBoardOptions } from '../../tools/micropython/board.mjs';
 
 const key = Buffer.alloc(32, 'k');
 

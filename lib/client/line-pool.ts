@@ -1,9 +1,9 @@
 /**
  * The lines of a client: how many there are, which are free, and what becomes of one whose exchange failed.
  */
-import type { Disregard } from './exchange/index.js';
+import type { Disregard } from '../exchange/index.js';
 import { Line, type LineOptions, type LineRemote } from './line.js';
-import type { Platform } from './net/index.js';
+import type { Platform } from '../net/index.js';
 
 export interface LinePoolOptions extends LineOptions {
   /** Lines at once; 1 where the port to send from is fixed. */

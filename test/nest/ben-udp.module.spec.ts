@@ -5,7 +5,7 @@ import { MessagePattern, Payload } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import { BEN_UDP_TRANSPORT, BenUdpModule, BenUdpTransport } from 'nestjs-ben-udp';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { KEY_CONTENTS, LogRecorder, startBoard } from './support/nest-app.js';
+import { KEY_CONTENTS, LogRecorder, startBoard } from '../support/nest-app.js';
 
 @Injectable()
 class ConfigService {

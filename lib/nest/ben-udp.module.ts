@@ -3,7 +3,7 @@
  * instead without a word; here the transport is a provider, and Nest awaits those.
  */
 import type { DynamicModule, InjectionToken, ModuleMetadata, OptionalFactoryDependency } from '@nestjs/common';
-import { BEN_UDP_TRANSPORT } from './ben-udp.constants.js';
+import { BEN_UDP_TRANSPORT } from '../ben-udp.constants.js';
 import type { BenUdpTransportOptions } from './ben-udp.options.js';
 import { BenUdpTransport } from './ben-udp.transport.js';
 

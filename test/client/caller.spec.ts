@@ -1,11 +1,11 @@
 /** Sockets, queue, time and retries of a caller, on a machine that the test plays. Real sockets are in the client's specs. */
 import { describe, expect, it } from 'vitest';
-import type { BenUdpRequestError } from '../lib/ben-udp.errors.js';
-import { Caller, type CallerHandlers, type CallerOptions, type Question } from '../lib/caller.js';
-import { Sealer } from '../lib/protocol/index.js';
-import { KEY } from './support/pure-device.js';
-import { ScriptedPlatform, type ScriptedSocket, settle } from './support/scripted-platform.js';
-import { SERVER, ScriptedServer } from './support/scripted-server.js';
+import type { BenUdpRequestError } from '../../lib/ben-udp.errors.js';
+import { Caller, type CallerHandlers, type CallerOptions, type Question } from '../../lib/client/caller.js';
+import { Sealer } from '../../lib/protocol/index.js';
+import { KEY } from '../support/pure-device.js';
+import { ScriptedPlatform, type ScriptedSocket, settle } from '../support/scripted-platform.js';
+import { SERVER, ScriptedServer } from '../support/scripted-server.js';
 
 const TEXT = "{'action': 'echo', 'data': 1}";
 const server = new ScriptedServer(KEY);

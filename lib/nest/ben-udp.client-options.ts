@@ -12,11 +12,10 @@ import {
   DEFAULT_SERVER_HOST,
   DEFAULT_TIMEOUT_MS,
   MIN_BUFFER_SIZE,
-} from './ben-udp.constants.js';
-import type { CallerOptions } from './caller.js';
-import { type ResolvedKeyOptions, resolveKeyOptions } from './key-options.js';
-import { OptionReader } from './option-reader.js';
-import { type KeyFileChecks, MAX_DATAGRAM_BYTES } from './protocol/index.js';
+} from '../ben-udp.constants.js';
+import type { CallerOptions } from '../client/index.js';
+import { OptionReader, type ResolvedKeyOptions, resolveKeyOptions } from '../options/index.js';
+import { type KeyFileChecks, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
 /** Longest time an option may ask for: a timer of more days than this fires at once. */
 const MAX_MS = 86_400_000;
