@@ -19,12 +19,16 @@ import {
   RpcException,
 } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
-import { BenUdpContext, BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
+import {
+  BenUdpClient,
+  type BenUdpClientOptions,
+  BenUdpContext,
+  BenUdpRecordBuilder,
+  BenUdpTransport,
+  type BenUdpTransportOptions,
+} from 'nestjs-ben-udp';
 import { catchError, firstValueFrom, lastValueFrom, of, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { BenUdpClient } from '../../lib/nest/ben-udp.client.js';
-import type { BenUdpClientOptions } from '../../lib/nest/ben-udp.client-options.js';
-import { BenUdpRecordBuilder } from '../../lib/nest/ben-udp.record-builder.js';
 import { compileLib } from '../support/compiled-lib.js';
 import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
 
