@@ -341,7 +341,7 @@ describe('a process', () => {
       script,
       `import 'reflect-metadata';
        import { firstValueFrom, lastValueFrom } from 'rxjs';
-       import { BenUdpClient } from './lib/ben-udp.client.js';
+       import { BenUdpClient } from './lib/index.js';
        const client = new BenUdpClient({ key: Buffer.alloc(32, 'k'), port: ${port}, ${options} });
        ${body}`,
     );
