@@ -1,0 +1,65 @@
+/**
+ * What an exchange costs, beside the same datagrams over bare node:dgram (the floor) and one request of Nest's TCP transport,
+ * all in one run; then how the cost grows, memory, first contact, start, and the parts one by one.
+ *
+ *     npm run bench
+ *     npm run bench -- --parts exchanges --peers 1,64 --rounds 3 --seconds 1
+ *     npm run bench -- --out docs/performance.json && node bench/chart.mjs
+ *
+ * Server and load are processes of their own, pinned to a core each where the system has `taskset`. The figure to compare is
+ * the server's CPU time for an exchange: it does not depend on the load. All ratios are medians over the rounds of what was
+ * measured within the same round.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus, release, type } from 'node:os';
+import { parseArgs } from 'node:util';
+import { PARTS } from './support/parts.mjs';
+import { compareWithGoals } from './support/goals.mjs';
+
+const { values } = parseArgs({
+  options: {
+    parts: { type: 'string', default: Object.keys(PARTS).join(',') },
+    peers: { type: 'string', default: '1,16,64,1000' },
+    rounds: { type: 'string', default: '7' },
+    seconds: { type: 'string', default: '1' },
+    out: { type: 'string', default: 'bench-results.json' },
+  },
+});
+
+function describeMachine() {
+  const { version } = JSON.parse(readFileSync(new URL('../node_modules/@nestjs/core/package.json', import.meta.url)));
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    node: process.version,
+    nest: version,
+    cpu: `${cpus().length} × ${cpus()[0].model}`,
+    system: `${type()} ${release()}`,
+  };
+}
+
+function round(value) {
+  return typeof value === 'number' ? Number(value.toPrecision(4)) : value;
+}
+
+function printTable(rows) {
+  console.table(
+    rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, round(value)]))),
+  );
+}
+
+const settings = {
+  peers: values.peers.split(',').map(Number),
+  rounds: Number(values.rounds),
+  seconds: Number(values.seconds),
+};
+const results = { machine: describeMachine(), settings };
+for (const name of values.parts.split(',')) {
+  console.log(`\n${name}: ${PARTS[name].title}`);
+  results[name] = await PARTS[name].run(settings);
+  printTable(results[name]);
+}
+results.goals = compareWithGoals(results);
+console.log('\ngoals');
+printTable(results.goals);
+writeFileSync(values.out, `${JSON.stringify(results, (_key, value) => round(value), 2)}\n`);
+console.log(`Written to ${values.out}.`);

@@ -1,0 +1,92 @@
+/**
+ * Programs of the bench that run as processes of their own: how they are started, asked, and pinned to a core where the
+ * system has `taskset`. Server and load on one core would measure the scheduler.
+ */
+import { execFileSync, fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+
+export const SERVER_CORE = 0;
+export const LOAD_CORE = 1;
+
+export const isPinned = availableParallelism() > 1 && hasTaskset();
+
+function hasTaskset() {
+  try {
+    execFileSync('taskset', ['-c', '0', 'true'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The asking side. */
+export class Child {
+  #process;
+  #lastId = 0;
+  /** @type {Map<number, { resolve: (result: unknown) => void, reject: (error: Error) => void }>} */
+  #asked = new Map();
+
+  /**
+   * @param {string} program beside this file, without extension
+   * @param {{ core?: number, execArgv?: string[], env?: Record<string, string>, cwd?: string }} [options]
+   */
+  constructor(program, { core = SERVER_CORE, execArgv = [], env = {}, cwd } = {}) {
+    const pin = isPinned ? { execPath: 'taskset', execArgv: ['-c', String(core), process.execPath, ...execArgv] } : {};
+    this.#process = fork(new URL(`./${program}.mjs`, import.meta.url), [], {
+      execArgv,
+      ...pin,
+      cwd,
+      env: { ...process.env, ...env },
+    });
+    this.#process.on('message', ({ id, result, error }) => {
+      const asked = this.#asked.get(id);
+      this.#asked.delete(id);
+      if (error === undefined) {
+        asked?.resolve(result);
+      } else {
+        asked?.reject(new Error(`${program}: ${error}`));
+      }
+    });
+    this.#process.on('exit', (code, signal) => {
+      for (const { reject } of this.#asked.values()) {
+        reject(new Error(`${program} ended (${signal ?? code})`));
+      }
+      this.#asked.clear();
+    });
+  }
+
+  /** Calls one of the functions that the program has handed to `serve`. */
+  ask(name, argument) {
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      this.#asked.set(id, { resolve, reject });
+      this.#process.send({ id, name, argument });
+    });
+  }
+
+  /** Lets the program end by itself, so that it can write what it has to (a profile). */
+  async stop() {
+    if (this.#process.exitCode === null && this.#process.signalCode === null) {
+      const ended = new Promise((resolve) => this.#process.once('exit', resolve));
+      this.#process.disconnect();
+      await ended;
+    }
+  }
+}
+
+/** The side that is asked: answers with what the functions return. Ends when the asking side goes. */
+export function serve(functions) {
+  process.on('message', async ({ id, name, argument }) => {
+    try {
+      process.send({ id, result: await functions[name](argument) });
+    } catch (error) {
+      process.send({ id, error: error.stack ?? String(error) });
+    }
+  });
+  process.on('disconnect', () => process.exit());
+}
+
+/** @param {number} ms */
+export function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

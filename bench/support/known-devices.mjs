@@ -1,0 +1,60 @@
+/**
+ * What known devices cost in memory, and what the first contact costs where there are many keys; a program of its own, for
+ * its memory is what is measured.
+ */
+import { serve } from './child.mjs';
+import { median, percentile } from './statistics.mjs';
+import { Steps } from './steps.mjs';
+
+/** After these a device's history is as long as it gets. */
+const EXCHANGES = 5;
+
+const CONTACTS = 200;
+const BETWEEN_CONTACTS_MS = 1000;
+
+function collect() {
+  // Buffers are released in a second pass.
+  globalThis.gc();
+  globalThis.gc();
+  const { heapUsed, external, rss } = process.memoryUsage();
+  return { heap: heapUsed + external, rss };
+}
+
+serve({
+  /** Bytes of each of so many known devices, after the first exchange and after some more. */
+  memory: ({ devices }) => {
+    const steps = new Steps({ boards: devices });
+    const few = new Steps({ boards: 256 });
+    few.introduce();
+    few.exchangeAll();
+    const before = collect();
+    steps.introduce();
+    const introduced = collect();
+    for (let exchange = 1; exchange < EXCHANGES; exchange++) {
+      steps.exchangeAll();
+    }
+    const after = collect();
+    // Used here, so that it is still there.
+    return {
+      devices: steps.boards,
+      heapBytesAtFirst: (introduced.heap - before.heap) / devices,
+      heapBytes: (after.heap - before.heap) / devices,
+      rssBytes: (after.rss - before.rss) / devices,
+    };
+  },
+
+  /** Milliseconds of a stranger's first request whose key is the last to be tried. */
+  firstContact: ({ keys }) => {
+    const steps = new Steps({ boards: keys, keys });
+    const times = [];
+    for (let contact = 1; contact <= CONTACTS; contact++) {
+      const index = contact * keys - 1;
+      steps.now += BETWEEN_CONTACTS_MS;
+      const envelope = steps.ask(index, steps.hello(index));
+      const before = performance.now();
+      steps.answer(index, envelope);
+      times.push(performance.now() - before);
+    }
+    return { keys, firstMs: times[0], medianMs: median(times), p90Ms: percentile(times, 0.9) };
+  },
+});

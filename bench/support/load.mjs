@@ -1,0 +1,120 @@
+/**
+ * The load, a program of its own: so many peers, of which so many have an exchange under way at any time, taking turns.
+ * The next exchange begins when one ends. While it runs it can be kept awake: a server pays for waking the one it sends to,
+ * and pays the more the idler that one is, so that a slow server would look slower than it is.
+ */
+import { serve } from './child.mjs';
+import { createPeers } from './peers.mjs';
+import { percentile } from './statistics.mjs';
+
+/** An exchange that takes longer has lost a datagram: it is counted, and its peer begins anew with a new socket. */
+const LOST_MS = 2000;
+const OPENED_AT_ONCE = 100;
+
+/** @type {Load | undefined} */
+let load;
+
+class Load {
+  #peers;
+  /** Peers whose turn has not come, in a ring: those that waited longest are next. */
+  #idle;
+  #nextIdle = 0;
+  #endIdle = 0;
+  #beganAt;
+  #latencies = [];
+  #isRunning = true;
+  #lost = 0;
+  #beganWindowAt = 0;
+
+  constructor(kind, options) {
+    this.#peers = createPeers(kind, options, (peer) => this.#end(peer));
+    this.#idle = Array.from({ length: this.#peers.length + 1 });
+    this.#beganAt = new Float64Array(this.#peers.length).fill(Infinity);
+  }
+
+  async start(inFlight, isKeptAwake) {
+    for (let index = 0; index < this.#peers.length; index += OPENED_AT_ONCE) {
+      await Promise.all(this.#peers.slice(index, index + OPENED_AT_ONCE).map((peer) => peer.open()));
+    }
+    this.#peers.forEach((peer) => this.#queue(peer));
+    for (let index = 0; index < inFlight; index++) {
+      this.#beginNext();
+    }
+    this.watch = setInterval(() => this.#restartLost(), LOST_MS / 4);
+    if (isKeptAwake) {
+      this.#stayAwake();
+    }
+  }
+
+  #stayAwake() {
+    if (this.#isRunning) {
+      setImmediate(() => this.#stayAwake());
+    }
+  }
+
+  beginWindow() {
+    this.#latencies = [];
+    this.#lost = 0;
+    this.#beganWindowAt = performance.now();
+  }
+
+  endWindow() {
+    const seconds = (performance.now() - this.#beganWindowAt) / 1000;
+    const latencies = Float64Array.from(this.#latencies).toSorted();
+    return {
+      perSecond: latencies.length / seconds,
+      p50: percentile(latencies, 0.5),
+      p99: percentile(latencies, 0.99),
+      lost: this.#lost,
+    };
+  }
+
+  stop() {
+    this.#isRunning = false;
+    clearInterval(this.watch);
+    this.#peers.forEach((peer) => peer.close());
+  }
+
+  #queue(peer) {
+    this.#idle[this.#endIdle] = peer;
+    this.#endIdle = (this.#endIdle + 1) % this.#idle.length;
+  }
+
+  #beginNext() {
+    const peer = this.#idle[this.#nextIdle];
+    this.#nextIdle = (this.#nextIdle + 1) % this.#idle.length;
+    this.#beganAt[peer.index] = performance.now();
+    peer.begin();
+  }
+
+  #end(peer) {
+    this.#latencies.push(performance.now() - this.#beganAt[peer.index]);
+    this.#beganAt[peer.index] = Infinity;
+    this.#queue(peer);
+    if (this.#isRunning) {
+      this.#beginNext();
+    }
+  }
+
+  #restartLost() {
+    const now = performance.now();
+    for (const peer of this.#peers) {
+      if (now - this.#beganAt[peer.index] > LOST_MS) {
+        this.#lost++;
+        this.#beganAt[peer.index] = now;
+        peer.close();
+        peer.open().then(() => peer.begin());
+      }
+    }
+  }
+}
+
+serve({
+  start: ({ kind, inFlight, isKeptAwake, ...options }) => {
+    load = new Load(kind, options);
+    return load.start(inFlight, isKeptAwake);
+  },
+  begin: () => load.beginWindow(),
+  end: () => load.endWindow(),
+  stop: () => load.stop(),
+});

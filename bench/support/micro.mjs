@@ -1,0 +1,271 @@
+/**
+ * Micro-benchmarks, a program of its own: what the parts of an exchange cost, each beside an obvious way to do the same.
+ * CPU time of many short turns, ours and the other's by turns; the median of those.
+ */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  randomBytes,
+  randomFillSync,
+  timingSafeEqual,
+} from 'node:crypto';
+import { deriveId, derivePair } from '../../dist/esm/exchange/index.js';
+import {
+  Sealer,
+  decodeUtf8,
+  formatEnvelope,
+  formatReply,
+  parseEnvelope,
+  parsePythonText,
+  printPythonText,
+  unpad,
+} from '../../dist/esm/protocol/index.js';
+import { serve } from './child.mjs';
+import { median } from './statistics.mjs';
+import { Steps } from './steps.mjs';
+import { BLOCK_BYTES, dataOf, keyAt, requestText, sealedLength } from './wire.mjs';
+
+const BOARDS = 256;
+const TURN_MS = 10;
+const key = keyAt(0);
+const sealer = new Sealer(key);
+const endpoint = '127.1.0.1|40000';
+const secret = randomBytes(32);
+
+/** Keeps what is computed in use, so that nothing is compiled away. */
+let sink = 0;
+
+/**
+ * @typedef {object} Comparison
+ * @property {string} name
+ * @property {string} baseline what `theirs` does
+ * @property {() => number} ours
+ * @property {() => number} theirs
+ */
+
+/** @returns {Comparison[]} */
+function compareAt(size) {
+  const text = requestText(size, false);
+  const value = { action: 'echo', data: dataOf(size) };
+  const readings = Array.from({ length: Math.ceil(size / 6) }, (_, index) => 20 + index / 4);
+  const readingsText = printPythonText(readings);
+  const sealed = sealer.seal(text);
+  const envelope = { hash: randomBytes(32), data: sealed.ciphertext, iv: sealed.iv };
+  const datagram = formatEnvelope(envelope);
+  const json = Buffer.from(JSON.stringify(value));
+  const jsonReadings = JSON.stringify(readings);
+  const base64 = Buffer.from(formatBase64(envelope));
+  return [
+    {
+      name: 'seal',
+      baseline: 'a new cipher, randomBytes and Buffer.from for each text',
+      ours: () => sealer.seal(text).ciphertext.length,
+      theirs: () => {
+        const iv = randomBytes(BLOCK_BYTES);
+        const cipher = createCipheriv('aes-256-cbc', key, iv).setAutoPadding(false);
+        return cipher.update(Buffer.from(text.padEnd(sealedLength(text.length)))).length;
+      },
+    },
+    {
+      name: 'open',
+      baseline: 'a new decipher for each text, then toString and trim',
+      ours: () => decodeUtf8(unpad(sealer.open(sealed.ciphertext, sealed.iv))).length,
+      theirs: () => {
+        const decipher = createDecipheriv('aes-256-cbc', key, sealed.iv).setAutoPadding(false);
+        return decipher.update(sealed.ciphertext).toString().trim().length;
+      },
+    },
+    {
+      name: 'parse envelope',
+      baseline: 'JSON.parse of the same in base64',
+      ours: () => parseEnvelope(datagram).data.length,
+      theirs: () => {
+        const { hash, data, iv } = JSON.parse(base64.toString());
+        return (
+          Buffer.from(hash, 'base64').length + Buffer.from(data, 'base64').length + Buffer.from(iv, 'base64').length
+        );
+      },
+    },
+    {
+      name: 'format envelope (board, client)',
+      baseline: 'JSON.stringify of the same in base64',
+      ours: () => formatEnvelope(envelope).length,
+      theirs: () => Buffer.from(formatBase64(envelope)).length,
+    },
+    {
+      name: 'parse Python text, a request',
+      baseline: 'JSON.parse',
+      ours: () => parsePythonText(text).data.length,
+      theirs: () => JSON.parse(json).data.length,
+    },
+    {
+      name: 'parse Python text, a list of floats',
+      baseline: 'JSON.parse',
+      ours: () => parsePythonText(readingsText).length,
+      theirs: () => JSON.parse(jsonReadings).length,
+    },
+    {
+      name: 'print Python text, a request',
+      baseline: 'JSON.stringify',
+      ours: () => printPythonText(value).length,
+      theirs: () => JSON.stringify(value).length,
+    },
+    {
+      name: 'format reply',
+      baseline: 'JSON.stringify',
+      ours: () => formatReply(value.data, 4096).length,
+      theirs: () => JSON.stringify({ data: value.data }).length,
+    },
+  ];
+}
+
+/** @returns {Comparison[]} what does not depend on the data */
+function compareFixed() {
+  const pair = derivePair(secret, endpoint, 1, 0);
+  return [
+    {
+      name: 'id pair',
+      baseline: 'upstream: a random number, sealed with a new cipher',
+      ours: () => derivePair(secret, endpoint, 1, 0).iv.length,
+      theirs: () => {
+        const iv = randomBytes(BLOCK_BYTES);
+        const id = String(Math.floor(Math.random() * 1e11)).padEnd(BLOCK_BYTES);
+        return createCipheriv('aes-256-cbc', key, iv).setAutoPadding(false).update(Buffer.from(id)).length;
+      },
+    },
+    {
+      name: 'id of a pair',
+      baseline: 'a new decipher',
+      ours: () => deriveId(sealer, pair).length,
+      theirs: () => {
+        const decipher = createDecipheriv('aes-256-cbc', key, pair.iv).setAutoPadding(false);
+        return decipher.update(pair.ciphertext).toString('latin1').trim().length;
+      },
+    },
+  ];
+}
+
+/**
+ * The whole server step; beside it the calls of node:crypto that it can't do without: two derivations of the pair, one block
+ * and one text decrypted, one text encrypted, two hashes and a comparison.
+ */
+function compareStep(size) {
+  const steps = new Steps({ boards: BOARDS, dataBytes: size });
+  steps.introduce();
+  const zeros = Buffer.alloc(BLOCK_BYTES);
+  const cipher = createCipheriv('aes-256-cbc', key, zeros).setAutoPadding(false);
+  const decipher = createDecipheriv('aes-256-cbc', key, zeros).setAutoPadding(false);
+  const blockDecipher = createDecipheriv('aes-256-ecb', key, null).setAutoPadding(false);
+  const request = Buffer.alloc(sealedLength(requestText(size, false).length));
+  const reply = Buffer.alloc(BLOCK_BYTES + sealedLength(size + 11));
+  const random = Buffer.alloc(BLOCK_BYTES);
+  const hash = (data) => createHash('sha256').update(zeros).update(data).update(zeros).digest();
+  const crypto = () => {
+    for (let count = 0; count < 2; count++) {
+      sink += createHmac('sha256', secret).update(endpoint).digest().length;
+    }
+    sink += blockDecipher.update(zeros).length;
+    sink += timingSafeEqual(hash(request), hash(request)) ? 1 : 0;
+    decipher.update(zeros);
+    sink += decipher.update(request).length;
+    randomFillSync(random);
+    sink += cipher.update(reply).length;
+  };
+  return { ours: (measured) => steps.exchangeAll(measured), theirs: (measured) => measured(() => repeat(crypto)) };
+}
+
+function repeat(work) {
+  for (let count = 0; count < BOARDS; count++) {
+    work();
+  }
+}
+
+function cpuMicroseconds(work) {
+  const before = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(before);
+  return user + system;
+}
+
+/** CPU time of one call, in µs: the median of turns of equal length. */
+function compareCalls({ name, baseline, ours, theirs }, turns) {
+  const counts = [ours, theirs].map(calibrate);
+  const times = [[], []];
+  for (let turn = 0; turn < turns; turn++) {
+    [ours, theirs].forEach((work, index) => {
+      const time = cpuMicroseconds(() => {
+        for (let call = 0; call < counts[index]; call++) {
+          sink += work();
+        }
+      });
+      times[index].push(time / counts[index]);
+    });
+  }
+  return toRow(name, baseline, times);
+}
+
+/** How many calls fill a turn, once compiled. */
+function calibrate(work) {
+  let calls = 1;
+  for (;;) {
+    const before = performance.now();
+    for (let call = 0; call < calls; call++) {
+      sink += work();
+    }
+    const took = performance.now() - before;
+    if (took > TURN_MS) {
+      return Math.max(1, Math.round((calls * TURN_MS) / took));
+    }
+    calls *= 2;
+  }
+}
+
+function compareSteps(size, turns) {
+  const { ours, theirs } = compareStep(size);
+  const times = [[], []];
+  for (let turn = -turns; turn < turns * 2; turn++) {
+    [ours, theirs].forEach((work, index) => {
+      let time = 0;
+      work((phase) => {
+        time += cpuMicroseconds(phase);
+      });
+      if (turn >= 0) {
+        times[index].push(time / BOARDS);
+      }
+    });
+  }
+  return toRow('whole server step, without a socket', 'its calls of node:crypto alone', times);
+}
+
+function toRow(name, baseline, [ours, theirs]) {
+  return {
+    name,
+    baseline,
+    microseconds: median(ours),
+    baselineMicroseconds: median(theirs),
+    ratio: median(ours.map((time, turn) => time / theirs[turn])),
+  };
+}
+
+function formatBase64({ hash, data, iv }) {
+  return JSON.stringify({
+    hash: hash.toString('base64'),
+    data: data.toString('base64'),
+    iv: iv.toString('base64'),
+  });
+}
+
+serve({
+  run: ({ sizes, turns }) => {
+    const rows = [
+      ...compareFixed().map((comparison) => ({ size: undefined, ...compareCalls(comparison, turns) })),
+      ...sizes.flatMap((size) => [
+        ...compareAt(size).map((comparison) => ({ size, ...compareCalls(comparison, turns) })),
+        { size, ...compareSteps(size, turns) },
+      ]),
+    ];
+    return { rows, sink };
+  },
+});

@@ -1,0 +1,57 @@
+/**
+ * The app of the bench: one controller with one method, on BenUdp and on Nest's TCP transport. Decorators are applied as the
+ * functions they are, so that this needs no compiler. Whoever starts one of the two loads only that.
+ */
+import 'reflect-metadata';
+import { Controller, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
+import { ACTION, HOST, keyFileAt } from './wire.mjs';
+
+/** Called for every request that reaches the controller. */
+let onRequest;
+
+class EchoController {
+  echo(data) {
+    onRequest();
+    return data;
+  }
+}
+Payload()(EchoController.prototype, 'echo', 0);
+MessagePattern(ACTION)(
+  EchoController.prototype,
+  'echo',
+  Object.getOwnPropertyDescriptor(EchoController.prototype, 'echo'),
+);
+Controller()(EchoController);
+
+/** Nest takes any function for a module. */
+function AppModule() {}
+Module({ controllers: [EchoController] })(AppModule);
+
+async function start(options, onExchange) {
+  onRequest = onExchange;
+  const app = await NestFactory.createMicroservice(AppModule, { ...options, logger: false });
+  await app.listen();
+  return app;
+}
+
+/**
+ * @param {{ keys?: number, platform?: object }} options how many keys the server accepts, one shared by all or one for
+ * each device; and what replaces its socket
+ * @param {() => void} onExchange
+ * @returns {Promise<number>} the port
+ */
+export async function startBenUdp({ keys = 1, platform }, onExchange) {
+  const { BenUdpTransport } = await import('nestjs-ben-udp');
+  const ring = Array.from({ length: keys }, (_, index) => [`device-${index}`, keyFileAt(index)]);
+  const keyOptions = keys === 1 ? { key: keyFileAt(0) } : { keys: Object.fromEntries(ring) };
+  const strategy = new BenUdpTransport({ host: HOST, port: 0, ...keyOptions }, platform);
+  await start({ strategy }, onExchange);
+  return strategy.unwrap().address().port;
+}
+
+export async function startNestTcp(onExchange) {
+  const app = await start({ transport: Transport.TCP, options: { host: HOST, port: 0 } }, onExchange);
+  return app.unwrap().address().port;
+}

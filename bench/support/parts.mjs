@@ -1,0 +1,115 @@
+/**
+ * The parts of the bench, each a list of rows for a table.
+ */
+import { Child } from './child.mjs';
+import { measure, ratio, sliceName } from './rounds.mjs';
+import { measureStarts } from './starts.mjs';
+import { medianRecord, spread } from './statistics.mjs';
+
+const BASE = { kind: 'ben', dataBytes: 32, noreturn: false, keys: 1 };
+const FLOOR = { ...BASE, name: 'floor', kind: 'floor' };
+const NORETURN_FLOOR = { ...FLOOR, name: 'floor, noreturn', noreturn: true };
+
+/** What is measured, and what it is compared with. */
+const VARIANTS = [
+  FLOOR,
+  { ...BASE, name: 'BenUdp', floor: FLOOR },
+  { ...BASE, name: 'Nest TCP', kind: 'tcp', floor: FLOOR },
+  NORETURN_FLOOR,
+  { ...BASE, name: 'BenUdp, noreturn', noreturn: true, floor: NORETURN_FLOOR },
+];
+
+/** Devices that are known, a few of which have an exchange under way: how many know each other is all that differs. */
+const KNOWN_DEVICES = [16, 5000];
+const KNOWN_IN_FLIGHT = 16;
+
+async function measureExchanges({ peers, rounds, seconds }) {
+  const loads = peers.map((count) => ({ peers: count, inFlight: count }));
+  const slices = await measure(VARIANTS, loads, { rounds, seconds, onSlice: reportSlice });
+  return loads.flatMap((load) =>
+    VARIANTS.map((variant) => {
+      const own = slices.get(sliceName(variant, load));
+      const floor = slices.get(sliceName(variant.floor ?? variant, load));
+      return {
+        server: variant.name,
+        peers: load.peers,
+        ...medianRecord(own),
+        cpuSpread: spread(own.map(({ cpuMicroseconds }) => cpuMicroseconds)),
+        cpuToFloor: ratio(own, floor, 'cpuMicroseconds'),
+        perSecondToFloor: ratio(own, floor, 'perSecond'),
+        p50ToFloor: ratio(own, floor, 'p50'),
+        cpuToTcp: ratio(own, slices.get(sliceName(VARIANTS[2], load)), 'cpuMicroseconds'),
+      };
+    }),
+  );
+}
+
+/** How the cost of an exchange grows with known devices, keys and data: the same server at both ends of each. */
+async function measureGrowth({ rounds, seconds }) {
+  const options = { rounds, seconds, onSlice: reportSlice };
+  const [few, many] = KNOWN_DEVICES.map((peers) => ({ peers, inFlight: KNOWN_IN_FLIGHT }));
+  const busy = { peers: 64, inFlight: 64 };
+  const ben = { ...BASE, name: 'BenUdp' };
+  const manyKeys = { ...BASE, name: 'BenUdp, 1000 keys', keys: 1000 };
+  const largeData = { ...BASE, name: 'BenUdp, 1 kB', dataBytes: 1024 };
+  const known = await measure([ben], [few, many], options);
+  const others = await measure([ben, manyKeys, largeData], [busy], options);
+  const row = (what, slices, base) => ({
+    what,
+    ...medianRecord(slices),
+    cpuRatio: ratio(slices, base, 'cpuMicroseconds'),
+  });
+  const fewSlices = known.get(sliceName(ben, few));
+  const benSlices = others.get(sliceName(ben, busy));
+  return [
+    row('16 known devices, 16 at a time', fewSlices, fewSlices),
+    row('5000 known devices, 16 at a time', known.get(sliceName(ben, many)), fewSlices),
+    row('64 devices, 1 key, 32 B', benSlices, benSlices),
+    row('64 devices, 1000 keys', others.get(sliceName(manyKeys, busy)), benSlices),
+    row('64 devices, 1 kB of data', others.get(sliceName(largeData, busy)), benSlices),
+  ];
+}
+
+/** Runs one function of a program of its own. */
+async function askOnce(program, name, argument, options) {
+  const child = new Child(program, options);
+  try {
+    return await child.ask(name, argument);
+  } finally {
+    await child.stop();
+  }
+}
+
+async function measureMemory() {
+  const options = { execArgv: ['--expose-gc'] };
+  return [await askOnce('known-devices', 'memory', { devices: 50_000 }, options)];
+}
+
+async function measureFirstContact() {
+  return [
+    await askOnce('known-devices', 'firstContact', { keys: 1 }),
+    await askOnce('known-devices', 'firstContact', { keys: 1000 }),
+  ];
+}
+
+async function measureMicro() {
+  const { rows } = await askOnce('micro', 'run', { sizes: [16, 256, 1024], turns: 15 });
+  return rows;
+}
+
+function reportSlice(name, peers, { cpuMicroseconds, cpuShare, waitedShare, perSecond }) {
+  const percent = (share) => `${Math.round(share * 100)} %`;
+  console.error(
+    `${name}, ${peers}: ${cpuMicroseconds.toFixed(1)} µs of CPU, ${Math.round(perSecond)}/s, ` +
+      `server's core ${percent(cpuShare)} used, ${percent(waitedShare)} taken by others`,
+  );
+}
+
+export const PARTS = {
+  exchanges: { title: 'one at a time for each peer, all peers at once', run: measureExchanges },
+  growth: { title: 'CPU for an exchange as devices, keys and data grow', run: measureGrowth },
+  memory: { title: 'bytes for each known device', run: measureMemory },
+  firstContact: { title: "a stranger's first request, its key the last to be tried", run: measureFirstContact },
+  start: { title: 'from process start to the first answer', run: measureStarts },
+  micro: { title: 'parts by themselves, each beside the plain way to do it', run: measureMicro },
+};

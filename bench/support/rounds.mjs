@@ -1,0 +1,127 @@
+/**
+ * Measures servers under load, one after the other and in turns: A B C, C A B, … over several rounds, each with new
+ * processes. Whatever else the machine does meets all of them, so the ratios within a run hold where its figures do not.
+ */
+import { Child, LOAD_CORE, pause } from './child.mjs';
+import { median } from './statistics.mjs';
+
+/** Until V8 has compiled what is hot. */
+const WARM_UP_MS = 1500;
+
+/** A slice in which others had more than this of the server's core is measured again, so many times; the quietest counts. */
+const QUIET_SHARE = 0.1;
+const MAX_TRIES = 3;
+
+const WARM_UP_LOAD = { peers: 64, inFlight: 64 };
+
+/** Until a load is under way. */
+const SETTLE_MS = 300;
+
+/**
+ * @typedef {object} Variant a server under comparison
+ * @property {string} name
+ * @property {'floor' | 'ben' | 'tcp'} kind
+ * @property {number} dataBytes
+ * @property {boolean} noreturn
+ * @property {number} keys
+ * @property {boolean} [defaultLookup]
+ *
+ * @typedef {object} LoadSize
+ * @property {number} peers
+ * @property {number} inFlight how many of them have an exchange under way
+ *
+ * @typedef {object} Slice what one variant did in one round under one load
+ * @property {number} perSecond
+ * @property {number} p50 milliseconds
+ * @property {number} p99 milliseconds
+ * @property {number} cpuMicroseconds of the server, for one exchange
+ * @property {number} cpuShare of the server's core that the server used
+ * @property {number} waitedShare of the time in which the server could have run, but others had its core
+ * @property {number} rssMiB of the server
+ * @property {number} lost exchanges in which a datagram was lost
+ */
+
+/**
+ * @param {Variant[]} variants
+ * @param {LoadSize[]} loads
+ * @param {{ rounds: number, seconds: number, onSlice?: (name: string, peers: number, slice: Slice) => void }} options
+ * @returns {Promise<Map<string, Slice[]>>} the rounds of each `sliceName`
+ */
+export async function measure(variants, loads, { rounds, seconds, onSlice = () => undefined }) {
+  const slices = new Map();
+  for (let round = 0; round < rounds; round++) {
+    const pairs = await Promise.all(variants.map((variant) => Pair.start(variant)));
+    for (const pair of pairs) {
+      await pair.measureOnce(WARM_UP_LOAD, WARM_UP_MS / 1000);
+    }
+    for (const load of loads) {
+      for (let turn = 0; turn < pairs.length; turn++) {
+        const pair = pairs[(turn + round) % pairs.length];
+        const slice = await pair.measure(load, seconds);
+        const name = sliceName(pair.variant, load);
+        slices.set(name, [...(slices.get(name) ?? []), slice]);
+        onSlice(pair.variant.name, load.peers, slice);
+      }
+    }
+    await Promise.all(pairs.map((pair) => pair.stop()));
+  }
+  return slices;
+}
+
+export function sliceName({ name }, { peers }) {
+  return `${name} ${peers}`;
+}
+
+/** The median of the rounds' ratios: what was measured in one round is compared with that round. */
+export function ratio(slices, others, figure) {
+  return median(slices.map((slice, round) => slice[figure] / others[round][figure]));
+}
+
+/** A server and its load, each a process. */
+class Pair {
+  static async start(variant) {
+    const pair = new Pair();
+    pair.variant = variant;
+    pair.server = new Child('server');
+    pair.load = new Child('load', { core: LOAD_CORE });
+    pair.port = await pair.server.ask('start', variant);
+    return pair;
+  }
+
+  /** @returns {Promise<Slice>} */
+  async measure(load, seconds) {
+    let quietest;
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const slice = await this.measureOnce(load, seconds);
+      quietest = quietest && quietest.waitedShare < slice.waitedShare ? quietest : slice;
+      if (quietest.waitedShare <= QUIET_SHARE) {
+        break;
+      }
+    }
+    return quietest;
+  }
+
+  async measureOnce({ peers, inFlight }, seconds) {
+    const { server, load, variant, port } = this;
+    // One peer alone sleeps while it waits, as any client does.
+    await load.ask('start', { ...variant, port, peers, inFlight, isKeptAwake: inFlight > 1 });
+    await pause(SETTLE_MS);
+    const [before] = await Promise.all([server.ask('sample'), load.ask('begin')]);
+    await pause(seconds * 1000);
+    const [after, seen] = await Promise.all([server.ask('sample'), load.ask('end')]);
+    await load.ask('stop');
+    const wallMs = after.atMs - before.atMs;
+    return {
+      ...seen,
+      cpuMicroseconds: ((after.cpuMs - before.cpuMs) * 1000) / (after.served - before.served),
+      cpuShare: (after.cpuMs - before.cpuMs) / wallMs,
+      waitedShare: (after.waitedMs - before.waitedMs) / wallMs,
+      rssMiB: after.rssMiB,
+    };
+  }
+
+  async stop() {
+    await this.load.stop();
+    await this.server.stop();
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * The server's part of exchanges without a socket: the exchange of known boards with a `ServerExchange`, in phases, so that
+ * the boards' part in between is left out of what is measured. The clock is made up, and the secret fixed, so that a run can
+ * be repeated exactly.
+ */
+import { DEFAULT_LIMITS, KeyRing, ServerExchange } from '../../dist/esm/exchange/index.js';
+import { BoardCrypto, maxRequestLength, preparePlaintext } from './board-crypto.mjs';
+import { HELLO, addressOf, dataOf, keyAt, requestText } from './wire.mjs';
+
+/** More than a device's limit of hellos asks for, less than a slot. */
+const BETWEEN_EXCHANGES_MS = 1000;
+
+/** Between strangers: few enough for the limits of all together, and of one network. */
+const BETWEEN_STRANGERS_MS = 2;
+
+export class Steps {
+  now = 0;
+
+  /**
+   * @param {object} options
+   * @param {number} options.boards
+   * @param {number} [options.keys]
+   * @param {number} [options.dataBytes]
+   */
+  constructor({ boards, keys = 1, dataBytes = 32 }) {
+    const names = Array.from({ length: keys }, (_, index) => ({ device: `device-${index}`, key: keyAt(index) }));
+    this.exchange = new ServerExchange({
+      keys: new KeyRing(names),
+      maxDatagramBytes: 4096,
+      deviceTimeoutMs: 10_000,
+      maxEndpoints: 65_536,
+      limits: DEFAULT_LIMITS,
+      workload: { maxInFlight: 10_000, maxInFlightPerDevice: 16 },
+      repair: true,
+      secret: Buffer.alloc(32, 's'),
+    });
+    this.boards = boards;
+    this.plaintext = preparePlaintext(requestText(dataBytes, false));
+    this.reply = `{"data":"${dataOf(dataBytes)}"}`;
+    this.cryptos = names.map(({ key }) => new BoardCrypto(key));
+  }
+
+  /** What a socket tells about a datagram: a new object and a new string each time. */
+  remoteOf(index) {
+    return { address: addressOf(index), port: 1024 + (index % 60_000), family: 'IPv4', size: 0 };
+  }
+
+  /** Datagrams 2 and 3. */
+  hello(index, remote = this.remoteOf(index)) {
+    const receipt = this.exchange.receive(HELLO, remote, this.now);
+    return receipt.kind === 'pair' ? receipt.datagrams : fail(receipt);
+  }
+
+  /** Datagram 4, the board's part. */
+  ask(index, [ciphertext, iv]) {
+    const crypto = this.cryptos[index % this.cryptos.length];
+    const target = Buffer.alloc(maxRequestLength(this.plaintext));
+    return target.subarray(0, crypto.writeRequest(crypto.openId(ciphertext, iv), this.plaintext, target));
+  }
+
+  /** Datagrams 5 to 7. */
+  answer(index, envelope, remote = this.remoteOf(index)) {
+    const receipt = this.exchange.receive(envelope, remote, this.now);
+    if (receipt.kind !== 'request') {
+      return fail(receipt);
+    }
+    const { ticket, work } = receipt;
+    const datagrams = this.exchange.reply(ticket, this.reply, this.now);
+    this.exchange.finish(work, ticket, this.now);
+    return datagrams;
+  }
+
+  /** Makes the server's acquaintance of every board. */
+  introduce() {
+    for (let index = 0; index < this.boards; index++) {
+      this.now += BETWEEN_STRANGERS_MS;
+      this.answer(index, this.ask(index, this.hello(index)));
+    }
+  }
+
+  /**
+   * One exchange of every board; each phase is handed to `measured`, which has to call it.
+   *
+   * @param {(phase: () => void) => void} measured
+   */
+  exchangeAll(measured = (phase) => phase()) {
+    const pairs = Array.from({ length: this.boards });
+    const remotes = pairs.map((_, index) => this.remoteOf(index));
+    this.now += BETWEEN_EXCHANGES_MS;
+    measured(() => {
+      for (let index = 0; index < this.boards; index++) {
+        pairs[index] = this.hello(index, remotes[index]);
+      }
+    });
+    const envelopes = pairs.map((pair, index) => this.ask(index, pair));
+    measured(() => {
+      for (let index = 0; index < this.boards; index++) {
+        this.answer(index, envelopes[index], remotes[index]);
+      }
+    });
+  }
+}
+
+function fail(receipt) {
+  throw new Error(`a datagram was not taken: ${receipt.reason ?? receipt.kind}`);
+}

@@ -1,0 +1,45 @@
+/**
+ * What server and load have to agree on: addresses, keys, the data that is echoed, and the sizes of datagrams.
+ */
+import { createHash } from 'node:crypto';
+
+export const HOST = '127.0.0.1';
+export const HELLO = Buffer.from('/GETID');
+export const ACTION = 'echo';
+export const BLOCK_BYTES = 16;
+export const HASH_BYTES = 32;
+
+/** An address of its own for every peer, all of them this machine's; 64 to a /24, as in a building. */
+export function addressOf(index) {
+  return `127.${1 + (index >> 14)}.${(index >> 6) & 255}.${1 + (index & 63)}`;
+}
+
+/** What a key file holds. */
+export function keyFileAt(index) {
+  return createHash('sha256').update(`key file ${index}`).digest();
+}
+
+/** The key of that file. */
+export function keyAt(index) {
+  return createHash('sha256').update(keyFileAt(index)).digest();
+}
+
+/** @param {number} bytes */
+export function dataOf(bytes) {
+  return '21.5 degrees, 40 % of humidity; '.repeat(Math.ceil(bytes / 32)).slice(0, bytes);
+}
+
+/** A request as a board prints it. */
+export function requestText(dataBytes, noreturn) {
+  return `{'action': '${ACTION}', 'data': '${dataOf(dataBytes)}'${noreturn ? ", 'noreturn': True" : ''}}`;
+}
+
+/** Bytes of a sealed text: 1 to 16 spaces more. */
+export function sealedLength(byteLength) {
+  return byteLength + BLOCK_BYTES - (byteLength % BLOCK_BYTES);
+}
+
+/** Bytes of datagram 7 for the echo of so much data. */
+export function replyLength(dataBytes) {
+  return sealedLength(`{"data":"${dataOf(dataBytes)}"}`.length);
+}
