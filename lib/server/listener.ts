@@ -67,6 +67,7 @@ export class Listener {
   private readonly statistics = new Statistics();
   private readonly stallWatch: StallWatch;
   private socket!: DatagramSocket;
+  private isClosed = false;
 
   private constructor(
     private readonly options: ListenerOptions,
@@ -122,6 +123,7 @@ export class Listener {
   }
 
   async close(): Promise<void> {
+    this.isClosed = true;
     this.stallWatch.stop();
     await this.socket.close();
   }
@@ -164,6 +166,10 @@ export class Listener {
       return { text: undefined, isError: true };
     });
     this.running.delete(request);
+    if (this.isClosed) {
+      // It was cut off: `drain` has told.
+      return;
+    }
     const now = this.platform.now();
     const outcome = ticket ? this.reply(request, ticket, answer, now) : answer.isError ? 'event-failed' : 'event';
     this.exchange.finish(work, ticket, now);
@@ -203,6 +209,9 @@ export class Listener {
     for (const [index, datagram] of datagrams.entries()) {
       if (index > 0) {
         await this.pause(this.options.datagramGap);
+      }
+      if (this.isClosed) {
+        return;
       }
       this.socket.send(datagram, remote.port, remote.address);
     }

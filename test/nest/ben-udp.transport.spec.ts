@@ -181,6 +181,42 @@ describe('close', () => {
     await transport.close();
     expect(performance.now() - before).toBeGreaterThanOrEqual(45);
   });
+
+  it('sends nothing for a handler that it cut off, and reports no error when that one ends', async () => {
+    const transport = create({ shutdownTimeout: 20 });
+    const errors: Error[] = [];
+    transport.on('error', (error) => errors.push(error));
+    let finish = (): void => undefined;
+    const started = new Promise<void>((resolve) => {
+      transport.addHandler('slow', () => {
+        resolve();
+        return new Promise((done) => {
+          finish = () => done('too late' as never);
+        });
+      });
+    });
+    await listen(transport);
+    const board = await startBoard(transport.unwrap().address().port, { key, timeout: 300 });
+    const answer = board.send({ action: 'slow' }).catch((error: unknown) => error);
+    await started;
+    await transport.close();
+    finish();
+    expect(await answer).toMatchObject({ code: 'BEN_TIMEOUT' });
+    expect(errors).toEqual([]);
+  });
+
+  it('sends nothing more of a spaced answer', async () => {
+    const transport = create({ datagramGap: 50, shutdownTimeout: 0 });
+    const errors: Error[] = [];
+    transport.on('error', (error) => errors.push(error));
+    await listen(transport);
+    const board = await startBoard(transport.unwrap().address().port, { key, timeout: 300 });
+    board.sendDatagram(Buffer.from('/GETID'));
+    await board.receive();
+    await transport.close();
+    await expect(board.receive()).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
+    expect(errors).toEqual([]);
+  });
 });
 
 describe('unwrap', () => {
