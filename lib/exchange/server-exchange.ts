@@ -181,6 +181,9 @@ export class ServerExchange {
    * @param waited how long the datagram may have waited to be read, in milliseconds.
    */
   receive(datagram: Buffer, remote: Remote, now: number, waited = 0): Receipt {
+    if (remote.port === 0) {
+      return reject('no-way-back');
+    }
     const arrival = { remote, name: `${remote.address}|${remote.port}`, now, slot: slotAt(now), waited };
     if (isHello(datagram)) {
       return this.receiveHello(arrival);

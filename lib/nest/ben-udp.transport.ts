@@ -27,13 +27,32 @@ import {
   type RejectedReceipt,
 } from '../server/index.js';
 import { exchangeChannel, rejectedChannel } from './diagnostics.js';
-import { KeyRing, type Remote, type VerifiedRequest } from '../exchange/index.js';
+import { KeyRing, REJECTIONS, type Rejection, type Remote, type VerifiedRequest } from '../exchange/index.js';
 import { type KeyOptions, type ResolvedKeyOptions, loadKeys, readKeyOptions } from '../options/index.js';
+import { LimitedLog } from './limited-log.js';
 import { type Platform, nodePlatform } from '../net/index.js';
 import { formatErrorReply, formatReply } from '../protocol/index.js';
 
 /** Patterns that one log line names. */
 const MAX_LISTED = 5;
+
+/**
+ * Rejections in an orderly network, and those of noise: logged for who looks for them. All others ask something of the operator:
+ * a key to be set right, a limit or a machine that is too small.
+ */
+const ORDINARY_REJECTIONS: ReadonlySet<Rejection> = new Set<Rejection>([
+  'unknown-datagram',
+  'too-large',
+  'bad-envelope',
+  'bad-sizes',
+  'no-way-back',
+  'replayed',
+  'duplicate-hello',
+  'withheld',
+  'out-of-step',
+  'expired',
+  'closing',
+]);
 
 /** What exists between `listen` and `close`. */
 interface RunningServer {
@@ -56,6 +75,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   private readonly options: ResolvedTransportOptions;
   private readonly emitter = new EventEmitter();
+  private readonly limitedLog: LimitedLog;
   private keyOptions: ResolvedKeyOptions;
   private server: RunningServer | undefined;
   private starting: Promise<void> | undefined;
@@ -73,6 +93,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     super(resolved.wildcards);
     this.options = resolved;
     this.keyOptions = resolved.keys;
+    this.limitedLog = new LimitedLog(platform, (level, line) => this.logger[level](line));
     this.initializeSerializer(options);
     this.initializeDeserializer(options);
   }
@@ -203,6 +224,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     this.server = undefined;
     this.starting = undefined;
     await server.listener.close();
+    this.limitedLog.stop();
     this._status$.next(BenUdpStatus.CLOSED);
     this.emit('close');
   }
@@ -230,7 +252,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   private async answer(request: VerifiedRequest): Promise<Answer> {
     const outcome = await this.route(request, Date.now()).catch((error: unknown): Outcome => {
-      this.logger.error(error);
+      this.logError(error);
       return { err: HIDDEN_ERROR, isDisposed: true };
     });
     return request.noreturn ? { text: undefined, isError: 'err' in outcome } : this.format(outcome, request);
@@ -255,14 +277,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return errorReply === 'none' ? undefined : formatErrorReply(error, errorReply, bufferSize);
   }
 
-  /** Says why a datagram got no answer: aloud where a key holder sent it, in silence where a stranger may have. */
-  private reportRejection({ reason, device, error }: RejectedReceipt, remote: Remote): void {
-    if (error) {
-      this.logger.warn(
-        `Request of ${device ?? 'a device'} at ${remote.address} rejected (${reason}): ${error.message}`,
-      );
-    } else {
-      this.logger.debug?.(`Datagram from ${remote.address}:${remote.port} rejected: ${reason}`);
+  private reportRejection(rejected: RejectedReceipt, remote: Remote): void {
+    const { reason, device } = rejected;
+    const level = ORDINARY_REJECTIONS.has(reason) ? 'debug' : 'warn';
+    this.limitedLog.note(reason, level, () => describeRejection(rejected, remote));
+    if (this.emitter.listenerCount('rejected') === 0 && !rejectedChannel.hasSubscribers) {
+      return;
     }
     const report: RejectedDatagram = { reason, remote, device };
     this.emit('rejected', report);
@@ -272,9 +292,9 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   private reportEnd({ request, outcome, durationMs }: EndedExchange): void {
     const { device, remote, action } = request;
     if (outcome === 'late' || outcome === 'superseded') {
-      this.logger.warn(
-        `The reply to ${this.quotePattern(action)} was not sent: the device has stopped waiting (${outcome})`,
-      );
+      const describe = () =>
+        `The reply to ${this.quotePattern(action)} was not sent: the device has stopped waiting (${outcome})`;
+      this.limitedLog.note(outcome, 'warn', describe);
     }
     if (this.emitter.listenerCount('exchange') === 0 && !exchangeChannel.hasSubscribers) {
       return;
@@ -285,7 +305,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   private reportError(error: unknown): void {
-    this.logger.error(error);
+    this.logError(error);
     if (this.emitter.listenerCount('error') > 0) {
       this.emit('error', error instanceof Error ? error : new Error(String(error)));
     }
@@ -299,9 +319,21 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     try {
       this.emitter.emit(event, ...args);
     } catch (error) {
-      this.logger.error(error);
+      this.logError(error);
     }
   }
+
+  /** For errors that may come with every datagram. */
+  private logError(error: unknown): void {
+    const { code, name = 'unknown', stack = String(error) } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+    this.limitedLog.note(`error ${code ?? name}`, 'error', () => stack);
+  }
+}
+
+/** Nothing of what the datagram holds but, for one that verified, what is wrong with its text. */
+function describeRejection({ reason, device, error }: RejectedReceipt, { address, port }: Remote): string {
+  const sender = device === undefined ? `${address}:${port}` : `${device} at ${address}:${port}`;
+  return `Datagram of ${sender} rejected: ${reason}, ${error?.message ?? REJECTIONS[reason]}`;
 }
 
 /** The first few, for a log line. */

@@ -1,0 +1,81 @@
+/**
+ * Log lines that others can cause as often as they like. The first of a kind is written at once, those that follow within ten
+ * seconds as one line that counts them: a flood fills no disk, and hides no line of another kind.
+ */
+import type { Platform } from '../net/index.js';
+
+/** At most one line of a kind in this time. */
+export const LOG_INTERVAL_MS = 10_000;
+
+export type LogLevel = 'error' | 'warn' | 'debug';
+
+interface Line {
+  readonly level: LogLevel;
+  /** Asked only for what is written. */
+  readonly describe: () => string;
+}
+
+interface Kind {
+  /** The latest that was not written. */
+  latest: Line | undefined;
+  /** How many were not written. */
+  held: number;
+  callOff: () => void;
+}
+
+export class LimitedLog {
+  /** Kinds of which a line was written lately. */
+  private readonly kinds = new Map<string, Kind>();
+
+  constructor(
+    private readonly platform: Platform,
+    private readonly write: (level: LogLevel, line: string) => void,
+  ) {}
+
+  /** @param kind from a closed list: each takes memory until its time is over. */
+  note(kind: string, level: LogLevel, describe: () => string): void {
+    const known = this.kinds.get(kind);
+    if (known) {
+      known.held++;
+      known.latest = { level, describe };
+      return;
+    }
+    const fresh: Kind = { latest: undefined, held: 0, callOff: () => undefined };
+    this.kinds.set(kind, fresh);
+    this.await(kind, fresh);
+    this.write(level, describe());
+  }
+
+  /** Writes what is held back. */
+  stop(): void {
+    for (const kind of this.kinds.values()) {
+      kind.callOff();
+      this.writeHeld(kind);
+    }
+    this.kinds.clear();
+  }
+
+  private await(name: string, kind: Kind): void {
+    const atEnd = () => {
+      if (this.writeHeld(kind)) {
+        this.await(name, kind);
+      } else {
+        this.kinds.delete(name);
+      }
+    };
+    kind.callOff = this.platform.schedule(atEnd, LOG_INTERVAL_MS, { isBackground: true });
+  }
+
+  /** Whether there was something to write. */
+  private writeHeld(kind: Kind): boolean {
+    const { latest, held } = kind;
+    if (!latest) {
+      return false;
+    }
+    kind.latest = undefined;
+    kind.held = 0;
+    const line = latest.describe();
+    this.write(latest.level, held === 1 ? line : `${line} (the last of ${held} within ${LOG_INTERVAL_MS / 1000} s)`);
+    return true;
+  }
+}

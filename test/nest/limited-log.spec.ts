@@ -1,0 +1,86 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LOG_INTERVAL_MS, LimitedLog } from '../../lib/nest/limited-log.js';
+import { FakePlatform } from '../support/fake-platform.js';
+
+describe('LimitedLog', () => {
+  let platform: FakePlatform;
+  let lines: string[];
+  let log: LimitedLog;
+
+  beforeEach(() => {
+    platform = new FakePlatform();
+    lines = [];
+    log = new LimitedLog(platform, (level, line) => lines.push(`${level} ${line}`));
+  });
+
+  it('writes the first line of a kind at once', () => {
+    log.note('bad-hash', 'warn', () => 'from a');
+    log.note('too-large', 'debug', () => 'from b');
+    expect(lines).toEqual(['warn from a', 'debug from b']);
+  });
+
+  it('holds the second back until 10 s after the first, to the millisecond', () => {
+    log.note('bad-hash', 'warn', () => 'from a');
+    platform.advance(LOG_INTERVAL_MS - 1);
+    log.note('bad-hash', 'warn', () => 'from b');
+    expect(lines).toHaveLength(1);
+    platform.advance(1);
+    expect(lines).toEqual(['warn from a', 'warn from b']);
+  });
+
+  it('writes at once again what comes after 10 s of silence', () => {
+    log.note('bad-hash', 'warn', () => 'from a');
+    platform.advance(LOG_INTERVAL_MS);
+    log.note('bad-hash', 'warn', () => 'from b');
+    expect(lines).toEqual(['warn from a', 'warn from b']);
+  });
+
+  it('makes one line every 10 s of a flood, and says how many it stands for', () => {
+    for (let ms = 0; ms < 30_000; ms++) {
+      log.note('bad-hash', 'warn', () => `at ${ms}`);
+      platform.advance(1);
+    }
+    expect(lines).toEqual([
+      'warn at 0',
+      'warn at 9999 (the last of 9999 within 10 s)',
+      'warn at 19999 (the last of 10000 within 10 s)',
+      'warn at 29999 (the last of 10000 within 10 s)',
+    ]);
+  });
+
+  it('describes only what it writes', () => {
+    let described = 0;
+    for (let count = 0; count < 1000; count++) {
+      log.note('bad-hash', 'warn', () => `${++described}`);
+    }
+    platform.advance(LOG_INTERVAL_MS);
+    expect(described).toBe(2);
+  });
+
+  it('keeps nothing of a kind that has fallen silent', () => {
+    log.note('bad-hash', 'warn', () => 'from a');
+    log.note('bad-hash', 'warn', () => 'from b');
+    expect(platform.pendingTimers).toBe(1);
+    platform.advance(2 * LOG_INTERVAL_MS);
+    expect(platform.pendingTimers).toBe(0);
+  });
+
+  it('writes what it holds back when it is stopped, and leaves no timer', () => {
+    log.note('bad-hash', 'warn', () => 'from a');
+    log.note('bad-hash', 'warn', () => 'from b');
+    log.note('bad-hash', 'warn', () => 'from c');
+    log.stop();
+    expect(lines).toEqual(['warn from a', 'warn from c (the last of 2 within 10 s)']);
+    expect(platform.pendingTimers).toBe(0);
+  });
+
+  it('keeps no process alive', () => {
+    const backgrounds: unknown[] = [];
+    platform.schedule = (_callback: () => void, _ms: number, options?: { readonly isBackground: boolean }) => {
+      backgrounds.push(options?.isBackground);
+      return () => true;
+    };
+    log.note('bad-hash', 'warn', () => 'from a');
+    expect(backgrounds).toEqual([true]);
+  });
+});
