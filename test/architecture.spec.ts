@@ -33,7 +33,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   client: ['leaf', 'protocol', 'exchange', 'net'],
   nest: ['leaf', 'protocol', 'exchange', 'net', 'options', 'server', 'client'],
   index: ['leaf', 'protocol', 'exchange', 'options', 'server', 'client', 'nest'],
-  testing: ['leaf', 'protocol', 'exchange', 'net'],
+  testing: ['leaf', 'protocol', 'exchange', 'net', 'options'],
 };
 
 function readImports(file: string): Import[] {

@@ -32,16 +32,29 @@ export class OptionReader<Options extends object> {
     }
   }
 
-  /** @throws TypeError for anything but a number, RangeError for one that is no integer from `min` to `max`. */
-  integer(name: keyof Options & string, fallback: number, min: number, max: number): number {
+  /**
+   * @param fallback `undefined` where the option has to be given.
+   * @throws TypeError for anything but a number, RangeError for one that is no integer from `min` to `max`.
+   */
+  integer(name: keyof Options & string, fallback: number | undefined, min: number, max: number): number {
+    const expected = `an integer from ${min} to ${max}`;
     const value: unknown = this.options[name] ?? fallback;
     if (typeof value !== 'number') {
-      return this.fail(name, `an integer from ${min} to ${max}`, value);
+      return this.fail(name, expected, value);
     }
-    if (!Number.isInteger(value) || value < min || value > max) {
-      throw new RangeError(this.message(name, `an integer from ${min} to ${max}`, String(value)));
+    return Number.isInteger(value) && value >= min && value <= max
+      ? value
+      : this.failRange(name, expected, String(value));
+  }
+
+  /** @throws TypeError for anything but a number, RangeError for one that is not from `min` to `max`. */
+  number(name: keyof Options & string, fallback: number, min: number, max: number): number {
+    const expected = `a number from ${min} to ${max}`;
+    const value: unknown = this.options[name] ?? fallback;
+    if (typeof value !== 'number') {
+      return this.fail(name, expected, value);
     }
-    return value;
+    return value >= min && value <= max ? value : this.failRange(name, expected, String(value));
   }
 
   /** @throws TypeError for anything but a string with something in it. */

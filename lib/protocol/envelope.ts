@@ -28,6 +28,9 @@ export type EnvelopeFault =
 
 export type EnvelopeKey = keyof Envelope;
 
+/** In the order of upstream's source; on a device it is arbitrary, so any is right. */
+export const ENVELOPE_KEYS: readonly EnvelopeKey[] = ['hash', 'data', 'iv'];
+
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const QUOTE = 0x27;
@@ -41,10 +44,7 @@ export const MIN_ENVELOPE_BYTES = "{'hash': b'', 'data': b'', 'iv': b''}".length
 
 /** The text between a quote and the value, by the key's first letter: the three keys differ there. */
 const KEYS: ReadonlyMap<number, { readonly name: EnvelopeKey; readonly text: Buffer }> = new Map(
-  (['hash', 'data', 'iv'] as const).map((name) => [
-    name.charCodeAt(0),
-    { name, text: Buffer.from(`${name}': b`, 'ascii') },
-  ]),
+  ENVELOPE_KEYS.map((name) => [name.charCodeAt(0), { name, text: Buffer.from(`${name}': b`, 'ascii') }]),
 );
 
 /** What each escape letter stands for; `x` is followed by two hex digits instead. */
@@ -95,8 +95,8 @@ export function parseEnvelope(datagram: Uint8Array): Envelope | EnvelopeFault {
   return hasRightSizes ? { hash, data, iv } : 'bad-sizes';
 }
 
-/** The datagram of an envelope. `order` is the key order; on a device it is arbitrary, so any is right. */
-export function formatEnvelope(envelope: Envelope, order: readonly EnvelopeKey[] = ['hash', 'data', 'iv']): Buffer {
+/** The datagram of an envelope. `order` is the order of its keys. */
+export function formatEnvelope(envelope: Envelope, order: readonly EnvelopeKey[] = ENVELOPE_KEYS): Buffer {
   return Buffer.from(`{${order.map((key) => `'${key}': ${printBytes(envelope[key])}`).join(', ')}}`, 'ascii');
 }
 

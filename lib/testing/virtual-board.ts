@@ -2,29 +2,15 @@
  * A board for tests: speaks the bytes of protocol v1 over real UDP as the upstream client does, with its habits. It has one
  * socket for life, takes datagrams strictly in order, trusts whoever sends them, and does not drain what is left over.
  */
+import { isIP } from 'node:net';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { openId, openReply, sealRequest } from '../exchange/index.js';
-import { type DatagramSocket, bindDatagramSocket } from '../net/index.js';
-import { type EnvelopeKey, HELLO, Sealer, deriveKey, formatRequest, parseReply } from '../protocol/index.js';
-
-export interface VirtualBoardOptions {
-  /** What the key file on the board holds. */
-  key: Uint8Array;
-  /** The server's port. */
-  port: number;
-  /** The server's address. Default `127.0.0.1`. */
-  host?: string;
-  /** Milliseconds to wait for each datagram. Default 10000, as upstream. */
-  timeout?: number;
-  /** Bytes it can receive; longer datagrams are cut off. Default 4096, as upstream. */
-  bufferSize?: number;
-  /** Its own address; any of 127.0.0.0/8 is a board of its own. Default `127.0.0.1`. */
-  localAddress?: string;
-  /** Its own port; upstream's client takes the server's port number. Default 0, any free one. */
-  localPort?: number;
-  /** Order of the envelope's keys, arbitrary on a board. Default hash, data, iv. */
-  keyOrder?: readonly EnvelopeKey[];
-}
+import { type DatagramSocket, type Platform, nodePlatform, resolveHost } from '../net/index.js';
+import { HELLO, type Sealed, Sealer, deriveKey, formatRequest, parseReply } from '../protocol/index.js';
+import { FaultyLink, NO_FAULTS } from './faulty-link.js';
+import { Inbox } from './inbox.js';
+import { Random } from './random.js';
+import { type ResolvedBoardOptions, type VirtualBoardOptions, resolveBoardOptions } from './virtual-board.options.js';
 
 /** A request as upstream's client takes it: the dict. */
 export interface BoardRequest {
@@ -32,34 +18,80 @@ export interface BoardRequest {
   data?: unknown;
 }
 
-export class VirtualBoard {
-  private readonly unread: Buffer[] = [];
-  private readonly readers: Array<(datagram: Buffer) => void> = [];
-  private socket!: DatagramSocket;
-  private readonly sealer: Sealer;
+/** What a board has seen so far, its faults included. */
+export interface VirtualBoardStats {
+  /** Datagrams it sent, lost ones among them. */
+  readonly sent: number;
+  /** Datagrams its socket took in; those it dropped are not among them. */
+  readonly received: number;
+  /** Datagrams it had no slot for. */
+  readonly dropped: number;
+  /** Datagrams lost on the way, in both directions. */
+  readonly lost: number;
+  /** Datagrams that arrived twice. */
+  readonly duplicated: number;
+  /** Datagrams that another one overtook. */
+  readonly reordered: number;
+  /** Exchanges with a wrong key. */
+  readonly wrongKeys: number;
+}
 
-  private constructor(private readonly options: Required<VirtualBoardOptions>) {
-    this.sealer = new Sealer(deriveKey(options.key));
+/**
+ * A board for tests.
+ *
+ *     const board = await VirtualBoard.start({ key, port: transport.unwrap().address().port });
+ *     expect(await board.send({ action: 'echo', data: 'hello' })).toBe('hello');
+ *     await board.close();
+ *
+ * @publicApi
+ */
+export class VirtualBoard {
+  private readonly sealer: Sealer;
+  private readonly wrongSealer: Sealer;
+  private readonly random: Random;
+  private readonly inbox: Inbox;
+  private readonly toServer: FaultyLink;
+  private readonly toBoard: FaultyLink;
+  private socket!: DatagramSocket;
+  private closing: Promise<void> | undefined;
+  /** Ends with the exchange before: a board makes one at a time. */
+  private turn: Promise<unknown> = Promise.resolve();
+  private sent = 0;
+  private wrongKeys = 0;
+
+  private constructor(
+    private readonly options: ResolvedBoardOptions,
+    private readonly server: string,
+    platform: Platform,
+  ) {
+    const { key, receiveSlots, readDelay, leftovers, faults } = options;
+    this.sealer = new Sealer(deriveKey(key));
+    this.wrongSealer = new Sealer(deriveKey(Buffer.concat([key, Buffer.from('wrong')])));
+    this.random = new Random(faults.seed);
+    this.inbox = new Inbox({ slots: receiveSlots, readDelayMs: readDelay }, platform);
+    leftovers.forEach((datagram) => this.inbox.store(Buffer.from(datagram)));
+    const link = (direction: 'to-server' | 'to-board', deliver: (datagram: Buffer) => void) => {
+      const isMeant = faults.direction === direction || faults.direction === 'both';
+      return new FaultyLink(isMeant ? faults : NO_FAULTS, this.random.fork(), deliver, platform);
+    };
+    this.toServer = link('to-server', (datagram) => this.socket.send(datagram, options.port, this.server));
+    this.toBoard = link('to-board', (datagram) => this.inbox.store(datagram));
   }
 
-  /** A board with its socket bound, as upstream's client has after its constructor. */
-  static async start(options: VirtualBoardOptions): Promise<VirtualBoard> {
-    const board = new VirtualBoard({
-      host: '127.0.0.1',
-      timeout: 10_000,
-      bufferSize: 4096,
-      localAddress: '127.0.0.1',
-      localPort: 0,
-      keyOrder: ['hash', 'data', 'iv'],
-      ...options,
-    });
-    board.socket = await bindDatagramSocket(
-      {
-        host: board.options.localAddress,
-        port: board.options.localPort,
-        receiveBufferSize: undefined,
-      },
-      { onDatagram: (datagram) => board.store(datagram), onError: () => undefined },
+  /**
+   * A board with its socket bound, as upstream's client has after its constructor.
+   *
+   * @param platform replaces clock, timers and sockets.
+   * @throws TypeError, RangeError naming the option that is wrong; the system's error where the socket can't be bound or the
+   * server's name is unknown.
+   */
+  static async start(options: VirtualBoardOptions, platform: Platform = nodePlatform): Promise<VirtualBoard> {
+    const resolved = resolveBoardOptions(options);
+    const { host, localAddress, localPort, bufferSize } = resolved;
+    const board = new VirtualBoard(resolved, await resolveHost(host, isIP(localAddress)), platform);
+    board.socket = await platform.bindSocket(
+      { host: localAddress, port: localPort, receiveBufferSize: undefined },
+      { onDatagram: (datagram) => board.toBoard.send(datagram.subarray(0, bufferSize)), onError: () => undefined },
     );
     return board;
   }
@@ -71,15 +103,27 @@ export class VirtualBoard {
 
   /** Datagrams that arrived and were not read; they spoil the next exchange. */
   get leftovers(): number {
-    return this.unread.length;
+    return this.inbox.length;
+  }
+
+  getStats(): VirtualBoardStats {
+    const [to, from] = [this.toServer.counts, this.toBoard.counts];
+    return {
+      sent: this.sent,
+      ...this.inbox.counts,
+      lost: to.lost + from.lost,
+      duplicated: to.duplicated + from.duplicated,
+      reordered: to.reordered + from.reordered,
+      wrongKeys: this.wrongKeys,
+    };
   }
 
   /**
-   * One exchange, as upstream's `client.send(dict, noreturn=False)`.
+   * One exchange, as upstream's `client.send(dict, noreturn=False)`. A board makes one at a time: calls wait for each other.
    *
    * @returns what upstream's returns: the value under `data`, the whole text where there is none, `{}` for `noreturn`.
    * @throws BenUdpError `BEN_TIMEOUT` where a datagram does not come (upstream: OSError), `BEN_BAD_REPLY` where the hash
-   * does not fit (upstream: Exception).
+   * of a reply does not fit or an id can't be opened (upstream: Exception, ValueError), `BEN_CLOSED`.
    */
   async send(request: BoardRequest, { noreturn = false } = {}): Promise<unknown> {
     const text = await this.exchange(formatRequest({ action: undefined, ...request, noreturn }), noreturn);
@@ -87,11 +131,42 @@ export class VirtualBoard {
   }
 
   /** One exchange with any text as the request; the text of the reply, `undefined` for `noreturn` or an empty datagram. */
-  async exchange(requestText: string, noreturn = false): Promise<string | undefined> {
-    const { sealer, options } = this;
+  exchange(requestText: string, noreturn = false): Promise<string | undefined> {
+    const result = this.turn.then(() => this.exchangeNow(requestText, noreturn));
+    this.turn = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Sends one datagram to the server. */
+  sendDatagram(datagram: Uint8Array): void {
+    this.sent++;
+    this.toServer.send(Buffer.from(datagram));
+  }
+
+  /** The next datagram, whoever sent it. */
+  async receive(): Promise<Buffer> {
+    return this.inbox.read(this.options.timeout);
+  }
+
+  /** Closes the socket. May be called more than once; whoever waits for a datagram gets `BEN_CLOSED`. */
+  close(): Promise<void> {
+    if (!this.closing) {
+      this.toServer.close();
+      this.toBoard.close();
+      this.inbox.close();
+      this.closing = this.socket.close();
+    }
+    return this.closing;
+  }
+
+  private async exchangeNow(requestText: string, noreturn: boolean): Promise<string | undefined> {
+    if (this.closing) {
+      throw new BenUdpError('BEN_CLOSED', 'the board was closed');
+    }
+    const sealer = this.chooseSealer();
     this.sendDatagram(HELLO);
-    const id = openId(sealer, { ciphertext: await this.receive(), iv: await this.receive() });
-    this.sendDatagram(sealRequest(sealer, id, requestText, options.keyOrder));
+    const id = this.openId(sealer, { ciphertext: await this.receive(), iv: await this.receive() });
+    this.sendDatagram(sealRequest(sealer, id, requestText, this.options.keyOrder));
     if (noreturn) {
       return undefined;
     }
@@ -109,42 +184,17 @@ export class VirtualBoard {
     return text;
   }
 
-  /** Sends one datagram to the server. */
-  sendDatagram(datagram: Uint8Array): void {
-    this.socket.send(datagram, this.options.port, this.options.host);
-  }
-
-  /** The next datagram, whoever sent it. */
-  async receive(): Promise<Buffer> {
-    const next = this.unread.shift();
-    if (next) {
-      return next;
+  private openId(sealer: Sealer, pair: Sealed): Buffer {
+    try {
+      return openId(sealer, pair);
+    } catch (cause) {
+      throw new BenUdpError('BEN_BAD_REPLY', 'the datagrams read are no sealed id and IV', { cause });
     }
-    const { timeout } = this.options;
-    return new Promise((resolve, reject) => {
-      const reader = (datagram: Buffer) => {
-        clearTimeout(timer);
-        resolve(datagram);
-      };
-      const timer = setTimeout(() => {
-        this.readers.splice(this.readers.indexOf(reader), 1);
-        reject(new BenUdpError('BEN_TIMEOUT', `no datagram within ${timeout} ms`));
-      }, timeout);
-      this.readers.push(reader);
-    });
   }
 
-  async close(): Promise<void> {
-    await this.socket.close();
-  }
-
-  private store(datagram: Buffer): void {
-    const cut = datagram.subarray(0, this.options.bufferSize);
-    const reader = this.readers.shift();
-    if (reader) {
-      reader(cut);
-    } else {
-      this.unread.push(cut);
-    }
+  private chooseSealer(): Sealer {
+    const isWrong = this.random.chance(this.options.faults.wrongKey);
+    this.wrongKeys += isWrong ? 1 : 0;
+    return isWrong ? this.wrongSealer : this.sealer;
   }
 }

@@ -1,0 +1,102 @@
+/**
+ * A board's socket: holds a few datagrams until they are read, strictly in order, and drops what comes then.
+ */
+import { BenUdpError } from '../ben-udp.errors.js';
+import type { Platform } from '../net/index.js';
+
+export interface InboxOptions {
+  /** Unread datagrams it holds. */
+  readonly slots: number;
+  /** Milliseconds that taking a datagram out takes; it lies in its slot meanwhile. */
+  readonly readDelayMs: number;
+}
+
+interface Reader {
+  readonly take: (datagram: Buffer) => void;
+  readonly fail: (error: BenUdpError) => void;
+}
+
+export class Inbox {
+  readonly counts = { received: 0, dropped: 0 };
+  private readonly unread: Buffer[] = [];
+  private readonly readers: Reader[] = [];
+  private isTaking = false;
+  private stopTaking: () => void = () => undefined;
+
+  constructor(
+    private readonly options: InboxOptions,
+    private readonly platform: Pick<Platform, 'schedule'>,
+  ) {}
+
+  /** Datagrams that nobody has read. */
+  get length(): number {
+    return this.unread.length;
+  }
+
+  store(datagram: Buffer): void {
+    if (this.unread.length === this.options.slots) {
+      this.counts.dropped++;
+      return;
+    }
+    this.counts.received++;
+    this.unread.push(datagram);
+    this.serve();
+  }
+
+  /**
+   * The next datagram.
+   *
+   * @throws BenUdpError `BEN_TIMEOUT` where none comes in time, `BEN_CLOSED`.
+   */
+  read(timeoutMs: number): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      const stopWaiting = this.platform.schedule(() => {
+        this.readers.splice(this.readers.indexOf(reader), 1);
+        reject(new BenUdpError('BEN_TIMEOUT', `no datagram within ${timeoutMs} ms`));
+      }, timeoutMs);
+      const reader: Reader = {
+        take: (datagram) => {
+          stopWaiting();
+          resolve(datagram);
+        },
+        fail: (error) => {
+          stopWaiting();
+          reject(error);
+        },
+      };
+      this.readers.push(reader);
+      this.serve();
+    });
+  }
+
+  close(): void {
+    this.stopTaking();
+    for (const reader of this.readers.splice(0)) {
+      reader.fail(new BenUdpError('BEN_CLOSED', 'the board was closed'));
+    }
+  }
+
+  private serve(): void {
+    if (this.isTaking || this.unread.length === 0 || this.readers.length === 0) {
+      return;
+    }
+    if (this.options.readDelayMs === 0) {
+      this.handOver();
+      return;
+    }
+    this.isTaking = true;
+    this.stopTaking = this.platform.schedule(() => {
+      this.isTaking = false;
+      this.handOver();
+      this.serve();
+    }, this.options.readDelayMs);
+  }
+
+  private handOver(): void {
+    // The reader may have given up meanwhile; then the datagram stays.
+    const reader = this.readers.shift();
+    if (reader) {
+      reader.take(this.unread.shift()!);
+    }
+  }
+}

@@ -1,0 +1,222 @@
+/** Each habit, quirk and fault of the virtual board, against a Nest app over real UDP. */
+import { Controller } from '@nestjs/common';
+import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
+import { type VirtualBoard, type VirtualBoardFaults } from 'nestjs-ben-udp/testing';
+import { describe, expect, it } from 'vitest';
+import type { BenUdpTransportOptions } from 'nestjs-ben-udp';
+import { startApp } from '../support/nest-app.js';
+
+@Controller()
+class Handlers {
+  static readonly noted: unknown[] = [];
+
+  @MessagePattern('echo')
+  echo(@Payload() data: unknown) {
+    return data;
+  }
+
+  @EventPattern('note')
+  note(@Payload() data: unknown) {
+    Handlers.noted.push(data);
+  }
+}
+
+/** A server that does not help: what a fault does to a board is to be seen. */
+const start = (options: BenUdpTransportOptions = {}) =>
+  startApp({ controllers: [Handlers] }, { repair: false, shutdownTimeout: 50, ...options });
+
+/** What `send` came to: the value, or the error's code. */
+function ending(board: VirtualBoard, data: unknown = 1): Promise<unknown> {
+  return board.send({ action: 'echo', data }).catch((error: { code?: string }) => error.code);
+}
+
+describe('VirtualBoard', () => {
+  it('finds the server by name', async () => {
+    const { board } = await start();
+    expect(await ending(await board({ host: 'localhost' }))).toBe(1);
+  });
+
+  it('keeps one socket for life', async () => {
+    const { board, transport } = await start();
+    const device = await board();
+    await ending(device);
+    await ending(device);
+    expect(transport.getDevices()).toEqual([expect.objectContaining({ port: device.address.port, requests: 2 })]);
+  });
+
+  it('makes one exchange at a time, in the order of the calls', async () => {
+    const { board } = await start();
+    const device = await board();
+    const answers = [1, 2, 3].map((data) => device.send({ action: 'echo', data }));
+    expect(await Promise.all(answers)).toEqual([1, 2, 3]);
+    expect(device.getStats()).toMatchObject({ sent: 6, received: 15 });
+  });
+
+  it('goes on after an exchange that failed', async () => {
+    const { board } = await start();
+    // Within 250 ms the server takes a hello for a second copy of the one before.
+    const device = await board({ timeout: 300 });
+    const lost = device.send({ action: 'echo', data: Buffer.alloc(3000, 1) });
+    const answer = device.send({ action: 'echo', data: 2 });
+    await expect(lost).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
+    expect(await answer).toBe(2);
+  });
+
+  it('cuts off what is longer than its buffer', async () => {
+    const { board } = await start();
+    expect(await ending(await board({ bufferSize: 64 }), 'x'.repeat(100))).toBe('BEN_BAD_REPLY');
+  });
+
+  it('can be closed twice, and fails what it waits for', async () => {
+    const { board } = await start();
+    const device = await board({ timeout: 60_000 });
+    const waiting = device.receive();
+    const closing = device.close();
+    await expect(waiting).rejects.toMatchObject({ code: 'BEN_CLOSED' });
+    await Promise.all([closing, device.close()]);
+    await expect(device.send({ action: 'echo' })).rejects.toMatchObject({ code: 'BEN_CLOSED' });
+  });
+
+  it('tells that its port is taken', async () => {
+    const { board, port } = await start();
+    await expect(board({ localPort: port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  });
+
+  it('sends from a fixed port: the number of the server, as upstream', async () => {
+    const { board, port } = await start();
+    const device = await board({ localAddress: '127.0.0.2', localPort: port });
+    expect(device.address).toMatchObject({ address: '127.0.0.2', port });
+    expect(await ending(device)).toBe(1);
+  });
+});
+
+describe('receiveSlots: 1', () => {
+  it('loses the second datagram of a burst, as a server without datagramGap sends it', async () => {
+    const { board } = await start();
+    const device = await board({ receiveSlots: 1, timeout: 100 });
+    expect(await ending(device)).toBe('BEN_TIMEOUT');
+    expect(device.getStats()).toMatchObject({ received: 1, dropped: 1 });
+  });
+
+  it('loses nothing where the server leaves a gap', async () => {
+    const { board } = await start({ datagramGap: 20 });
+    const device = await board({ receiveSlots: 1 });
+    expect(await ending(device)).toBe(1);
+    expect(device.getStats()).toMatchObject({ received: 5, dropped: 0 });
+  });
+
+  it('is no harm to a board that reads faster than datagrams come', async () => {
+    const { board } = await start();
+    expect(await ending(await board({ receiveSlots: 1, readDelay: 0 }))).toBe(1);
+  });
+});
+
+describe('leftovers', () => {
+  it('shift the datagrams that are read, so that the request does not verify', async () => {
+    const { board, transport } = await start();
+    const device = await board({ leftovers: [Buffer.alloc(16)], timeout: 100 });
+    expect(await ending(device)).toBe('BEN_TIMEOUT');
+    expect(device.getStats().received).toBe(3);
+    expect(transport.getStats().rejected['bad-hash']).toBe(1);
+  });
+
+  it('are healed by a server that repairs', async () => {
+    const { board } = await start({ repair: true });
+    Handlers.noted.length = 0;
+    const device = await board({ leftovers: [Buffer.alloc(16)], timeout: 300 });
+    for (const data of [1, 2, 3, 4]) {
+      // Once it is left without an answer: then it reads what it has not read yet.
+      await device.send({ action: 'note', data }, { noreturn: true }).catch(() => undefined);
+    }
+    await expect.poll(() => Handlers.noted).toContain(4);
+    expect(device.leftovers).toBe(0);
+  });
+
+  it('that are no blocks make an id that cannot be opened', async () => {
+    const { board } = await start();
+    const device = await board({ leftovers: [Buffer.from('stray')] });
+    expect(await ending(device)).toBe('BEN_BAD_REPLY');
+  });
+});
+
+describe('faults', () => {
+  /** What one exchange of a board with certain faults comes to. */
+  async function exchangeWith(faults: VirtualBoardFaults, serverOptions: BenUdpTransportOptions = {}) {
+    const { board, transport } = await start(serverOptions);
+    const device = await board({ timeout: 150, faults });
+    const answer = await ending(device);
+    return { answer, device, board: device.getStats(), server: transport.getStats(), transport };
+  }
+
+  it('lose what the board sends: the server hears nothing', async () => {
+    const { answer, board, server } = await exchangeWith({ loss: 1, direction: 'to-server' });
+    expect(answer).toBe('BEN_TIMEOUT');
+    expect(board).toMatchObject({ sent: 1, lost: 1, received: 0 });
+    expect(server.received).toBe(0);
+  });
+
+  it('lose what the server sends: the board hears nothing', async () => {
+    const { answer, board, server } = await exchangeWith({ loss: 1, direction: 'to-board' });
+    expect(answer).toBe('BEN_TIMEOUT');
+    expect(board).toMatchObject({ sent: 1, lost: 2, received: 0 });
+    expect(server.hellos).toBe(1);
+  });
+
+  it('double what the board sends: the server takes each once, and the board notices nothing', async () => {
+    const { answer, board, server } = await exchangeWith({ duplicate: 1, direction: 'to-server' });
+    expect(answer).toBe(1);
+    expect(board).toMatchObject({ sent: 2, duplicated: 2, received: 5 });
+    expect(server).toMatchObject({ hellos: 1, requests: 1 });
+    expect(server.rejected).toMatchObject({ 'duplicate-hello': 1, replayed: 1 });
+  });
+
+  it('double what the server sends: the board takes the second copy for the next datagram', async () => {
+    const { answer, board, server } = await exchangeWith({ duplicate: 1, direction: 'to-board' });
+    expect(answer).toBe('BEN_TIMEOUT');
+    expect(board).toMatchObject({ sent: 2, duplicated: 2, received: 4 });
+    expect(server.rejected['bad-hash']).toBe(1);
+  });
+
+  it('swap what the server sends: the board takes the IV for the ciphertext', async () => {
+    const { answer, board, server } = await exchangeWith({ reorder: 1, direction: 'to-board' });
+    expect(answer).toBe('BEN_TIMEOUT');
+    expect(board.reordered).toBe(1);
+    expect(server.rejected['bad-hash']).toBe(1);
+  });
+
+  it('delay both directions, in order: the exchange takes longer and succeeds', async () => {
+    const { answer } = await exchangeWith({ delay: 30, seed: 3 });
+    expect(answer).toBe(1);
+  });
+
+  it('delay beyond what the board waits', async () => {
+    const { answer, device } = await exchangeWith({ delay: 2000, direction: 'to-board', seed: 5 });
+    expect(answer).toBe('BEN_TIMEOUT');
+    await expect.poll(() => device.leftovers, { timeout: 5000 }).toBe(2);
+  });
+
+  it('use a wrong key: the server can not read the request', async () => {
+    const { answer, board, server } = await exchangeWith({ wrongKey: 1 });
+    expect(answer).toBe('BEN_TIMEOUT');
+    expect(board.wrongKeys).toBe(1);
+    expect(server.rejected['bad-hash']).toBe(1);
+  });
+
+  it('come in the same places with the same seed, and in others with another', async () => {
+    const { board } = await start();
+    const run = async (seed: number) => {
+      // Longer than the 250 ms in which the server takes a hello for a second copy: no ending may hang on the machine's speed.
+      const device = await board({ timeout: 400, faults: { loss: 0.1, duplicate: 0.05, wrongKey: 0.1, seed } });
+      const endings = [];
+      for (let number = 0; number < 12; number++) {
+        endings.push(await ending(device, number));
+      }
+      return { endings, stats: device.getStats() };
+    };
+    const [first, second, other] = await Promise.all([run(11), run(11), run(12)]);
+    expect(second).toEqual(first);
+    expect(other).not.toEqual(first);
+    expect(first.stats.lost).toBeGreaterThan(0);
+    expect(first.endings).toContain('BEN_TIMEOUT');
+  });
+});
