@@ -111,9 +111,9 @@ export const FORMATS = [
     name: 'jest',
     title: 'Jest in CommonJS',
     type: 'commonjs',
-    files: ['app.ts', 'jest/app.spec.ts', 'jest/control.spec.ts', 'jest/jest.config.json'],
+    files: ['app.ts', 'jest/app.spec.ts', 'jest/board.spec.ts', 'jest/control.spec.ts', 'jest/jest.config.json'],
     compilerOptions: { noEmit: true, types: ['node', 'jest'] },
-    command: ({ jestNodeOptions }) => [...jestNodeOptions, ...jest('app')],
+    command: ({ jestNodeOptions }) => [...jestNodeOptions, ...jest('app', 'board')],
     /** The same without this package: where it fails too, the cause is elsewhere. */
     control: ({ jestNodeOptions }) => [...jestNodeOptions, ...jest('control')],
   },
@@ -122,9 +122,9 @@ export const FORMATS = [
     title: 'Jest in CommonJS, `@swc/jest` for Nest',
     onlyNests: ['12'],
     type: 'commonjs',
-    files: ['app.ts', 'jest/app.spec.ts', 'jest-swc/jest.config.json'],
+    files: ['app.ts', 'jest/app.spec.ts', 'jest/board.spec.ts', 'jest-swc/jest.config.json'],
     compilerOptions: { noEmit: true, types: ['node', 'jest'] },
-    command: () => jest('app'),
+    command: () => jest('app', 'board'),
   },
   {
     name: 'two-copies',
@@ -153,6 +153,6 @@ export const SUBSET = [
   { nest: '12', nodes: ['24'] },
 ];
 
-function jest(name) {
-  return ['../node_modules/jest/bin/jest.js', '--config', 'jest.config.json', `${name}.spec`];
+function jest(...names) {
+  return ['../node_modules/jest/bin/jest.js', '--config', 'jest.config.json', ...names.map((name) => `${name}.spec`)];
 }
