@@ -1,0 +1,281 @@
+import { once } from 'node:events';
+import { createSocket } from 'node:dgram';
+import { createServer } from 'node:net';
+import { Controller, Injectable, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
+import { EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
+import { Test } from '@nestjs/testing';
+import { of } from 'rxjs';
+import { describe, expect, onTestFinished, vi } from 'vitest';
+import { behaviour } from './behaviour.js';
+import { NEEDS } from './nest-features.js';
+import { type ParityTransport, ask, askInVain, start, tell } from './transports.js';
+
+@Controller()
+class Echo {
+  @MessagePattern('echo')
+  echo(@Payload() data: unknown) {
+    return data;
+  }
+}
+
+/** An address of nobody's here: RFC 5737. */
+const FOREIGN_ADDRESS = '192.0.2.1';
+
+/** Calls `listen` of the strategy itself; how often it called back, with what, and the next `error` event. */
+function listen(transport: ParityTransport, options: { host?: string; port?: number }) {
+  const server = transport.createServer(options);
+  const callback = vi.fn<(error?: unknown) => void>();
+  server.on('error' as never, (() => undefined) as never);
+  server.listen(callback);
+  onTestFinished(() => server.close() as Promise<void>);
+  return { server, callback };
+}
+
+/** What a handler waits for. */
+function createGate() {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open: () => open() };
+}
+
+async function takePort(transport: ParityTransport): Promise<number> {
+  if (transport.name === 'TCP') {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    onTestFinished(() => void taken.close());
+    return (taken.address() as { port: number }).port;
+  }
+  const taken = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(taken, 'listening');
+  onTestFinished(() => void taken.close());
+  return taken.address().port;
+}
+
+describe('Server: start, life, end', () => {
+  {
+    const statusOf = async (transport: ParityTransport) => {
+      const { app, server } = await start(transport, {});
+      const seen: string[] = [];
+      // The latest one is told at once to who comes late.
+      server.status.subscribe((status: string) => seen.push(status));
+      await app.close();
+      await expect.poll(() => seen).toHaveLength(2);
+      return seen;
+    };
+    behaviour('server-status', '`status` tells the latest state, and each change', {
+      tcp: [
+        '`connected`, `disconnected`',
+        async (transport) => expect(await statusOf(transport)).toEqual(['connected', 'disconnected']),
+      ],
+      benUdp: [
+        '`listening`, `closed`: UDP connects nothing',
+        async (transport) => expect(await statusOf(transport)).toEqual(['listening', 'closed']),
+      ],
+    });
+  }
+
+  behaviour('server-events', '`app.on()` takes listeners before `listen`: `listening` and `close` are told', {
+    async both(transport) {
+      const seen: string[] = [];
+      const { app } = await start(
+        transport,
+        {},
+        {
+          configure(each) {
+            each.on('listening', () => seen.push('listening'));
+            each.on('close', () => seen.push('close'));
+          },
+        },
+      );
+      expect(seen).toEqual(['listening']);
+      await app.close();
+      await expect.poll(() => seen).toEqual(['listening', 'close']);
+    },
+  });
+
+  behaviour('server-unwrap', '`app.unwrap()` is the bound server of Node', {
+    async both(transport) {
+      const { app } = await start(transport, {});
+      const server = app.unwrap<{ address(): { port: number; address: string } }>();
+      expect(server.constructor.name).toBe(transport.name === 'TCP' ? 'Server' : 'Socket');
+      expect(server.address()).toMatchObject({ address: '127.0.0.1', port: expect.any(Number) as number });
+    },
+  });
+
+  behaviour('transport-server', '`app.getTransportServer()` is the strategy', {
+    needs: NEEDS.transportServer,
+    async both(transport) {
+      const { app, server } = await start(transport, {});
+      expect((app as unknown as { getTransportServer(): unknown }).getTransportServer()).toBe(server);
+    },
+  });
+
+  behaviour('port-taken', '`listen()` rejects with `EADDRINUSE` where the port is taken', {
+    async both(transport) {
+      const port = await takePort(transport);
+      const { callback } = listen(transport, { port });
+      await expect.poll(() => callback.mock.calls).toEqual([[expect.objectContaining({ code: 'EADDRINUSE' })]]);
+    },
+  });
+
+  behaviour('bind-error', 'The address can not be bound for any other reason', {
+    tcp: [
+      '`listen()` never settles; the error is logged alone',
+      async (transport) => {
+        const failed = vi.fn();
+        const server = transport.createServer({ host: FOREIGN_ADDRESS });
+        const callback = vi.fn();
+        server.on('error' as never, failed as never);
+        server.listen(callback);
+        await expect.poll(() => failed.mock.calls).toEqual([[expect.objectContaining({ code: 'EADDRNOTAVAIL' })]]);
+        await new Promise((resolve) => setImmediate(resolve));
+        expect(callback).not.toHaveBeenCalled();
+      },
+    ],
+    benUdp: [
+      '`listen()` rejects with it',
+      async (transport) => {
+        const { callback } = listen(transport, { host: FOREIGN_ADDRESS });
+        await expect.poll(() => callback.mock.calls).toEqual([[expect.objectContaining({ code: 'EADDRNOTAVAIL' })]]);
+      },
+    ],
+  });
+
+  behaviour('garbage', 'Bytes of somebody who does not know the protocol change nothing for others', {
+    async both(transport) {
+      const { client, port } = await start(transport, { controllers: [Echo] });
+      for (const garbage of ['', 'x', '/GETID', '12#{"pattern":', '5#[[[[', '{"hash": b"', '\u0000'.repeat(2000)]) {
+        await transport.sendGarbage(port, Buffer.from(garbage));
+        expect(await ask(client, 'echo', garbage.length)).toEqual([garbage.length]);
+      }
+    },
+  });
+
+  behaviour(
+    'processing-hooks',
+    'The processing hooks are called once around each message and event, with the context',
+    {
+      needs: NEEDS.processingHooks,
+      async both(transport) {
+        const seen: string[] = [];
+        @Controller()
+        class Handlers {
+          @MessagePattern('asked')
+          asked() {
+            seen.push('handler');
+            return of(1);
+          }
+          @MessagePattern('failing')
+          failing() {
+            throw new RpcException('failed');
+          }
+          @EventPattern<string>('told')
+          told() {
+            seen.push('handler');
+          }
+        }
+        const { client, server } = await start(transport, { controllers: [Handlers] });
+        const describeCall = (id: unknown, context: unknown) =>
+          `${id === transport.id} ${(context as { getPattern(): string }).getPattern()}`;
+        server.setOnProcessingStartHook((id, context, done) => {
+          seen.push(`start ${describeCall(id, context)}`);
+          return done();
+        });
+        server.setOnProcessingEndHook((id, context) => {
+          seen.push(`end ${describeCall(id, context)}`);
+        });
+        expect(await ask(client, 'asked')).toEqual([1]);
+        await expect.poll(() => seen.splice(0)).toEqual(['start true asked', 'handler', 'end true asked']);
+        expect(await askInVain(client, 'failing')).toMatchObject({ message: 'failed' });
+        await expect.poll(() => seen).toEqual(['start true failing', 'end true failing']);
+        seen.length = 0;
+        await tell(client, 'told');
+        await expect.poll(() => seen).toEqual(['start true told', 'handler', 'end true told']);
+      },
+    },
+  );
+
+  {
+    const run = async (transport: ParityTransport) => {
+      const gate = createGate();
+      const began = vi.fn();
+      @Controller()
+      class Slow {
+        @MessagePattern('slow')
+        async slow() {
+          began();
+          await gate.opened;
+          return 'done';
+        }
+      }
+      const { app, client } = await start(transport, { controllers: [Slow] });
+      const answer = ask(client, 'slow').catch((error: Error) => error.message);
+      await expect.poll(() => began.mock.calls).toHaveLength(1);
+      const closed = app.close();
+      setTimeout(() => gate.open(), 50);
+      await closed;
+      return answer;
+    };
+    behaviour('shutdown-running', '`app.close()` while a handler runs', {
+      tcp: [
+        'the connection is cut, and the client gets an error',
+        async (transport) => expect(await run(transport)).toBe('Connection closed'),
+      ],
+      benUdp: [
+        'the handler and its reply are waited for, up to `shutdownTimeout`',
+        async (transport) => expect(await run(transport)).toEqual(['done']),
+      ],
+    });
+  }
+
+  behaviour('shutdown-hooks', '`app.close()` runs the shutdown hooks once, and frees the port', {
+    async both(transport) {
+      const seen: string[] = [];
+      @Injectable()
+      class Hooks implements OnModuleDestroy, OnApplicationShutdown {
+        onModuleDestroy() {
+          seen.push('onModuleDestroy');
+        }
+        onApplicationShutdown() {
+          seen.push('onApplicationShutdown');
+        }
+      }
+      const { app, port } = await start(transport, { providers: [Hooks] });
+      await app.close();
+      await app.close();
+      expect(seen).toEqual(['onModuleDestroy', 'onApplicationShutdown']);
+      const { client } = await start(transport, { controllers: [Echo] }, { port });
+      expect(await ask(client, 'echo', 'again')).toEqual(['again']);
+    },
+  });
+
+  behaviour('testing-module', '`@nestjs/testing` starts it, with providers overridden', {
+    async both(transport) {
+      @Injectable()
+      class Clock {
+        now() {
+          return Date.now();
+        }
+      }
+      @Controller()
+      class Handlers {
+        constructor(private readonly clock: Clock) {}
+        @MessagePattern('now')
+        now() {
+          return this.clock.now();
+        }
+      }
+      const module = await Test.createTestingModule({ controllers: [Handlers], providers: [Clock] })
+        .overrideProvider(Clock)
+        .useValue({ now: () => 42 })
+        .compile();
+      const app = module.createNestMicroservice({ strategy: transport.createServer(), logger: false });
+      await app.listen();
+      onTestFinished(() => app.close());
+      const { port } = app.unwrap<{ address(): { port: number } }>().address();
+      const client = transport.createClient(port);
+      onTestFinished(() => client.close() as Promise<void>);
+      expect(await ask(client, 'now')).toEqual([42]);
+    },
+  });
+});

@@ -1,0 +1,146 @@
+/**
+ * Runs the parity suite, and makes docs/parity.md of what the run found: each row is a behaviour, with its tests.
+ *
+ *     npm run test:parity                            the suite alone
+ *     npm run test:parity -- --save docs/parity.md   and write the table
+ *     npm run test:parity -- --check docs/parity.md  and fail where the table is not that of this run
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { format, resolveConfig } from 'prettier';
+import { startVitest } from 'vitest/node';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+const { values: options } = parseArgs({ options: { save: { type: 'string' }, check: { type: 'string' } } });
+
+/** @returns the finished tests that say which row they are of. */
+async function runSuite() {
+  const vitest = await startVitest('test', ['test/parity'], {
+    config: join(root, 'test/vitest.config.ts'),
+    watch: false,
+    reporters: ['dot'],
+  });
+  const tests = vitest.state.getTestModules().flatMap((module) => [...module.children.allTests()]);
+  await vitest.close();
+  if (process.exitCode) {
+    throw new UserError('The suite failed, so there is no table.');
+  }
+  return tests;
+}
+
+class UserError extends Error {}
+
+/** One row for each behaviour, in the order of files and of tests in them. */
+async function collectRows(tests) {
+  const rows = new Map();
+  for (const test of tests) {
+    const { slug, title, transport, rule } = test.meta().parity;
+    const { state, note } = test.result();
+    const row = rows.get(slug) ?? { slug, title, file: test.module.moduleId, group: groupOf(test), cells: {} };
+    if (row.cells[transport]) {
+      throw new UserError(`Two behaviours are called "${slug}".`);
+    }
+    row.cells[transport] = { rule, skipped: state === 'skipped' ? note : undefined };
+    rows.set(slug, row);
+  }
+  for (const row of rows.values()) {
+    row.line = await findLine(row);
+  }
+  return [...rows.values()].toSorted((a, b) => orderOf(a) - orderOf(b) || a.line - b.line);
+}
+
+/** The title of the outermost `describe`. */
+function groupOf(test) {
+  let suite = test.parent;
+  while (suite.parent.type === 'suite') {
+    suite = suite.parent;
+  }
+  return suite.name;
+}
+
+/** From what every app uses to what only this transport has. */
+const FILES = [
+  'patterns',
+  'observables',
+  'errors',
+  'enhancers',
+  'context',
+  'scopes',
+  'hybrid',
+  'lifecycle',
+  'client',
+  'additions',
+];
+
+function orderOf({ file }) {
+  const index = FILES.findIndex((name) => file.endsWith(`/${name}.spec.ts`));
+  if (index < 0) {
+    throw new UserError(`${file} has no place in the table: give it one in FILES.`);
+  }
+  return index;
+}
+
+async function findLine({ slug, file }) {
+  const lines = (await readFile(file, 'utf8')).split('\n');
+  return lines.findIndex((line) => line.includes(`'${slug}'`)) + 1;
+}
+
+async function formatTable(rows, path) {
+  const nest = new URL('package.json', import.meta.resolve('@nestjs/microservices'));
+  const { version } = JSON.parse(await readFile(nest, 'utf8'));
+  const own = rows.filter(({ cells }) => cells.BenUdp.rule !== undefined);
+  const folder = dirname(join(root, path));
+  const groups = groupRows(rows);
+  const text = `# Parity with Nest's TCP transport
+
+<!-- Made by \`npm run test:parity -- --save docs/parity.md\`; what is changed here by hand is lost. -->
+
+Nest's own TCP transport is the specification. Each row is a behaviour that is tested over TCP and over BenUdp in the same
+run, here of \`@nestjs/microservices\` ${version}, and links to its tests. **same** stands where one test holds for both
+transports. Where BenUdp has a rule of its own, mostly because a device reads one reply and there are no headers on the wire,
+each transport has a test of its own, and the cells say what it tests.
+
+${rows.length} behaviours: ${rows.length - own.length} the same, ${own.length} with a rule of their own.
+
+${[...groups].map(([group, each]) => formatGroup(group, each, folder)).join('\n')}`;
+  return format(text, { ...(await resolveConfig(join(root, path))), filepath: path });
+}
+
+function groupRows(rows) {
+  const groups = new Map();
+  for (const row of rows) {
+    groups.set(row.group, [...(groups.get(row.group) ?? []), row]);
+  }
+  return groups;
+}
+
+function formatGroup(group, rows, folder) {
+  const lines = rows.map(({ slug, title, file, line, cells: { TCP, BenUdp } }) => {
+    const link = `[\`${slug}\`](${relative(folder, file)}#L${line})`;
+    return `| ${title} | ${formatCell(TCP)} | ${formatCell(BenUdp)} | ${link} |`;
+  });
+  return `## ${group}\n\n| Behaviour | TCP | BenUdp | Test |\n|---|---|---|---|\n${lines.join('\n')}\n`;
+}
+
+function formatCell({ rule, skipped }) {
+  return skipped ? `not run: ${skipped}` : (rule ?? 'same');
+}
+
+try {
+  const rows = await collectRows(await runSuite());
+  const table = (path) => formatTable(rows, path);
+  if (options.save) {
+    await writeFile(join(root, options.save), await table(options.save));
+  }
+  if (options.check && (await readFile(join(root, options.check), 'utf8')) !== (await table(options.check))) {
+    throw new UserError(
+      `${options.check} is not the table of this run: npm run test:parity -- --save ${options.check}`,
+    );
+  }
+} catch (error) {
+  console.error(error instanceof UserError ? error.message : error);
+  process.exitCode = 1;
+}
