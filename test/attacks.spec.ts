@@ -15,8 +15,9 @@ import {
   openId,
   openReply,
   sealRequest,
+  toPair,
 } from '../lib/exchange/index.js';
-import { HELLO, Sealer, digest, formatEnvelope, parseEnvelope, stripWhiteSpace } from '../lib/protocol/index.js';
+import { HELLO, Hmac, Sealer, digest, formatEnvelope, parseEnvelope, stripWhiteSpace } from '../lib/protocol/index.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from './support/pure-device.js';
 import { extendSha256, sha256Padding } from './support/sha256-extension.js';
 
@@ -73,7 +74,7 @@ describe('what the server holds', () => {
 
   it('C2 predicting ids: a pair is a keyed hash under a secret of 256 bits, drawn anew at each start', () => {
     const secret = randomBytes(32);
-    const { ciphertext, iv } = derivePair(secret, '10.0.0.1|8585', 7, 3);
+    const { ciphertext, iv } = toPair(derivePair(new Hmac(secret), '10.0.0.1|8585', 7, 3));
     const expected = createHmac('sha256', secret).update('10.0.0.1|8585|7|3').digest();
     expect(Buffer.concat([ciphertext, iv])).toEqual(expected);
     const first = new PureDevice(createServer());

@@ -6,8 +6,7 @@
  * and derives the id under whichever key it likes. Strangers get no known plaintext, a flood of hellos occupies no
  * memory, and the key that verifies is the device's identity.
  */
-import { createHmac } from 'node:crypto';
-import { BLOCK_BYTES, type Sealed, type Sealer, stripWhiteSpace } from '../protocol/index.js';
+import { BLOCK_BYTES, type Hmac, type Sealed, type Sealer, stripWhiteSpace } from '../protocol/index.js';
 
 /** Length of a slot. An id is accepted in its slot and in the next, so it lives 10 to 20 s. */
 export const SLOT_MS = 10_000;
@@ -20,13 +19,18 @@ export function slotAt(now: number): number {
 }
 
 /**
- * The pair for the id of an endpoint after `n` others in a slot.
+ * The 32 bytes of the pair for the id of an endpoint after `n` others in a slot, as Latin-1.
  *
- * @param secret drawn at start; whoever knows it can predict pairs, and with a key ids.
+ * @param secret under a key drawn at start; whoever knows that can predict pairs, and with a device's key ids.
  * @param endpoint address and port; the digits that follow are separated, so no two inputs read alike.
  */
-export function derivePair(secret: Uint8Array, endpoint: string, slot: number, n: number): Sealed {
-  const bytes = createHmac('sha256', secret).update(`${endpoint}|${slot}|${n}`).digest();
+export function derivePair(secret: Hmac, endpoint: string, slot: number, n: number): string {
+  return secret.digest(`${endpoint}|${slot}|${n}`);
+}
+
+/** The two datagrams of a pair. */
+export function toPair(derived: string): Sealed {
+  const bytes = Buffer.from(derived, 'latin1');
   return { ciphertext: bytes.subarray(0, BLOCK_BYTES), iv: bytes.subarray(BLOCK_BYTES) };
 }
 

@@ -6,4 +6,5 @@ export * from './limits.js';
 export type { Rate } from './rate-limit.js';
 export * from './rejection.js';
 export * from './server-exchange.js';
+export type { Remote } from './source.js';
 export type { Work, WorkloadLimits } from './workload.js';

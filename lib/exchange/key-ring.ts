@@ -23,6 +23,7 @@ export interface RingKey {
 
 export class KeyRing {
   readonly keys: readonly RingKey[];
+  private readonly members: ReadonlySet<RingKey>;
 
   /**
    * @param previous a ring that this one replaces: keys in both stay the same objects, so that what was learnt about who
@@ -52,6 +53,7 @@ export class KeyRing {
       );
     }
     this.keys = [...ring.values()];
+    this.members = new Set(this.keys);
   }
 
   /** For logs: whose keys these are, by fingerprint. */
@@ -63,7 +65,7 @@ export class KeyRing {
 
   /** All keys, `first` before the others where it is still in the ring. */
   *startingWith(first: RingKey | undefined): Iterable<RingKey> {
-    if (first && this.keys.includes(first)) {
+    if (first && this.members.has(first)) {
       yield first;
     }
     for (const key of this.keys) {

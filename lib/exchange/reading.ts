@@ -28,8 +28,7 @@ interface SentDatagram {
 }
 
 /** The reading that is meant: the latest pair, whole. */
-export function plainReading({ sent }: PairHistory, pairOf: PairSource): Reading | undefined {
-  const [latest] = sent;
+export function plainReading({ latest }: PairHistory, pairOf: PairSource): Reading | undefined {
   return latest && !latest.isSingle ? { read: pairOf(latest), uses: latest, leftover: 0 } : undefined;
 }
 

@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { BenProtocolError } from '../ben-udp.errors.js';
 import {
   type Envelope,
+  Hmac,
   type Request,
   decodeUtf8,
   digest,
@@ -19,18 +20,18 @@ import {
   parseRequest,
   unpad,
 } from '../protocol/index.js';
-import { Endpoint, EndpointTable } from './endpoint-table.js';
+import { Endpoint, type EndpointKey, EndpointTable, endpointKey } from './endpoint-table.js';
 import { Gate } from './gate.js';
-import { LIVE_SLOTS, derivePair, slotAt } from './id-pair.js';
+import { LIVE_SLOTS, derivePair, slotAt, toPair } from './id-pair.js';
 import type { KeyRing, RingKey } from './key-ring.js';
 import type { ExchangeLimits } from './limits.js';
-import { HintTable, type PairHistory, type PairName } from './pair-history.js';
+import { HintTable, type PairHistory, historyOf } from './pair-history.js';
 import type { Rejection } from './rejection.js';
+import { type Remote, endpointName } from './source.js';
 import { type Verified, Verifier } from './verifier.js';
 import { type Work, Workload, type WorkloadLimits } from './workload.js';
 
 const SECRET_BYTES = 32;
-const HASH_TAG_BYTES = 6;
 
 /** Endpoints that said hello and did not verify yet; 1.6 MiB. */
 const HINTS = 65_536;
@@ -58,13 +59,6 @@ const REQUEST_DUE_MS = 1000;
 
 /** The share of a device's timeout that a hello may have waited to be read. */
 const STALE_SHARE = 0.2;
-
-/** Where a datagram came from, and where its answer goes. */
-export interface Remote {
-  readonly address: string;
-  readonly port: number;
-  readonly family: 'IPv4' | 'IPv6';
-}
 
 export interface ServerExchangeOptions {
   readonly keys: KeyRing;
@@ -128,11 +122,16 @@ export type ReplyRefusal =
   /** The device has stopped waiting: it has said hello or sent a request since. Or it has its reply. */
   | 'superseded';
 
+/** A request that verified, before it is decided whether it can be answered. */
+interface OpenedRequest {
+  readonly request: Request;
+  readonly text: string;
+}
+
 /** When and from whom a datagram came. */
 interface Arrival {
   readonly remote: Remote;
-  /** Names the endpoint: what its pairs are derived from. Addresses hold no `|`, so no two endpoints read alike. */
-  readonly name: string;
+  readonly key: EndpointKey;
   readonly now: number;
   readonly slot: number;
   /** How long the datagram may have waited to be read. */
@@ -141,7 +140,7 @@ interface Arrival {
 
 export class ServerExchange {
   keys: KeyRing;
-  private readonly secret: Uint8Array;
+  private readonly secret: Hmac;
   private readonly endpoints: EndpointTable;
   private readonly hints = new HintTable(HINTS);
   private readonly gate: Gate;
@@ -154,7 +153,7 @@ export class ServerExchange {
 
   constructor(private readonly options: ServerExchangeOptions) {
     this.keys = options.keys;
-    this.secret = options.secret ?? randomBytes(SECRET_BYTES);
+    this.secret = new Hmac(options.secret ?? randomBytes(SECRET_BYTES));
     this.endpoints = new EndpointTable(options.maxEndpoints);
     this.gate = new Gate(options.limits);
     this.verifier = new Verifier(this.secret, options.repair);
@@ -184,7 +183,7 @@ export class ServerExchange {
     if (remote.port === 0) {
       return reject('no-way-back');
     }
-    const arrival = { remote, name: `${remote.address}|${remote.port}`, now, slot: slotAt(now), waited };
+    const arrival = { remote, key: endpointKey(remote), now, slot: slotAt(now), waited };
     if (isHello(datagram)) {
       return this.receiveHello(arrival);
     }
@@ -223,12 +222,13 @@ export class ServerExchange {
     if (arrival.waited > this.options.deviceTimeoutMs * STALE_SHARE) {
       return reject('stale-hello');
     }
-    const endpoint = this.endpoints.get(arrival.name);
+    const endpoint = this.endpoints.get(arrival.key);
     return endpoint ? this.answerKnown(endpoint, arrival) : this.answerStranger(arrival);
   }
 
   private answerStranger(arrival: Arrival): Receipt {
-    const { name, remote, now, slot } = arrival;
+    const { remote, now, slot } = arrival;
+    const name = endpointName(remote);
     const hint = this.hints.get(name);
     const rejection =
       hint && this.isDuplicate(hint, now) ? 'duplicate-hello' : this.gate.admitHello(remote.address, now);
@@ -236,7 +236,7 @@ export class ServerExchange {
       return reject(rejection);
     }
     this.hints.note(name, slot, now);
-    return this.sendPair({ slot, n: 0 }, false, arrival);
+    return this.sendPair(derivePair(this.secret, name, slot, 0), false, now);
   }
 
   private answerKnown(endpoint: Endpoint, arrival: Arrival): Receipt {
@@ -254,24 +254,25 @@ export class ServerExchange {
     }
     const pair = { slot, n: endpoint.usedIn(slot) };
     endpoint.noteSent(pair, answer === 'single', now);
-    return this.sendPair(pair, answer === 'single', arrival);
+    endpoint.derived = derivePair(this.secret, endpointName(arrival.remote), slot, pair.n);
+    return this.sendPair(endpoint.derived, answer === 'single', now);
   }
 
   private isDuplicate({ sentAt }: PairHistory, now: number): boolean {
     return now - sentAt < Math.min(DUPLICATE_HELLO_MS, this.options.deviceTimeoutMs * PATIENCE_SHARE);
   }
 
-  private sendPair({ slot, n }: PairName, isSingle: boolean, { name, now }: Arrival): Receipt {
+  private sendPair(derived: string, isSingle: boolean, now: number): Receipt {
     this.unusedPairs = this.awaitsRequests(now) ? this.unusedPairs + 1 : 1;
     this.lastPairAt = now;
-    const { ciphertext, iv } = derivePair(this.secret, name, slot, n);
+    const { ciphertext, iv } = toPair(derived);
     return { kind: 'pair', datagrams: isSingle ? [ciphertext] : [ciphertext, iv] };
   }
 
   private receiveEnvelope(datagram: Buffer, arrival: Arrival): Receipt {
-    const { name, remote, now, slot } = arrival;
-    const known = this.endpoints.get(name);
-    const hint = known ?? this.hints.get(name);
+    const { key, remote, now, slot } = arrival;
+    const known = this.endpoints.get(key);
+    const hint = known ?? this.hints.get(endpointName(remote));
     const limit = known
       ? this.gate.admitKnownRequest(known, now)
       : this.gate.admitRequest(remote.address, hint !== undefined, now);
@@ -282,16 +283,17 @@ export class ServerExchange {
     if (typeof envelope === 'string') {
       return this.fail(envelope, known, arrival);
     }
-    const hashTag = envelope.hash.readUIntBE(0, HASH_TAG_BYTES);
+    const hashTag = tagOf(envelope.hash);
     if (known?.lastHash === hashTag) {
       return reject('replayed');
     }
-    const history = hint ?? assumedHistory(slot);
+    const history = hint ?? historyOf([slot, slot - 1], -Infinity);
     const verified = this.verifier.verify(
       {
         envelope,
-        endpoint: name,
+        remote,
         history,
+        derived: known?.derived,
         isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n === (known?.usedIn(its) ?? 0),
         knownKey: known?.key,
         mayTry: () => this.gate.admitTrial(now),
@@ -321,8 +323,8 @@ export class ServerExchange {
   }
 
   /** Remembers a stranger that has verified; `undefined` where there is no room. */
-  private admit(endpoint: Endpoint, { name, remote, slot }: Arrival): Endpoint | undefined {
-    if (!this.endpoints.add(name, endpoint, slot)) {
+  private admit(endpoint: Endpoint, { key, remote, slot }: Arrival): Endpoint | undefined {
+    if (!this.endpoints.add(key, endpoint, slot)) {
       return undefined;
     }
     this.gate.giveBackHello(remote.address);
@@ -336,18 +338,19 @@ export class ServerExchange {
     endpoint: Endpoint,
     arrival: Arrival,
   ): Receipt {
-    const { name, remote, now, slot, waited } = arrival;
+    const { remote, now, slot, waited } = arrival;
     if (isLive) {
-      endpoint.burn(reading.uses, slot);
+      if (endpoint.burn(reading.uses, slot)) {
+        this.endpoints.touch(arrival.key, endpoint);
+      }
       this.unusedPairs--;
-      this.endpoints.touch(name, endpoint);
       this.gate.giveBackKnownHello(endpoint);
     }
     const opened = openRequest(envelope, key);
     if (typeof opened === 'string' || opened instanceof BenProtocolError) {
       return rejectOpened(opened, key);
     }
-    const { noreturn } = opened;
+    const { action, data, noreturn, metadata } = opened.request;
     // A device that waits for its reply reads what is left meanwhile, and takes it for the reply.
     endpoint.expectUnread(noreturn ? reading.leftover : Math.max(0, reading.leftover - REPLY_DATAGRAMS));
     if (!isLive) {
@@ -367,24 +370,21 @@ export class ServerExchange {
     const turn = endpoint.beginTurn(!noreturn, now);
     return {
       kind: 'request',
-      request: { ...opened, remote, device: key.device },
+      // Spelled out: V8 makes a new hidden class for every object that is spread.
+      request: { action, data, noreturn, metadata, text: opened.text, remote, device: key.device },
       work,
       ticket: noreturn ? undefined : { endpoint, turn, key, id, deadline },
     };
   }
 }
 
-/** What an endpoint was sent if nothing of it is remembered: the first pair of a slot that is live. */
-function assumedHistory(slot: number): PairHistory {
-  const sent = [slot, slot - 1].map((its) => ({ slot: its, n: 0, isSingle: false }));
-  return { sent, sentAt: -Infinity };
+/** 31 bits of a hash: what V8 keeps in place of a pointer. */
+function tagOf(hash: Buffer): number {
+  return hash.readUInt32BE(0) >>> 1;
 }
 
 /** Decrypts and reads a request that has verified. Strict, for SHA-256 lets a hash be extended to more data. */
-function openRequest(
-  { data, iv }: Envelope,
-  key: RingKey,
-): (Request & { text: string }) | Rejection | BenProtocolError {
+function openRequest({ data, iv }: Envelope, key: RingKey): OpenedRequest | Rejection | BenProtocolError {
   const bytes = unpad(key.sealer.open(data, iv));
   if (!bytes) {
     return 'bad-padding';
@@ -394,7 +394,7 @@ function openRequest(
     return 'bad-utf8';
   }
   try {
-    return { ...parseRequest(text), text };
+    return { request: parseRequest(text), text };
   } catch (error) {
     if (error instanceof BenProtocolError) {
       return error;

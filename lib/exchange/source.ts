@@ -2,6 +2,18 @@
  * Addresses as numbers, for limits: whom a datagram claims to come from, and the network around it.
  */
 
+/** Where a datagram came from, and where its answer goes. */
+export interface Remote {
+  readonly address: string;
+  readonly port: number;
+  readonly family: 'IPv4' | 'IPv6';
+}
+
+/** What an endpoint's pairs are derived from. Addresses hold no `|`, so no two endpoints read alike. */
+export function endpointName({ address, port }: Remote): string {
+  return `${address}|${port}`;
+}
+
 /** Two 32-bit numbers each: the address (IPv6: its /64, which one host has to itself) and its network (/24, IPv6: /48). */
 export interface Source {
   readonly high: number;
@@ -27,7 +39,8 @@ export function readSource(address: string): Source {
   return { high, low: ((c << 16) | d) >>> 0, networkHigh: high, networkLow: (c << 16) >>> 0 };
 }
 
-function readIPv4(address: string): number {
+/** @param address four numbers with points between. */
+export function readIPv4(address: string): number {
   let value = 0;
   let byte = 0;
   for (let index = 0; index < address.length; index++) {

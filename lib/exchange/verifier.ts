@@ -2,11 +2,12 @@
  * Finds the id, and the key, under which the hash of a request is right.
  */
 import { timingSafeEqual } from 'node:crypto';
-import { type Envelope, type Sealed, digest } from '../protocol/index.js';
-import { deriveId, derivePair } from './id-pair.js';
+import { type Envelope, type Hmac, type Sealed, digest } from '../protocol/index.js';
+import { deriveId, derivePair, toPair } from './id-pair.js';
 import type { KeyRing, RingKey } from './key-ring.js';
-import type { PairHistory, PairName } from './pair-history.js';
+import { type PairHistory, type PairName, isSamePair } from './pair-history.js';
 import { type PairSource, type Reading, oddReadings, plainReading } from './reading.js';
+import { type Remote, endpointName } from './source.js';
 
 /** What a hash was found to be right under. */
 export interface Verified {
@@ -19,9 +20,10 @@ export interface Verified {
 
 export interface Question {
   readonly envelope: Envelope;
-  /** Address and port. */
-  readonly endpoint: string;
+  readonly remote: Remote;
   readonly history: PairHistory;
+  /** What the latest pair of the history was derived to, where that is still known. */
+  readonly derived: string | undefined;
   /** Whether the id of a pair is live and unused. */
   readonly isUsable: (pair: PairName) => boolean;
   /** The key that verified last. */
@@ -32,15 +34,15 @@ export interface Question {
 
 export class Verifier {
   constructor(
-    private readonly secret: Uint8Array,
+    private readonly secret: Hmac,
     /** Whether devices that are out of step are heard. */
     private readonly repair: boolean,
   ) {}
 
   /** `undefined` where the hash fits nothing, 'trial-budget' where not everything could be tried. */
   verify(question: Question, keys: KeyRing): Verified | 'trial-budget' | undefined {
-    const { history, endpoint, isUsable } = question;
-    const pairOf = this.createPairSource(endpoint);
+    const { history, isUsable } = question;
+    const pairOf = this.createPairSource(question);
     const plain = plainReading(history, pairOf);
     const found = plain && isUsable(plain.uses) ? tryKeys(question, keys, plain) : undefined;
     if (found || !this.repair) {
@@ -55,16 +57,17 @@ export class Verifier {
     return undefined;
   }
 
-  /** Derives each pair once. */
-  private createPairSource(endpoint: string): PairSource {
-    const pairs = new Map<string, Sealed>();
-    return ({ slot, n }) => {
-      const name = `${slot}|${n}`;
-      let pair = pairs.get(name);
-      if (!pair) {
-        pair = derivePair(this.secret, endpoint, slot, n);
-        pairs.set(name, pair);
+  /** Derives each pair at most once. */
+  private createPairSource({ remote, history, derived }: Question): PairSource {
+    const pairs: Array<{ readonly name: PairName; readonly pair: Sealed }> = [];
+    return (name) => {
+      const known = pairs.find((each) => isSamePair(each.name, name));
+      if (known) {
+        return known.pair;
       }
+      const isAtHand = derived !== undefined && history.latest !== undefined && isSamePair(history.latest, name);
+      const pair = toPair(isAtHand ? derived : derivePair(this.secret, endpointName(remote), name.slot, name.n));
+      pairs.push({ name, pair });
       return pair;
     };
   }

@@ -1,20 +1,20 @@
 import { createDecipheriv, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { deriveId, derivePair, slotAt } from '../../lib/exchange/index.js';
-import { Sealer, stripWhiteSpace } from '../../lib/protocol/index.js';
+import { deriveId, derivePair, slotAt, toPair } from '../../lib/exchange/index.js';
+import { Hmac, Sealer, stripWhiteSpace } from '../../lib/protocol/index.js';
 import { KEY, OTHER_KEY } from '../support/pure-device.js';
 
-const secret = Buffer.alloc(32, 7);
+const secret = new Hmac(Buffer.alloc(32, 7));
 
 describe('derivePair', () => {
   it('gives the same 32 bytes for the same endpoint, slot and n', () => {
-    expect(derivePair(secret, 'a|1', 5, 0)).toEqual(derivePair(secret, 'a|1', 5, 0));
+    expect(derivePair(secret, 'a|1', 5, 0)).toBe(derivePair(secret, 'a|1', 5, 0));
   });
 
   it('gives other bytes for another secret, endpoint, slot or n', () => {
     const pairs = [
       derivePair(secret, 'a|1', 5, 0),
-      derivePair(Buffer.alloc(32, 8), 'a|1', 5, 0),
+      derivePair(new Hmac(Buffer.alloc(32, 8)), 'a|1', 5, 0),
       derivePair(secret, 'a|2', 5, 0),
       derivePair(secret, 'b|1', 5, 0),
       derivePair(secret, 'a|1', 6, 0),
@@ -23,13 +23,11 @@ describe('derivePair', () => {
       derivePair(secret, 'a|1', 50, 1),
       derivePair(secret, 'a|15', 0, 1),
     ];
-    expect(new Set(pairs.map(({ ciphertext, iv }) => Buffer.concat([ciphertext, iv]).toString('hex'))).size).toBe(
-      pairs.length,
-    );
+    expect(new Set(pairs).size).toBe(pairs.length);
   });
 
   it('is one block and its IV', () => {
-    const { ciphertext, iv } = derivePair(secret, 'a|1', 5, 0);
+    const { ciphertext, iv } = toPair(derivePair(secret, 'a|1', 5, 0));
     expect([ciphertext.length, iv.length]).toEqual([16, 16]);
   });
 });
@@ -37,7 +35,7 @@ describe('derivePair', () => {
 describe('deriveId', () => {
   it('is what a device computes from the pair, under whichever key it has', () => {
     for (const key of [KEY, OTHER_KEY, randomBytes(32)]) {
-      const pair = derivePair(secret, 'a|1', 5, 0);
+      const pair = toPair(derivePair(secret, 'a|1', 5, 0));
       const decipher = createDecipheriv('aes-256-cbc', key, pair.iv).setAutoPadding(false);
       expect(deriveId(new Sealer(key), pair)).toEqual(stripWhiteSpace(decipher.update(pair.ciphertext)));
     }

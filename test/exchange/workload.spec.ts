@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { Endpoint } from '../../lib/exchange/endpoint-table.js';
 import { KeyRing } from '../../lib/exchange/index.js';
+import { historyOf } from '../../lib/exchange/pair-history.js';
 import { Workload } from '../../lib/exchange/workload.js';
 import { KEY } from '../support/pure-device.js';
 
 const [key] = new KeyRing([{ device: undefined, key: KEY }]).keys;
-const createEndpoint = () => new Endpoint(key!, { sent: [], sentAt: 0 });
+const createEndpoint = () => new Endpoint(key!, historyOf([], 0));
 
 describe('Workload', () => {
   it('lets maxInFlightPerDevice handlers of a device run and not one more', () => {
