@@ -15,6 +15,9 @@ const GROUP_AND_OTHERS = 0o077;
 /** Upstream hashes a file of any length; past 1 MiB it is a mistake (a device, a log). */
 export const MAX_KEY_FILE_BYTES = 1_048_576;
 
+/** What the first read asks for; each one after that asks for as much as there is already. */
+const FIRST_READ_BYTES = 256;
+
 /**
  * How strictly a key file is judged.
  * - `strict`: at least 32 bytes and, on POSIX, not accessible to group or others.
@@ -96,18 +99,20 @@ export async function loadKeyFile(path: string, checks: KeyFileChecks = 'strict'
   }
 }
 
-/** Reads to the end, or `limit` bytes of something that never ends. */
+/** Reads to the end, or `limit` bytes of something that never ends. Key files are short, and a fleet has many. */
 async function readAtMost(file: FileHandle, limit: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(limit);
+  const chunks: Buffer[] = [];
   let length = 0;
   while (length < limit) {
-    const { bytesRead } = await file.read(buffer, length, limit - length);
+    const chunk = Buffer.alloc(Math.min(Math.max(FIRST_READ_BYTES, length), limit - length));
+    const { bytesRead } = await file.read(chunk, 0, chunk.length);
     if (bytesRead === 0) {
       break;
     }
+    chunks.push(chunk.subarray(0, bytesRead));
     length += bytesRead;
   }
-  return buffer.subarray(0, length);
+  return Buffer.concat(chunks);
 }
 
 function checkLength(path: string, length: number, checks: KeyFileChecks): void {

@@ -65,8 +65,8 @@ function parseObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** In valid JSON: a string, which is skipped, or an int that a double may not hold. */
-const STRING_OR_LARGE_INT = /"(?:[^"\\]|\\.)*"|(-?\d{16,})(?![\d.eE])/g;
+/** In valid JSON: a whole string, or a whole number with what makes it a float. */
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(\.\d+)?([eE][+-]?\d+)?/g;
 
 /** `JSON.parse` with `bigint`s. */
 function parseJson(text: string): unknown {
@@ -78,9 +78,10 @@ function parseJson(text: string): unknown {
   while (text.includes(mark)) {
     mark += ':';
   }
-  const marked = text.replace(STRING_OR_LARGE_INT, (token, int?: string) =>
-    int !== undefined && !Number.isSafeInteger(Number(int)) ? `"${mark}${int}"` : token,
-  );
+  const marked = text.replace(STRING_OR_NUMBER, (token, fraction?: string, exponent?: string) => {
+    const isInt = !token.startsWith('"') && fraction === undefined && exponent === undefined;
+    return isInt && !Number.isSafeInteger(Number(token)) ? `"${mark}${token}"` : token;
+  });
   return JSON.parse(marked, (_key, item: unknown) =>
     typeof item === 'string' && item.startsWith(mark) ? BigInt(item.slice(mark.length)) : item,
   );

@@ -91,6 +91,13 @@ describe('loadKeyFile', () => {
     await expect(loadKeyFile(path)).rejects.toMatchObject({ code: 'BEN_KEY_FILE_IO' });
   });
 
+  it('takes no more memory for the keys of a fleet than they need', async () => {
+    const path = await keyFile(randomBytes(32));
+    const before = process.memoryUsage().arrayBuffers;
+    await Promise.all(Array.from({ length: 100 }, () => loadKeyFile(path)));
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(MAX_KEY_FILE_BYTES);
+  });
+
   it('names no byte of the file in an error', async () => {
     const path = await keyFile(Buffer.from('short-secret'));
     await expect(loadKeyFile(path)).rejects.not.toMatchObject({
