@@ -43,6 +43,8 @@ export type BenUdpErrorCode =
   | 'BEN_SOCKET'
   /** The name of the server's host could not be resolved; `cause` holds the system's error. */
   | 'BEN_HOST_UNKNOWN'
+  /** A recording of datagrams that can't be read: no hex, no JSON of exchanges, no capture. */
+  | 'BEN_BAD_RECORDING'
   /** Python text that is not one of the accepted literals; see `position`. */
   | PythonTextErrorCode;
 

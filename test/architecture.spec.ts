@@ -1,4 +1,4 @@
-/** Imports point downwards: leaves ← protocol ← exchange, net ← options, server, client ← nest. Prose drifts; this does not. */
+/** Imports point downwards: leaves ← protocol ← exchange, net ← options, server, client, decode ← nest, cli. Prose drifts; this does not. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -31,8 +31,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   options: ['leaf', 'protocol', 'exchange'],
   server: ['leaf', 'protocol', 'exchange', 'net'],
   client: ['leaf', 'protocol', 'exchange', 'net'],
+  decode: ['leaf', 'protocol', 'exchange'],
   nest: ['leaf', 'protocol', 'exchange', 'net', 'options', 'server', 'client'],
   index: ['leaf', 'protocol', 'exchange', 'options', 'server', 'client', 'nest'],
+  cli: ['leaf', 'protocol', 'exchange', 'net', 'options', 'server', 'client', 'decode'],
   testing: ['leaf', 'protocol', 'exchange', 'net', 'options'],
 };
 

@@ -1,6 +1,7 @@
 /** The wire protocol, pure: bytes, texts and values. Knows no Nest, rxjs or node:dgram. */
 export * from './envelope.js';
 export * from './hmac.js';
+export * from './json-text.js';
 export * from './key.js';
 export * from './key-file.js';
 export * from './python-text/index.js';

@@ -65,10 +65,19 @@ export async function generateKeyFile(path: string): Promise<string> {
 /**
  * Reads a key file and derives its key.
  *
+ * @throws BenUdpError as `readKeyFile`.
+ */
+export async function loadKeyFile(path: string, checks: KeyFileChecks = 'strict'): Promise<Buffer> {
+  return deriveKey(await readKeyFile(path, checks));
+}
+
+/**
+ * What a key file holds: the secret itself.
+ *
  * @throws BenUdpError `BEN_KEY_FILE_MISSING`, `BEN_KEY_FILE_TOO_SHORT`,
  * `BEN_KEY_FILE_READABLE_BY_OTHERS`, `BEN_KEY_FILE_IO`; each message says what to do.
  */
-export async function loadKeyFile(path: string, checks: KeyFileChecks = 'strict'): Promise<Buffer> {
+export async function readKeyFile(path: string, checks: KeyFileChecks = 'strict'): Promise<Buffer> {
   const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') {
       throw new BenUdpError(
@@ -88,7 +97,7 @@ export async function loadKeyFile(path: string, checks: KeyFileChecks = 'strict'
     }
     const contents = await readAtMost(file, MAX_KEY_FILE_BYTES + 1);
     checkLength(path, contents.length, checks);
-    return deriveKey(contents);
+    return contents;
   } catch (cause) {
     if (cause instanceof BenUdpError) {
       throw cause;

@@ -68,8 +68,12 @@ function parseObject(text: string): Record<string, unknown> | undefined {
 /** In valid JSON: a whole string, or a whole number with what makes it a float. */
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(\.\d+)?([eE][+-]?\d+)?/g;
 
-/** `JSON.parse` with `bigint`s. */
-function parseJson(text: string): unknown {
+/**
+ * `JSON.parse` with `bigint`s for ints beyond ±(2^53 - 1).
+ *
+ * @throws SyntaxError
+ */
+export function parseJson(text: string): unknown {
   const value: unknown = JSON.parse(text);
   if (!/\d{16}/.test(text)) {
     return value;

@@ -1,0 +1,190 @@
+/**
+ * `decode`: explains recorded datagrams to a person, or to a script.
+ */
+import { open } from 'node:fs/promises';
+import {
+  type DecodedExchange,
+  MAX_CAPTURE_BYTES,
+  type Recording,
+  decodeExchanges,
+  readRecording,
+} from '../decode/index.js';
+import { BenUdpError } from '../ben-udp.errors.js';
+import { fingerprint } from '../protocol/index.js';
+import { CliFailure, defineCommand, readInteger } from './command.js';
+import { EXIT_CODES } from './exit-code.js';
+import type { CliIo } from './io.js';
+import { KEY_OPTIONS, keyFileChecks, readKey } from './key.js';
+import { count, excerpt, printDocument } from './text.js';
+
+const HELP = `nestjs-ben-udp decode FILE [options]
+
+Explains recorded datagrams: names each step of each exchange and, with the key, opens it or says why it does not open.
+FILE is one of these, told apart by how it begins; - reads standard input:
+
+  a capture    pcap or pcapng: tcpdump -i any -s 0 -w FILE udp port 8585
+  hex          one datagram a line, > before what the device sent, < before what the server sent
+  JSON         recorded exchanges, as in test/vectors/upstream-v1.json
+
+  --key-file FILE   a key file, may be given more than once; else BEN_KEY_FILE, else the key that a JSON recording names
+  --any-key-file    take a key file that is short or readable by others, as upstream does
+  --port N          captures: the server's port; else conversations are found by their hellos
+  --json            one JSON document: exchanges with steps, id, request, reply and faults
+
+Without a key the steps are named and nothing is opened.
+
+Exit codes: 0 all is as it should be, 1 something is not, 2 wrong usage.`;
+
+export const decode = defineCommand({
+  name: 'decode',
+  help: HELP,
+  options: {
+    'key-file': { type: 'string', multiple: true },
+    'any-key-file': KEY_OPTIONS['any-key-file'],
+    port: { type: 'string' },
+  },
+  positionals: { min: 1, max: 1 },
+  async run({ values, positionals: [path] }, io) {
+    const port = values.port === undefined ? undefined : readInteger('port', values.port, 0, 1, 65_535);
+    const fromEnv = io.env['BEN_KEY_FILE'];
+    const paths = values['key-file'] ?? (fromEnv ? [fromEnv] : []);
+    const read = await Promise.all(paths.map((each) => readKey(each, keyFileChecks(values))));
+    const recording = parse(await readInput(path!, io), port);
+    const keys = read.length > 0 ? read.map(({ key }) => key) : recording.key ? [recording.key] : [];
+    const exchanges = decodeExchanges(recording, keys);
+    if (exchanges.length === 0) {
+      throw new CliFailure('there is no exchange in this recording', {
+        hint:
+          recording.kind === 'pcap' || recording.kind === 'pcapng'
+            ? `${describeSkipped(recording)}Does the server have another port than 8585? Then name it by --port.`
+            : 'It holds no datagram.',
+      });
+    }
+    if (values.json) {
+      const { kind, skipped } = recording;
+      io.out(printDocument({ recording: kind, keys: keys.map(fingerprint), exchanges, skipped }));
+    } else {
+      exchanges.forEach((exchange, index) => tell(exchange, index + 1, io));
+      tellSummary(exchanges, recording, keys, io);
+    }
+    return exchanges.some(({ faults }) => faults.length > 0) ? EXIT_CODES.failed : EXIT_CODES.ok;
+  },
+});
+
+function parse(bytes: Buffer, port: number | undefined): Recording {
+  try {
+    return readRecording(bytes, port);
+  } catch (error) {
+    if (error instanceof BenUdpError && error.code === 'BEN_BAD_RECORDING') {
+      throw new CliFailure(error.message, { code: error.code, hint: 'See: nestjs-ben-udp decode --help' });
+    }
+    throw error;
+  }
+}
+
+/** No more than is read of any recording, and one byte by which a larger one is known. */
+async function readInput(path: string, { stdin }: CliIo): Promise<Buffer> {
+  if (path === '-') {
+    return collect(stdin);
+  }
+  try {
+    const file = await open(path, 'r');
+    try {
+      return await collect(file.createReadStream({ autoClose: false }));
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    throw new CliFailure(`"${path}" can't be read (${code})`, {
+      code,
+      hint: 'Is its name right, and may you read it?',
+    });
+  }
+}
+
+async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > MAX_CAPTURE_BYTES) {
+      break;
+    }
+  }
+  return Buffer.concat(chunks);
+}
+
+/** As the protocol's text names them. */
+const STEP_WORDS = {
+  hello: '1 hello',
+  id: '2 id',
+  'id-iv': '3 id IV',
+  request: '4 request',
+  'reply-hash': '5 reply hash',
+  'reply-iv': '6 reply IV',
+  'reply-ciphertext': '7 reply ciphertext',
+  extra: '- extra datagram',
+} as const;
+
+function tell(exchange: DecodedExchange, number: number, io: CliIo): void {
+  const { conversation, at, steps, faults } = exchange;
+  const time = at === undefined ? '' : `, ${new Date(at).toISOString()}`;
+  io.out(`Exchange ${number}${conversation === '' ? '' : `, ${excerpt(conversation)}`}${time}`);
+  for (const { step, sender, bytes, place } of steps) {
+    const arrow = sender === 'device' ? '>' : '<';
+    const columns = `  ${arrow} ${STEP_WORDS[step].padEnd(18)} ${String(bytes).padStart(5)} bytes  ${place.padEnd(12)}`;
+    io.out(`${columns} ${describeContent(step, exchange)}`.trimEnd());
+  }
+  for (const { fault, step, message } of faults) {
+    io.out(`  ! ${STEP_WORDS[step].slice(2)}: ${message} (${fault})`);
+  }
+}
+
+function describeContent(step: keyof typeof STEP_WORDS, { id, request, noreturn, reply }: DecodedExchange): string {
+  switch (step) {
+    case 'id-iv':
+      return id === undefined ? '' : `id ${describeId(id)}`;
+    case 'request':
+      return request === undefined ? '' : `${excerpt(request)}${noreturn ? ' (waits for no reply)' : ''}`;
+    case 'reply-ciphertext':
+      return reply === undefined ? '' : excerpt(reply);
+    default:
+      return '';
+  }
+}
+
+/** Upstream's ids are decimal, this transport's are bytes. */
+function describeId(hex: string): string {
+  const text = Buffer.from(hex, 'hex').toString('latin1');
+  return /^[!-~]+$/.test(text) ? text : `${hex} (hex)`;
+}
+
+function tellSummary(
+  exchanges: readonly DecodedExchange[],
+  recording: Recording,
+  keys: readonly Buffer[],
+  io: CliIo,
+): void {
+  const faulty = exchanges.filter(({ faults }) => faults.length > 0).length;
+  const opened = exchanges.filter(({ request, faults }) => request !== undefined && faults.length === 0).length;
+  const names = keys.map(fingerprint).join(', ');
+  const verdict =
+    keys.length === 0
+      ? `steps named; to open ${exchanges.length === 1 ? 'it' : 'them'}, name the key by --key-file`
+      : `${opened} opened with key ${names}`;
+  io.out('');
+  io.out(
+    `${count(exchanges.length, 'exchange')}: ${verdict}${faulty > 0 ? `; ${faulty} with something wrong (!)` : ''}.`,
+  );
+  const skipped = describeSkipped(recording);
+  if (skipped !== '') {
+    io.out(skipped.trimEnd());
+  }
+}
+
+function describeSkipped({ skipped }: Recording): string {
+  const reasons = Object.entries(skipped).map(([reason, number]) => `${number} ${reason}`);
+  return reasons.length > 0 ? `Packets left out: ${reasons.join(', ')}.\n` : '';
+}

@@ -1,0 +1,95 @@
+/**
+ * A server for the bench, with the transport's defaults and without Nest: for `listen`, and for the exchange that `doctor` makes
+ * with itself.
+ */
+import {
+  DEFAULT_BUFFER_SIZE,
+  DEFAULT_MAX_ENDPOINTS,
+  DEFAULT_MAX_IN_FLIGHT,
+  DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
+  DEFAULT_RECEIVE_BUFFER_SIZE,
+  DEFAULT_TIMEOUT_MS,
+} from '../ben-udp.constants.js';
+import { BenUdpError } from '../ben-udp.errors.js';
+import { DEFAULT_LIMITS, KeyRing } from '../exchange/index.js';
+import type { Platform } from '../net/index.js';
+import { formatErrorReply, formatReply } from '../protocol/index.js';
+import { type Answer, Listener, type ListenerHandlers } from '../server/index.js';
+import { CliFailure } from './command.js';
+import { formatEndpoint } from './text.js';
+
+export interface EchoServerOptions {
+  readonly host: string;
+  readonly port: number;
+  /** 32 bytes. */
+  readonly key: Buffer;
+  /** Milliseconds between the datagrams of one answer. */
+  readonly datagramGap: number;
+}
+
+/** @throws the system's error where the socket can't be bound. */
+export function bindServer(
+  { host, port, key, datagramGap }: EchoServerOptions,
+  handlers: ListenerHandlers,
+  platform: Platform,
+): Promise<Listener> {
+  return Listener.bind(
+    {
+      host,
+      port,
+      datagramGap,
+      receiveBufferSize: DEFAULT_RECEIVE_BUFFER_SIZE,
+      maxDatagramBytes: DEFAULT_BUFFER_SIZE,
+      timeout: DEFAULT_TIMEOUT_MS,
+      maxEndpoints: DEFAULT_MAX_ENDPOINTS,
+      workload: { maxInFlight: DEFAULT_MAX_IN_FLIGHT, maxInFlightPerDevice: DEFAULT_MAX_IN_FLIGHT_PER_DEVICE },
+      limits: DEFAULT_LIMITS,
+      repair: true,
+    },
+    new KeyRing([{ device: undefined, key }]),
+    handlers,
+    platform,
+  );
+}
+
+/** The answer that says `data`; an error reply where `data` can't be answered. */
+export function answerWith(data: unknown): Answer {
+  try {
+    return { text: formatReply(data, DEFAULT_BUFFER_SIZE), isError: false };
+  } catch (error) {
+    if (!(error instanceof BenUdpError)) {
+      throw error;
+    }
+    const reply = { status: 'error', message: error.message };
+    return { text: formatErrorReply(reply, 'null', DEFAULT_BUFFER_SIZE), isError: true };
+  }
+}
+
+/** Why a socket could not be bound, and what to do. */
+export function explainBind(error: NodeJS.ErrnoException, host: string, port: number): CliFailure {
+  const { code } = error;
+  const where = formatEndpoint(host, port);
+  const explanation = BIND_ERRORS[code ?? ''];
+  return new CliFailure(explanation ? `${where} ${explanation.what}` : `${where} can't be bound: ${error.message}`, {
+    ...(code !== undefined && { code }),
+    hint: explanation?.hint ?? 'Try another --host or --port.',
+  });
+}
+
+const BIND_ERRORS: Readonly<Record<string, { readonly what: string; readonly hint: string }>> = {
+  EADDRINUSE: {
+    what: 'is in use by another program',
+    hint:
+      'If that is your own server, all is well: try "nestjs-ben-udp send 127.0.0.1 echo". Else stop it, or take another --port.\n' +
+      'To see who it is: "ss -lunp" on Linux, "lsof -nP -iUDP" on macOS, "netstat -ano -p UDP" on Windows.',
+  },
+  EADDRNOTAVAIL: {
+    what: 'is no address of this machine',
+    hint: 'Take --host 0.0.0.0 for all of its addresses; "nestjs-ben-udp doctor" lists them.',
+  },
+  EACCES: { what: 'is not allowed for this user', hint: 'Ports below 1024 are often reserved: take --port 8585.' },
+  ENOTFOUND: {
+    what: 'is not known by that name',
+    hint: 'Give an address; "nestjs-ben-udp doctor" lists those there are.',
+  },
+};

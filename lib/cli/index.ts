@@ -1,0 +1,23 @@
+/** The command line as functions: `nestjs-ben-udp/cli`. Each takes its words and an `io`, and brings the exit code. Needs no Nest. */
+export type { Command } from './command.js';
+export { decode } from './decode.js';
+export { doctor } from './doctor.js';
+export { EXIT_CODES, type ExitCode } from './exit-code.js';
+export type { CliIo } from './io.js';
+export { keygen } from './keygen.js';
+export { listen } from './listen.js';
+export { run } from './run.js';
+export { send } from './send.js';
+export {
+  DECODE_FAULTS,
+  type DecodeFault,
+  type DecodeFaultName,
+  type DecodedExchange,
+  type DecodedStep,
+  type RecordedDatagram,
+  type Recording,
+  STEPS,
+  type Step,
+  decodeExchanges,
+  readRecording,
+} from '../decode/index.js';

@@ -1,0 +1,83 @@
+/**
+ * The key of a command: from a file that `--key-file` or `BEN_KEY_FILE` names. Its bytes are never on the command line, where
+ * every user of the machine could read them.
+ */
+import { BenUdpError } from '../ben-udp.errors.js';
+import { DEFAULT_KEY_FILE } from '../options/index.js';
+import { type KeyFileChecks, fingerprint, loadKeyFile } from '../protocol/index.js';
+import { CliFailure } from './command.js';
+import type { CliIo } from './io.js';
+
+export const KEY_OPTIONS = {
+  'key-file': { type: 'string' },
+  'any-key-file': { type: 'boolean' },
+} as const;
+
+export const KEY_HELP = `  --key-file FILE   the key file; else BEN_KEY_FILE, else ${DEFAULT_KEY_FILE}
+  --any-key-file    take a key file that is short or readable by others, as upstream does`;
+
+export interface KeyValues {
+  readonly 'key-file'?: string | undefined;
+  readonly 'any-key-file'?: boolean | undefined;
+}
+
+export interface CliKey {
+  readonly path: string;
+  /** 32 bytes; never printed. */
+  readonly key: Buffer;
+  readonly fingerprint: string;
+}
+
+export function keyPath(values: KeyValues, io: CliIo): string | undefined {
+  return values['key-file'] ?? (io.env['BEN_KEY_FILE'] || undefined);
+}
+
+export function keyFileChecks(values: Pick<KeyValues, 'any-key-file'>): KeyFileChecks {
+  return values['any-key-file'] ? 'upstream' : 'strict';
+}
+
+/** @throws CliFailure */
+export async function loadKey(values: KeyValues, io: CliIo): Promise<CliKey> {
+  const path = keyPath(values, io) ?? DEFAULT_KEY_FILE;
+  return readKey(path, keyFileChecks(values));
+}
+
+/** @throws CliFailure */
+export async function readKey(path: string, checks: KeyFileChecks): Promise<CliKey> {
+  const key = await loadKeyFile(path, checks).catch((error: unknown): never => {
+    throw error instanceof BenUdpError ? explainKeyFile(error, path) : error;
+  });
+  return { path, key, fingerprint: fingerprint(key) };
+}
+
+/** What is wrong with a key file, in the words of the command line. */
+export function explainKeyFile({ code, cause, message }: BenUdpError, path: string): CliFailure {
+  switch (code) {
+    case 'BEN_KEY_FILE_MISSING':
+      return new CliFailure(`the key file "${path}" does not exist`, {
+        code,
+        hint:
+          'Name it by --key-file or BEN_KEY_FILE. If there is none yet, make one and copy it to the devices:\n' +
+          `  nestjs-ben-udp keygen "${path}"`,
+      });
+    case 'BEN_KEY_FILE_READABLE_BY_OTHERS':
+      return new CliFailure(`the key file "${path}" can be read by other users of this machine`, {
+        code,
+        hint: `Take that right away, or accept it by --any-key-file:\n  chmod 600 "${path}"`,
+      });
+    case 'BEN_KEY_FILE_TOO_SHORT':
+      return new CliFailure(`the key file "${path}" holds less than 32 bytes, so its key can be guessed`, {
+        code,
+        hint: 'Make a better one with "nestjs-ben-udp keygen", or accept it by --any-key-file.',
+      });
+    case 'BEN_KEY_FILE_TOO_LARGE':
+      return new CliFailure(`"${path}" is too large for a key file`, { code, hint: 'Is it the right file?' });
+    default: {
+      const reason = (cause as NodeJS.ErrnoException | undefined)?.code;
+      return new CliFailure(reason ? `the key file "${path}" can't be read (${reason})` : message, {
+        code,
+        hint: 'Does it belong to the user that runs this, and is it a file?',
+      });
+    }
+  }
+}

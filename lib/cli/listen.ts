@@ -1,0 +1,227 @@
+/**
+ * `listen`: a server that prints what devices send, and echoes it or answers what it was given. For the bench: one key, no Nest.
+ */
+import { DEFAULT_BUFFER_SIZE, DEFAULT_HOST, DEFAULT_PORT } from '../ben-udp.constants.js';
+import { BenUdpError } from '../ben-udp.errors.js';
+import { REJECTIONS, type Remote, type VerifiedRequest } from '../exchange/index.js';
+import { formatReply } from '../protocol/index.js';
+import type { Listener, ListenerHandlers, RejectedReceipt } from '../server/index.js';
+import { listAddresses } from './addresses.js';
+import { UsageError, defineCommand, readInteger } from './command.js';
+import { answerWith, bindServer, explainBind } from './echo-server.js';
+import { EXIT_CODES } from './exit-code.js';
+import type { CliIo } from './io.js';
+import { KEY_HELP, KEY_OPTIONS, loadKey } from './key.js';
+import { readJson } from './send.js';
+import { count, excerpt, formatEndpoint, printDocument } from './text.js';
+
+const HELP = `nestjs-ben-udp listen [options]
+
+A server that prints what devices send and answers it with the same data, until Ctrl+C.
+
+  --host ADDRESS      bind to this address; default ${DEFAULT_HOST}, all of them
+  --port N            default ${DEFAULT_PORT}; 0 takes any free one
+  --answer JSON       answer this instead: '{"ok": true}'
+  --datagram-gap MS   wait between the datagrams of an answer, 0 to 1000: try 5 for an ESP8266 that hears nothing
+  --count N           end after N requests
+${KEY_HELP}
+  --json              one JSON document for each event, on a line of its own: "listening", "request",
+                      "rejected", "closed"
+
+A request is printed as the Python text that the device sent. A datagram that gets no answer is printed with the reason.
+
+Exit codes: 0 ended by Ctrl+C or --count, 1 not started, 2 wrong usage.`;
+
+const MAX_COUNT = 1_000_000_000;
+
+/** Lines a second about datagrams without an answer, which anybody can send; more are counted. */
+const MAX_REJECTION_LINES = 10;
+const REJECTION_WINDOW_MS = 1000;
+
+/** How long Ctrl+C waits for requests whose ids were just issued. */
+const DRAIN_MS = 500;
+
+export const listen = defineCommand({
+  name: 'listen',
+  help: HELP,
+  options: {
+    ...KEY_OPTIONS,
+    host: { type: 'string' },
+    port: { type: 'string' },
+    answer: { type: 'string' },
+    'datagram-gap': { type: 'string' },
+    count: { type: 'string' },
+  },
+  positionals: { min: 0, max: 0 },
+  async run({ values }, io) {
+    const host = values.host ?? DEFAULT_HOST;
+    const port = readInteger('port', values.port, DEFAULT_PORT, 0, 65_535);
+    const datagramGap = readInteger('datagram-gap', values['datagram-gap'], 0, 0, 1000);
+    const maxRequests = readInteger('count', values.count, Infinity, 1, MAX_COUNT);
+    const answer = values.answer === undefined ? undefined : readAnswer(values.answer);
+    const { key, fingerprint } = await loadKey(values, io);
+    const reporter = new Reporter(values.json === true, io);
+    const end = new Ending(maxRequests, io.signal);
+    const handlers: ListenerHandlers = {
+      onRequest: async (request) => {
+        const reply = answerWith(answer ? answer.data : request.data);
+        reporter.request(request, reply.text);
+        return reply;
+      },
+      onRejected: (rejected, remote) => reporter.rejected(rejected, remote),
+      onEnded: () => end.countRequest(),
+      onError: (error) => io.err(`nestjs-ben-udp listen: ${(error as Error).message}`),
+    };
+    const server = await bindServer({ host, port, key, datagramGap }, handlers, io.platform).catch(
+      (error: NodeJS.ErrnoException): never => {
+        throw explainBind(error, host, port);
+      },
+    );
+    reporter.listening(server, fingerprint);
+    await end.reached;
+    await server.drain(DRAIN_MS);
+    await server.close();
+    reporter.closed(server);
+    return EXIT_CODES.ok;
+  },
+});
+
+/** An answer is checked before anybody asks for it. */
+function readAnswer(json: string): { readonly data: unknown } {
+  const data = readJson(json);
+  try {
+    formatReply(data, DEFAULT_BUFFER_SIZE);
+  } catch (error) {
+    throw error instanceof BenUdpError ? new UsageError(`this answer can't be sent: ${error.message}`) : error;
+  }
+  return { data };
+}
+
+/** When to stop. */
+class Ending {
+  readonly reached: Promise<void>;
+  private requests = 0;
+  private reach: () => void = () => undefined;
+
+  constructor(
+    private readonly maxRequests: number,
+    signal: AbortSignal,
+  ) {
+    this.reached = new Promise((resolve) => {
+      this.reach = resolve;
+    });
+    if (signal.aborted) {
+      this.reach();
+    }
+    signal.addEventListener('abort', () => this.reach(), { once: true });
+  }
+
+  countRequest(): void {
+    if (++this.requests >= this.maxRequests) {
+      this.reach();
+    }
+  }
+}
+
+/** Says what happens: in words, or as JSON documents. */
+class Reporter {
+  private windowStart = -Infinity;
+  private linesInWindow = 0;
+  private untold = 0;
+
+  constructor(
+    private readonly isJson: boolean,
+    private readonly io: CliIo,
+  ) {}
+
+  listening({ boundSocket }: Listener, fingerprint: string): void {
+    const { address, port } = boundSocket.address;
+    if (this.isJson) {
+      this.document('listening', { address, port, key: fingerprint });
+      return;
+    }
+    this.io.out(`Listening on ${formatEndpoint(address, port)} with key ${fingerprint}. Stop with Ctrl+C.`);
+    const isEvery = address === '0.0.0.0' || address === '::';
+    const addresses = listAddresses(this.io.interfaces()).filter(({ isLikely }) => isLikely);
+    if (isEvery && addresses.length > 0) {
+      this.io.out(`Boards reach it at ${addresses.map((each) => `${each.address}:${port}`).join(', ')}.`);
+    }
+  }
+
+  request({ remote, text, action, data, noreturn }: VerifiedRequest, reply: string | undefined): void {
+    if (this.isJson) {
+      const values = { action: jsonOrNothing(action), data: jsonOrNothing(data) };
+      const answer = noreturn ? undefined : reply;
+      this.document('request', {
+        from: formatEndpoint(remote.address, remote.port),
+        text,
+        ...values,
+        noreturn,
+        answer,
+      });
+      return;
+    }
+    this.line(remote, excerpt(text));
+    this.io.out(`         ${noreturn ? 'no answer is wanted' : `answered ${excerpt(reply ?? '')}`}`);
+  }
+
+  rejected({ reason, error }: RejectedReceipt, remote: Remote): void {
+    const now = this.io.platform.now();
+    if (now - this.windowStart >= REJECTION_WINDOW_MS) {
+      this.windowStart = now;
+      this.linesInWindow = 0;
+      this.tellUntold();
+    }
+    if (this.linesInWindow >= MAX_REJECTION_LINES) {
+      this.untold++;
+      return;
+    }
+    this.linesInWindow++;
+    const why = error ? `${REJECTIONS[reason]}: ${error.message}` : REJECTIONS[reason];
+    if (this.isJson) {
+      this.document('rejected', { from: formatEndpoint(remote.address, remote.port), reason, message: why });
+    } else {
+      this.line(remote, `no answer (${reason}): ${why}`);
+    }
+  }
+
+  closed(server: Listener): void {
+    const { requests, rejected } = server.stats();
+    const without = Object.values(rejected).reduce((sum, number) => sum + number, 0);
+    this.tellUntold();
+    if (this.isJson) {
+      this.document('closed', { requests, rejected: without });
+    } else {
+      this.io.out(`Closed after ${count(requests, 'request')} and ${count(without, 'datagram')} without an answer.`);
+    }
+  }
+
+  private tellUntold(): void {
+    const { untold } = this;
+    this.untold = 0;
+    if (untold > 0 && this.isJson) {
+      this.document('rejected', { untold });
+    } else if (untold > 0) {
+      this.io.out(`         … and ${count(untold, 'more datagram')} without an answer`);
+    }
+  }
+
+  private line({ address, port }: Remote, text: string): void {
+    const time = new Date(this.io.wallClock()).toTimeString().slice(0, 8);
+    this.io.out(`${time} ${formatEndpoint(address, port)}  ${text}`);
+  }
+
+  private document(event: string, facts: Readonly<Record<string, unknown>>): void {
+    this.io.out(printDocument({ event, at: new Date(this.io.wallClock()).toISOString(), ...facts }));
+  }
+}
+
+/** A value where it has a JSON form; a device may send a dict that has none, and then `text` is all there is. */
+function jsonOrNothing(value: unknown): unknown {
+  try {
+    printDocument({ value });
+    return value;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,276 @@
+/**
+ * `send`: asks a server as a device does, and prints what it answered.
+ */
+import { isIP, isIPv6 } from 'node:net';
+import {
+  DEFAULT_BUFFER_SIZE,
+  DEFAULT_IDLE_TIMEOUT_MS,
+  DEFAULT_PORT,
+  DEFAULT_TIMEOUT_MS,
+} from '../ben-udp.constants.js';
+import { BenUdpError, BenUdpRequestError } from '../ben-udp.errors.js';
+import { Caller } from '../client/index.js';
+import { type Reply, Sealer, formatRequest, parseJson, readReply } from '../protocol/index.js';
+import { CliFailure, UsageError, defineCommand, readInteger } from './command.js';
+import { EXIT_CODES, type ExitCode } from './exit-code.js';
+import type { CliIo } from './io.js';
+import { type CliKey, KEY_HELP, KEY_OPTIONS, loadKey } from './key.js';
+import { count, formatEndpoint, printDocument, printable } from './text.js';
+
+const MIN_TIMEOUT_MS = 10;
+const MAX_TIMEOUT_MS = 86_400_000;
+const MAX_COUNT = 1_000_000;
+
+const HELP = `nestjs-ben-udp send HOST[:PORT] ACTION [JSON] [options]
+
+Sends a request as a device does, and prints what the server answered: a text as it is, anything else as JSON.
+HOST may be [::1]:8585 too; the port is ${DEFAULT_PORT} where none is given. JSON is the request's data: '"hi"', 21.5, '{"a": 1}'.
+
+  --noreturn        do not wait for an answer (the server has an event handler); nothing is printed
+  --timeout MS      wait so long in each step, ${MIN_TIMEOUT_MS} to ${MAX_TIMEOUT_MS}; default ${DEFAULT_TIMEOUT_MS}
+  --latency         say on standard error how long it took
+  --count N         ask N times, one after the other; ends at the first that fails
+  --local-port N    send from this port: for upstream's own server, which answers to its own port number
+  --local-address A send from this address of this machine
+${KEY_HELP}
+  --json            one JSON document for each request, on a line of its own:
+                    {"outcome": "answered", "data": …, "latencyMs": …}, or "error-reply" with "error",
+                    "sent" for --noreturn, "failed" with "code", "step" and "message"
+
+Exit codes: 0 answered (or sent), 1 not sent, 2 wrong usage, 3 no answer, 4 the server answered with an error, 130 Ctrl+C.`;
+
+interface Plan {
+  readonly host: string;
+  readonly port: number;
+  readonly action: string;
+  readonly text: string;
+  readonly noreturn: boolean;
+  readonly timeoutMs: number;
+  readonly count: number;
+  readonly localPort: number;
+  readonly localAddress: string | undefined;
+  readonly tellsLatency: boolean;
+  readonly isJson: boolean;
+}
+
+export const send = defineCommand({
+  name: 'send',
+  help: HELP,
+  options: {
+    ...KEY_OPTIONS,
+    noreturn: { type: 'boolean' },
+    timeout: { type: 'string' },
+    latency: { type: 'boolean' },
+    count: { type: 'string' },
+    'local-port': { type: 'string' },
+    'local-address': { type: 'string' },
+  },
+  positionals: { min: 2, max: 3 },
+  async run({ values, positionals }, io) {
+    const [target, action, json] = positionals;
+    const { host, port } = parseTarget(target!);
+    const noreturn = values.noreturn === true;
+    const data = json === undefined ? undefined : readJson(json);
+    const plan: Plan = {
+      host,
+      port,
+      action: action!,
+      noreturn,
+      text: formatText({ action: action!, data, noreturn }),
+      timeoutMs: readInteger('timeout', values.timeout, DEFAULT_TIMEOUT_MS, MIN_TIMEOUT_MS, MAX_TIMEOUT_MS),
+      count: readInteger('count', values.count, 1, 1, MAX_COUNT),
+      localPort: readInteger('local-port', values['local-port'], 0, 1, 65_535),
+      localAddress: readAddress(values['local-address'], host),
+      tellsLatency: values.latency === true,
+      isJson: values.json === true,
+    };
+    const key = await loadKey(values, io);
+    const caller = await openCaller(plan, key, io);
+    try {
+      return await askAll(plan, key, caller, io);
+    } finally {
+      await caller.close();
+    }
+  },
+});
+
+/**
+ * `HOST`, `HOST:PORT`, `[IPv6]:PORT` or a bare IPv6 address.
+ *
+ * @throws UsageError
+ */
+export function parseTarget(target: string): { readonly host: string; readonly port: number } {
+  const [, inBrackets, plain, digits] =
+    /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(target) ?? (isIPv6(target) ? [target, target] : []);
+  const host = inBrackets ?? plain;
+  const port = digits === undefined ? DEFAULT_PORT : Number(digits);
+  if (!host || port < 1 || port > 65_535) {
+    throw new UsageError('HOST[:PORT] is a name or an address, and a port from 1 to 65535');
+  }
+  if (host === '0.0.0.0' || host === '::') {
+    throw new UsageError(`${host} is no address to send to: take 127.0.0.1 for a server on this machine`);
+  }
+  return { host, port };
+}
+
+/** @throws UsageError */
+export function readJson(text: string): unknown {
+  try {
+    return parseJson(text);
+  } catch {
+    throw new UsageError(`the data is no JSON. A text needs its own quotes inside the shell's: '"hi"'`);
+  }
+}
+
+function readAddress(address: string | undefined, host: string): string | undefined {
+  if (address !== undefined && (isIP(address) === 0 || (isIP(host) !== 0 && isIP(host) !== isIP(address)))) {
+    throw new UsageError('--local-address is an IP address, of the same family as HOST');
+  }
+  return address;
+}
+
+function formatText(request: Parameters<typeof formatRequest>[0]): string {
+  try {
+    return formatRequest(request);
+  } catch (error) {
+    throw error instanceof BenUdpError ? new UsageError(`the request can't be sent: ${error.message}`) : error;
+  }
+}
+
+function openCaller({ host, port, localPort, localAddress }: Plan, { key }: CliKey, io: CliIo): Promise<Caller> {
+  return Caller.create(
+    {
+      host,
+      port,
+      localPort,
+      localAddress,
+      bufferSize: DEFAULT_BUFFER_SIZE,
+      maxSockets: 1,
+      maxQueue: 1,
+      idleTimeout: DEFAULT_IDLE_TIMEOUT_MS,
+    },
+    new Sealer(key),
+    // What belongs to no exchange is noise here; a socket that fails fails the request.
+    { onDisregarded: () => undefined, onError: () => undefined },
+    io.platform,
+  ).catch((error: unknown): never => {
+    if (error instanceof BenUdpError && error.code === 'BEN_HOST_UNKNOWN') {
+      throw new CliFailure(`the host "${host}" is not known`, {
+        code: error.code,
+        hint: 'Is it spelt right? Its address will do as well.',
+      });
+    }
+    throw error;
+  });
+}
+
+async function askAll(plan: Plan, key: CliKey, caller: Caller, io: CliIo): Promise<ExitCode> {
+  const latencies: number[] = [];
+  let exitCode: ExitCode = EXIT_CODES.ok;
+  while (exitCode === EXIT_CODES.ok && latencies.length < plan.count) {
+    const begin = io.platform.now();
+    const text = await ask(plan, key, caller, io);
+    if (text === INTERRUPTED) {
+      exitCode = EXIT_CODES.interrupted;
+      break;
+    }
+    latencies.push(io.platform.now() - begin);
+    exitCode = tell(text, latencies.at(-1)!, plan, io);
+  }
+  if (plan.tellsLatency && latencies.length > 0) {
+    io.err(describeLatencies(latencies, plan.noreturn ? 'sent' : 'answered'));
+  }
+  return exitCode;
+}
+
+const INTERRUPTED = Symbol('interrupted');
+
+/** The text of the reply; `undefined` for `--noreturn`. */
+async function ask(
+  { action, text, noreturn, timeoutMs, host, port }: Plan,
+  { fingerprint }: CliKey,
+  caller: Caller,
+  { signal }: CliIo,
+): Promise<string | undefined | typeof INTERRUPTED> {
+  try {
+    const question = { text, noreturn, pattern: action, timeout: timeoutMs, retries: 0, idempotent: false };
+    return await caller.ask(question, signal);
+  } catch (error) {
+    if (signal.aborted) {
+      return INTERRUPTED;
+    }
+    throw error instanceof BenUdpRequestError ? explainRequest(error, formatEndpoint(host, port), fingerprint) : error;
+  }
+}
+
+function tell(text: string | undefined, latencyMs: number, { isJson, noreturn }: Plan, io: CliIo): ExitCode {
+  const reply: Reply | undefined = text === undefined ? undefined : readReply(text);
+  const isError = reply !== undefined && 'error' in reply;
+  if (isJson) {
+    const outcome = noreturn ? 'sent' : isError ? 'error-reply' : 'answered';
+    io.out(printDocument({ outcome, ...reply, latencyMs: roundMs(latencyMs) }));
+  } else if (isError) {
+    io.err(`The server answered with an error: ${printValue(reply.error)}`);
+  } else if (reply) {
+    io.out(printValue(reply.data));
+  }
+  return isError ? EXIT_CODES.errorReply : EXIT_CODES.ok;
+}
+
+/** A text as it is, anything else as JSON. */
+function printValue(value: unknown): string {
+  return printable(typeof value === 'string' ? value : printDocument(value));
+}
+
+function roundMs(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}
+
+function describeLatencies(latencies: readonly number[], verb: string): string {
+  const sorted = latencies.toSorted((a, b) => a - b);
+  const show = (ms: number) => `${ms.toFixed(1)} ms`;
+  if (sorted.length === 1) {
+    return `${verb} in ${show(sorted[0]!)}`;
+  }
+  const median = sorted[Math.floor((sorted.length - 1) / 2)]!;
+  const [first, last] = [sorted[0]!, sorted.at(-1)!];
+  return `${count(sorted.length, 'request')} ${verb}: least ${show(first)}, median ${show(median)}, most ${show(last)}`;
+}
+
+/** What is known of a request that failed, in words; by how far it had come. */
+function explainRequest(error: BenUdpRequestError, server: string, fingerprint: string): CliFailure {
+  const { code, step, elapsedMs } = error;
+  const isNoAnswer = code === 'BEN_TIMEOUT' || code === 'BEN_BAD_REPLY';
+  const about = {
+    code,
+    exitCode: isNoAnswer ? EXIT_CODES.noAnswer : EXIT_CODES.failed,
+    facts: { step, elapsedMs },
+  };
+  if (code === 'BEN_BAD_REPLY') {
+    return new CliFailure(`${server} answered, but not with this key or not to this request`, {
+      ...about,
+      hint: `The key here is ${fingerprint}. Does the server have the same one?`,
+    });
+  }
+  if (code === 'BEN_TIMEOUT') {
+    return step === 'hello' || step === 'id'
+      ? new CliFailure(`${server} did not answer within ${elapsedMs} ms`, { ...about, hint: SILENT_SERVER })
+      : new CliFailure(`${server} is there, but did not answer the request within ${elapsedMs} ms`, {
+          ...about,
+          hint: otherKeyOrSlow(fingerprint),
+        });
+  }
+  const reason = (error.cause as Error | undefined)?.message;
+  return new CliFailure(reason ? `the request could not be sent: ${reason}` : error.message, {
+    ...about,
+    hint: code === 'BEN_SOCKET' ? 'Is this machine on the network, and is the port from --local-port free?' : '',
+  });
+}
+
+const SILENT_SERVER = `Does a server listen there? Is the address and the port right? Does a firewall let UDP pass?
+On the server's machine, "nestjs-ben-udp doctor" looks at all three.`;
+
+function otherKeyOrSlow(fingerprint: string): string {
+  return `Most often the server has another key, for it is silent then: the key here is ${fingerprint}, and the server names
+its own when it starts. Or its handler takes longer than --timeout, or it answers errors with silence.`;
+}

@@ -1,0 +1,68 @@
+/**
+ * Datagrams as hex, one on a line, such as a log or a person writes them: `> 2f4745544944`, `< 16 89 45…`.
+ */
+import { MAX_DATAGRAM_BYTES } from '../protocol/index.js';
+import { type RecordedDatagram, type Recording, type Sender, checkRoom, refuseRecording } from './recording.js';
+
+const COMMENT = '#';
+
+/** Who sent the datagram, by the mark before it. */
+const MARKS: ReadonlyMap<string, Sender> = new Map([
+  ['>', 'device'],
+  ['<', 'server'],
+]);
+
+/** Four characters a byte are the most that is written: `0x2f` or `2f: `. */
+const MAX_LINE_LENGTH = 4 * MAX_DATAGRAM_BYTES;
+
+/**
+ * Reads one datagram a line. `>` before it says that the device sent it, `<` the server. Spaces, colons, commas and `0x` do not
+ * count; `#` begins a comment.
+ *
+ * @throws BenUdpError `BEN_BAD_RECORDING`.
+ */
+export function parseHexText(text: string): Recording {
+  const datagrams: RecordedDatagram[] = [];
+  let number = 0;
+  // Not split(): a hostile file is all line ends.
+  for (let start = 0; start < text.length;) {
+    const newline = text.indexOf('\n', start);
+    const end = newline < 0 ? text.length : newline;
+    number++;
+    const datagram = end - start > MAX_LINE_LENGTH ? refuseLine(number) : parseLine(text.slice(start, end), number);
+    if (datagram) {
+      checkRoom(datagrams);
+      datagrams.push(datagram);
+    }
+    start = end + 1;
+  }
+  return { kind: 'hex', datagrams, key: undefined, skipped: {} };
+}
+
+function parseLine(line: string, number: number): RecordedDatagram | undefined {
+  const [content] = line.split(COMMENT, 1) as [string];
+  const trimmed = content.trim();
+  if (trimmed === '') {
+    return undefined;
+  }
+  const sender = MARKS.get(trimmed[0]!);
+  const digits = trimmed.slice(sender ? 1 : 0).replace(/0x|[\s:,]/gi, '');
+  if (digits.length % 2 !== 0 || /[^0-9a-f]/i.test(digits) || digits.length > 2 * MAX_DATAGRAM_BYTES) {
+    refuseLine(number);
+  }
+  return {
+    bytes: Buffer.from(digits, 'hex'),
+    sender,
+    conversation: '',
+    place: `line ${number}`,
+    at: undefined,
+    isCut: false,
+  };
+}
+
+function refuseLine(number: number): never {
+  return refuseRecording(
+    `line ${number} is no datagram in hex. Write one datagram a line, with > before what the device sent and < before ` +
+      'what the server sent, as in "> 2f4745544944"',
+  );
+}

@@ -1,0 +1,106 @@
+/**
+ * Names the step of each datagram: what it is in its exchange. Needs no key, for the steps follow from who sends, from the order,
+ * and from the looks of the hello and of the request.
+ */
+import { HASH_BYTES, isHello, looksLikeEnvelope } from '../protocol/index.js';
+import type { RecordedDatagram, Sender } from './recording.js';
+
+/** The seven datagrams of an exchange by name, in their order, and what belongs to none of them. */
+export const STEPS = [
+  'hello',
+  'id',
+  'id-iv',
+  'request',
+  'reply-hash',
+  'reply-iv',
+  'reply-ciphertext',
+  'extra',
+] as const;
+
+export type Step = (typeof STEPS)[number];
+
+export interface NamedDatagram {
+  readonly step: Step;
+  readonly sender: Sender;
+  readonly datagram: RecordedDatagram;
+}
+
+/** The datagrams of one exchange, in their order. */
+export interface NamedExchange {
+  readonly conversation: string;
+  readonly datagrams: readonly NamedDatagram[];
+}
+
+/** A second hello within this time is the network's copy of the first, as the server takes it. */
+const DUPLICATE_HELLO_MS = 250;
+
+const PAIR: readonly Step[] = ['id', 'id-iv'];
+const REPLY: readonly Step[] = ['reply-hash', 'reply-iv', 'reply-ciphertext'];
+
+/** The exchanges of each conversation, in the order in which they begin. */
+export function splitExchanges(datagrams: readonly RecordedDatagram[]): NamedExchange[] {
+  const exchanges: OpenExchange[] = [];
+  const current = new Map<string, OpenExchange>();
+  for (const datagram of datagrams) {
+    const { conversation } = datagram;
+    const open = current.get(conversation);
+    const exchange = open && !open.isEndedBy(datagram) ? open : new OpenExchange(conversation);
+    if (exchange !== open) {
+      exchanges.push(exchange);
+      current.set(conversation, exchange);
+    }
+    exchange.add(datagram);
+  }
+  return exchanges;
+}
+
+class OpenExchange implements NamedExchange {
+  readonly datagrams: NamedDatagram[] = [];
+  private readonly taken = new Map<Step, RecordedDatagram>();
+
+  constructor(readonly conversation: string) {}
+
+  /** Whether a datagram is the beginning of the next exchange. */
+  isEndedBy(datagram: RecordedDatagram): boolean {
+    if (isHello(datagram.bytes)) {
+      return !this.isCopyOfHello(datagram);
+    }
+    const request = this.taken.get('request');
+    return request !== undefined && isRequest(datagram) && !request.bytes.equals(datagram.bytes);
+  }
+
+  add(datagram: RecordedDatagram): void {
+    const sender = datagram.sender ?? (isHello(datagram.bytes) || isRequest(datagram) ? 'device' : 'server');
+    const step = this.nextStep(datagram, sender);
+    if (step !== 'extra') {
+      this.taken.set(step, datagram);
+    }
+    this.datagrams.push({ step, sender, datagram });
+  }
+
+  private nextStep(datagram: RecordedDatagram, sender: Sender): Step {
+    if (sender === 'device') {
+      const step = isHello(datagram.bytes) ? 'hello' : isRequest(datagram) ? 'request' : 'extra';
+      return this.taken.has(step) ? 'extra' : step;
+    }
+    const steps = this.expectsReply(datagram) ? REPLY : PAIR;
+    return steps.find((step) => !this.taken.has(step)) ?? 'extra';
+  }
+
+  /** A recording may begin in the midst of an exchange: of the server's datagrams, only a reply begins with 32 bytes. */
+  private expectsReply({ bytes }: RecordedDatagram): boolean {
+    const isFirst = this.datagrams.length === 0;
+    return this.taken.has('request') || this.taken.has('reply-hash') || (isFirst && bytes.length === HASH_BYTES);
+  }
+
+  private isCopyOfHello({ at }: RecordedDatagram): boolean {
+    const hello = this.taken.get('hello');
+    return (
+      hello?.at !== undefined && at !== undefined && at - hello.at < DUPLICATE_HELLO_MS && !this.taken.has('request')
+    );
+  }
+}
+
+function isRequest({ bytes, sender }: RecordedDatagram): boolean {
+  return sender !== 'server' && looksLikeEnvelope(bytes);
+}

@@ -1,0 +1,179 @@
+/** The bench server, asked by virtual boards over real datagrams. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { listen } from 'nestjs-ben-udp/cli';
+import { describe, expect, it } from 'vitest';
+import { deriveKey, fingerprint } from '../../lib/protocol/index.js';
+import { runCommand, startCommand } from '../support/cli-io.js';
+import { KEY_CONTENTS, startBoard } from '../support/nest-app.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
+
+async function keyFile(): Promise<string> {
+  const path = join(await temporaryFolder(), 'key.sec');
+  await writeFile(path, KEY_CONTENTS, { mode: 0o600 });
+  return path;
+}
+
+async function start(...args: string[]) {
+  const words = ['--host', '127.0.0.1', '--port', '0', '--key-file', await keyFile(), ...args];
+  const { io, exitCode } = startCommand(listen, words);
+  const first = await io.line(/istening/);
+  const port = Number(/127\.0\.0\.1:(\d+)|"port":(\d+)/.exec(first)!.slice(1).join(''));
+  return { io, exitCode, port };
+}
+
+describe('listen', () => {
+  it('echoes, and prints what the device sent and was answered', async () => {
+    const { io, port } = await start();
+    const board = await startBoard(port);
+    expect(await board.send({ action: 'echo', data: ['hi', 1] })).toEqual(['hi', 1]);
+    const { port: from } = board.address;
+    expect(io.stdout.slice(-2)).toEqual([
+      expect.stringMatching(
+        new RegExp(`^\\d\\d:\\d\\d:\\d\\d 127\\.0\\.0\\.1:${from}  \\{'action': 'echo', 'data': \\['hi', 1\\]\\}$`),
+      ),
+      '         answered {"data":["hi",1]}',
+    ]);
+    expect(io.stdout[0]).toContain(`with key ${fingerprint(deriveKey(KEY_CONTENTS))}. Stop with Ctrl+C.`);
+  });
+
+  it('answers --answer to whatever is asked', async () => {
+    const { port } = await start('--answer', '{"ok": true, "n": 12345678901234567890}');
+    const board = await startBoard(port);
+    expect(await board.send({ action: 'echo', data: 'hi' })).toEqual({ ok: true, n: 12345678901234567890n });
+    expect(await board.send({ action: 'other' })).toEqual({ ok: true, n: 12345678901234567890n });
+  });
+
+  it('says that a device does not wait', async () => {
+    const { io, port } = await start();
+    const board = await startBoard(port);
+    await board.send({ action: 'report' }, { noreturn: true });
+    await io.line(/no answer is wanted/);
+    expect(board.leftovers).toBe(0);
+  });
+
+  it('prints a JSON document for each event with --json', async () => {
+    const { io, port, exitCode } = await start('--json');
+    const board = await startBoard(port);
+    await board.send({ action: 'echo', data: 7 });
+    io.interrupt();
+    expect(await exitCode).toBe(0);
+    const at = '2026-01-02T12:00:00.000Z';
+    expect(io.documents).toEqual([
+      { event: 'listening', at, address: '127.0.0.1', port, key: fingerprint(deriveKey(KEY_CONTENTS)) },
+      {
+        event: 'request',
+        at,
+        from: `127.0.0.1:${board.address.port}`,
+        text: "{'action': 'echo', 'data': 7}",
+        action: 'echo',
+        data: 7,
+        noreturn: false,
+        answer: '{"data":7}',
+      },
+      { event: 'closed', at, requests: 1, rejected: 0 },
+    ]);
+  });
+
+  it('prints the text alone of data that has no JSON, and answers an error', async () => {
+    const { io, port } = await start('--json');
+    const board = await startBoard(port);
+    const answer = await board.exchange("{'action': 'echo', 'data': {(1, 2): 3}}");
+    expect(JSON.parse(answer!)).toMatchObject({ data: null, error: { status: 'error' } });
+    const [, request] = io.documents;
+    expect(request).toMatchObject({ text: "{'action': 'echo', 'data': {(1, 2): 3}}", action: 'echo' });
+    expect(request).not.toHaveProperty('data');
+  });
+
+  it('makes control characters of a device visible', async () => {
+    const { io, port } = await start('--answer', '1');
+    const board = await startBoard(port);
+    await board.exchange("{'action': '\u202e'}");
+    expect(io.text).toContain("{'action': '\\u202e'}");
+  });
+
+  it('prints why a datagram gets no answer, and goes on', async () => {
+    const { io, port } = await start();
+    const board = await startBoard(port);
+    board.sendDatagram(Buffer.from('junk'));
+    expect(await io.line(/unknown-datagram/)).toContain('no answer (unknown-datagram): neither a hello nor');
+    const stranger = await startBoard(port, { key: Buffer.alloc(32, 'other'), timeout: 100 });
+    await expect(stranger.send({ action: 'echo' })).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
+    expect(await io.line(/bad-hash/)).toContain('wrong key');
+    expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
+  });
+
+  it('prints at most 10 lines a second of datagrams without an answer, and the number of the rest', async () => {
+    const { io, port, exitCode } = await start('--json');
+    const board = await startBoard(port);
+    for (let index = 0; index < 25; index++) {
+      board.sendDatagram(Buffer.from('junk'));
+    }
+    expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
+    io.interrupt();
+    await exitCode;
+    const rejected = io.documents.filter(({ event }) => event === 'rejected');
+    expect(rejected.filter(({ reason }) => reason === 'unknown-datagram')).toHaveLength(10);
+    expect(rejected.at(-1)).toMatchObject({ untold: 15 });
+    expect(io.documents.at(-1)).toMatchObject({ event: 'closed', requests: 1, rejected: 25 });
+  });
+
+  it('ends by itself after --count requests, the last one answered', async () => {
+    const { io, port, exitCode } = await start('--count', '2');
+    const board = await startBoard(port);
+    expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
+    expect(await board.send({ action: 'echo', data: 2 })).toBe(2);
+    expect(await exitCode).toBe(0);
+    expect(io.stdout.at(-1)).toBe('Closed after 2 requests and 0 datagrams without an answer.');
+  });
+
+  it('spaces the datagrams of an answer by --datagram-gap', async () => {
+    const { port } = await start('--datagram-gap', '40');
+    const board = await startBoard(port);
+    const begin = performance.now();
+    expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
+    // One gap in the pair, two in the reply.
+    expect(performance.now() - begin).toBeGreaterThan(110);
+  });
+
+  it('says where the port is in use, and what to do', async () => {
+    const { port } = await start();
+    const words = ['--host', '127.0.0.1', '--port', String(port), '--key-file', await keyFile()];
+    const { exitCode, io } = await runCommand(listen, words);
+    expect(exitCode).toBe(1);
+    expect(io.errors).toContain(`127.0.0.1:${port} is in use by another program\nIf that is your own server`);
+  });
+
+  it('says where the address is not this machine’s', async () => {
+    const words = ['--host', '192.0.2.77', '--port', '0', '--key-file', await keyFile(), '--json'];
+    const { exitCode, io } = await runCommand(listen, words);
+    expect(exitCode).toBe(1);
+    expect(io.documents).toMatchObject([{ outcome: 'failed', code: 'EADDRNOTAVAIL' }]);
+    expect(io.errors).toContain('is no address of this machine');
+  });
+
+  it('does not start without a key', async () => {
+    const { exitCode, io } = await runCommand(listen, ['--key-file', '/nowhere/key.sec']);
+    expect(exitCode).toBe(1);
+    expect(io.errors).toContain('keygen');
+  });
+
+  it.each([
+    [['x'], /too many words/],
+    [['--port', '65536'], /--port is a whole number from 0 to 65535/],
+    [['--datagram-gap', '1001'], /--datagram-gap/],
+    [['--count', '0'], /--count/],
+    [['--answer', 'hi'], /'"hi"'/],
+    [['--answer', JSON.stringify('x'.repeat(5000))], /this answer can't be sent/],
+  ])('refuses %j', async (args, message) => {
+    const { exitCode, io } = await runCommand(listen, args);
+    expect(exitCode).toBe(2);
+    expect(io.errors).toMatch(message);
+  });
+
+  it('explains itself on one screen', async () => {
+    const { exitCode, io } = await runCommand(listen, ['-h']);
+    expect(exitCode).toBe(0);
+    expect(io.text.split('\n').length).toBeLessThan(25);
+  });
+});

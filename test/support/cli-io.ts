@@ -1,0 +1,96 @@
+/** What a command has of the outside world, played by a test: its lines are kept, its environment is empty. */
+import { networkInterfaces } from 'node:os';
+import type { CliIo, Command, ExitCode } from 'nestjs-ben-udp/cli';
+import { onTestFinished } from 'vitest';
+import { nodePlatform } from '../../lib/net/index.js';
+
+export class TestIo implements CliIo {
+  readonly stdout: string[] = [];
+  readonly stderr: string[] = [];
+  readonly env: CliIo['env'];
+  readonly stdin: CliIo['stdin'];
+  readonly platform: CliIo['platform'];
+  readonly interfaces: CliIo['interfaces'];
+  private readonly abort = new AbortController();
+  private readonly waiting: Array<{ pattern: RegExp; resolve: (line: string) => void }> = [];
+
+  constructor({ env = {}, stdin = '', platform = nodePlatform, interfaces = networkInterfaces }: TestIoOptions = {}) {
+    this.env = env;
+    this.stdin = toStream(stdin);
+    this.platform = platform;
+    this.interfaces = interfaces;
+  }
+
+  readonly out = (line: string): void => {
+    this.stdout.push(line);
+    this.waiting.filter(({ pattern }) => pattern.test(line)).forEach(({ resolve }) => resolve(line));
+  };
+
+  readonly err = (line: string): void => void this.stderr.push(line);
+
+  /** Noon of a day. */
+  readonly wallClock = (): number => Date.UTC(2026, 0, 2, 12, 0, 0);
+
+  get signal(): AbortSignal {
+    return this.abort.signal;
+  }
+
+  /** Ctrl+C. */
+  interrupt(): void {
+    this.abort.abort();
+  }
+
+  /** The first line of standard output that matches, once it is there. */
+  line(pattern: RegExp): Promise<string> {
+    const known = this.stdout.find((line) => pattern.test(line));
+    return known === undefined
+      ? new Promise((resolve) => this.waiting.push({ pattern, resolve }))
+      : Promise.resolve(known);
+  }
+
+  get text(): string {
+    return this.stdout.join('\n');
+  }
+
+  get errors(): string {
+    return this.stderr.join('\n');
+  }
+
+  /** Standard output as JSON documents, one a line. */
+  get documents(): Array<Record<string, unknown>> {
+    return this.stdout.map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+}
+
+export interface TestIoOptions {
+  readonly env?: CliIo['env'];
+  readonly stdin?: string | Buffer;
+  readonly platform?: CliIo['platform'];
+  readonly interfaces?: CliIo['interfaces'];
+}
+
+export interface Ran {
+  readonly exitCode: ExitCode;
+  readonly io: TestIo;
+}
+
+/** Runs a command to its end. */
+export async function runCommand(command: Command, args: readonly string[], options?: TestIoOptions): Promise<Ran> {
+  const io = new TestIo(options);
+  return { exitCode: await command(args, io), io };
+}
+
+/** Starts a command that goes on until Ctrl+C, which comes at the end of the test at the latest. */
+export function startCommand(command: Command, args: readonly string[], options?: TestIoOptions) {
+  const io = new TestIo(options);
+  const exitCode = command(args, io);
+  onTestFinished(async () => {
+    io.interrupt();
+    await exitCode;
+  });
+  return { io, exitCode };
+}
+
+async function* toStream(content: string | Buffer): AsyncIterable<Uint8Array> {
+  yield Buffer.from(content as string);
+}
