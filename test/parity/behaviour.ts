@@ -17,7 +17,14 @@ export interface Behaviour {
   readonly tcp?: OwnWay;
   readonly benUdp?: OwnWay;
   /** What of Nest it takes, and whether this version has it. */
-  readonly needs?: { readonly what: string; readonly isThere: boolean };
+  readonly needs?: Need;
+  /** The same for TCP alone, where BenUdp does without. */
+  readonly tcpNeeds?: Need;
+}
+
+export interface Need {
+  readonly what: string;
+  readonly isThere: boolean;
 }
 
 /** What a test tells the table. */
@@ -36,7 +43,7 @@ declare module 'vitest' {
 }
 
 /** @param slug names the row for good: links and the table's order hang on it. */
-export function behaviour(slug: string, title: string, { both, tcp, benUdp, needs }: Behaviour): void {
+export function behaviour(slug: string, title: string, { both, tcp, benUdp, needs, tcpNeeds }: Behaviour): void {
   describe(title, () => {
     for (const [transport, own] of [
       [TCP, tcp],
@@ -48,7 +55,9 @@ export function behaviour(slug: string, title: string, { both, tcp, benUdp, need
       }
       it(`over ${transport.name}${rule === undefined ? '' : `: ${rule}`}`, async ({ task, skip }) => {
         task.meta.parity = { slug, title, transport: transport.name, rule };
-        skip(needs !== undefined && !needs.isThere, `this version of Nest has no ${needs?.what}`);
+        for (const need of transport === TCP ? [needs, tcpNeeds] : [needs]) {
+          skip(need !== undefined && !need.isThere, `this version of Nest has no ${need?.what}`);
+        }
         expect.hasAssertions();
         await check(transport);
       });

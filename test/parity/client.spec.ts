@@ -8,6 +8,7 @@ import { Test } from '@nestjs/testing';
 import { BenUdpClient, type BenUdpRequestError } from 'nestjs-ben-udp';
 import { describe, expect, onTestFinished, vi } from 'vitest';
 import { behaviour } from './behaviour.js';
+import { NEEDS } from './nest-features.js';
 import { KEY_CONTENTS } from '../support/nest-app.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 import { type ParityTransport, ask, askInVain, connectClient, start } from './transports.js';
@@ -236,6 +237,7 @@ describe('Client', () => {
       return error;
     };
     behaviour('client-close', '`client.close()` fails what waits for an answer; the next message connects anew', {
+      tcpNeeds: NEEDS.askAfterClose,
       tcp: [
         'with an `Error`, "Connection closed"',
         async (transport) => expect(await closeWhileAsking(transport)).toMatchObject({ message: 'Connection closed' }),

@@ -113,7 +113,7 @@ describe('Errors', () => {
       }
     }
     behaviour('event-error', 'An `RpcException` of an event handler is logged, though nobody is told', {
-      needs: NEEDS.eventErrorLog,
+      tcpNeeds: NEEDS.eventErrorLog,
       async both(transport) {
         const { client, logs } = await start(transport, { controllers: [FailingEvents] });
         await tell(client, 'told');
@@ -137,6 +137,7 @@ describe('Errors', () => {
       }
     }
     behaviour('unsendable-result', "A handler returns what can't be written down: an object that contains itself", {
+      tcpNeeds: NEEDS.replyGuard,
       tcp: [
         'the server logs it, and the client waits for ever',
         async (transport) => {

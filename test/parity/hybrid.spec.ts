@@ -4,6 +4,7 @@ import { Test } from '@nestjs/testing';
 import { throwError } from 'rxjs';
 import { describe, expect, onTestFinished } from 'vitest';
 import { behaviour } from './behaviour.js';
+import { NEEDS } from './nest-features.js';
 import { LogRecorder } from '../support/nest-app.js';
 import { BEN_UDP, type ParityTransport, TCP, ask, askInVain, connectClient, start } from './transports.js';
 
@@ -124,6 +125,7 @@ describe('Hybrid applications', () => {
     'defer-initialization',
     'With `deferInitialization` a microservice takes global enhancers of its own, set before it starts',
     {
+      needs: NEEDS.deferInitialization,
       async both(transport) {
         const module = await Test.createTestingModule({ controllers: [Asked] })
           .setLogger(new LogRecorder())

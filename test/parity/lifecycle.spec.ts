@@ -217,6 +217,7 @@ describe('Server: start, life, end', () => {
       return answer;
     };
     behaviour('shutdown-running', '`app.close()` while a handler runs', {
+      tcpNeeds: NEEDS.cutConnections,
       tcp: [
         'the connection is cut, and the client gets an error',
         async (transport) => expect(await run(transport)).toBe('Connection closed'),

@@ -1,7 +1,9 @@
 /** What the installed version of Nest has; the versions that have it are in the sentences. */
-import { ClientProxy, NestMicroservice, Server, ServerTCP, TcpContext } from '@nestjs/microservices';
+import { NestApplication } from '@nestjs/core';
+import { ClientProxy, ClientTCP, NestMicroservice, Server, ServerTCP, TcpContext } from '@nestjs/microservices';
+import type { Need } from './behaviour.js';
 
-const has = (what: string, prototype: object, member: string) => ({ what, isThere: member in prototype });
+const has = (what: string, prototype: object, member: string): Need => ({ what, isThere: member in prototype });
 
 export const NEEDS = {
   preRequestHook: has('registerPreRequestHook (12)', NestMicroservice.prototype, 'registerPreRequestHook'),
@@ -10,4 +12,15 @@ export const NEEDS = {
   dispatchHook: has('setOnDispatchHook (12)', ClientProxy.prototype, 'setOnDispatchHook'),
   metadata: has('getMetadata on contexts (12)', TcpContext.prototype, 'getMetadata'),
   eventErrorLog: has('log of what event handlers throw (12)', new ServerTCP({}), 'propagatesEventHandlerErrors'),
+  /** An option, so there is no member to look for. */
+  deferInitialization: {
+    what: 'deferInitialization (11.1)',
+    isThere: NestApplication.prototype.connectMicroservice.toString().includes('deferInitialization'),
+  },
+  /** Before, a connection outlived its server. */
+  cutConnections: has('TCP server that ends its connections (11.1)', ServerTCP.prototype, 'trackOpenSocket'),
+  /** Before, the error ended the process. */
+  replyGuard: has('guard around replies that can not be sent (12)', Server.prototype, 'handleRequest'),
+  /** Before, the old connection's end failed the new one's messages. */
+  askAfterClose: has('TCP client that can be asked right after close() (12)', ClientTCP.prototype, 'isReplacedSocket'),
 } as const;
