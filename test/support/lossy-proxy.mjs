@@ -1,0 +1,172 @@
+/**
+ * A bad network between real boards and a real server: a UDP proxy that loses, doubles, holds back, delays and damages
+ * datagrams, each way by itself, with the faults of the simulator and by a seed.
+ *
+ * Every client has a socket of its own towards the server, so the server sees as many endpoints as there are; on a loopback
+ * network it even sees their addresses. What a seed repeats is the fate of a client's first, second, third datagram, for the
+ * first, second, third client that is heard; which datagrams those are is up to the machine's timing.
+ */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { isIPv6 } from 'node:net';
+import { Link } from '../simulator/network.mjs';
+import { Random } from './random.mjs';
+
+export class LossyProxy {
+  #server;
+  #socket;
+  #random;
+  #faults;
+  #agenda = new Agenda();
+  /** By address and port. */
+  #clients = new Map();
+
+  constructor({ server, seed = 1, toServer = {}, toDevice = {} }, socket) {
+    this.#server = { host: '127.0.0.1', ...server };
+    this.#random = new Random(seed);
+    this.#faults = { toServer, toDevice };
+    this.#socket = socket;
+    socket.on('message', (datagram, { address, port }) => this.#forward(datagram, address, port));
+  }
+
+  static async start({ host = '127.0.0.1', port = 0, ...options }) {
+    return new LossyProxy(options, await bind({ address: host, port }));
+  }
+
+  get port() {
+    return this.#socket.address().port;
+  }
+
+  get clients() {
+    return this.#clients.size;
+  }
+
+  /** What became of datagrams, all clients together. */
+  get fates() {
+    const links = [...this.#clients.values()];
+    return { toServer: addUp(links, 'toServer'), toDevice: addUp(links, 'toDevice') };
+  }
+
+  setFaults({ toServer = {}, toDevice = {} }) {
+    this.#faults = { toServer, toDevice };
+    for (const client of this.#clients.values()) {
+      client.toServer.setFaults(toServer);
+      client.toDevice.setFaults(toDevice);
+    }
+  }
+
+  async close() {
+    this.#agenda.stop();
+    const upstream = await Promise.all([...this.#clients.values()].map((client) => client.upstream));
+    await Promise.all([this.#socket, ...upstream].map(close));
+  }
+
+  #forward(datagram, address, port) {
+    const { toServer, upstream } = this.#clientAt(address, port);
+    toServer.carry('', datagram, performance.now(), async (bytes) => {
+      const socket = await upstream;
+      send(socket, bytes, this.#server.port, this.#server.host);
+    });
+  }
+
+  #clientAt(address, port) {
+    const name = `${address}|${port}`;
+    let client = this.#clients.get(name);
+    if (!client) {
+      const random = this.#random.fork();
+      client = {
+        toServer: new Link(this.#agenda, random.fork()),
+        toDevice: new Link(this.#agenda, random.fork()),
+        upstream: bind({ address: isLoopback(address) ? address : undefined, port: 0 }),
+      };
+      client.toServer.setFaults(this.#faults.toServer);
+      client.toDevice.setFaults(this.#faults.toDevice);
+      this.#clients.set(name, client);
+      void this.#carryBack(client, address, port);
+    }
+    return client;
+  }
+
+  async #carryBack({ upstream, toDevice }, address, port) {
+    const socket = await upstream;
+    socket.on('message', (datagram) =>
+      toDevice.carry('', datagram, performance.now(), (bytes) => send(this.#socket, bytes, port, address)),
+    );
+  }
+}
+
+/** What is to be done when, in order: several timers of one millisecond would not keep it. */
+class Agenda {
+  /** Soonest first. */
+  #entries = [];
+  #timer;
+
+  /** At once where the time has come and nothing is due before. */
+  at(time, act) {
+    if (time <= performance.now() && !(this.#entries[0]?.time <= time)) {
+      act();
+      return;
+    }
+    const later = this.#entries.findIndex((entry) => entry.time > time);
+    this.#entries.splice(later < 0 ? this.#entries.length : later, 0, { time, act });
+    this.#wake();
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#entries = [];
+  }
+
+  #wake() {
+    clearTimeout(this.#timer);
+    const [next] = this.#entries;
+    if (next) {
+      this.#timer = setTimeout(() => this.#actDue(), Math.max(0, next.time - performance.now()));
+    }
+  }
+
+  #actDue() {
+    while (this.#entries[0]?.time <= performance.now()) {
+      this.#entries.shift().act();
+    }
+    this.#wake();
+  }
+}
+
+async function bind(options) {
+  const socket = createSocket(isIPv6(options.address ?? '') ? 'udp6' : 'udp4');
+  // Whoever is gone, or can't be reached, has lost a datagram; that is what happens here.
+  socket.on('error', () => undefined);
+  socket.bind(options);
+  await once(socket, 'listening');
+  return socket;
+}
+
+/** A datagram that was under way when the proxy was closed is lost. */
+function send(socket, bytes, port, host) {
+  try {
+    socket.send(bytes, port, host);
+  } catch (error) {
+    if (error.code !== 'ERR_SOCKET_DGRAM_NOT_RUNNING') {
+      throw error;
+    }
+  }
+}
+
+function close(socket) {
+  return new Promise((resolve) => socket.close(resolve));
+}
+
+function isLoopback(address) {
+  return address.startsWith('127.') || address === '::1';
+}
+
+function addUp(clients, direction) {
+  const sum = {};
+  for (const client of clients) {
+    for (const [fate, count] of Object.entries(client[direction].fates)) {
+      sum[fate] = (sum[fate] ?? 0) + count;
+    }
+  }
+  return sum;
+}
