@@ -8,7 +8,7 @@ const root = join(import.meta.dirname, '..');
 const PAGES = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)];
 
 /** Pages all of whose TypeScript is from a file. */
-const WHOLE_PAGES = ['docs/testing.md'];
+const WHOLE_PAGES = ['docs/async-options.md', 'docs/testing.md'];
 
 interface Block {
   readonly source: string | undefined;

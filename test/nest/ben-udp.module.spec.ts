@@ -1,11 +1,18 @@
 /** Options that come from other providers, which Nest itself does not await for a custom strategy. */
 import 'reflect-metadata';
 import { Controller, Inject, Injectable, Module } from '@nestjs/common';
-import { MessagePattern, Payload } from '@nestjs/microservices';
+import { ClientsModule, MessagePattern, Payload } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
-import { BEN_UDP_TRANSPORT, BenUdpModule, BenUdpTransport } from 'nestjs-ben-udp';
+import {
+  BEN_UDP_TRANSPORT,
+  BenUdpClient,
+  type BenUdpClientOptions,
+  BenUdpModule,
+  BenUdpTransport,
+} from 'nestjs-ben-udp';
+import { firstValueFrom } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { KEY_CONTENTS, LogRecorder, startBoard } from '../support/nest-app.js';
+import { KEY_CONTENTS, LogRecorder, startApp, startBoard } from '../support/nest-app.js';
 
 @Injectable()
 class ConfigService {
@@ -23,6 +30,14 @@ class Handlers {
   @MessagePattern('requests')
   requests(@Payload() _data: unknown) {
     return this.transport.getStats().requests;
+  }
+}
+
+@Controller()
+class Echo {
+  @MessagePattern('echo')
+  echo(@Payload() data: unknown) {
+    return data;
   }
 }
 
@@ -74,5 +89,32 @@ describe('BenUdpModule', () => {
   it('fails to compile where the options are no good, naming the option', async () => {
     const module = BenUdpModule.forRootAsync({ useFactory: async () => ({ port: -1 }) });
     await expect(Test.createTestingModule({ imports: [module] }).compile()).rejects.toThrow('option "port"');
+  });
+});
+
+describe('ClientsModule.registerAsync', () => {
+  const clientOf = (load: (config: ConfigService) => Promise<BenUdpClientOptions>) =>
+    ClientsModule.registerAsync([
+      {
+        name: 'SERVER',
+        imports: [ConfigModule],
+        inject: [ConfigService],
+        useFactory: async (config: ConfigService) => ({ customClass: BenUdpClient, options: await load(config) }),
+      },
+    ]);
+
+  it('gives a client whose options were awaited, and closes it with the app', async () => {
+    const { port } = await startApp({ controllers: [Echo] });
+    const client = clientOf(async (config) => ({ port, key: (await config.load()).key }));
+    const app = await Test.createTestingModule({ imports: [client] }).compile();
+    const proxy = app.get<BenUdpClient>('SERVER');
+    expect(await firstValueFrom(proxy.send('echo', 'hello'))).toBe('hello');
+    await app.close();
+    expect(() => proxy.getStats()).toThrow('Not initialized');
+  });
+
+  it('fails to compile where the options are no good, naming the option', async () => {
+    const client = clientOf(async () => ({ retries: -1 }));
+    await expect(Test.createTestingModule({ imports: [client] }).compile()).rejects.toThrow('option "retries"');
   });
 });

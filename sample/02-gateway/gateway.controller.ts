@@ -1,0 +1,32 @@
+import { Controller, Inject, UseFilters } from '@nestjs/common';
+import { ClientProxy, Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
+import { BenUdpContext, BenUdpRecordBuilder } from 'nestjs-ben-udp';
+import type { Observable } from 'rxjs';
+import { RoofFilter } from './roof.filter.js';
+
+/** Names the client. */
+export const ROOF = Symbol('ROOF');
+
+/** A server for the boards in the house, and a client of the server on the roof. */
+@Controller()
+@UseFilters(RoofFilter)
+export class GatewayController {
+  constructor(@Inject(ROOF) private readonly roof: ClientProxy) {}
+
+  @MessagePattern('echo')
+  echo(@Payload() data: unknown): unknown {
+    return data;
+  }
+
+  /** Asked on the roof. Reading twice does no harm, so a lost datagram there costs a retry. */
+  @MessagePattern('temperature')
+  temperature(): Observable<unknown> {
+    return this.roof.send('temperature', new BenUdpRecordBuilder().setIdempotent().build());
+  }
+
+  /** Passed on, with the name of the board: on the roof all comes from one address and under one key. */
+  @EventPattern<string>('dhtsensor')
+  report(@Payload() reading: object, @Ctx() context: BenUdpContext): Observable<unknown> {
+    return this.roof.emit('dhtsensor', { ...reading, board: context.getDevice() });
+  }
+}

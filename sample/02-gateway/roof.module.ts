@@ -1,0 +1,23 @@
+import { Controller, Logger, Module } from '@nestjs/common';
+import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
+
+/** Stands for the server on the roof, which may as well be upstream's in Python, on a machine of its own. */
+@Controller()
+export class RoofController {
+  readonly readings: unknown[] = [];
+  private readonly logger = new Logger('Roof');
+
+  @MessagePattern('temperature')
+  temperature(): { celsius: number; unit: string } {
+    return { celsius: -3.5, unit: 'C' };
+  }
+
+  @EventPattern('dhtsensor')
+  note(@Payload() reading: unknown): void {
+    this.readings.push(reading);
+    this.logger.log(`noted ${JSON.stringify(reading)}`);
+  }
+}
+
+@Module({ controllers: [RoofController] })
+export class RoofModule {}
