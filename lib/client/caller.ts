@@ -22,7 +22,7 @@ export interface CallerOptions {
   readonly localAddress: string | undefined;
   /**
    * Port to send from; 0 takes any free one. A fixed one is for the upstream server, which answers to its own port number: there
-   * is one socket then, and an exchange that began is never broken off, for that server would not survive it.
+   * is one socket then, and no exchange is broken off that owes its request, for that server would not survive it.
    */
   readonly localPort: number;
   /** Bytes that either side can receive in one datagram. */
@@ -218,14 +218,23 @@ export class Caller {
     };
   }
 
-  /** Fails what waits and what is under way with `BEN_CLOSED`, and closes the sockets. May be called more than once. */
+  /**
+   * Fails what waits and what is under way with `BEN_CLOSED`, and closes the sockets. On a fixed `localPort` the exchange under
+   * way is first brought to where its request is sent, or fails. May be called more than once.
+   */
   close(): Promise<void> {
-    if (!this.closing) {
-      this.closing = this.pool.close();
-      this.running.forEach((call) => this.fail(call, this.failure(call, 'BEN_CLOSED', CLOSED)));
-      this.failWaiting('BEN_CLOSED', CLOSED);
-    }
+    this.closing ??= this.shutDown();
     return this.closing;
+  }
+
+  private async shutDown(): Promise<void> {
+    this.failWaiting('BEN_CLOSED', CLOSED);
+    if (this.pool.isPortFixed) {
+      // The upstream server waits for the request, and ends where none comes.
+      await Promise.all(this.pool.open.map((line) => line.requestSent()));
+    }
+    this.running.forEach((call) => this.fail(call, this.failure(call, 'BEN_CLOSED', CLOSED)));
+    await this.pool.close();
   }
 
   /** Why a request can't be sent or can't wait, which its asker learns at once. */
@@ -328,7 +337,7 @@ export class Caller {
     const { timeout, retries, idempotent } = call.question;
     const hasLeft = call.step === 'request' || call.step === 'reply';
     this.pool.retire(line, timeout);
-    if (!call.isSettled && call.attempts <= retries && (idempotent || !hasLeft)) {
+    if (!call.isSettled && !this.closing && call.attempts <= retries && (idempotent || !hasLeft)) {
       this.retries++;
       this.waiting.unshift(call);
     } else {

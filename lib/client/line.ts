@@ -47,6 +47,7 @@ export class Line {
   private givenUp: { readonly exchange: ClientExchange; readonly onEnd: () => void } | undefined;
   private lastExchange: ClientExchange | undefined;
   private callOffTimer: () => void = () => undefined;
+  private onRequestSent: () => void = () => undefined;
   private closing: Promise<void> | undefined;
 
   private constructor(
@@ -109,6 +110,13 @@ export class Line {
     this.callOffTimer = this.platform.schedule(() => this.endRest(), ms, { isBackground: true });
   }
 
+  /** Resolves when no request is owed: that of the exchange under way was sent, or is not to be sent any more. */
+  async requestSent(): Promise<void> {
+    if (this.use && (this.use.exchange.step === 'hello' || this.use.exchange.step === 'id')) {
+      await new Promise<void>((resolve) => (this.onRequestSent = resolve));
+    }
+  }
+
   /** Ends whatever the line carries without telling, and closes the socket. */
   close(): Promise<void> {
     this.callOffTimer();
@@ -143,6 +151,7 @@ export class Line {
         return;
       case 'request':
         this.send(receipt.datagram);
+        this.onRequestSent();
         if (use.noreturn) {
           // Where the system refuses the datagram, it says so before this runs.
           queueMicrotask(() => this.end(use, { kind: 'done', text: undefined }));
@@ -207,13 +216,14 @@ export class Line {
     this.callOffTimer();
     this.use = undefined;
     this.keepAlive(false);
+    this.onRequestSent();
     use.onEnd(outcome);
   }
 
   private fail(error: Error): void {
     if (this.use) {
       this.end(this.use, { kind: 'socket-error', error });
-    } else {
+    } else if (!this.closing) {
       this.handlers.onError(error, this);
     }
   }

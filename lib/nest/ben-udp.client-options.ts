@@ -56,7 +56,7 @@ export interface BenUdpClientOptions extends BenUdpCallOptions {
   /**
    * Port to send from, 0 to 65535. Default 0, any free one. For the upstream server set it to the server's own port, to which that
    * server answers. Then there is one socket, requests are made one after the other, and an exchange that began is carried through
-   * even if nobody waits for it any more: the upstream server ends where one is broken off.
+   * to its reply even if nobody waits for it any more, and by `close` to its request: the upstream server ends where none comes.
    */
   localPort?: number;
   /** IP address to send from. Default: the system's choice. */

@@ -84,7 +84,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
   }
 
   /**
-   * Emits `listening` when the client has connected and `closed` when it was closed; first the latest of them, if any.
+   * Emits `connected` when the client has connected and `closed` when it was closed; first the latest of them, if any.
    *
    * Narrowed here and not by the type parameter of `ClientProxy`, which would make this class no `ClientProxy` for the compiler,
    * and so no `customClass`.
@@ -105,7 +105,9 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
 
   /**
    * Fails what waits and what is under way with `BEN_CLOSED`, and closes the sockets. May be called at any time and more than
-   * once. A client that is asked again after it connects anew.
+   * once. A client that is asked again after it connects anew. Where `localPort` is set, an exchange that owes its request is
+   * first given the time to send it, at most twice `timeout`: the upstream server would end without it. The reply is not waited
+   * for, so ask anew on that port only when it must have come.
    */
   close(): Promise<void> {
     const { connection } = this;
@@ -219,6 +221,8 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
       onError: (error) => this.reportError(error),
     };
     try {
+      // A fixed port is not free before the client that had it has closed it.
+      await this.closing;
       const [named] = await loadKeys(this.options.keys);
       const caller = await Caller.create(this.options.caller, new Sealer(named!.key), handlers, this.platform);
       if (connection.isClosed) {
@@ -231,7 +235,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
       }
       throw error;
     }
-    this._status$.next(BenUdpStatus.LISTENING);
+    this._status$.next(BenUdpStatus.CONNECTED);
     this.emitEvent('connect');
     return connection.caller;
   }

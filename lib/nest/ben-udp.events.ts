@@ -5,9 +5,12 @@ import type { AddressInfo } from 'node:net';
 import type { BenUdpDevice, ExchangeOutcome } from '../server/index.js';
 import type { Rejection, Remote } from '../exchange/index.js';
 
-/** Values of `status`. UDP has no connection, so there is no third one. */
+/** Values of `status`. UDP has no connection that could be lost, so there are no more. */
 export const BenUdpStatus = {
+  /** Of the transport: its socket is bound. */
   LISTENING: 'listening',
+  /** Of the client: its key is loaded and the server's address is known. Nothing was sent for that. */
+  CONNECTED: 'connected',
   CLOSED: 'closed',
 } as const;
 export type BenUdpStatus = (typeof BenUdpStatus)[keyof typeof BenUdpStatus];

@@ -122,7 +122,7 @@ describe('connect', () => {
     await answer('{"data":1}');
     expect(await asked[0]).toEqual([1]);
     expect(connected).toHaveBeenCalledOnce();
-    expect(seen).toEqual([BenUdpStatus.LISTENING]);
+    expect(seen).toEqual([BenUdpStatus.CONNECTED]);
     await client.close();
     expect(await asked[1]).toMatchObject({ error: { code: 'BEN_CLOSED' } });
   });
@@ -172,7 +172,7 @@ describe('close', () => {
     expect(platform.openSockets).toEqual([]);
     expect(platform.pendingTimers).toBe(0);
     expect(closed).toHaveBeenCalledOnce();
-    expect(seen).toEqual([BenUdpStatus.LISTENING, BenUdpStatus.CLOSED]);
+    expect(seen).toEqual([BenUdpStatus.CONNECTED, BenUdpStatus.CLOSED]);
   });
 
   it('while connect is under way fails what waits for it', async () => {
@@ -215,7 +215,7 @@ describe('close', () => {
     const seen: string[] = [];
     client.status.subscribe((status) => seen.push(status));
     await textOf('echo', 2);
-    expect(seen).toEqual([BenUdpStatus.CLOSED, BenUdpStatus.LISTENING]);
+    expect(seen).toEqual([BenUdpStatus.CLOSED, BenUdpStatus.CONNECTED]);
     expect(client.getStats().requests).toBe(1);
   });
 });
@@ -617,6 +617,21 @@ describe("upstream's server", () => {
     expect(await first).toMatchObject({ error: { code: 'BEN_TIMEOUT', step: 'request' } });
     expect(await second).toEqual(['after']);
     expect(client.getStats().disregarded.unasked).toBe(3);
+    expect(server.causeOfDeath).toBeUndefined();
+  });
+
+  it('survives a close in the midst of an exchange, and the client can ask it again', async () => {
+    const { server, client } = await start({}, 300);
+    const [running, waiting] = [outcome(client.send('slow', 50)), outcome(client.send('echo', 'waiting'))];
+    await expect.poll(() => client.unwrap<unknown[]>(), { interval: 1 }).toHaveLength(1);
+    const closing = client.close();
+    const connecting = client.connect();
+    expect(await waiting).toMatchObject({ error: { code: 'BEN_CLOSED', step: 'waiting' } });
+    expect(await running).toMatchObject({ error: { code: 'BEN_CLOSED', step: 'request' } });
+    await closing;
+    await connecting;
+    await expect.poll(() => server.served).toEqual(["{'action': 'slow', 'data': 50}"]);
+    expect(await outcome(client.send('echo', 'after'))).toEqual(['after']);
     expect(server.causeOfDeath).toBeUndefined();
   });
 
