@@ -1,4 +1,5 @@
 /** Sockets, queue, time and retries of a caller, on a machine that the test plays. Real sockets are in the client's specs. */
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { BenUdpRequestError } from '../../lib/ben-udp.errors.js';
 import { Caller, type CallerHandlers, type CallerOptions, type Question } from '../../lib/client/caller.js';
@@ -24,11 +25,14 @@ interface Result {
   isSettled: boolean;
 }
 
-async function create(options: Partial<CallerOptions> = {}): Promise<Setup> {
+async function create(
+  options: Partial<CallerOptions> = {},
+  onDisregarded?: CallerHandlers['onDisregarded'],
+): Promise<Setup> {
   const platform = new ScriptedPlatform();
   const reports: unknown[] = [];
   const handlers: CallerHandlers = {
-    onDisregarded: (reason, remote) => reports.push([reason, remote.port]),
+    onDisregarded: onDisregarded ?? ((reason, remote) => reports.push([reason, remote.port])),
     onError: (error) => reports.push(error),
   };
   const caller = await Caller.create(
@@ -185,15 +189,22 @@ describe('timeout', () => {
     expect(result.error).toMatchObject({ code: 'BEN_TIMEOUT', step: 'hello' });
   });
 
-  it('lets the socket be read once more: after a standstill the answer may be there unread', async () => {
-    const { platform, ask } = await create();
-    const result = await ask();
-    await platform.sockets[0]!.receive(server.pair());
-    const late = platform.advance(1000);
-    server.reply('{"data":1}').forEach((datagram) => platform.sockets[0]!.receiveNow(datagram));
-    await late;
-    expect(result.text).toBe('{"data":1}');
-  });
+  it.each([1, 2, 3])(
+    'lets the socket be read once more: after a standstill %i of 3 datagrams may be there unread',
+    async (count) => {
+      const { platform, ask } = await create();
+      const result = await ask();
+      await platform.sockets[0]!.receive(server.pair());
+      const reply = server.reply('{"data":1}');
+      const late = platform.advance(1000);
+      reply.slice(0, count).forEach((datagram) => platform.sockets[0]!.receiveNow(datagram));
+      await late;
+      expect(result.isSettled).toBe(count === 3);
+      await platform.advance(999);
+      await platform.sockets[0]!.receive(reply.slice(count));
+      expect(result.text).toBe('{"data":1}');
+    },
+  );
 
   it('counts the time in the queue into elapsedMs', async () => {
     const { platform, ask } = await create({ maxSockets: 1 });
@@ -270,6 +281,17 @@ describe('a socket', () => {
     expect(reports).toEqual([...foreign, ['wrong-size', 8585], ['unasked', 8585]]);
   });
 
+  it('goes on where whoever hears of strangers throws', async () => {
+    const { platform, ask, reports } = await create({}, () => {
+      throw new Error('listener');
+    });
+    const result = await ask();
+    await platform.sockets[0]!.receive([Buffer.alloc(3)]);
+    expect(reports).toEqual([new Error('listener')]);
+    await answer(platform.sockets[0]!);
+    expect(result.text).toBe('{"data":1}');
+  });
+
   it('keeps the process alive only while something is asked on it', async () => {
     const { platform, ask } = await create({ maxSockets: 1 });
     const first = await ask();
@@ -322,6 +344,14 @@ describe('a socket', () => {
     platform.sockets[0]!.fail(broken);
     expect(reports).toEqual([broken]);
     expect(platform.openSockets).toEqual([]);
+  });
+
+  it('that fails when it is closed already is not reported: nobody relies on it any more', async () => {
+    const { platform, ask, caller, reports } = await create();
+    await ask();
+    await caller.close();
+    platform.sockets[0]!.fail(new Error('send ECANCELED'));
+    expect(reports).toEqual([]);
   });
 
   it('that somebody closed fails the request that wants to use it, and the next gets another', async () => {
@@ -425,13 +455,22 @@ describe('retries', () => {
     expect(platform.bound).toHaveLength(3);
   });
 
-  it('do not repeat a request that has left, for its handler may have run', async () => {
-    const { platform, ask } = await create();
-    const result = await ask({ retries: 5 });
-    await platform.sockets[0]!.receive(server.pair());
-    await platform.advance(1000);
-    expect(result.error).toMatchObject({ code: 'BEN_TIMEOUT', step: 'request', attempts: 1 });
-  });
+  it.each([
+    [0, 'BEN_TIMEOUT', 'request'],
+    [1, 'BEN_TIMEOUT', 'reply'],
+    [3, 'BEN_BAD_REPLY', 'reply'],
+  ] as const)(
+    'do not repeat a request that has left, for its handler may have run: after %i datagrams of a bad reply',
+    async (count, code, step) => {
+      const { platform, ask } = await create();
+      const result = await ask({ retries: 5 });
+      const badReply = new ScriptedServer(KEY, '99').reply('{"data":1}').slice(0, count);
+      await platform.sockets[0]!.receive([...server.pair(), ...badReply]);
+      await platform.advance(1000);
+      expect(result.error).toMatchObject({ code, step, attempts: 1 });
+      expect(platform.bound).toHaveLength(1);
+    },
+  );
 
   it('do that where the request is idempotent, after a bad reply too, under a new id', async () => {
     const { platform, ask } = await create();
@@ -528,6 +567,32 @@ describe('an abort signal', () => {
   });
 });
 
+describe('the listener on an abort signal', () => {
+  const { signal } = new AbortController();
+  const listeners = () => getEventListeners(signal, 'abort').length;
+
+  it.each<[string, (setup: Setup) => Promise<void>]>([
+    ['was answered', ({ platform }) => answer(platform.sockets[0]!)],
+    ['failed', ({ platform }) => platform.advance(1000)],
+    ['was cut off by close', ({ caller }) => caller.close()],
+  ])('is gone when the request %s, so that a signal of many requests does not gather them', async (_title, end) => {
+    const setup = await create();
+    const result = await setup.ask({}, signal);
+    expect(listeners()).toBe(1);
+    await end(setup);
+    await settle();
+    expect(result.isSettled).toBe(true);
+    expect(listeners()).toBe(0);
+  });
+
+  it('is not there for a request that is refused', async () => {
+    const { ask, caller } = await create();
+    await caller.close();
+    expect((await ask({}, signal)).error).toMatchObject({ code: 'BEN_CLOSED' });
+    expect(listeners()).toBe(0);
+  });
+});
+
 describe('a fixed localPort', () => {
   const serial = { localPort: 8585, maxSockets: 1 };
 
@@ -620,6 +685,69 @@ describe('a fixed localPort', () => {
   });
 });
 
+describe('close on a fixed localPort', () => {
+  const serial = { localPort: 8585, maxSockets: 1 };
+
+  it('waits until the request that is owed was sent, and for nothing more', async () => {
+    const { platform, ask, caller } = await create(serial);
+    const [running, waiting] = [await ask(), await ask()];
+    const closing = caller.close();
+    await settle();
+    expect([running.isSettled, waiting.error?.code]).toEqual([false, 'BEN_CLOSED']);
+    const [socket] = platform.sockets;
+    const [ciphertext, iv] = server.pair();
+    await socket!.receive([ciphertext]);
+    expect(running.isSettled).toBe(false);
+    await socket!.receive([iv]);
+    await closing;
+    expect(server.open(socket!.sent[1]!)).toBe(TEXT);
+    expect(running.error).toMatchObject({ code: 'BEN_CLOSED', step: 'request' });
+    expect(socket!.isClosed).toBe(true);
+    expect(platform.pendingTimers).toBe(0);
+    expect(caller.stats()).toMatchObject({ outcomes: { failed: 2 }, running: 0 });
+  });
+
+  it('lets an event be sent', async () => {
+    const { platform, ask, caller } = await create(serial);
+    const result = await ask({ noreturn: true });
+    const closing = caller.close();
+    await platform.sockets[0]!.receive(server.pair());
+    await closing;
+    expect(result).toEqual({ text: undefined, isSettled: true });
+  });
+
+  it('waits for the exchange of who has lost interest, too', async () => {
+    const { platform, ask, caller } = await create(serial);
+    const abort = new AbortController();
+    await ask({}, abort.signal);
+    abort.abort();
+    const closing = caller.close();
+    await platform.sockets[0]!.receive(server.pair());
+    await closing;
+    expect(server.open(platform.sockets[0]!.sent[1]!)).toBe(TEXT);
+  });
+
+  it('waits no longer than the exchange may take for that, and does not try again', async () => {
+    const { platform, ask, caller } = await create(serial);
+    const result = await ask({ retries: 5 });
+    const closing = caller.close();
+    await platform.advance(1000);
+    await closing;
+    expect(result.error).toMatchObject({ code: 'BEN_TIMEOUT', step: 'hello', attempts: 1 });
+    expect(platform.sockets.map(({ isClosed }) => isClosed)).toEqual([true]);
+    expect(platform.pendingTimers).toBe(0);
+  });
+
+  it('does not wait for the reply to a request that was sent', async () => {
+    const { platform, ask, caller } = await create(serial);
+    const result = await ask();
+    await platform.sockets[0]!.receive(server.pair());
+    await caller.close();
+    expect(result.error).toMatchObject({ code: 'BEN_CLOSED', step: 'request' });
+    expect(platform.pendingTimers).toBe(0);
+  });
+});
+
 describe('close', () => {
   it('fails what waits and what is under way, closes the sockets, and is the same promise however often it is called', async () => {
     const { platform, ask, caller } = await create({ maxSockets: 1 });
@@ -652,6 +780,8 @@ describe('close', () => {
     await expect(asked).rejects.toMatchObject({ code: 'BEN_CLOSED' });
     await closing;
     expect(platform.sockets.map(({ isClosed }) => isClosed)).toEqual([true]);
+    expect(platform.pendingTimers).toBe(0);
+    expect(caller.stats().sockets).toBe(0);
   });
 
   it('leaves no timer of a socket that is idle, or rests', async () => {
