@@ -2,23 +2,24 @@
  * The loop of all targets: makes inputs, watches what they lead to, and says which of them break a promise.
  */
 import { createHash } from 'node:crypto';
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Random } from '../support/random.mjs';
 import { Mutator } from './mutator.mjs';
 
 /** No input may take longer, or more memory. */
-export const MAX_MS = 50;
-export const MAX_BYTES = 16 * 2 ** 20;
+const MAX_MS = 50;
+const MAX_BYTES = 16 * 2 ** 20;
 
-/** What takes that much memory takes more time than this, so only slower inputs are measured. One in so many is, all the same. */
+/** The machine may be busy with something else: an input slower than this is run again, and the least time counts. */
 const SUSPICIOUS_MS = 2;
-const MEASURED_ONE_IN = 1024;
+const TRIES = 5;
 
-/** Inputs that led to something new, and are built upon. */
+/** Inputs that led to something new, and are built upon; large ones are not, for they take their time. */
 const MAX_INTERESTING = 4096;
+const MAX_INTERESTING_BYTES = 1024;
 
-/** Inputs between two looks at the clock. */
+/** Inputs between two looks at the clock, and two turns of the event loop. */
 const BATCH = 256;
 
 /**
@@ -26,17 +27,11 @@ const BATCH = 256;
  * @property {string} name
  * @property {string} about
  * @property {readonly (string | Uint8Array)[]} dictionary
- * @property {number} maxBytes
- * @property {() => Buffer[]} seeds inputs to begin with, besides the kept ones.
+ * @property {number} maxBytes of an input.
+ * @property {readonly Buffer[]} seeds inputs to begin with, besides the kept ones.
  * @property {(input: Buffer) => string | Promise<string>} run what the input came to, in words; throws where a promise is
  * broken. What leads to new words is kept in mind and built upon.
- * @property {(() => void | Promise<void>)} [end]
- */
-
-/**
- * @typedef {object} Failure
- * @property {Buffer} input
- * @property {string} reason
+ * @property {() => void | Promise<void>} [end]
  */
 
 /**
@@ -44,171 +39,167 @@ const BATCH = 256;
  * @property {number} inputs
  * @property {number} seconds
  * @property {number} slowestMs
- * @property {Map<string, number>} outcomes
- * @property {Failure | undefined} failure the first; the session ends with it.
- * @property {Buffer[]} interesting inputs that led to something new.
+ * @property {number} largestBytes the most that the memory in use grew by during one input.
+ * @property {number} outcomes different ones.
+ * @property {readonly { input: Buffer, reason: string }[]} breaches the first ends the run.
+ * @property {readonly Buffer[]} interesting inputs that led to something new.
  */
 
 /**
+ * Runs a target's kept inputs, then mutants of them, until so many inputs or so much time, or a breach.
+ *
  * @param {Target} target
  * @param {readonly Buffer[]} corpus
- * @param {{ seed: number, inputs?: number, seconds?: number }} limits
+ * @param {{ seed: number, inputs: number, seconds: number }} limits
  * @returns {Promise<Report>}
  */
-export async function fuzz(target, corpus, { seed, inputs = Infinity, seconds = Infinity }) {
-  const session = new Session(target);
+export async function fuzz(target, corpus, { seed, inputs, seconds }) {
+  // Refusals are errors, and what an error costs most is its stack. A replay shows it.
+  Error.stackTraceLimit = 0;
   const random = new Random(seed);
   const mutator = new Mutator(random, target.dictionary, target.maxBytes);
-  const pool = [...corpus, ...target.seeds()];
-  for (const input of pool) {
-    await session.tryInput(input);
+  const pool = [Buffer.alloc(0), ...target.seeds, ...corpus];
+  const watch = new Watch(target);
+  for (const input of pool.slice(0, inputs)) {
+    await watch.run(input);
   }
-  if (pool.length === 0) {
-    pool.push(Buffer.alloc(0));
-  }
-  const started = performance.now();
-  const isOver = () =>
-    session.failure || session.inputs >= inputs || performance.now() - started >= Math.min(seconds * 1000, 1e12);
-  session.startMemory();
-  while (!isOver()) {
-    for (let count = 0; count < BATCH && session.inputs < inputs && !session.failure; count++) {
+  const usedBefore = bytesAfterCollection();
+  while (watch.inputs < inputs && !watch.isOver(seconds)) {
+    const end = Math.min(watch.inputs + BATCH, inputs);
+    while (watch.inputs < end && watch.breaches.length === 0) {
       const input = mutator.mutate(random.pick(pool), random.pick(pool));
-      const isNew = session.tryInput(input);
-      if ((typeof isNew === 'boolean' ? isNew : await isNew) && pool.length < MAX_INTERESTING) {
+      const isNew = await watch.run(input);
+      if (isNew && input.length <= MAX_INTERESTING_BYTES && watch.interesting.length < MAX_INTERESTING) {
+        watch.interesting.push(input);
         pool.push(input);
-        session.interesting.push(input);
       }
     }
+    await new Promise((resolve) => setImmediate(resolve));
   }
-  session.endMemory();
-  await target.end?.();
-  return session.report((performance.now() - started) / 1000);
+  const grown = bytesAfterCollection() - usedBefore;
+  if (grown > MAX_BYTES) {
+    watch.breach(Buffer.alloc(0), `${inMiB(grown)} MiB more are in use after the run`);
+  }
+  return watch.end();
 }
 
-/** Runs one input, as a session does; throws what the session would report. */
+/** Runs one input. */
 export async function replay(target, input) {
-  const session = new Session(target);
-  await session.tryInput(input);
-  return session.report(0);
+  const watch = new Watch(target);
+  await watch.run(input);
+  await new Promise((resolve) => setImmediate(resolve));
+  return watch.end();
 }
 
-class Session {
+/** Runs inputs, and sees what goes wrong. */
+class Watch {
   inputs = 0;
-  failure;
+  breaches = [];
   interesting = [];
   #target;
-  #outcomes = new Map();
+  #outcomes = new Set();
   #slowestMs = 0;
-  #usedAtStart = 0;
+  #largestBytes = 0;
+  #startedAt = performance.now();
+  #latest = Buffer.alloc(0);
+  #onStray = (error) => this.breach(this.#latest, `unhandled, of one of the last ${BATCH} inputs: ${describe(error)}`);
 
   constructor(target) {
     this.#target = target;
+    process.on('unhandledRejection', this.#onStray);
+    process.on('uncaughtException', this.#onStray);
   }
 
-  /** @returns whether it led to something new. */
-  tryInput(input) {
+  isOver(seconds) {
+    return this.breaches.length > 0 || performance.now() - this.#startedAt >= seconds * 1000;
+  }
+
+  /** @returns {Promise<boolean>} whether it led to something new. */
+  async run(input) {
     this.inputs++;
-    const before = performance.now();
-    let outcome;
-    try {
-      outcome = this.#target.run(input);
-    } catch (error) {
-      return this.#fail(input, error);
+    this.#latest = input;
+    const { outcome, ms, bytes } = await this.#measure(input);
+    this.#slowestMs = Math.max(this.#slowestMs, ms);
+    this.#largestBytes = Math.max(this.#largestBytes, bytes);
+    if (ms > MAX_MS) {
+      this.breach(input, `it takes ${ms.toFixed(1)} ms`);
     }
-    return typeof outcome === 'string'
-      ? this.#note(input, outcome, performance.now() - before)
-      : outcome.then(
-          (text) => this.#note(input, text, performance.now() - before),
-          (error) => this.#fail(input, error),
-        );
-  }
-
-  startMemory() {
-    this.#usedAtStart = usedMemory();
-  }
-
-  endMemory() {
-    const grown = usedMemory() - this.#usedAtStart;
-    if (grown > MAX_BYTES && !this.failure) {
-      this.#fail(Buffer.alloc(0), new Error(`${(grown / 2 ** 20).toFixed(1)} MiB are still in use after the session`));
+    if (bytes > MAX_BYTES) {
+      this.breach(input, `memory in use grows by ${inMiB(bytes)} MiB`);
     }
+    const isNew = outcome !== undefined && !this.#outcomes.has(outcome);
+    if (isNew) {
+      this.#outcomes.add(outcome);
+    }
+    return isNew;
   }
 
-  report(seconds) {
+  breach(input, reason) {
+    this.breaches.push({ input, reason });
+  }
+
+  async end() {
+    process.off('unhandledRejection', this.#onStray);
+    process.off('uncaughtException', this.#onStray);
+    await this.#target.end?.();
     return {
       inputs: this.inputs,
-      seconds,
+      seconds: (performance.now() - this.#startedAt) / 1000,
       slowestMs: this.#slowestMs,
-      outcomes: this.#outcomes,
-      failure: this.failure,
+      largestBytes: this.#largestBytes,
+      outcomes: this.#outcomes.size,
+      breaches: this.breaches,
       interesting: this.interesting,
     };
   }
 
-  #note(input, outcome, tookMs) {
-    const known = this.#outcomes.get(outcome);
-    this.#outcomes.set(outcome, (known ?? 0) + 1);
-    const isSuspicious = tookMs > SUSPICIOUS_MS || this.inputs % MEASURED_ONE_IN === 0;
-    const measured = isSuspicious ? this.#measure(input, tookMs) : tookMs;
-    if (typeof measured === 'number') {
-      this.#slowestMs = Math.max(this.#slowestMs, measured);
-      return known === undefined;
+  async #measure(input) {
+    const first = await this.#runOnce(input);
+    for (let tries = 1; tries < TRIES && first.ms > SUSPICIOUS_MS; tries++) {
+      first.ms = Math.min(first.ms, (await this.#runOnce(input)).ms);
     }
-    return measured.then((ms) => {
-      this.#slowestMs = Math.max(this.#slowestMs, ms);
-      return known === undefined;
-    });
+    return first;
   }
 
-  /** The least time of some more runs, for the machine may have been busy; and the memory it takes. */
-  #measure(input, tookMs) {
-    let least = tookMs;
-    const times = tookMs > MAX_MS / 2 ? 3 : 1;
-    const check = (ms, bytes) => {
-      least = Math.min(least, ms);
-      return bytes;
-    };
-    const finish = (bytes) => {
-      if (least > MAX_MS) {
-        this.#fail(input, new Error(`it takes ${least.toFixed(1)} ms`));
-      } else if (bytes > MAX_BYTES) {
-        this.#fail(input, new Error(`it takes ${(bytes / 2 ** 20).toFixed(1)} MiB`));
-      }
-      return least;
-    };
-    let bytes = Infinity;
-    for (let time = 0; time < times; time++) {
-      const before = allocated();
-      const began = performance.now();
-      const outcome = this.#target.run(input);
+  async #runOnce(input) {
+    const bytesBefore = bytesInUse();
+    const began = performance.now();
+    let outcome;
+    try {
+      outcome = this.#target.run(input);
       if (typeof outcome !== 'string') {
-        return outcome.then(() => finish(check(performance.now() - began, allocated() - before)));
+        outcome = await outcome;
       }
-      bytes = Math.min(bytes, check(performance.now() - began, allocated() - before));
+    } catch (error) {
+      this.breach(input, describe(error));
     }
-    return finish(bytes);
-  }
-
-  #fail(input, error) {
-    this.failure ??= { input, reason: error?.stack ?? String(error) };
-    return false;
+    return { outcome, ms: performance.now() - began, bytes: bytesInUse() - bytesBefore };
   }
 }
 
-function allocated() {
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
+/** Garbage that was not collected meanwhile included, so it errs on the strict side. */
+function bytesInUse() {
+  const { used_heap_size: heap, external_memory: buffers } = getHeapStatistics();
+  return heap + buffers;
 }
 
 let collectGarbage;
 
-function usedMemory() {
+function bytesAfterCollection() {
   if (!collectGarbage) {
     setFlagsFromString('--expose-gc');
     collectGarbage = runInNewContext('gc');
   }
   collectGarbage();
-  return allocated();
+  return bytesInUse();
+}
+
+function inMiB(bytes) {
+  return (bytes / 2 ** 20).toFixed(1);
+}
+
+function describe(error) {
+  return error?.stack ?? String(error);
 }
 
 /** The name of the file that an input is kept in. */

@@ -9,6 +9,7 @@
  */
 import { parseArgs } from 'node:util';
 import { Logger } from '@nestjs/common';
+import { loadBuiltPackage } from '../support/built-package.mjs';
 import { SCENARIOS } from './scenarios.mjs';
 import { SCENARIO_NAMES, play } from './simulate.mjs';
 
@@ -35,7 +36,7 @@ if (options.scenario !== undefined && !SCENARIO_NAMES.includes(options.scenario)
   fail(`no scenario "${options.scenario}"; --list names them`);
 }
 const names = options.scenario === undefined ? SCENARIO_NAMES : [options.scenario];
-const lib = await loadPackage();
+const lib = await loadBuiltPackage();
 Logger.overrideLogger(false);
 
 const started = performance.now();
@@ -111,16 +112,6 @@ function report() {
   const seeds = Math.max(...Array.from(rows.values(), ({ runs }) => runs));
   console.log(`seeds ${firstSeed} to ${firstSeed + seeds - 1}, ${failures} runs with breaches`);
   process.exitCode = failures === 0 ? 0 : 1;
-}
-
-async function loadPackage() {
-  try {
-    const parts = ['index.js', 'exchange/index.js', 'protocol/index.js'];
-    const modules = await Promise.all(parts.map((part) => import(`../../dist/esm/${part}`)));
-    return Object.assign({}, ...modules);
-  } catch (error) {
-    return fail(`no built package: run \`npx nest build esm\` first (${error.message})`);
-  }
 }
 
 function fail(message) {

@@ -3,7 +3,7 @@
  */
 import { Random } from '../support/random.mjs';
 import { SCENARIOS } from './scenarios.mjs';
-import { seedGlobals } from './seeded-globals.mjs';
+import { seedGlobals } from '../support/seeded-globals.mjs';
 import { World } from './world.mjs';
 
 export const SCENARIO_NAMES = Object.keys(SCENARIOS);

@@ -9,7 +9,7 @@ const { randomBytes, randomFillSync, randomInt } = crypto;
 const { now } = Date;
 
 /**
- * @param {import('../support/random.mjs').Random} random
+ * @param {import('./random.mjs').Random} random
  * @param {() => number} wallClock
  * @returns {() => void} puts everything back.
  */

@@ -1,0 +1,140 @@
+/**
+ * Feeds mutated inputs to everything that reads what others send, and a whole app over real UDP. Needs the built package.
+ *
+ *     npm run fuzz -- [--seconds 10] [--inputs n] [--seed 1] [--target name] [--replay file-or-hex] [--keep] [--list]
+ *
+ * --seconds and --inputs are for each target, whichever comes first. A run follows from its seed and the files in corpus/. An
+ * input that breaks a promise is printed, kept in failures/, and given to the target again by --replay; the exit code is 1
+ * then. --keep adds what led to something new to corpus/.
+ */
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { loadBuiltPackage } from '../support/built-package.mjs';
+import { Random } from '../support/random.mjs';
+import { seedGlobals } from '../support/seeded-globals.mjs';
+import { APP, fuzzApp } from './app.mjs';
+import { fuzz, nameOf, replay } from './fuzz.mjs';
+import { TARGETS } from './targets/index.mjs';
+
+const NAMES = [...Object.keys(TARGETS), APP.name];
+
+/** The smallest of what led to something new is kept, so many for each target and run. */
+const MAX_KEPT = 40;
+
+const { values: options } = parseArgs({
+  options: {
+    seconds: { type: 'string' },
+    inputs: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    target: { type: 'string' },
+    replay: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+  },
+});
+if (options.target !== undefined && !NAMES.includes(options.target)) {
+  fail(`no target "${options.target}"; there are ${NAMES.join(', ')}`);
+}
+const inputs = readCount('inputs', options.inputs, Infinity);
+const limits = {
+  inputs,
+  seconds: readCount('seconds', options.seconds, inputs === Infinity ? 10 : Infinity),
+  seed: readCount('seed', options.seed, 1),
+};
+
+const lib = await loadBuiltPackage();
+if (options.list) {
+  for (const name of NAMES) {
+    console.log(`${name.padEnd(12)} ${name === APP.name ? APP.about : TARGETS[name](lib).about}`);
+  }
+} else if (options.replay !== undefined) {
+  await replayOne(TARGETS[options.target] ?? fail('--replay needs the --target, and not the app'), options.replay);
+} else {
+  await fuzzAll(options.target === undefined ? NAMES : [options.target]);
+}
+
+async function fuzzAll(names) {
+  const rows = {};
+  for (const name of names) {
+    const report = name === APP.name ? await fuzzApp(lib, limits) : await fuzzTarget(name);
+    rows[name] = {
+      inputs: report.inputs,
+      seconds: Number(report.seconds.toFixed(1)),
+      'inputs/s': Math.round(report.inputs / report.seconds),
+      'slowest ms': Number(report.slowestMs.toFixed(1)),
+      'MiB at most': Number((report.largestBytes / 2 ** 20).toFixed(1)),
+      outcomes: report.outcomes,
+      breaches: report.breaches.length,
+    };
+    if (report.note) {
+      console.log(`${name}: ${report.note}`);
+    }
+    for (const breach of report.breaches.slice(0, 3)) {
+      tell(name, breach, report.inputs);
+    }
+    if (options.keep) {
+      const smallest = report.interesting.toSorted((a, b) => a.length - b.length).slice(0, MAX_KEPT);
+      smallest.forEach((input) => keep('corpus', name, input));
+    }
+  }
+  console.table(rows);
+  console.log(`seed ${limits.seed}`);
+}
+
+async function fuzzTarget(name) {
+  // What the package draws comes from the seed too.
+  const restore = seedGlobals(new Random(limits.seed), Date.now);
+  try {
+    const target = TARGETS[name](lib);
+    const report = await fuzz(target, readCorpus(name), limits);
+    return { ...report, note: target.note?.() };
+  } finally {
+    restore();
+  }
+}
+
+function tell(name, { input, reason }, count) {
+  process.exitCode = 1;
+  console.error(`BREACH, ${name}: ${reason}`);
+  console.error(`  again, all: npm run fuzz -- --target ${name} --seed ${limits.seed} --inputs ${count}`);
+  if (name !== APP.name) {
+    console.error(`  again, alone: npm run fuzz -- --target ${name} --replay ${keep('failures', name, input)}`);
+    console.error(`  input: ${input.toString('hex')}`);
+  }
+}
+
+async function replayOne(createTarget, source) {
+  const isHex = /^(?:[0-9a-f]{2})*$/i.test(source);
+  const { breaches, slowestMs } = await replay(
+    createTarget(lib),
+    isHex ? Buffer.from(source, 'hex') : readFileSync(source),
+  );
+  console.log(breaches[0]?.reason ?? `no breach, ${slowestMs.toFixed(2)} ms`);
+  process.exitCode = breaches.length === 0 ? 0 : 1;
+}
+
+function readCorpus(name) {
+  const folder = new URL(`corpus/${name}/`, import.meta.url);
+  return readdirSync(folder)
+    .toSorted()
+    .map((file) => readFileSync(new URL(file, folder)));
+}
+
+/** @returns {string} the path of the file that the input is in now. */
+function keep(kind, name, input) {
+  const folder = new URL(`${kind}/${name}/`, import.meta.url);
+  mkdirSync(folder, { recursive: true });
+  const file = new URL(nameOf(input), folder);
+  writeFileSync(file, input);
+  return `test/fuzz/${kind}/${name}/${nameOf(input)}`;
+}
+
+function readCount(name, text, fallback) {
+  const count = text === undefined ? fallback : Number(text);
+  return count > 0 ? count : fail(`--${name} is a number above 0`);
+}
+
+function fail(message) {
+  console.error(message);
+  return process.exit(1);
+}

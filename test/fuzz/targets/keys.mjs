@@ -1,0 +1,182 @@
+/** Whatever options may name as keys, and whatever lies there: a key is the hash of what its file holds, or there is an error. */
+import { strict as assert } from 'node:assert';
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ByteReader } from '../byte-reader.mjs';
+
+const OWNER = 'Fuzzer';
+const MAX_KEYS = 24;
+
+/** Opening files takes a thousand times as long as all the rest, so few inputs do. */
+const FILES_ONE_IN = 16;
+
+const CODES = [
+  'BEN_KEY_FILE_MISSING',
+  'BEN_KEY_FILE_IO',
+  'BEN_KEY_FILE_TOO_SHORT',
+  'BEN_KEY_FILE_TOO_LARGE',
+  'BEN_KEY_FILE_READABLE_BY_OTHERS',
+  'BEN_KEY_DUPLICATE',
+];
+
+export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpError }) {
+  const folder = mkdtempSync(join(tmpdir(), 'ben-udp-fuzz-'));
+  const files = createFiles(folder);
+  return {
+    name: 'keys',
+    about: 'key options and key files',
+    dictionary: [],
+    maxBytes: 256,
+    seeds: Array.from({ length: 24 }, (_, index) =>
+      Buffer.from([index, index >> 2, 1, index, 3, index, 32, index, ...Buffer.alloc(index)]),
+    ),
+    async run(input) {
+      const reader = new ByteReader(input);
+      const options = buildOptions(reader, files, folder);
+      let resolved;
+      try {
+        resolved = readKeyOptions(OWNER, options);
+      } catch (error) {
+        assert.ok(
+          (error instanceof TypeError || error instanceof RangeError) && error.message.startsWith(OWNER),
+          error,
+        );
+        return `option ${error.message.replaceAll(/\d+/g, 'n').slice(0, 80)}`;
+      }
+      const { sources, keyFileChecks } = resolved;
+      if (sources.some(({ source }) => typeof source === 'string') && input.length % FILES_ONE_IN !== 0) {
+        return 'files, not opened';
+      }
+      try {
+        const keys = await loadKeys(resolved);
+        checkKeys(keys, sources, keyFileChecks);
+        const isDistinct = new Set(keys.map(({ key }) => key.toString('hex'))).size === keys.length;
+        const ring = new KeyRing(keys);
+        assert.ok(isDistinct, 'two equal keys make a ring');
+        return `${ring.keys.length} keys ${keyFileChecks}`;
+      } catch (error) {
+        assert.ok(error instanceof BenUdpError && CODES.includes(error.code), error);
+        for (const { source } of sources) {
+          const secret = typeof source === 'string' ? files.contents.get(source) : source;
+          assert.ok(!secret || secret.length < 8 || !isShown(secret, error), 'an error shows a key');
+        }
+        return `${error.code} ${keyFileChecks}`;
+      }
+    },
+    end: () => rmSync(folder, { recursive: true, force: true }),
+  };
+
+  function checkKeys(keys, sources, keyFileChecks) {
+    assert.equal(keys.length, sources.length);
+    for (const [index, { device, key }] of keys.entries()) {
+      const { source } = sources[index];
+      const contents = typeof source === 'string' ? files.contents.get(source) : source;
+      assert.ok(contents, `a key came out of ${source}`);
+      assert.equal(device, sources[index].device);
+      assert.ok(key.equals(createHash('sha256').update(contents).digest()), 'the key is not the hash of its file');
+      assert.ok(keyFileChecks !== 'strict' || contents.length >= 32, `a key of ${contents.length} bytes was taken`);
+    }
+  }
+}
+
+function isShown(secret, error) {
+  const forms = ['latin1', 'hex', 'base64', 'utf8'].map((encoding) =>
+    Buffer.from(secret).toString(encoding).slice(0, 32),
+  );
+  return forms.some((form) => form.trim().length >= 8 && `${error.message} ${error.cause?.message}`.includes(form));
+}
+
+function buildOptions(reader, files, folder) {
+  const options = {};
+  const source = () => {
+    switch (reader.byte() % 32) {
+      case 31:
+        return reader.pick(files.paths);
+      case 30:
+        return files.write(reader.take(reader.byte() % 80));
+      case 29:
+        return reader.pick([null, 7, true, {}, '', '  ', 'a\0b', `${folder}/${'n'.repeat(300)}`, new Date(0)]);
+      case 28:
+        return `${folder}/${reader
+          .take(reader.byte() % 16)
+          .toString('latin1')
+          .replaceAll('/', '_')}`;
+      case 27:
+        return new Uint16Array(reader.take(reader.byte() % 80));
+      default:
+        return Buffer.from(reader.take(reader.byte() % 80));
+    }
+  };
+  const oneOrMore = () => {
+    const count = reader.byte();
+    return count < 200 ? source() : Array.from({ length: count % MAX_KEYS }, source);
+  };
+  // Without any, `key.sec` is looked for; seldom.
+  const parts = reader.byte() || 1;
+  if (parts & 1) {
+    options.keyFile = oneOrMore();
+  }
+  if (parts & 2) {
+    options.key = oneOrMore();
+  }
+  if (parts & 4) {
+    options.keys = {};
+    for (let count = reader.byte() % 6; count > 0; count--) {
+      const name = reader.pick(['', 'board', 'porch', '__proto__', 'constructor', '0', 'é'.repeat(40), ' ']);
+      Object.defineProperty(options.keys, name, { value: oneOrMore(), enumerable: true, configurable: true });
+    }
+  }
+  if (parts & 8) {
+    options.keyFileChecks = reader.pick(['strict', 'upstream', 'upstream', '', null, 1]);
+  }
+  if (parts === 255) {
+    options.keyfile = 'key.sec';
+  }
+  return options;
+}
+
+/** Key files of every kind, and what each holds as far as it can be known. */
+function createFiles(folder) {
+  const contents = new Map();
+  const create = (name, bytes, mode = 0o600) => {
+    const path = join(folder, name);
+    writeFileSync(path, bytes);
+    chmodSync(path, mode);
+    contents.set(path, bytes);
+    return path;
+  };
+  const written = create('written', Buffer.alloc(0));
+  const good = create('good', Buffer.from('0123456789abcdefghijklmnopqrstuv'));
+  const paths = [
+    good,
+    create('empty', Buffer.alloc(0)),
+    create('short', Buffer.alloc(31, 1)),
+    create('long', Buffer.alloc(4097, 2)),
+    create('largest', Buffer.alloc(1_048_576, 3)),
+    create('too-large', Buffer.alloc(1_048_577, 4)),
+    create('open', Buffer.alloc(32, 5), 0o644),
+    create('unreadable', Buffer.alloc(32, 6), 0o000),
+    join(folder, 'missing'),
+    join(folder, 'link'),
+    join(folder, 'loop'),
+    join(folder, 'folder'),
+    '/dev/zero',
+    '/dev/null',
+  ];
+  symlinkSync(good, join(folder, 'link'));
+  symlinkSync(join(folder, 'loop'), join(folder, 'loop'));
+  mkdirSync(join(folder, 'folder'));
+  contents.set(join(folder, 'link'), contents.get(good));
+  contents.set('/dev/null', Buffer.alloc(0));
+  return {
+    paths,
+    contents,
+    write: (bytes) => {
+      writeFileSync(written, bytes);
+      contents.set(written, Buffer.from(bytes));
+      return written;
+    },
+  };
+}

@@ -1,0 +1,80 @@
+/** Python text: what is read can be printed, and is read as the same again; what is not is refused under a code, with a place. */
+import { strict as assert } from 'node:assert';
+import { recordings } from '../recordings.mjs';
+
+export const PYTHON_TOKENS = [
+  ': ',
+  ', ',
+  ...'None True False nan -inf set() b ( ) ,) [ ] { } __proto__ # \u20ac'.split(' '),
+  ...String.raw`' " b' ''' \x \u20ac \U0001f600 \ud83d \' \\`.split(' '),
+  ...'0 -0 -0.0 1e400 1e-400 9007199254740993 0x 1_0 2j .5 5.'.split(' '),
+];
+
+export function createPythonTextTarget({ parsePythonText, printPythonText, BenProtocolError, BenUdpError }) {
+  return {
+    name: 'python-text',
+    about: 'the literals that repr prints: parse, print, parse',
+    dictionary: PYTHON_TOKENS,
+    maxBytes: 70_000,
+    seeds: [...recordings.requests.map((text) => Buffer.from(text)), ...recordings.envelopes],
+    run(input) {
+      const text = input.toString('utf8');
+      let value;
+      try {
+        value = parsePythonText(text);
+      } catch (error) {
+        assert.ok(error instanceof BenProtocolError && error.code.startsWith('BEN_TEXT_'), error);
+        assert.ok(error.position >= 0 && error.position <= text.length, `position ${error.position}`);
+        return `${error.code} ${Math.min(error.position, 32)}`;
+      }
+      let printed;
+      try {
+        printed = printPythonText(value);
+      } catch (error) {
+        // Escapes lengthen a text; nothing else that was read may be refused.
+        assert.ok(error instanceof BenUdpError && error.code === 'BEN_UNSERIALIZABLE' && text.length > 6500, error);
+        return 'too long to print';
+      }
+      const again = parsePythonText(printed);
+      assert.ok(isSame(value, again), `prints as ${printed.slice(0, 200)}, which is something else`);
+      assert.equal(printPythonText(again), printed);
+      return describe(value, 3);
+    },
+  };
+}
+
+/** Equal, and in the same order. */
+export function isSame(a, b) {
+  if (typeof a !== 'object' || a === null) {
+    return Object.is(a, b);
+  }
+  if (typeof b !== 'object' || b === null || Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) {
+    return false;
+  }
+  if (a instanceof Uint8Array) {
+    return Buffer.compare(a, b) === 0;
+  }
+  const [ours, theirs] = [a, b].map(itemsOf);
+  return ours.length === theirs.length && ours.every((item, index) => isSame(item, theirs[index]));
+}
+
+function itemsOf(value) {
+  return Array.isArray(value)
+    ? value
+    : value instanceof Map || value instanceof Set
+      ? [...value]
+      : Object.entries(value);
+}
+
+/** The shape of a value, in few words. */
+function describe(value, depth) {
+  if (typeof value !== 'object' || value === null) {
+    return typeof value === 'number' && !Number.isSafeInteger(value) ? 'float' : typeof value;
+  }
+  if (value instanceof Uint8Array) {
+    return 'bytes';
+  }
+  const name = value.constructor?.name ?? 'dict';
+  const items = itemsOf(value).slice(0, 2);
+  return depth === 0 ? name : `${name}(${items.map((item) => describe(item, depth - 1)).join()})`;
+}
