@@ -287,19 +287,26 @@ export class ServerExchange {
     if (known?.lastHash === hashTag) {
       return reject('replayed');
     }
-    const history = hint ?? historyOf([slot, slot - 1], -Infinity);
-    const verified = this.verifier.verify(
-      {
-        envelope,
-        remote,
-        history,
-        derived: known?.derived,
-        isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n === (known?.usedIn(its) ?? 0),
-        knownKey: known?.key,
-        mayTry: () => this.gate.admitTrial(now),
-      },
-      this.keys,
-    );
+    const verify = (history: PairHistory) =>
+      this.verifier.verify(
+        {
+          envelope,
+          remote,
+          history,
+          derived: known?.derived,
+          isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n === (known?.usedIn(its) ?? 0),
+          knownKey: known?.key,
+          mayTry: () => this.gate.admitTrial(now),
+        },
+        this.keys,
+      );
+    let history = hint ?? historyOf([slot], -Infinity);
+    let verified = verify(history);
+    if (!verified && !hint) {
+      // A hello that is not remembered may have come in the slot before. That both have come is not to be concluded.
+      history = historyOf([slot - 1], -Infinity);
+      verified = verify(history);
+    }
     if (!verified || verified === 'trial-budget') {
       return this.fail(verified ?? 'bad-hash', known, arrival);
     }

@@ -157,6 +157,24 @@ describe('ServerExchange', () => {
       expect(outcome(server.receive(envelope, device.remote, 0))).toBe('request');
     });
 
+    it.each([
+      { repair: true, title: 'in its slot', saidAt: SLOT_MS - 2, askedAt: SLOT_MS - 1 },
+      { repair: true, title: 'in the slot after', saidAt: SLOT_MS - 1, askedAt: SLOT_MS },
+      { repair: false, title: 'in the slot after, without repair', saidAt: SLOT_MS - 1, askedAt: SLOT_MS },
+    ])('is good although a flood has pushed out the memory of its hello: $title', ({ repair, saidAt, askedAt }) => {
+      // Two servers of one secret: the second knows nothing of the hello.
+      const secret = Buffer.alloc(32, 9);
+      const device = new PureDevice(createServer({ secret }));
+      const asked = new PureDevice(createServer({ secret, repair }));
+      device.hello(saidAt);
+      asked.id = device.id;
+      expect(outcome(asked.request(askedAt))).toBe('request');
+      // And the device is not taken for one that is out of step.
+      const hello = asked.hello(askedAt + 2000);
+      expect(hello.kind === 'pair' && hello.datagrams).toHaveLength(2);
+      expect(outcome(asked.request(askedAt + 2001))).toBe('request');
+    });
+
     it('is worth nothing to another server: a restart draws a new secret', () => {
       const device = new PureDevice(createServer());
       device.hello(0);
