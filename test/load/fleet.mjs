@@ -1,0 +1,221 @@
+/**
+ * The boards, a program of its own: so many of each kind, together so many exchanges a second, begun when their time has come
+ * whether the earlier ones have ended or not. A board whose turn it is and that still waits lets another go first.
+ */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { VirtualBoard } from 'nestjs-ben-udp/testing';
+import { addressOf } from '../../bench/support/wire.mjs';
+import { pause, serve } from '../../bench/support/child.mjs';
+import { LossyProxy } from '../support/lossy-proxy.mjs';
+import { Random } from '../support/random.mjs';
+
+const TICK_MS = 5;
+const OPENED_AT_ONCE = 200;
+/** Beyond it, latencies are a random sample of this size. */
+const KEPT_LATENCIES = 100_000;
+
+const ERROR_ANSWER = null;
+
+/** Where noise comes from; no board has this address. */
+const NOISE_ADDRESS = '127.200.0.1';
+const MAX_NOISE_BYTES = 1400;
+
+/** What a board asks for, and what it must get. */
+const REQUESTS = {
+  echo: (data) => ({ action: 'echo', data, answer: data }),
+  slow: (data, random) => {
+    const slow = { ...data, ms: random.below(200) };
+    return { action: 'slow', data: slow, answer: slow };
+  },
+  fail: (data) => ({ action: 'fail', data, answer: ERROR_ANSWER }),
+  nobody: (data) => ({ action: 'nobody', data, answer: ERROR_ANSWER }),
+  note: (data) => ({ action: 'note', data, noreturn: true, answer: {} }),
+};
+
+class Tally {
+  begun = 0;
+  ok = 0;
+  lost = 0;
+  bad = 0;
+  wrong = 0;
+  latencies = [];
+  #random = new Random(1);
+
+  end(outcome, ms) {
+    this[outcome]++;
+    if (outcome !== 'ok') {
+      return;
+    }
+    if (this.latencies.length < KEPT_LATENCIES) {
+      this.latencies.push(ms);
+    } else {
+      const index = this.#random.below(this.ok);
+      if (index < KEPT_LATENCIES) {
+        this.latencies[index] = ms;
+      }
+    }
+  }
+
+  report() {
+    const { begun, ok, lost, bad, wrong } = this;
+    const sorted = Float64Array.from(this.latencies).toSorted();
+    const at = (share) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
+    return { begun, ok, lost, bad, wrong, p50: at(0.5), p99: at(0.99), max: at(1) };
+  }
+}
+
+class Fleet {
+  tallies = {};
+  /** Boards that wait for their turn, those that waited longest first. */
+  #idle = [];
+  #boards = [];
+  #underWay = 0;
+  #starved = 0;
+  #datagrams = 0;
+  #proxy;
+  #port;
+  #noise;
+  #noiseShare;
+  #timer;
+  #random;
+
+  constructor(seed) {
+    this.#random = new Random(seed);
+  }
+
+  /**
+   * @param {{ port: number, timeout: number, noiseShare?: number, faults?: object, kinds: Record<string, { count: number, key: string,
+   * requests: string[], isLossy?: boolean }> }} options
+   */
+  async open({ port, timeout, noiseShare = 0, faults, kinds }) {
+    this.#port = port;
+    this.#noiseShare = noiseShare;
+    this.#noise = createSocket('udp4').bind(0, NOISE_ADDRESS);
+    await once(this.#noise, 'listening');
+    if (faults) {
+      this.#proxy = await LossyProxy.start({ server: { port }, seed: this.#random.next(), ...faults });
+    }
+    const wanted = Object.entries(kinds).flatMap(([kind, { count, ...rest }]) =>
+      Array.from({ length: count }, () => ({ kind, ...rest })),
+    );
+    for (let index = 0; index < wanted.length; index += OPENED_AT_ONCE) {
+      const some = wanted.slice(index, index + OPENED_AT_ONCE);
+      await Promise.all(some.map((each, offset) => this.#openBoard(each, index + offset, port, timeout)));
+    }
+    this.#idle = this.#boards.toSorted(() => this.#random.float() - 0.5);
+  }
+
+  async #openBoard({ kind, key, requests, isLossy }, index, port, timeout) {
+    const board = await VirtualBoard.start({
+      key: Buffer.from(key, 'hex'),
+      port: isLossy ? this.#proxy.port : port,
+      localAddress: addressOf(index),
+      timeout,
+    });
+    if (!isLossy) {
+      const send = board.sendDatagram.bind(board);
+      board.sendDatagram = (datagram) => {
+        this.#datagrams++;
+        send(datagram);
+      };
+    }
+    this.tallies[kind] ??= new Tally();
+    this.#boards.push({ board, kind, requests, device: index, number: 0 });
+  }
+
+  /** Begins so many exchanges a second, until `stop`. */
+  run(perSecond) {
+    const beganAt = performance.now();
+    let begun = 0;
+    this.#timer = setInterval(() => {
+      const due = ((performance.now() - beganAt) / 1000) * perSecond;
+      for (; begun < due; begun++) {
+        this.#beginNext();
+      }
+    }, TICK_MS);
+  }
+
+  #beginNext() {
+    if (this.#random.chance(this.#noiseShare)) {
+      this.#datagrams++;
+      this.#noise.send(this.#makeNoise(), this.#port, '127.0.0.1');
+    }
+    const next = this.#idle.shift();
+    if (!next) {
+      this.#starved++;
+      return;
+    }
+    void this.exchange(next).finally(() => this.#idle.push(next));
+  }
+
+  /** A hello, something that begins like a request, or anything. */
+  #makeNoise() {
+    const random = this.#random;
+    const bytes = random.bytes(random.between(1, MAX_NOISE_BYTES));
+    return random.pick([() => Buffer.from('/GETID'), () => Buffer.concat([Buffer.from('{'), bytes]), () => bytes])();
+  }
+
+  async exchange(entry) {
+    const { board, kind, requests, device } = entry;
+    const tally = this.tallies[kind];
+    const data = { device, number: entry.number++ };
+    const { answer, noreturn, ...request } = REQUESTS[this.#random.pick(requests)](data, this.#random);
+    tally.begun++;
+    this.#underWay++;
+    const beganAt = performance.now();
+    try {
+      const got = await board.send(request, { noreturn });
+      tally.end(JSON.stringify(got) === JSON.stringify(answer) ? 'ok' : 'wrong', performance.now() - beganAt);
+    } catch (error) {
+      tally.end(error.code === 'BEN_TIMEOUT' ? 'lost' : 'bad');
+    }
+    this.#underWay--;
+  }
+
+  /** One exchange of every board, all at once; milliseconds until the last has ended. */
+  async burst() {
+    const beganAt = performance.now();
+    await Promise.all(this.#boards.map((entry) => this.exchange(entry)));
+    return performance.now() - beganAt;
+  }
+
+  /** Ends when every exchange has. */
+  async stop() {
+    clearInterval(this.#timer);
+    while (this.#underWay > 0) {
+      await pause(TICK_MS);
+    }
+  }
+
+  /** Counted since the last report. */
+  report() {
+    const kinds = Object.fromEntries(Object.entries(this.tallies).map(([kind, tally]) => [kind, tally.report()]));
+    for (const kind of Object.keys(this.tallies)) {
+      this.tallies[kind] = new Tally();
+    }
+    const starved = this.#starved;
+    this.#starved = 0;
+    return { kinds, starved, sentToServer: this.#datagrams, proxy: this.#proxy?.fates };
+  }
+
+  async close() {
+    await Promise.all(this.#boards.map(({ board }) => board.close()));
+    await this.#proxy?.close();
+    await new Promise((resolve) => this.#noise.close(resolve));
+  }
+}
+
+let fleet;
+
+serve({
+  open: async ({ seed, ...options }) => {
+    fleet = new Fleet(seed);
+    await fleet.open(options);
+  },
+  run: (perSecond) => fleet.run(perSecond),
+  burst: () => fleet.burst(),
+  stop: () => fleet.stop(),
+  report: () => fleet.report(),
+  close: () => fleet.close(),
+});
