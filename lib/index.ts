@@ -15,11 +15,12 @@ export { BenUdpClient, type BenUdpClientEvents, type DisregardedDatagram } from 
 export type { BenUdpCallOptions, BenUdpClientOptions } from './nest/ben-udp.client-options.js';
 export { BenUdpContext } from './nest/ben-udp.context.js';
 export { type BenUdpEvents, type BenUdpExchange, BenUdpStatus, type RejectedDatagram } from './nest/ben-udp.events.js';
+export { type BenUdpHealth, BenUdpHealthIndicator } from './nest/ben-udp.health.js';
 export { BenUdpModule, type BenUdpModuleAsyncOptions } from './nest/ben-udp.module.js';
 export type { BenUdpLimits, BenUdpTransportOptions } from './nest/ben-udp.options.js';
 export { BenUdpRecord, BenUdpRecordBuilder } from './nest/ben-udp.record-builder.js';
 export { getBenUdpTracker } from './nest/ben-udp.tracker.js';
-export { BenUdpTransport } from './nest/ben-udp.transport.js';
+export { type BenUdpPingOptions, BenUdpTransport } from './nest/ben-udp.transport.js';
 export type { KeyOptions, KeySource } from './options/index.js';
 export { type ErrorReply, type KeyFileChecks, type PythonValue, generateKeyFile } from './protocol/index.js';
 export type { BenUdpDevice, BenUdpStats, ExchangeOutcome } from './server/index.js';

@@ -3,6 +3,7 @@
  */
 import type { AddressInfo } from 'node:net';
 import type { BenUdpDevice, ExchangeOutcome } from '../server/index.js';
+import type { PythonValue } from '../protocol/index.js';
 import type { Rejection, Remote } from '../exchange/index.js';
 
 /** Values of `status`. UDP has no connection that could be lost, so there are no more. */
@@ -25,11 +26,13 @@ export interface RejectedDatagram {
 
 /** A request that has ended. */
 export interface BenUdpExchange {
-  /** The action, as `BenUdpContext#getPattern` gives it. */
+  /** The action, as `BenUdpContext#getPattern` gives it; `nestjs-ben-udp/health` for the transport's own `ping`. */
   readonly pattern: string;
-  /** The device whose key verified; `undefined` where that key has no name. */
+  /** The device whose key verified; `undefined` where that key has no name, and for the transport's own `ping`. */
   readonly device: string | undefined;
   readonly remote: Remote;
+  /** As `BenUdpContext#getMetadata` gives it. */
+  readonly metadata: { readonly [key: string]: PythonValue } | undefined;
   readonly outcome: ExchangeOutcome;
   /** Milliseconds from the request to its reply, or to the end of its handlers. */
   readonly durationMs: number;

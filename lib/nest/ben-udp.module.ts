@@ -4,6 +4,7 @@
  */
 import type { DynamicModule, InjectionToken, ModuleMetadata, OptionalFactoryDependency } from '@nestjs/common';
 import { BEN_UDP_TRANSPORT } from '../ben-udp.constants.js';
+import { BenUdpHealthIndicator } from './ben-udp.health.js';
 import type { BenUdpTransportOptions } from './ben-udp.options.js';
 import { BenUdpTransport } from './ben-udp.transport.js';
 
@@ -19,7 +20,7 @@ export interface BenUdpModuleAsyncOptions {
 }
 
 /**
- * Makes the transport a provider, under its class and under the symbol `BEN_UDP_TRANSPORT`.
+ * Makes the transport a provider, under its class and under the symbol `BEN_UDP_TRANSPORT`, and beside it a `BenUdpHealthIndicator`.
  *
  *     // app.module.ts
  *     BenUdpModule.forRootAsync({
@@ -49,8 +50,13 @@ export class BenUdpModule {
         },
         // The class of another copy of this package is another token; the symbol is the same.
         { provide: BEN_UDP_TRANSPORT, useExisting: BenUdpTransport },
+        {
+          provide: BenUdpHealthIndicator,
+          inject: [BenUdpTransport],
+          useFactory: (transport: BenUdpTransport) => new BenUdpHealthIndicator(transport),
+        },
       ],
-      exports: [BenUdpTransport, BEN_UDP_TRANSPORT],
+      exports: [BenUdpTransport, BEN_UDP_TRANSPORT, BenUdpHealthIndicator],
     };
   }
 }

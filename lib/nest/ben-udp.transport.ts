@@ -28,8 +28,9 @@ import {
 } from '../server/index.js';
 import { exchangeChannel, rejectedChannel } from './diagnostics.js';
 import { KeyRing, REJECTIONS, type Rejection, type Remote, type VerifiedRequest } from '../exchange/index.js';
-import { type KeyOptions, type ResolvedKeyOptions, loadKeys, readKeyOptions } from '../options/index.js';
+import { type KeyOptions, OptionReader, type ResolvedKeyOptions, loadKeys, readKeyOptions } from '../options/index.js';
 import { LimitedLog } from './limited-log.js';
+import { HEALTHY_REPLY, HEALTH_PATTERN, LoopbackProbe } from './loopback-probe.js';
 import { type Platform, nodePlatform } from '../net/index.js';
 import { formatErrorReply, formatReply } from '../protocol/index.js';
 
@@ -58,7 +59,14 @@ const ORDINARY_REJECTIONS: ReadonlySet<Rejection> = new Set<Rejection>([
 interface RunningServer {
   readonly listener: Listener;
   readonly devices: DeviceRegistry;
+  readonly probe: LoopbackProbe;
   watcher: KeyFileWatcher | undefined;
+}
+
+/** How `ping` is made. */
+export interface BenUdpPingOptions {
+  /** Milliseconds the exchange may take, 10 to 60000. Default 1000. */
+  timeout?: number;
 }
 
 /**
@@ -162,6 +170,22 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return this.running().devices.list();
   }
 
+  /**
+   * Makes a real exchange with itself over the machine's loopback, under the first of its keys. It counts in `getStats()` as any
+   * other; no device is noted for it, and no handler runs. At most one a second is made: calls in between get its result.
+   *
+   * @returns how long it took, in milliseconds.
+   * @throws BenUdpError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_SOCKET`; `BEN_CLOSED` before `listen` has succeeded and once
+   * `close` was called. TypeError, RangeError naming the option that is wrong.
+   */
+  async ping(options: BenUdpPingOptions = {}): Promise<number> {
+    const timeout = new OptionReader('BenUdpTransport#ping', options, ['timeout']).integer('timeout', 1000, 10, 60_000);
+    if (!this.server || this.closing) {
+      throw new BenUdpError('BEN_CLOSED', 'the transport does not listen');
+    }
+    return this.server.probe.run(timeout);
+  }
+
   private async start(): Promise<void> {
     if (this.starting) {
       throw new BenUdpError('BEN_ALREADY_LISTENING', 'this transport is listening already; close it first');
@@ -185,6 +209,9 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     );
     const handlers: ListenerHandlers = {
       onRequest: (request) => {
+        if (this.isOwn(request)) {
+          return Promise.resolve({ text: HEALTHY_REPLY, isError: false });
+        }
         devices.note(request.device, request.remote.address, request.remote.port);
         return this.answer(request);
       },
@@ -193,9 +220,10 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       onError: (error) => this.reportError(error),
     };
     const listener = await Listener.bind({ ...this.options, maxDatagramBytes }, keys, handlers, this.platform);
-    this.server = { listener, devices, watcher: undefined };
-    this.watchKeyFiles();
     const { address, receiveBufferSize } = listener.boundSocket;
+    const probe = new LoopbackProbe(address, () => listener.exchange.keys, this.platform);
+    this.server = { listener, devices, probe, watcher: undefined };
+    this.watchKeyFiles();
     this.logger.log(
       `Listening on ${address.address}:${address.port} for ${keys.describe()}, ` +
         `${receiveBufferSize} bytes of receive buffer granted`,
@@ -223,7 +251,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     }
     this.server = undefined;
     this.starting = undefined;
-    await server.listener.close();
+    await Promise.all([server.listener.close(), server.probe.close()]);
     this.limitedLog.stop();
     this._status$.next(BenUdpStatus.CLOSED);
     this.emit('close');
@@ -290,7 +318,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   private reportEnd({ request, outcome, durationMs }: EndedExchange): void {
-    const { device, remote, action } = request;
+    const isOwn = this.isOwn(request);
+    const action = isOwn ? HEALTH_PATTERN : request.action;
     if (outcome === 'late' || outcome === 'superseded') {
       const describe = () =>
         `The reply to ${this.quotePattern(action)} was not sent: the device has stopped waiting (${outcome})`;
@@ -299,9 +328,16 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     if (this.emitter.listenerCount('exchange') === 0 && !exchangeChannel.hasSubscribers) {
       return;
     }
-    const report: BenUdpExchange = { pattern: this.describePattern(action), device, remote, outcome, durationMs };
+    const { remote, metadata } = request;
+    const device = isOwn ? undefined : request.device;
+    const pattern = this.describePattern(action);
+    const report: BenUdpExchange = { pattern, device, remote, metadata, outcome, durationMs };
     this.emit('exchange', report);
     exchangeChannel.publish(report);
+  }
+
+  private isOwn(request: VerifiedRequest): boolean {
+    return this.server?.probe.isOwn(request) ?? false;
   }
 
   private reportError(error: unknown): void {
