@@ -1,0 +1,96 @@
+/** docs/errors.md is complete: every code, reason and outcome that there is, and none that is not; and its replies are those that are sent. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Controller, UseGuards } from '@nestjs/common';
+import { MessagePattern, RpcException } from '@nestjs/microservices';
+import { BenUdpTransport, REJECTIONS } from 'nestjs-ben-udp';
+import { describe, expect, it } from 'vitest';
+import { DISREGARDS } from '../../lib/exchange/index.js';
+import { startApp } from '../support/nest-app.js';
+import { readPage, readTable, root } from './pages.js';
+
+const PAGE = 'docs/errors.md';
+
+/** The words that stand alone as code in the first cell of a table's rows. */
+const namesIn = (rows: readonly string[][]) =>
+  rows.map(([first]) => /^`([^`]+)`$/.exec(first!)?.[1]).filter((name) => name !== undefined);
+
+/** The members of a union of strings that a source declares. */
+function readUnion(file: string, name: string): string[] {
+  const source = readFileSync(join(root, 'lib', file), 'utf8');
+  const [, members] = new RegExp(`type ${name} =(.*?);\\n`, 's').exec(source.replaceAll(/\/\*\*.*?\*\//gs, ''))!;
+  return [...members!.matchAll(/'([^']+)'/g)].map(([, member]) => member!);
+}
+
+describe('docs/errors.md', () => {
+  it('has every code, and none that is not', () => {
+    const codes = [
+      ...readUnion('ben-udp.errors.ts', 'BenUdpErrorCode'),
+      ...readUnion('ben-udp.errors.ts', 'PythonTextErrorCode'),
+    ];
+    const told = [...readPage(PAGE).matchAll(/^\| `(BEN_\w+)`/gm)].map(([, code]) => code!);
+    expect(codes.length).toBeGreaterThan(20);
+    expect(told.toSorted()).toEqual(codes.toSorted());
+  });
+
+  it('has every step of a message', () => {
+    const steps = namesIn(readTable(PAGE, 'Codes')).filter((name) => !name.startsWith('BEN_'));
+    expect(steps).toEqual(readUnion('ben-udp.errors.ts', 'BenUdpRequestStep'));
+  });
+
+  it('has every reason of a rejection, in the words of the library', () => {
+    const rows = readTable(PAGE, 'Datagrams without an answer');
+    expect(rows.map(([reason, meaning]) => [reason, meaning])).toEqual(
+      Object.entries(REJECTIONS).map(([reason, meaning]) => [`\`${reason}\``, meaning]),
+    );
+    expect(rows.every(([, , toDo]) => toDo !== '')).toBe(true);
+  });
+
+  it('has every outcome, and every reason for which a client takes no notice', () => {
+    expect(namesIn(readTable(PAGE, 'How requests end'))).toEqual([
+      ...readUnion('server/statistics.ts', 'ExchangeOutcome'),
+      ...Object.keys(DISREGARDS),
+    ]);
+  });
+
+  it('has the replies that are sent', async () => {
+    class Never {
+      canActivate() {
+        return false;
+      }
+    }
+    @Controller()
+    class Handlers {
+      @MessagePattern(0)
+      rpc() {
+        throw new RpcException('no such sensor');
+      }
+      @MessagePattern(1)
+      rpcObject() {
+        throw new RpcException({ code: 404 });
+      }
+      @MessagePattern(2)
+      bug() {
+        throw new Error('anything');
+      }
+      @UseGuards(Never)
+      @MessagePattern(3)
+      guarded() {}
+      @MessagePattern(5)
+      unsendable() {
+        return () => undefined;
+      }
+      @MessagePattern(6)
+      nothing() {}
+    }
+    const rows = readTable(PAGE, 'What a board gets').filter((row) => row.length === 3);
+    const { board, transport } = await startApp({ controllers: [Handlers] });
+    expect(transport).toBeInstanceOf(BenUdpTransport);
+    const device = await board();
+    expect(rows).toHaveLength(7);
+    for (const [action, [, reply, returned]] of rows.entries()) {
+      expect(`\`${await device.exchange(`{'action': ${action}}`)}\``).toBe(reply);
+      expect([await device.send({ action }), returned]).toEqual([null, '`None`']);
+    }
+  });
+});

@@ -1,0 +1,158 @@
+/**
+ * docs/options.md is made from the docstrings and the defaults that are in force, so that there is one source of both:
+ *
+ *     npx vitest run --config test/vitest.config.ts test/docs/options.spec.ts -u
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { format, resolveConfig } from 'prettier';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+import { resolveClientOptions } from '../../lib/nest/ben-udp.client-options.js';
+import { resolveTransportOptions } from '../../lib/nest/ben-udp.options.js';
+import { root } from './pages.js';
+
+const PAGE = join(root, 'docs/options.md');
+
+interface Option {
+  readonly name: string;
+  readonly type: string;
+  /** The docstring. */
+  readonly meaning: string;
+}
+
+const FILES = [
+  'options/key-options.ts',
+  'nest/ben-udp.options.ts',
+  'nest/ben-udp.client-options.ts',
+  'exchange/limits.ts',
+].map((file) => {
+  const text = readFileSync(join(root, 'lib', file), 'utf8');
+  return ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true);
+});
+
+/** The members of an interface that the library's sources declare, with those it inherits. */
+function readOptions(name: string): Option[] {
+  for (const file of FILES) {
+    const declaration = file.statements.find(
+      (each): each is ts.InterfaceDeclaration => ts.isInterfaceDeclaration(each) && each.name.text === name,
+    );
+    if (declaration) {
+      const inherited = (declaration.heritageClauses ?? [])
+        .flatMap(({ types }) => types)
+        .flatMap((type) => readOptions(type.expression.getText(file)));
+      return [
+        ...inherited,
+        ...declaration.members.filter(ts.isPropertySignature).map((member) => readMember(member, file)),
+      ];
+    }
+  }
+  throw new Error(`no interface ${name} in lib`);
+}
+
+function readMember(member: ts.PropertySignature, file: ts.SourceFile): Option {
+  const meaning = ts
+    .getJSDocCommentsAndTags(member)
+    .map(({ comment }) => ts.getTextOfJSDocComment(comment) ?? '')
+    .join(' ');
+  return {
+    name: member.name.getText(file),
+    type: member.type!.getText(file).replaceAll(/\s+/g, ' '),
+    meaning: meaning.replaceAll(/\s+/g, ' ').trim(),
+  };
+}
+
+/** A cell of a table; `<…>` outside of code would be a tag. */
+const inCell = (text: string) => text.replaceAll('|', '\\|');
+
+function formatDefault(value: unknown): string {
+  return value === undefined ? '–' : `\`${typeof value === 'string' ? `'${value}'` : JSON.stringify(value)}\``;
+}
+
+function formatTable(options: readonly Option[], defaults: Readonly<Record<string, unknown>>): string {
+  const rows = options.map(
+    ({ name, type, meaning }) =>
+      `| \`${name}\` | ${formatDefault(defaults[name])} | ${inCell(meaning)} | \`${inCell(type)}\` |`,
+  );
+  return ['| Option | Default | | Type |', '|---|---|---|---|', ...rows].join('\n');
+}
+
+const key = new Uint8Array(32);
+const { workload, limits, ...transport } = resolveTransportOptions({ key });
+const { caller, call, keys } = resolveClientOptions({ key });
+const keyDefaults = { keyFile: 'key.sec', keyFileChecks: keys.keyFileChecks, key: undefined, keys: undefined };
+const transportDefaults = { ...transport, ...workload, ...keyDefaults };
+const { keys: _several, ...oneKeyDefaults } = keyDefaults;
+const clientDefaults = { ...caller, ...call, ...oneKeyDefaults };
+
+const SECTIONS = {
+  BenUdpTransportOptions: transportDefaults,
+  BenUdpClientOptions: clientDefaults,
+  ExchangeLimits: limits,
+} as const;
+
+function formatPage(): string {
+  const table = (name: keyof typeof SECTIONS) => formatTable(readOptions(name), SECTIONS[name] as never);
+  return `# Options
+
+<!-- Made from the docstrings by test/docs/options.spec.ts; what is changed here by hand is lost. -->
+
+Times are in milliseconds, sizes in bytes. A wrong option, or a name that is none, throws a \`TypeError\` or \`RangeError\` at
+construction, which names the option, what was expected, and what came; never a key. Key files are read by \`listen\` and
+\`connect\`, which fail with the [errors](errors.md) of key files.
+
+## Server
+
+Of \`new BenUdpTransport(options)\`, \`BenUdpModule.forRoot(options)\`, and what the factory of \`BenUdpModule.forRootAsync\`
+returns. \`reloadKeys\` takes the first four.
+
+${table('BenUdpTransportOptions')}
+
+### Limits
+
+Of the option \`limits\`. Each is a rate, \`{ perSecond, burst }\`, both from 1 to 1000000000: so many at once, and so many a
+second after that. What exceeds it gets no answer, and is counted under its [reason](errors.md#datagrams-without-an-answer).
+
+${table('ExchangeLimits')}
+
+## Client
+
+Of \`new BenUdpClient(options)\`, and \`ClientsModule.register([{ name, customClass: BenUdpClient, options }])\`. \`timeout\`,
+\`retries\` and \`idempotent\` can be set for a single message, by \`BenUdpRecordBuilder\`.
+
+${table('BenUdpClientOptions')}
+`;
+}
+
+describe('docs/options.md', () => {
+  it('is made from the docstrings', async () => {
+    const page = await format(formatPage(), { ...(await resolveConfig(PAGE)), filepath: PAGE });
+    await expect(page).toMatchFileSnapshot(PAGE);
+  });
+
+  it.each(Object.entries(SECTIONS))('%s has a docstring for each option that is read', (name, defaults) => {
+    const options = readOptions(name);
+    expect(options.filter(({ meaning }) => meaning === '')).toEqual([]);
+    expect(options.length).toBeGreaterThan(5);
+    const unknown = Object.keys(defaults).filter((each) => !options.some((option) => option.name === each));
+    expect(unknown).toEqual([]);
+  });
+
+  it.each(Object.entries(SECTIONS))('the docstrings of %s tell the defaults that are in force', (name, defaults) => {
+    const told = readOptions(name).flatMap((option) => {
+      const [, after] = /Default:? `?([^\s`,;]+?)`?(?=[\s,;:]|\.?$|\. )/.exec(option.meaning) ?? [];
+      const [, before] = /(?:^|[\s:])`?([\w.]+)`? \(default\)/.exec(option.meaning) ?? [];
+      return (after ?? before) ? [[option.name, after ?? before] as const] : [];
+    });
+    expect(told.length).toBeGreaterThan(5);
+    for (const [option, text] of told) {
+      const value = (defaults as unknown as Record<string, unknown>)[option];
+      // `Default: the system's choice.`
+      expect(text, option).toBe(isRate(value) ? String(value.perSecond) : String(value ?? 'the'));
+    }
+  });
+});
+
+function isRate(value: unknown): value is { readonly perSecond: number } {
+  return typeof value === 'object' && value !== null && 'perSecond' in value;
+}

@@ -1,0 +1,59 @@
+/** The documentation as tests see it: pages, blocks of code and links. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const root = join(import.meta.dirname, '..', '..');
+
+/** Every page, relative to the root. */
+export const PAGES = [
+  'README.md',
+  'SECURITY.md',
+  ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
+].filter((page) => page.endsWith('.md'));
+
+export interface Block {
+  readonly page: string;
+  /** Where the code begins, from 1. */
+  readonly line: number;
+  readonly language: string;
+  readonly code: string;
+  /** What the hidden comment right above the block says; see code.spec.ts. */
+  readonly note: string | undefined;
+}
+
+const FENCE = /(?:<!--([^>]*?)-->\s*\n\s*\n)?^( *)```(\w+)\n(.*?)^ *```$/gms;
+
+export function readBlocks(page: string): Block[] {
+  const text = readPage(page);
+  return [...text.matchAll(FENCE)].map(({ 0: whole, 1: note, 2: indent, 3: language, 4: code, index }) => ({
+    page,
+    line: text.slice(0, index + whole.indexOf('```')).split('\n').length + 1,
+    language: language!,
+    code: code!.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+    note: note?.trim(),
+  }));
+}
+
+export function readPage(page: string): string {
+  return readFileSync(join(root, page), 'utf8');
+}
+
+/** A page without its blocks of code. */
+export function readProse(page: string): string {
+  return readPage(page).replaceAll(FENCE, '');
+}
+
+/** The rows of the table under a heading, each as its cells; without the rows that name the columns. */
+export function readTable(page: string, heading: string): string[][] {
+  const [, section] = readPage(page).split(`\n## ${heading}\n`);
+  const lines = section!
+    .split(/\n## /)[0]!
+    .split('\n')
+    .filter((line) => line.startsWith('|'));
+  return lines.slice(2).map((line) =>
+    line
+      .slice(1, -1)
+      .split(/(?<!\\)\|/)
+      .map((cell) => cell.trim()),
+  );
+}
