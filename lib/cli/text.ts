@@ -4,7 +4,7 @@
 import { printJson } from '../protocol/index.js';
 
 /** Characters of one text of a peer that go into a line. */
-const MAX_SHOWN = 200;
+const MAX_SHOWN = 120;
 
 /** What would move the cursor, change colours, or turn the direction of what follows. */
 const UNPRINTABLE = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu;

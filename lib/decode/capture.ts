@@ -150,7 +150,10 @@ function* readPcapng(bytes: Buffer, skip: (reason: string) => void): Iterable<Pa
     const block = bytes.subarray(at, at + length);
     const readHere = (offset: number) => (offset + 4 <= length ? read(at + offset) : 0);
     if (type === INTERFACE_DESCRIPTION) {
-      interfaces.push({ linkType: readHere(8) & 0xffff, unitsPerMs: timeResolution(block, isLittle) });
+      interfaces.push({
+        linkType: (readHere(8) >>> (isLittle ? 0 : 16)) & 0xffff,
+        unitsPerMs: timeResolution(block, isLittle),
+      });
     } else if (type === ENHANCED_PACKET || type === SIMPLE_PACKET) {
       const packet = readPcapngPacket(block, type, readHere, interfaces);
       if (packet) {

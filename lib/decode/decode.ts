@@ -6,7 +6,7 @@ import { isPcap, isPcapng, parseCapture } from './capture.js';
 import { findConversations } from './conversations.js';
 import { parseHexText } from './hex-text.js';
 import { parseJsonRecording } from './json-recording.js';
-import { type DecodeFault, type OpenedExchange, fault, openExchange, partsOf } from './opening.js';
+import { type DecodeFault, MAX_READ_DATAGRAMS, type OpenedExchange, fault, openExchange, partsOf } from './opening.js';
 import { MAX_CAPTURE_BYTES, MAX_TEXT_BYTES, type Recording, refuseRecording } from './recording.js';
 import { type NamedDatagram, type NamedExchange, type Step, splitExchanges } from './steps.js';
 
@@ -124,8 +124,8 @@ function missingSteps(exchange: NamedExchange, opened: OpenedExchange | undefine
   return isWaiting && !reply ? [fault('no-reply', 'request')] : [];
 }
 
-/** The last two pairs that the server sent: more a device has seldom left to read. */
+/** What the server sent before an exchange and a device may still have to read. */
 function lastPairs({ datagrams }: NamedExchange, before: readonly Buffer[]): Buffer[] {
   const sent = datagrams.filter(({ sender, step }) => sender === 'server' && !step.startsWith('reply'));
-  return [...before, ...sent.map(({ datagram }) => datagram.bytes)].slice(-4);
+  return [...before, ...sent.map(({ datagram }) => datagram.bytes)].slice(-MAX_READ_DATAGRAMS);
 }

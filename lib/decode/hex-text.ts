@@ -15,6 +15,9 @@ const MARKS: ReadonlyMap<string, Sender> = new Map([
 /** Four characters a byte are the most that is written: `0x2f` or `2f: `. */
 const MAX_LINE_LENGTH = 4 * MAX_DATAGRAM_BYTES;
 
+/** Lines that are looked at, empty ones included. */
+const MAX_LINES = 1_000_000;
+
 /**
  * Reads one datagram a line. `>` before it says that the device sent it, `<` the server. Spaces, colons, commas and `0x` do not
  * count; `#` begins a comment.
@@ -28,7 +31,9 @@ export function parseHexText(text: string): Recording {
   for (let start = 0; start < text.length;) {
     const newline = text.indexOf('\n', start);
     const end = newline < 0 ? text.length : newline;
-    number++;
+    if (++number > MAX_LINES) {
+      refuseRecording(`the recording has more than ${MAX_LINES} lines: cut it into parts`);
+    }
     const datagram = end - start > MAX_LINE_LENGTH ? refuseLine(number) : parseLine(text.slice(start, end), number);
     if (datagram) {
       checkRoom(datagrams);

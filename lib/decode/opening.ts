@@ -69,13 +69,13 @@ export interface OpenedExchange {
   readonly faults: readonly DecodeFault[];
 }
 
-/** Datagrams of the server before a request that may be the id which its device computed: as many as a device is found out of step by. */
-const MAX_READ_DATAGRAMS = 6;
+/** Datagrams of the server before a request from which its device may have put an id together: four pairs, as far as a server looks. */
+export const MAX_READ_DATAGRAMS = 8;
 
 type Parts = Partial<Record<Step, Buffer>>;
 
 /** The datagrams of an exchange by step. */
-export function partsOf({ datagrams }: NamedExchange): Parts {
+export function partsOf({ datagrams }: Pick<NamedExchange, 'datagrams'>): Parts {
   return Object.fromEntries(datagrams.map(({ step, datagram }) => [step, datagram.bytes]));
 }
 
@@ -83,7 +83,8 @@ export function partsOf({ datagrams }: NamedExchange): Parts {
  * @param before what the server had sent in this conversation before, oldest first: a device that is out of step reads of it.
  */
 export function openExchange(exchange: NamedExchange, sealer: Sealer, before: readonly Buffer[]): OpenedExchange {
-  const parts = partsOf(exchange);
+  // What the recording cut off is told to be so, and not taken for what was sent.
+  const parts = partsOf({ datagrams: exchange.datagrams.filter(({ datagram }) => !datagram.isCut) });
   const pair = readPair(parts);
   const sent = exchange.datagrams.filter(({ sender, step }) => sender === 'server' && !step.startsWith('reply'));
   const unread = [...before, ...sent.map(({ datagram }) => datagram.bytes)];
@@ -91,7 +92,7 @@ export function openExchange(exchange: NamedExchange, sealer: Sealer, before: re
   const id = request?.id ?? (pair && openId(sealer, pair));
   const reply = openReplyParts(parts, sealer, id, request?.isVerified === true || request?.request !== undefined);
   return {
-    isRightKey: request?.isVerified === true || request?.request !== undefined || reply?.isVerified === true,
+    isRightKey: [request?.isVerified, request?.request, reply?.isVerified, reply?.text].some(Boolean),
     id,
     requestText: request?.text,
     request: request?.request,
@@ -188,9 +189,7 @@ function openText({ data, iv }: Envelope, sealer: Sealer): Pick<OpenedRequest, '
     if (!(error instanceof BenProtocolError)) {
       throw error;
     }
-    const { code, message, position } = error;
-    const detail = position === undefined ? message : `${message} at character ${position + 1}`;
-    return { ...refuse(code === 'BEN_BAD_REQUEST' ? 'bad-request' : 'bad-text', detail), text };
+    return { ...refuse(error.code === 'BEN_BAD_REQUEST' ? 'bad-request' : 'bad-text', error.message), text };
   }
 }
 
@@ -219,9 +218,19 @@ function openReplyParts(
     const faults = text === undefined ? [fault('bad-utf8', 'reply-ciphertext')] : [];
     return { isVerified, text, faults };
   }
-  const opens = text !== undefined && text.startsWith('{');
+  const opens = text !== undefined && isJson(text);
   const name = id === undefined && opens ? 'no-id' : isRightKey || opens ? 'bad-reply-hash' : 'wrong-key';
   return { isVerified, text: opens ? text : undefined, faults: [fault(name, 'reply-hash')] };
+}
+
+/** Whether a text is what servers answer, which no wrong key yields. */
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return text.startsWith('{');
+  } catch {
+    return false;
+  }
 }
 
 function isCiphertext({ length }: Buffer): boolean {

@@ -34,6 +34,8 @@ export interface NamedExchange {
 /** A second hello within this time is the network's copy of the first, as the server takes it. */
 const DUPLICATE_HELLO_MS = 250;
 
+const OPEN_BRACE = 0x7b;
+
 const PAIR: readonly Step[] = ['id', 'id-iv'];
 const REPLY: readonly Step[] = ['reply-hash', 'reply-iv', 'reply-ciphertext'];
 
@@ -101,6 +103,7 @@ class OpenExchange implements NamedExchange {
   }
 }
 
+/** Where it is known that the device sent it, one that is too short counts as well: a recording may have cut it off. */
 function isRequest({ bytes, sender }: RecordedDatagram): boolean {
-  return sender !== 'server' && looksLikeEnvelope(bytes);
+  return sender === 'device' ? bytes[0] === OPEN_BRACE : sender === undefined && looksLikeEnvelope(bytes);
 }

@@ -1,0 +1,212 @@
+/** What the doctor finds: on this machine, and on machines that the test describes. */
+import { chmod, writeFile } from 'node:fs/promises';
+import type { NetworkInterfaceInfo } from 'node:os';
+import { join } from 'node:path';
+import { doctor } from 'nestjs-ben-udp/cli';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { listAddresses } from '../../lib/cli/addresses.js';
+import { describeContents } from '../../lib/cli/doctor.js';
+import { bindDatagramSocket, nodePlatform } from '../../lib/net/index.js';
+import { deriveKey, fingerprint } from '../../lib/protocol/index.js';
+import { type TestIoOptions, runCommand } from '../support/cli-io.js';
+import { randomBytes } from 'node:crypto';
+import { temporaryFolder } from '../support/temporary-folder.js';
+
+const CONTENTS = randomBytes(32);
+
+async function keyFile(contents: Uint8Array = CONTENTS, mode = 0o600): Promise<string> {
+  const path = join(await temporaryFolder(), 'key.sec');
+  await writeFile(path, contents);
+  await chmod(path, mode);
+  return path;
+}
+
+/** A port that is free, as far as one can know. */
+async function freePort(): Promise<number> {
+  const nothing = { onDatagram: () => undefined, onError: () => undefined };
+  const socket = await bindDatagramSocket({ host: '127.0.0.1', port: 0, receiveBufferSize: undefined }, nothing);
+  await socket.close();
+  return socket.address.port;
+}
+
+function ip(address: string, { family = 'IPv4', internal = false } = {}): NetworkInterfaceInfo {
+  return { address, family, internal, netmask: '', mac: '', cidr: null } as NetworkInterfaceInfo;
+}
+
+const LOOPBACK = [ip('127.0.0.1', { internal: true }), ip('::1', { family: 'IPv6', internal: true })];
+const HOME = { lo: LOOPBACK, wlan0: [ip('192.168.1.2'), ip('fe80::1', { family: 'IPv6' })] };
+
+interface Checks {
+  readonly outcome: string;
+  readonly checks: ReadonlyArray<{ name: string; status: string; message: string; hint?: string }>;
+  readonly addresses: readonly unknown[];
+}
+
+/** The findings on a machine in a home network where nothing else is said. */
+async function examine(args: readonly string[] = [], options: TestIoOptions = {}) {
+  const file = args.includes('--key-file') ? [] : ['--key-file', await keyFile()];
+  const port = args.includes('--port') ? [] : ['--port', String(await freePort())];
+  const host = args.includes('--host') ? [] : ['--host', '127.0.0.1'];
+  const words = [...args, ...file, ...port, ...host, '--json'];
+  const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME, ...options });
+  const { checks, ...rest } = io.documents[0] as unknown as Checks;
+  return { exitCode, ...rest, checks: Object.fromEntries(checks.map((check) => [check.name, check])) };
+}
+
+describe('doctor', () => {
+  it('finds all well on a machine that is', async () => {
+    const port = await freePort();
+    const words = ['--key-file', await keyFile(), '--port', String(port)];
+    const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME });
+    expect(exitCode).toBe(0);
+    const lines = io.text.split('\n');
+    expect(lines[0]).toMatch(new RegExp(`^ok +key file +".*" is readable: key ${fingerprint(deriveKey(CONTENTS))}$`));
+    expect(lines[1]).toBe(`ok     port       0.0.0.0:${port} is free`);
+    expect(lines[2]).toMatch(/^ok +loopback +an exchange on 127\.0\.0\.1 worked \(\d+ ms\)$/);
+    expect(lines[3]).toBe('ok     addresses  boards in the same network reach 192.168.1.2');
+    expect(lines[4]).toContain('192.168.1.2  wlan0');
+    expect(io.text).toContain(`sudo ufw allow ${port}/udp`);
+    expect(lines.length).toBeLessThan(25);
+    expect(io.stderr).toEqual([]);
+  });
+
+  it('prints the findings as one JSON document with --json', async () => {
+    const { outcome, checks, addresses } = await examine(['--host', '0.0.0.0']);
+    expect(outcome).toBe('well');
+    expect(Object.values(checks).map(({ status }) => status)).toEqual(['ok', 'ok', 'ok', 'ok']);
+    expect(addresses).toEqual([{ address: '192.168.1.2', name: 'wlan0', isLikely: true }]);
+  });
+
+  it.each([
+    ['missing', undefined, 0o600, /does not exist/, /keygen/],
+    ['short', Buffer.alloc(31, 1), 0o600, /less than 32 bytes/, /--any-key-file/],
+    ['readable by others', CONTENTS, 0o640, /other users/, /chmod 600/],
+  ])(
+    'finds a key file that is %s, and examines the rest all the same',
+    async (_what, contents, mode, message, hint) => {
+      const path = contents ? await keyFile(contents, mode) : '/nowhere/key.sec';
+      const { exitCode, outcome, checks } = await examine(['--key-file', path]);
+      expect([exitCode, outcome]).toEqual([1, 'ill']);
+      expect(checks['key file']).toMatchObject({ status: 'wrong' });
+      expect(checks['key file']!.message).toMatch(message);
+      expect(checks['key file']!.hint).toMatch(hint);
+      expect(checks['loopback']!.status).toBe('ok');
+    },
+  );
+
+  it('hints at a key file that is a text with a line end', async () => {
+    const text = Buffer.from(`${'0123456789abcdef'.repeat(4)}\n`);
+    const { exitCode, checks } = await examine(['--key-file', await keyFile(text)]);
+    expect(exitCode).toBe(0);
+    expect(checks['key file']).toMatchObject({ status: 'hint' });
+    expect(checks['key file']!.hint).toContain('the line end counts');
+  });
+
+  it('finds that the port is in use', async () => {
+    const nothing = { onDatagram: () => undefined, onError: () => undefined };
+    const socket = await bindDatagramSocket({ host: '127.0.0.1', port: 0, receiveBufferSize: undefined }, nothing);
+    onTestFinished(() => socket.close());
+    const { exitCode, checks } = await examine(['--port', String(socket.address.port)]);
+    expect(exitCode).toBe(1);
+    expect(checks['port']).toMatchObject({ status: 'wrong' });
+    expect(checks['port']!.hint).toContain('your own server');
+  });
+
+  it('finds that the host is no address of this machine', async () => {
+    const { checks } = await examine(['--host', '192.0.2.77']);
+    expect(checks['port']).toMatchObject({ status: 'wrong', message: expect.stringContaining('no address') as string });
+  });
+
+  it.each(['127.0.0.1', 'localhost'])('hints that no board reaches %s', async (host) => {
+    const { exitCode, checks } = await examine(['--host', host]);
+    expect(exitCode).toBe(0);
+    expect(checks['addresses']).toMatchObject({ status: 'hint' });
+    expect(checks['addresses']!.hint).toContain('--host 0.0.0.0');
+  });
+
+  it('finds that this machine is in no network', async () => {
+    const { exitCode, checks } = await examine(['--host', '0.0.0.0'], { interfaces: () => ({ lo: LOOPBACK }) });
+    expect(exitCode).toBe(1);
+    expect(checks['addresses']).toMatchObject({ status: 'wrong' });
+    expect(checks['addresses']!.message).toContain('no IPv4 address but loopback');
+  });
+
+  it('hints that all addresses lead elsewhere', async () => {
+    const interfaces = () => ({ docker0: [ip('172.17.0.1')], eth0: [ip('169.254.3.4')] });
+    const { exitCode, checks } = await examine(['--host', '0.0.0.0'], { interfaces });
+    expect(exitCode).toBe(0);
+    expect(checks['addresses']).toMatchObject({ status: 'hint' });
+  });
+
+  it('finds that UDP does not even work within this machine', async () => {
+    // Every socket that is bound throws away what it receives, as under a firewall.
+    const deaf = {
+      ...nodePlatform,
+      bindSocket: ((options, handlers) =>
+        nodePlatform.bindSocket(options, {
+          ...handlers,
+          onDatagram: () => undefined,
+        })) as typeof nodePlatform.bindSocket,
+    };
+    const { exitCode, checks } = await examine([], { platform: deaf });
+    expect(exitCode).toBe(1);
+    expect(checks['loopback']).toMatchObject({ status: 'wrong' });
+    expect(checks['loopback']!.hint).toContain('firewall');
+  });
+
+  it('says in words what is wrong', async () => {
+    const words = ['--key-file', '/nowhere/key.sec', '--host', '127.0.0.1', '--port', String(await freePort())];
+    const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME });
+    expect(exitCode).toBe(1);
+    expect(io.text).toMatch(/^WRONG {2}key file {3}the key file "\/nowhere\/key\.sec" does not exist\n {18}Name it by/);
+    expect(io.text).toContain('Something is wrong');
+  });
+
+  it.each([
+    [['x'], /too many words/],
+    [['--port', '0'], /--port/],
+  ])('refuses %j', async (args, message) => {
+    const { exitCode, io } = await runCommand(doctor, args);
+    expect(exitCode).toBe(2);
+    expect(io.errors).toMatch(message);
+  });
+
+  it('explains itself on one screen', async () => {
+    const { exitCode, io } = await runCommand(doctor, ['--help']);
+    expect(exitCode).toBe(0);
+    expect(io.text.split('\n').length).toBeLessThan(25);
+  });
+});
+
+describe('describeContents', () => {
+  it.each([
+    ['random bytes', CONTENTS, undefined],
+    ['few bytes', Buffer.from('secret'), /6 bytes/],
+    ['bytes that are all the same', Buffer.alloc(32), /all.*the same/i],
+    ['text', Buffer.from('0123456789abcdef'.repeat(4)), /is a text and is used as it stands/],
+    ['text with a line end', Buffer.from(`${'0123456789abcdef'.repeat(4)}\n`), /line end counts/],
+  ])('of %s', (_what, contents, remark) => {
+    const found = describeContents(contents);
+    expect(found ?? '').toMatch(remark ?? /^$/);
+    expect(found ?? '').not.toContain('01234567');
+  });
+});
+
+describe('listAddresses', () => {
+  it('has the likely ones first, and leaves out loopback and IPv6', () => {
+    const interfaces = {
+      lo: LOOPBACK,
+      docker0: [ip('172.17.0.1')],
+      'br-1234': [ip('172.18.0.1')],
+      eth1: [ip('169.254.9.9')],
+      wlan0: HOME.wlan0,
+      gone: undefined,
+    };
+    expect(listAddresses(interfaces).map(({ address, isLikely }) => [address, isLikely])).toEqual([
+      ['192.168.1.2', true],
+      ['172.17.0.1', false],
+      ['172.18.0.1', false],
+      ['169.254.9.9', false],
+    ]);
+  });
+});
