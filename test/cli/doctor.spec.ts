@@ -21,13 +21,12 @@ async function keyFile(contents: Uint8Array = CONTENTS, mode = 0o600): Promise<s
   return path;
 }
 
-/** A port that is free, as far as one can know. */
-async function freePort(): Promise<number> {
-  const nothing = { onDatagram: () => undefined, onError: () => undefined };
-  const socket = await bindDatagramSocket({ host: '127.0.0.1', port: 0, receiveBufferSize: undefined }, nothing);
-  await socket.close();
-  return socket.address.port;
-}
+/** A machine on which every port is free: other processes come and go on this one. */
+const FREE = {
+  ...nodePlatform,
+  bindSocket: ((options, handlers) =>
+    nodePlatform.bindSocket({ ...options, port: 0 }, handlers)) as typeof nodePlatform.bindSocket,
+};
 
 function ip(address: string, { family = 'IPv4', internal = false } = {}): NetworkInterfaceInfo {
   return { address, family, internal, netmask: '', mac: '', cidr: null } as NetworkInterfaceInfo;
@@ -45,27 +44,25 @@ interface Checks {
 /** The findings on a machine in a home network where nothing else is said. */
 async function examine(args: readonly string[] = [], options: TestIoOptions = {}) {
   const file = args.includes('--key-file') ? [] : ['--key-file', await keyFile()];
-  const port = args.includes('--port') ? [] : ['--port', String(await freePort())];
   const host = args.includes('--host') ? [] : ['--host', '127.0.0.1'];
-  const words = [...args, ...file, ...port, ...host, '--json'];
-  const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME, ...options });
+  const words = [...args, ...file, ...host, '--json'];
+  const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME, platform: FREE, ...options });
   const { checks, ...rest } = io.documents[0] as unknown as Checks;
   return { exitCode, ...rest, checks: Object.fromEntries(checks.map((check) => [check.name, check])) };
 }
 
 describe('doctor', () => {
   it('finds all well on a machine that is', async () => {
-    const port = await freePort();
-    const words = ['--key-file', await keyFile(), '--port', String(port)];
-    const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME });
+    const words = ['--key-file', await keyFile(), '--port', '9000'];
+    const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME, platform: FREE });
     expect(exitCode).toBe(0);
     const lines = io.text.split('\n');
     expect(lines[0]).toMatch(new RegExp(`^ok +key file +".*" is readable: key ${fingerprint(deriveKey(CONTENTS))}$`));
-    expect(lines[1]).toBe(`ok     port       0.0.0.0:${port} is free`);
+    expect(lines[1]).toBe('ok     port       0.0.0.0:9000 is free');
     expect(lines[2]).toMatch(/^ok +loopback +an exchange on 127\.0\.0\.1 worked \(\d+ ms\)$/);
     expect(lines[3]).toBe('ok     addresses  boards in the same network reach 192.168.1.2');
     expect(lines[4]).toContain('192.168.1.2  wlan0');
-    expect(io.text).toContain(`sudo ufw allow ${port}/udp`);
+    expect(io.text).toContain('sudo ufw allow 9000/udp');
     expect(lines.length).toBeLessThan(25);
     expect(io.stderr).toEqual([]);
   });
@@ -106,14 +103,14 @@ describe('doctor', () => {
     const nothing = { onDatagram: () => undefined, onError: () => undefined };
     const socket = await bindDatagramSocket({ host: '127.0.0.1', port: 0, receiveBufferSize: undefined }, nothing);
     onTestFinished(() => socket.close());
-    const { exitCode, checks } = await examine(['--port', String(socket.address.port)]);
+    const { exitCode, checks } = await examine(['--port', String(socket.address.port)], { platform: nodePlatform });
     expect(exitCode).toBe(1);
     expect(checks['port']).toMatchObject({ status: 'wrong' });
     expect(checks['port']!.hint).toContain('your own server');
   });
 
   it('finds that the host is no address of this machine', async () => {
-    const { checks } = await examine(['--host', '192.0.2.77']);
+    const { checks } = await examine(['--host', '192.0.2.77', '--port', '8585']);
     expect(checks['port']).toMatchObject({ status: 'wrong', message: expect.stringContaining('no address') as string });
   });
 
@@ -141,9 +138,9 @@ describe('doctor', () => {
   it('finds that UDP does not even work within this machine', async () => {
     // Every socket that is bound throws away what it receives, as under a firewall.
     const deaf = {
-      ...nodePlatform,
+      ...FREE,
       bindSocket: ((options, handlers) =>
-        nodePlatform.bindSocket(options, {
+        FREE.bindSocket(options, {
           ...handlers,
           onDatagram: () => undefined,
         })) as typeof nodePlatform.bindSocket,
@@ -155,8 +152,8 @@ describe('doctor', () => {
   });
 
   it('says in words what is wrong', async () => {
-    const words = ['--key-file', '/nowhere/key.sec', '--host', '127.0.0.1', '--port', String(await freePort())];
-    const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME });
+    const words = ['--key-file', '/nowhere/key.sec', '--host', '127.0.0.1'];
+    const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME, platform: FREE });
     expect(exitCode).toBe(1);
     expect(io.text).toMatch(/^WRONG {2}key file {3}the key file "\/nowhere\/key\.sec" does not exist\n {18}Name it by/);
     expect(io.text).toContain('Something is wrong');
