@@ -1,5 +1,6 @@
 /** The exchange of seven datagrams, pure: state and clock are passed in. Knows no Nest, rxjs or node:dgram. */
 export * from './client-exchange.js';
+export { type EndpointKey, endpointKey } from './endpoint-table.js';
 export * from './id-pair.js';
 export * from './key-ring.js';
 export * from './limits.js';

@@ -14,7 +14,7 @@ import {
   type ResolvedTransportOptions,
   resolveTransportOptions,
 } from './ben-udp.options.js';
-import { BenUdpRouter, HIDDEN_ERROR, type Outcome } from './ben-udp.router.js';
+import { BenUdpRouter, HIDDEN_ERROR, type Outcome, isPromiseLike } from './ben-udp.router.js';
 import {
   type Answer,
   type BenUdpDevice,
@@ -212,7 +212,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
         if (this.isOwn(request)) {
           return Promise.resolve({ text: HEALTHY_REPLY, isError: false });
         }
-        devices.note(request.device, request.remote.address, request.remote.port);
+        devices.note(request.device, request.remote);
         return this.answer(request);
       },
       onRejected: (rejected, remote) => this.reportRejection(rejected, remote),
@@ -279,17 +279,19 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   private async answer(request: VerifiedRequest): Promise<Answer> {
-    const outcome = await this.route(request, Date.now()).catch((error: unknown): Outcome => {
+    let outcome: Outcome = { err: HIDDEN_ERROR, isDisposed: true };
+    try {
+      outcome = await this.route(request, Date.now());
+    } catch (error) {
       this.logError(error);
-      return { err: HIDDEN_ERROR, isDisposed: true };
-    });
-    return request.noreturn ? { text: undefined, isError: 'err' in outcome } : this.format(outcome, request);
-  }
-
-  private async format(outcome: Outcome, request: VerifiedRequest): Promise<Answer> {
+    }
+    if (request.noreturn) {
+      return { text: undefined, isError: 'err' in outcome };
+    }
     const { bufferSize } = this.options;
     try {
-      const packet: Outcome = await this.serializer.serialize(outcome as Outcome & { id: string });
+      const serialized = this.serializer.serialize(outcome as Outcome & { id: string });
+      const packet: Outcome = isPromiseLike(serialized) ? await serialized : serialized;
       return 'err' in packet
         ? { text: this.formatError(packet.err), isError: true }
         : { text: formatReply(packet.response, bufferSize), isError: false };

@@ -3,7 +3,7 @@
  */
 import { type RemoteInfo, type Socket, createSocket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
-import { type AddressInfo, isIPv6 } from 'node:net';
+import type { AddressInfo } from 'node:net';
 
 export interface DatagramSocketOptions {
   /** Address or name to bind to. */
@@ -26,7 +26,11 @@ export interface DatagramSocket {
   /** Bytes the system grants for datagrams not yet read. */
   readonly receiveBufferSize: number;
   readonly socket: Socket;
-  send(datagram: Uint8Array, port: number, address: string): void;
+  /**
+   * @param isFollowed whether another datagram to the same address is sent right after it. What keeps this one from being sent
+   * keeps that one too, so `onError` is told of that one alone: being told costs Node a turn of its queue for each datagram.
+   */
+  send(datagram: Uint8Array, port: number, address: string, isFollowed?: boolean): void;
   close(): Promise<void>;
 }
 
@@ -40,7 +44,7 @@ export async function bindDatagramSocket(
   const socket = createSocket({
     type: family === 6 ? 'udp6' : 'udp4',
     // Every address here is numeric. Node's own lookup would defer each send to a later turn.
-    lookup: (hostname, _options, callback) => callback(null, hostname, isIPv6(hostname) ? 6 : 4),
+    lookup: (hostname, _options, callback) => callback(null, hostname, family),
   });
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject);
@@ -66,7 +70,8 @@ export async function bindDatagramSocket(
     socket,
     address: socket.address(),
     receiveBufferSize: socket.getRecvBufferSize(),
-    send: (datagram, toPort, toAddress) => socket.send(datagram, toPort, toAddress, afterSend),
+    send: (datagram, toPort, toAddress, isFollowed = false) =>
+      socket.send(datagram, toPort, toAddress, isFollowed ? undefined : afterSend),
     close: () => new Promise((resolve) => socket.close(() => resolve())),
   };
 }

@@ -1,6 +1,7 @@
 /**
  * When each device was last heard, and which have fallen silent.
  */
+import { type EndpointKey, type Remote, endpointKey } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
 
 /** A device as the registry knows it. */
@@ -20,15 +21,20 @@ export interface BenUdpDevice {
   readonly isSilent: boolean;
 }
 
+/** Changed in place: a device in use is noted many times a second. */
 interface Entry {
-  device: BenUdpDevice;
+  readonly device: string | undefined;
+  address: string;
+  port: number;
+  requests: number;
   /** On the monotonic clock: the wall clock may jump. */
-  readonly seenAt: number;
+  seenAt: number;
+  isSilent: boolean;
 }
 
 export class DeviceRegistry {
   /** Least recently heard first. */
-  private readonly devices = new Map<string, Entry>();
+  private readonly devices = new Map<EndpointKey, Entry>();
   private callOff: () => void = () => undefined;
 
   /**
@@ -47,38 +53,37 @@ export class DeviceRegistry {
     }
   }
 
-  note(device: string | undefined, address: string, port: number): void {
-    const name = device ?? `${address}:${port}`;
-    const requests = (this.devices.get(name)?.device.requests ?? 0) + 1;
-    this.devices.delete(name);
-    if (this.devices.size >= this.capacity) {
-      this.forgetOldest();
-    }
-    this.devices.set(name, {
-      device: {
-        name,
-        isNamed: device !== undefined,
-        address,
-        port,
-        requests,
-        lastSeenAt: Date.now(),
-        isSilent: false,
-      },
-      seenAt: this.platform.now(),
-    });
+  note(device: string | undefined, remote: Remote): void {
+    const key = device ?? endpointKey(remote);
+    const entry = this.devices.get(key) ?? this.createEntry(device, remote);
+    entry.address = remote.address;
+    entry.port = remote.port;
+    entry.requests++;
+    entry.seenAt = this.platform.now();
+    entry.isSilent = false;
+    this.devices.delete(key);
+    this.devices.set(key, entry);
   }
 
   list(): BenUdpDevice[] {
-    return Array.from(this.devices.values(), ({ device }) => device);
+    const now = this.platform.now();
+    return Array.from(this.devices.values(), (entry) => describe(entry, now));
   }
 
   stop(): void {
     this.callOff();
   }
 
+  private createEntry(device: string | undefined, { address, port }: Remote): Entry {
+    if (this.devices.size >= this.capacity) {
+      this.forgetOldest();
+    }
+    return { device, address, port, requests: 0, seenAt: 0, isSilent: false };
+  }
+
   private forgetOldest(): void {
-    for (const name of this.devices.keys()) {
-      this.devices.delete(name);
+    for (const key of this.devices.keys()) {
+      this.devices.delete(key);
       return;
     }
   }
@@ -95,15 +100,27 @@ export class DeviceRegistry {
   }
 
   private reportSilent(): void {
-    const limit = this.platform.now() - this.silentAfterMs;
+    const now = this.platform.now();
     for (const entry of this.devices.values()) {
-      if (entry.seenAt > limit) {
+      if (entry.seenAt > now - this.silentAfterMs) {
         return;
       }
-      if (!entry.device.isSilent) {
-        entry.device = { ...entry.device, isSilent: true };
-        this.onSilent(entry.device);
+      if (!entry.isSilent) {
+        entry.isSilent = true;
+        this.onSilent(describe(entry, now));
       }
     }
   }
+}
+
+function describe({ device, address, port, requests, seenAt, isSilent }: Entry, now: number): BenUdpDevice {
+  return {
+    name: device ?? `${address}:${port}`,
+    isNamed: device !== undefined,
+    address,
+    port,
+    lastSeenAt: Date.now() - Math.round(now - seenAt),
+    requests,
+    isSilent,
+  };
 }

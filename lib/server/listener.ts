@@ -41,6 +41,8 @@ export interface Answer {
   readonly isError: boolean;
 }
 
+const NO_ANSWER: Answer = { text: undefined, isError: true };
+
 /** An accepted request that has ended. */
 export interface EndedExchange {
   readonly request: VerifiedRequest;
@@ -132,13 +134,13 @@ export class Listener {
   private receive(datagram: Buffer, remote: Remote): void {
     try {
       const now = this.platform.now();
-      this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now)), remote);
+      this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now)), remote, now);
     } catch (error) {
       this.handlers.onError(error);
     }
   }
 
-  private act(receipt: Receipt, remote: Remote): void {
+  private act(receipt: Receipt, remote: Remote, now: number): void {
     switch (receipt.kind) {
       case 'pair':
         this.statistics.countHello();
@@ -146,7 +148,7 @@ export class Listener {
         return;
       case 'request':
         this.statistics.countRequest();
-        this.answer(receipt).catch((error: unknown) => this.handlers.onError(error));
+        void this.answer(receipt, now);
         return;
       case 'rejected':
         this.statistics.countRejected(receipt.reason);
@@ -158,18 +160,29 @@ export class Listener {
     return this.running.size > 0 || this.sending > 0 || this.exchange.awaitsRequests(now);
   }
 
-  private async answer({ request, work, ticket }: AcceptedReceipt): Promise<void> {
-    const receivedAt = this.platform.now();
+  /** Never rejects: what goes wrong, `onError` is told. */
+  private async answer(receipt: AcceptedReceipt, receivedAt: number): Promise<void> {
+    const { request } = receipt;
+    let answer = NO_ANSWER;
     this.running.add(request);
-    const answer = await this.handlers.onRequest(request).catch((error: unknown): Answer => {
+    try {
+      answer = await this.handlers.onRequest(request);
+    } catch (error) {
       this.handlers.onError(error);
-      return { text: undefined, isError: true };
-    });
+    }
     this.running.delete(request);
     if (this.isClosed) {
       // It was cut off: `drain` has told.
       return;
     }
+    try {
+      this.conclude(receipt, answer, receivedAt);
+    } catch (error) {
+      this.handlers.onError(error);
+    }
+  }
+
+  private conclude({ request, work, ticket }: AcceptedReceipt, answer: Answer, receivedAt: number): void {
     const now = this.platform.now();
     const outcome = ticket ? this.reply(request, ticket, answer, now) : answer.isError ? 'event-failed' : 'event';
     this.exchange.finish(work, ticket, now);
@@ -199,8 +212,9 @@ export class Listener {
       this.sendSpaced(datagrams, remote).catch((error: unknown) => this.handlers.onError(error));
       return;
     }
-    for (const datagram of datagrams) {
-      this.socket.send(datagram, remote.port, remote.address);
+    const last = datagrams.length - 1;
+    for (let index = 0; index <= last; index++) {
+      this.socket.send(datagrams[index]!, remote.port, remote.address, index < last);
     }
   }
 
