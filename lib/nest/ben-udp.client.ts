@@ -157,7 +157,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
       .then(tell, (err: unknown) => tell({ err }))
       .catch((error: unknown) => this.logger.error(error));
     return () => {
-      // Nest calls this after the end too, where there is nothing to give up.
+      // Nest calls this after the end too, where there is nothing to give up, and an abort costs more than asking.
       if (!isOver) {
         abort.abort();
       }

@@ -6,12 +6,14 @@ import { type Socket, createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { Controller, Logger } from '@nestjs/common';
 import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
-import { BenUdpContext, BenUdpTransport, type RejectedDatagram } from 'nestjs-ben-udp';
+import fc from 'fast-check';
+import { BenUdpClient, BenUdpContext, BenUdpRecord, BenUdpTransport, type RejectedDatagram } from 'nestjs-ben-udp';
 import { Subject, firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Sealer, deriveKey, digest, parseEnvelope, parsePythonText, unpad } from '../../lib/protocol/index.js';
 import { MicroPythonBoard, type MicroPythonBoardOptions } from '../../tools/micropython/board.mjs';
 import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
+import { UpstreamServer } from '../support/upstream-server.js';
 import { recordedExchanges, recordedKeyFile } from '../support/vectors.js';
 
 async function startDevice(port: number, options: Partial<MicroPythonBoardOptions> = {}): Promise<MicroPythonBoard> {
@@ -328,6 +330,45 @@ print((got == seen and type(got) == type(seen)) or repr(got))`);
     expect(stdout).toBe('True\n');
     expect(received[0]).toEqual(exchange.hello);
     expect(openRequest(received[1], exchange.id)).toEqual(parsePythonText(exchange.request));
+  });
+});
+
+describe('what BenUdpClient sends', () => {
+  // Containers of one item: MicroPython prints dicts and sets in an order of its own.
+  const value = fc.letrec<{ value: unknown }>((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 4 },
+      fc.constantFrom(null, true, false, -0, 2n ** 70n, 1e22, 1.5e-7, new Set(), Buffer.alloc(0), [], {}),
+      fc.maxSafeInteger(),
+      fc.integer({ min: -8e6, max: 8e6 }).map((eighths) => eighths / 8),
+      fc.string({ unit: 'binary' }),
+      fc.string({ unit: fc.constantFrom("'", '"', '\\', '\n', '\x7f', '\x80', '\u20ac', '\u{1f600}', 'a') }),
+      fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+      fc.uint8Array().map((bytes) => new Set([Buffer.from(bytes)])),
+      fc.array(tie('value'), { maxLength: 3 }),
+      fc.tuple(fc.string(), tie('value')).map(([key, item]) => new Map([[key, item]])),
+      fc.tuple(fc.integer(), tie('value')).map(([key, item]) => new Map([[[key], item]])),
+    ),
+  })).value;
+
+  it('is what MicroPython prints for the same dict', async () => {
+    const server = await UpstreamServer.start({ key: KEY_CONTENTS, handlers: { echo: () => null } });
+    const client = new BenUdpClient({
+      key: KEY_CONTENTS,
+      port: server.port,
+      localPort: server.port,
+      localAddress: '127.0.0.2',
+    });
+    onTestFinished(() => client.close());
+    const board = await startDevice(server.port);
+    for (const data of fc.sample(value, { numRuns: 300, seed: 1 })) {
+      await firstValueFrom(client.send('echo', new BenUdpRecord(data)));
+      const text = server.served.at(-1)!;
+      const [, inner] = /^\{'action': 'echo', 'data': (.*)\}$/s.exec(text)!;
+      const { stdout } = await board.run(`print(str(${text}))`);
+      expect([`${text}\n`, `{'data': ${inner}, 'action': 'echo'}\n`]).toContain(stdout);
+    }
+    expect(server.causeOfDeath).toBeUndefined();
   });
 });
 
