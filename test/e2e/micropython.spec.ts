@@ -346,7 +346,7 @@ describe('what BenUdpClient sends', () => {
       fc.uint8Array().map((bytes) => Buffer.from(bytes)),
       fc.uint8Array().map((bytes) => new Set([Buffer.from(bytes)])),
       fc.array(tie('value'), { maxLength: 3 }),
-      fc.tuple(fc.string(), tie('value')).map(([key, item]) => new Map([[key, item]])),
+      fc.dictionary(fc.string(), tie('value'), { maxKeys: 1 }),
       fc.tuple(fc.integer(), tie('value')).map(([key, item]) => new Map([[[key], item]])),
     ),
   })).value;
@@ -365,6 +365,7 @@ describe('what BenUdpClient sends', () => {
       await firstValueFrom(client.send('echo', new BenUdpRecord(data)));
       const text = server.served.at(-1)!;
       const [, inner] = /^\{'action': 'echo', 'data': (.*)\}$/s.exec(text)!;
+      expect(parsePythonText(inner!)).toEqual(data);
       const { stdout } = await board.run(`print(str(${text}))`);
       expect([`${text}\n`, `{'data': ${inner}, 'action': 'echo'}\n`]).toContain(stdout);
     }
