@@ -1,21 +1,52 @@
-/** The README's first screen, run as it stands: its server and controller in a process of their own, its device code on a MicroPython VM. */
+/**
+ * The README's code, run as it stands: server, controller and client in processes of their own, the device code on a MicroPython
+ * VM. What is only shown there is compiled.
+ */
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Controller } from '@nestjs/common';
+import { EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
 import { generateKeyFile } from 'nestjs-ben-udp';
 import ts from 'typescript';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { MicroPythonBoard } from '../tools/micropython/board.mjs';
 import { compileLib } from './support/compiled-lib.js';
+import { KEY_CONTENTS, startApp } from './support/nest-app.js';
 
 const readme = await readFile(join(import.meta.dirname, '..', 'README.md'), 'utf8');
+
+// Compilers and processes take their time on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** The block of code that follows a bold heading. */
 function blockAfter(heading: string): string {
   const [, code] = new RegExp(`\\*\\*${heading}\\*\\*[^\\n]*\\n\\n\`\`\`\\w+\\n(.*?)\`\`\``, 's').exec(readme) ?? [];
   return code!;
+}
+
+/** The blocks of TypeScript in a section. */
+function blocksOf(section: string): string[] {
+  const [, text] = new RegExp(`\n## ${section}\n(.*?)\n## `, 's').exec(readme) ?? [];
+  return [...text!.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code!);
+}
+
+/** What the compiler says of a file in `test/`. */
+function compile(source: string): string[] {
+  const path = join(import.meta.dirname, 'readme.ts');
+  const config = ts.readConfigFile(join(import.meta.dirname, 'tsconfig.json'), (file) => ts.sys.readFile(file));
+  const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, import.meta.dirname);
+  const host = ts.createCompilerHost(options);
+  const { readFile: read, fileExists } = host;
+  host.readFile = (file) => (file === path ? source : read.call(host, file));
+  host.fileExists = (file) => file === path || fileExists.call(host, file);
+  const program = ts.createProgram([path], { ...options, noUnusedLocals: false }, host);
+  const file = program.getSourceFile(path);
+  return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)].map(({ messageText }) =>
+    ts.flattenDiagnosticMessageText(messageText, '\n'),
+  );
 }
 
 /** Replaces text that the README must hold. */
@@ -44,6 +75,16 @@ async function writeModule(path: string, source: string): Promise<void> {
   await writeFile(path, outputText.replaceAll("'nestjs-ben-udp'", "'./lib/index.js'"));
 }
 
+/** Runs `main.js` until it ends, or the test does. */
+function startMain(folder: string) {
+  const main = { process: spawn(process.execPath, ['main.js'], { cwd: folder }), output: '' };
+  onTestFinished(() => void main.process.kill());
+  for (const stream of [main.process.stdout, main.process.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => (main.output += text));
+  }
+  return main;
+}
+
 it('answers the device as it says', async () => {
   const folder = await compileLib();
   onTestFinished(() => rm(folder, { recursive: true }));
@@ -59,17 +100,82 @@ it('answers the device as it says', async () => {
      @Module({ controllers: [SensorController] })
      export class AppModule {}`,
   );
-  const server = spawn(process.execPath, ['main.js'], { cwd: folder });
-  onTestFinished(() => void server.kill());
-  let output = '';
-  for (const stream of [server.stdout, server.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
-  }
-  await expect.poll(() => output, { timeout: 10_000 }).toContain('Listening on');
+  const server = startMain(folder);
+  await expect.poll(() => server.output, { timeout: 30_000 }).toContain('Listening on');
 
   const board = await MicroPythonBoard.start({ key: await readFile(keyFile), port: Number(port) });
   onTestFinished(() => board.close());
   const device = replace(replace(blockAfter('Device'), '192.168.1.2', '127.0.0.1'), '8585', port);
   expect(await board.run(device)).toEqual({ stdout: 'hello\n' });
-  await expect.poll(() => output).toMatch(/\{ temperature: 30, humidity: 50 \}|\{ humidity: 50, temperature: 30 \}/);
+  await expect
+    .poll(() => server.output)
+    .toMatch(/\{ temperature: 30, humidity: 50 \}|\{ humidity: 50, temperature: 30 \}/);
+});
+
+@Controller()
+class WeatherStation {
+  private measurements = 0;
+  reports: unknown[] = [];
+
+  @MessagePattern('measure')
+  measure(@Payload() { samples }: { samples: number }) {
+    this.measurements++;
+    switch (this.measurements) {
+      case 1:
+        return samples + 16.5;
+      case 2:
+        throw new RpcException('no such sensor');
+      default:
+        return new Promise(() => undefined);
+    }
+  }
+
+  @EventPattern('dhtsensor')
+  report(@Payload() reading: unknown) {
+    this.reports.push(reading);
+  }
+}
+
+it('asks as its client says, and meets the errors it names', async () => {
+  const [client] = blocksOf('The other side: a client');
+  const { app, port } = await startApp({ controllers: [WeatherStation] }, { shutdownTimeout: 0 });
+  const folder = await compileLib();
+  onTestFinished(() => rm(folder, { recursive: true }));
+  await writeFile(join(folder, 'key.sec'), KEY_CONTENTS, { mode: 0o600 });
+  const local = replace(replace(client!, '192.168.1.2', '127.0.0.1'), '8585', String(port));
+  await writeModule(join(folder, 'weather.js'), replace(local, '2000', '300'));
+  await writeFile(
+    join(folder, 'main.js'),
+    `import 'reflect-metadata';
+     import { NestFactory } from '@nestjs/core';
+     import { WeatherModule, WeatherService } from './weather.js';
+     const app = await NestFactory.createApplicationContext(WeatherModule, { logger: false });
+     const weather = app.get(WeatherService);
+     console.log(await weather.measure());
+     weather.report(30);
+     await weather.measure().catch((error) => console.log(JSON.stringify(error)));
+     await weather.measure().catch((error) => console.log(error.code, error.attempts));
+     await app.close();`,
+  );
+  const main = startMain(folder);
+  await once(main.process, 'close');
+  expect(main.output.split('\n')).toEqual([
+    '21.5',
+    '{"status":"error","message":"no such sensor"}',
+    expect.stringMatching(/^BEN_TIMEOUT: asked 127\.0\.0\.1 for measure, got as far as "request" in \d+ ms$/),
+    'BEN_TIMEOUT 3',
+    '',
+  ]);
+  expect(app.get(WeatherStation).reports).toEqual([{ temperature: 30, humidity: 50 }]);
+});
+
+it('has a client that compiles, as do its other lines', () => {
+  const [client, ...others] = blocksOf('The other side: a client');
+  expect(others).toHaveLength(1);
+  const misuses = [
+    'const unknown: BenUdpClientOptions = { host: "a", maxSocket: 1 };',
+    'const mistyped: BenUdpClientOptions = { host: 192 };',
+    'new BenUdpRecordBuilder(1).setTimeout("2000");',
+  ].map((line) => `// @ts-expect-error\n${line}`);
+  expect(compile([client, ...others, ...misuses].join('\n'))).toEqual([]);
 });

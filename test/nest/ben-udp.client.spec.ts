@@ -1,11 +1,11 @@
 /** What a client's options, patterns and data come to, its life, and its dealings with upstream's server. Nest is in e2e/. */
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
 import { type Observable, firstValueFrom, lastValueFrom, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { BenUdpClient } from '../../lib/nest/ben-udp.client.js';
-import type { BenUdpClientOptions } from '../../lib/nest/ben-udp.client-options.js';
+import { type BenUdpClientOptions, resolveClientOptions } from '../../lib/nest/ben-udp.client-options.js';
 import { BenUdpStatus } from '../../lib/nest/ben-udp.events.js';
 import { BenUdpRecord, BenUdpRecordBuilder } from '../../lib/nest/ben-udp.record-builder.js';
 import { deriveKey, parsePythonText, parseReply, parseRequest } from '../../lib/protocol/index.js';
@@ -93,6 +93,30 @@ describe('BenUdpClient options', () => {
     ['an unknown option', { maxSocket: 1 }, /no option "maxSocket"$/],
   ])('refuse %s', (_title, options, message) => {
     expect(() => create(options)).toThrow(message);
+  });
+
+  it('are those of docs/client.md, with the defaults there', async () => {
+    const text = await readFile(new URL('../../docs/client.md', import.meta.url), 'utf8');
+    const [, table] = /## Options\n(.*?)\n## /s.exec(text)!;
+    const rows = [...table!.matchAll(/^\| (`.*?) +\| (`.*?`|–) /gm)].flatMap(([, names, fallback]) =>
+      [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => [name!, fallback!.replace(/^['`]+|['`]+$/g, '')] as const),
+    );
+    const documented = Object.fromEntries(rows);
+    const { keys, caller, call } = resolveClientOptions({});
+    const { source } = keys.sources[0]!;
+    expect(documented).toEqual({
+      ...Object.fromEntries(
+        Object.entries({ ...caller, ...call }).map(([name, value]) => [name, String(value ?? '–')]),
+      ),
+      keyFile: source,
+      key: source,
+      keyFileChecks: keys.keyFileChecks,
+      serializer: '–',
+      deserializer: '–',
+    });
+    for (const name of Object.keys(documented)) {
+      expect(() => create({ [name]: undefined })).not.toThrow();
+    }
   });
 
   it('name no key that is needed before connect', async () => {
@@ -243,15 +267,19 @@ describe('on', () => {
   });
 
   it('tells of sockets that failed while idle, and needs no listener for it', async () => {
+    const logged = vi.spyOn(Logger.prototype, 'error');
+    onTestFinished(() => logged.mockRestore());
     const { client, platform, textOf } = createScripted();
     await textOf('echo', 1);
-    platform.openSockets[0]!.fail(new Error('unheard'));
+    const unheard = new Error('unheard');
+    platform.openSockets[0]!.fail(unheard);
     const failed = vi.fn();
     client.on('error', failed);
     await textOf('echo', 1);
     const error = new Error('heard');
     platform.openSockets[0]!.fail(error);
     expect(failed).toHaveBeenCalledExactlyOnceWith(error);
+    expect(logged.mock.calls).toEqual([[unheard], [error]]);
   });
 });
 
