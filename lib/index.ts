@@ -10,7 +10,7 @@ export {
   type PythonTextErrorCode,
 } from './ben-udp.errors.js';
 export type { CallerStats, CallOutcome } from './client/index.js';
-export { type Disregard, REJECTIONS, type Rate, type Rejection, type Remote } from './exchange/index.js';
+export { type Disregard, DISREGARDS, REJECTIONS, type Rate, type Rejection, type Remote } from './exchange/index.js';
 export { BenUdpClient, type BenUdpClientEvents, type DisregardedDatagram } from './nest/ben-udp.client.js';
 export type { BenUdpCallOptions, BenUdpClientOptions } from './nest/ben-udp.client-options.js';
 export { BenUdpContext } from './nest/ben-udp.context.js';

@@ -22,7 +22,12 @@ import {
   type ResolvedKeyOptions,
   resolveKeyOptions,
 } from '../options/index.js';
-import { DEFAULT_LIMITS, type ExchangeLimits, type Rate, type WorkloadLimits } from '../exchange/index.js';
+import {
+  DEFAULT_LIMITS,
+  type ExchangeLimits as BenUdpLimits,
+  type Rate,
+  type WorkloadLimits,
+} from '../exchange/index.js';
 import { type ErrorReply, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
 /** Longest time an option may ask for: a timer of more days than this fires at once. */
@@ -31,8 +36,7 @@ const MAX_MS = 86_400_000;
 /** A month. */
 const MAX_SILENCE_MS = 2_678_400_000;
 
-/** Rates that protect the server; each with a default. */
-export type BenUdpLimits = ExchangeLimits;
+export type { BenUdpLimits };
 
 /** Options of `BenUdpTransport`. Upstream's are under the platform's names: `localip` is `host`, `keyfile` is `keyFile`. */
 export interface BenUdpTransportOptions extends KeyOptions {
