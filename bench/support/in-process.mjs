@@ -2,15 +2,19 @@
  * The whole server, Nest and controller included, on a socket that is none: every datagram is handed in, and what is sent is
  * handed out. So the server's part can be counted and measured without the system's.
  */
+import { BaseRpcContext } from '@nestjs/microservices';
 import { nodePlatform } from '../../dist/esm/net/index.js';
 import { BoardCrypto, maxRequestLength, preparePlaintext } from './board-crypto.mjs';
 import { startBenUdp } from './nest-apps.mjs';
-import { HELLO, HOST, addressOf, keyAt, requestText } from './wire.mjs';
+import { ACTION, HELLO, HOST, addressOf, keyAt, requestText } from './wire.mjs';
 
 export class InProcessServer {
   /** Datagrams the server has sent, those of each board apart. */
   sent = new Map();
   requests = 0;
+  /** Told of each datagram that is sent, and whether another follows. */
+  onSend = () => undefined;
+  #strategy;
   #handlers;
   #boards;
   #noreturn;
@@ -32,7 +36,7 @@ export class InProcessServer {
         return server.#createSocket();
       },
     };
-    await startBenUdp({ platform }, () => server.requests++);
+    server.#strategy = await startBenUdp({ platform }, () => server.requests++);
     return server;
   }
 
@@ -46,6 +50,11 @@ export class InProcessServer {
     await measured(() => this.#deliver(remotes, () => HELLO, 2));
     const envelopes = remotes.map(({ address }) => this.#ask(this.sent.get(address)));
     await measured(() => this.#deliver(remotes, (index) => envelopes[index], this.#noreturn ? 0 : 3));
+  }
+
+  /** Nest's own part alone: the handler as Nest has registered it. */
+  callHandler() {
+    return this.#strategy.getHandlers().get(ACTION)(undefined, new BaseRpcContext([]));
   }
 
   /** Hands in a datagram of each board, and waits until each was answered with so many. */
@@ -74,7 +83,8 @@ export class InProcessServer {
       address: { address: HOST, port: 0, family: 'IPv4' },
       receiveBufferSize: 0,
       socket: { address: () => ({ address: HOST, port: 0 }) },
-      send: (datagram, _port, address) => {
+      send: (datagram, _port, address, isFollowed) => {
+        this.onSend(isFollowed);
         const earlier = this.sent.get(address);
         if (earlier) {
           earlier.push(datagram);

@@ -40,7 +40,7 @@ async function start(options, onExchange) {
  * @param {{ keys?: number, platform?: object }} options how many keys the server accepts, one shared by all or one for
  * each device; and what replaces its socket
  * @param {() => void} onExchange
- * @returns {Promise<number>} the port
+ * @returns {Promise<import('nestjs-ben-udp').BenUdpTransport>}
  */
 export async function startBenUdp({ keys = 1, platform }, onExchange) {
   const { BenUdpTransport } = await import('nestjs-ben-udp');
@@ -48,7 +48,7 @@ export async function startBenUdp({ keys = 1, platform }, onExchange) {
   const keyOptions = keys === 1 ? { key: keyFileAt(0) } : { keys: Object.fromEntries(ring) };
   const strategy = new BenUdpTransport({ host: HOST, port: 0, ...keyOptions }, platform);
   await start({ strategy }, onExchange);
-  return strategy.unwrap().address().port;
+  return strategy;
 }
 
 export async function startNestTcp(onExchange) {

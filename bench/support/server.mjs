@@ -14,7 +14,8 @@ const KINDS = {
   },
   ben: async (options) => {
     const { startBenUdp } = await import('./nest-apps.mjs');
-    return startBenUdp(options, () => served.count++);
+    const strategy = await startBenUdp(options, () => served.count++);
+    return strategy.unwrap().address().port;
   },
   tcp: async () => {
     const { startNestTcp } = await import('./nest-apps.mjs');
