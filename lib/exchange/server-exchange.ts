@@ -293,6 +293,7 @@ export class ServerExchange {
           envelope,
           remote,
           history,
+          isRemembered: hint !== undefined,
           derived: known?.derived,
           isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n === (known?.usedIn(its) ?? 0),
           knownKey: known?.key,
@@ -303,7 +304,7 @@ export class ServerExchange {
     let history = hint ?? historyOf([slot], -Infinity);
     let verified = verify(history);
     if (!verified && !hint) {
-      // A hello that is not remembered may have come in the slot before. That both have come is not to be concluded.
+      // A hello that is not remembered may have come in the slot before.
       history = historyOf([slot - 1], -Infinity);
       verified = verify(history);
     }

@@ -22,6 +22,8 @@ export interface Question {
   readonly envelope: Envelope;
   readonly remote: Remote;
   readonly history: PairHistory;
+  /** Whether the history is more than a guess: what a device has left unread can't be told from one. */
+  readonly isRemembered: boolean;
   /** What the latest pair of the history was derived to, where that is still known. */
   readonly derived: string | undefined;
   /** Whether the id of a pair is live and unused. */
@@ -45,7 +47,7 @@ export class Verifier {
     const pairOf = this.createPairSource(question);
     const plain = plainReading(history, pairOf);
     const found = plain && isUsable(plain.uses) ? tryKeys(question, keys, plain) : undefined;
-    if (found || !this.repair) {
+    if (found || !this.repair || !question.isRemembered) {
       return found;
     }
     for (const reading of oddReadings(history, pairOf)) {
