@@ -66,7 +66,8 @@ class Tally {
 }
 
 class Fleet {
-  tallies = {};
+  /** By kind of board, one after the other; exchanges count where they began. */
+  #windows = [{}];
   /** Boards that wait for their turn, those that waited longest first. */
   #idle = [];
   #boards = [];
@@ -120,7 +121,6 @@ class Fleet {
         send(datagram);
       };
     }
-    this.tallies[kind] ??= new Tally();
     this.#boards.push({ board, kind, requests, device: index, number: 0 });
   }
 
@@ -158,7 +158,7 @@ class Fleet {
 
   async exchange(entry) {
     const { board, kind, requests, device } = entry;
-    const tally = this.tallies[kind];
+    const tally = (this.#windows.at(-1)[kind] ??= new Tally());
     const data = { device, number: entry.number++ };
     const { answer, noreturn, ...request } = REQUESTS[this.#random.pick(requests)](data, this.#random);
     tally.begun++;
@@ -188,15 +188,20 @@ class Fleet {
     }
   }
 
-  /** Counted since the last report. */
+  /** What begins from now on is counted apart. */
+  mark() {
+    this.#windows.push({});
+  }
+
+  /** Counted since the last report; complete once the fleet has stopped. */
   report() {
-    const kinds = Object.fromEntries(Object.entries(this.tallies).map(([kind, tally]) => [kind, tally.report()]));
-    for (const kind of Object.keys(this.tallies)) {
-      this.tallies[kind] = new Tally();
-    }
+    const windows = this.#windows.map((tallies) =>
+      Object.fromEntries(Object.entries(tallies).map(([kind, tally]) => [kind, tally.report()])),
+    );
     const starved = this.#starved;
+    this.#windows = [{}];
     this.#starved = 0;
-    return { kinds, starved, sentToServer: this.#datagrams, proxy: this.#proxy?.fates };
+    return { windows, starved, sentToServer: this.#datagrams, proxy: this.#proxy?.fates };
   }
 
   async close() {
@@ -216,6 +221,7 @@ serve({
   run: (perSecond) => fleet.run(perSecond),
   burst: () => fleet.burst(),
   stop: () => fleet.stop(),
+  mark: () => fleet.mark(),
   report: () => fleet.report(),
   close: () => fleet.close(),
 });

@@ -123,6 +123,8 @@ serve({
     return sample;
   },
 
+  rss: () => process.memoryUsage.rss() / 2 ** 20,
+
   /** What the process holds when nothing is under way. */
   rest: () => {
     // Buffers are released in a second pass.

@@ -105,7 +105,7 @@ function unaccounted({ stats, dropped = 0 }, { sentToServer, proxy }) {
 
 const totals = {};
 function addUp(report) {
-  for (const [kind, counts] of Object.entries(report.kinds)) {
+  for (const [kind, counts] of Object.entries(report.windows[0])) {
     const total = (totals[kind] ??= { begun: 0, ok: 0, lost: 0, bad: 0, wrong: 0, p50: 0, p99: 0, max: 0 });
     for (const name of ['begun', 'ok', 'lost', 'bad', 'wrong']) {
       total[name] += counts[name];

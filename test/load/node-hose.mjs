@@ -1,0 +1,64 @@
+/** What hose.c does, for where it can't be compiled: same arguments, same result, at most so many sources. */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { Random } from '../support/random.mjs';
+
+const MAX_SOURCES = 200;
+const TICK_MS = 2;
+/** Sent without letting answers be read. */
+const MAX_BATCH = 500;
+const LISTEN_ON_MS = 3000;
+
+const [port, rate, seconds, kind, wanted, seed] = process.argv
+  .slice(2)
+  .map((text) => (isNaN(text) ? text : Number(text)));
+const random = new Random(seed);
+const count = { sent: 0, refused: 0, returned: 0, returnedBytes: 0, late: 0 };
+let endedAt = Infinity;
+
+const letters = (length) => Buffer.alloc(length, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'.slice(random.below(20)));
+const KINDS = {
+  hello: () => Buffer.from('/GETID'),
+  junk: () =>
+    Buffer.from(
+      `{'hash': b'${random.bytes(16).toString('hex')}', 'data': b'${letters(3984)}', 'iv': b'${letters(16)}'}`,
+    ),
+  noise: () => Buffer.concat([Buffer.from('!'), random.bytes(random.below(1400))]),
+};
+/** Made before it counts. */
+const datagrams = Array.from({ length: 256 }, KINDS[kind]);
+
+async function open(index) {
+  const socket = createSocket({ type: 'udp4', lookup: (host, _options, callback) => callback(null, host, 4) });
+  socket.bind(0, `127.128.${index >> 8}.${1 + (index & 255)}`);
+  await once(socket, 'listening');
+  const source = { socket, returned: 0 };
+  socket.on('message', ({ length }) => {
+    source.returned++;
+    count.returned++;
+    count.returnedBytes += length;
+    count.late += Number(performance.now() - endedAt > 1000);
+  });
+  return source;
+}
+
+const sources = await Promise.all(Array.from({ length: Math.min(wanted, MAX_SOURCES) }, (_, index) => open(index)));
+const beganAt = performance.now();
+await new Promise((resolve) => {
+  const timer = setInterval(() => {
+    const elapsed = (performance.now() - beganAt) / 1000;
+    if (elapsed >= seconds) {
+      clearInterval(timer);
+      resolve();
+      return;
+    }
+    for (let batch = 0; batch < MAX_BATCH && count.sent < elapsed * rate; batch++, count.sent++) {
+      sources[count.sent % sources.length].socket.send(random.pick(datagrams), port, '127.0.0.1');
+    }
+  }, TICK_MS);
+});
+endedAt = performance.now();
+await new Promise((resolve) => setTimeout(resolve, LISTEN_ON_MS));
+const mostForOneSource = Math.max(...sources.map(({ returned }) => returned));
+console.log(JSON.stringify({ ...count, seconds: (endedAt - beganAt) / 1000, mostForOneSource }));
+sources.forEach(({ socket }) => socket.close());
