@@ -23,6 +23,8 @@ const KNOWN_RATE = 200;
 /** After a flood all has to be as before within this time. */
 const RECOVERY_MS = 1000;
 const BURST_BOARDS = 5000;
+/** What waits to be read when the flood ends is read within this time. */
+const READ_LATE_S = 1;
 /** As the limits are by default. */
 const PER_SECOND = 20;
 const AT_ONCE = 40;
@@ -231,7 +233,7 @@ async function reflection() {
       'at most 2',
     );
   };
-  const limited = ({ seconds: time }) => PAIR.datagrams * (AT_ONCE + PER_SECOND * (time + 0.1));
+  const limited = ({ seconds: time }) => PAIR.datagrams * (AT_ONCE + PER_SECOND * (time + READ_LATE_S));
   const allOf = ({ sent }) => PAIR.datagrams * sent;
   await spray('one hello', { kind: 'hello', rate: 3, seconds: 0.5, sources: 1 }, allOf);
   // The one above and two seconds of pause.

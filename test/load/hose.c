@@ -8,6 +8,8 @@
  * SOURCES: how many addresses the datagrams seem to come from: 1, or that many of 127.0.0.0/8 from 127.128.0.0 on. They are
  * all this machine's, so IP_PKTINFO may name them, and what is sent back arrives here; no privilege is needed.
  *
+ * Each source uses 64 ports.
+ *
  * Listens on for three seconds after the last datagram, and prints JSON: what was sent, what came back, the most for one
  * source, and how much of it in the last two seconds.
  */
@@ -22,7 +24,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { BATCH = 32, FIRST_SOURCE = 0x7f800000, JUNK_BYTES = 4069, JUNK_DATA = 3984, MAX_NOISE = 1400 };
+enum { BATCH = 32, PORTS = 64, FIRST_SOURCE = 0x7f800000, JUNK_BYTES = 4069, JUNK_DATA = 3984, MAX_NOISE = 1400 };
 
 static uint64_t state;
 
@@ -75,7 +77,9 @@ static int make(const char *kind, char *buffer) {
 static uint64_t returned, returned_bytes, late;
 static uint32_t *of_source, most;
 
-static void drain(int socket, uint32_t sources, int is_late) {
+static void drain(const int *handles, uint32_t sources, int is_late) {
+  static unsigned turn;
+  int socket = handles[turn++ % PORTS];
   static char buffers[BATCH][256], controls[BATCH][64];
   struct iovec parts[BATCH];
   struct mmsghdr messages[BATCH];
@@ -113,15 +117,18 @@ int main(int argc, char **argv) {
   state = 0x9e3779b97f4a7c15u ^ strtoull(argv[6], NULL, 10);
   of_source = calloc(sources, sizeof *of_source);
 
-  int handle = socket(AF_INET, SOCK_DGRAM, 0), one = 1, size = 8 << 20;
+  int handles[PORTS], one = 1, size = 4 << 20;
   struct sockaddr_in any = {.sin_family = AF_INET};
   struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])),
                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  setsockopt(handle, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-  setsockopt(handle, IPPROTO_IP, IP_PKTINFO, &one, sizeof one);
-  if (bind(handle, (struct sockaddr *)&any, sizeof any)) {
-    perror("bind");
-    return 1;
+  for (int i = 0; i < PORTS; i++) {
+    handles[i] = socket(AF_INET, SOCK_DGRAM, 0);
+    setsockopt(handles[i], SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    setsockopt(handles[i], IPPROTO_IP, IP_PKTINFO, &one, sizeof one);
+    if (bind(handles[i], (struct sockaddr *)&any, sizeof any)) {
+      perror("bind");
+      return 1;
+    }
   }
 
   static char buffers[BATCH][JUNK_BYTES + 64];
@@ -132,11 +139,12 @@ int main(int argc, char **argv) {
   struct iovec parts[BATCH];
   struct mmsghdr messages[BATCH];
   uint64_t sent = 0, refused = 0;
+  unsigned turn = 0;
   double began = now(), elapsed;
   while ((elapsed = now() - began) < seconds) {
     int64_t due = elapsed * rate - sent - refused;
     if (due <= 0) {
-      drain(handle, sources, 0);
+      drain(handles, sources, 0);
       nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
       continue;
     }
@@ -154,17 +162,17 @@ int main(int argc, char **argv) {
       header->cmsg_len = CMSG_LEN(sizeof info);
       memcpy(CMSG_DATA(header), &info, sizeof info);
     }
-    int done = sendmmsg(handle, messages, count, 0);
+    int done = sendmmsg(handles[turn++ % PORTS], messages, count, 0);
     if (done < 0) {
       refused += count;
     } else {
       sent += done;
     }
-    if (sent / BATCH % 8 == 0) drain(handle, sources, 0);
+    drain(handles, sources, 0);
   }
   double ended = now();
   while (now() - ended < 3) {
-    drain(handle, sources, now() - ended > 1);
+    for (int i = 0; i < PORTS; i++) drain(handles, sources, now() - ended > 1);
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
   }
   printf("{\"sent\":%llu,\"refused\":%llu,\"seconds\":%.3f,\"returned\":%llu,\"returnedBytes\":%llu,\"mostForOneSource\":%u,"
