@@ -1,6 +1,6 @@
 /**
  * Whether the package works where users have it: packs it, installs the tarball into throw-away projects of every version
- * of Nest, compiles them, and has a board ask each of them once on every version of Node.
+ * of Nest, compiles them, and has a board and a client ask each of them on every version of Node.
  *
  *     npm run test:consumers -- --nest 12 --node 20,24 --format jest
  */

@@ -12,6 +12,7 @@ import { Controller, Inject, Injectable, Module } from '@nestjs/common';
 import {
   type ClientProxy,
   ClientsModule,
+  type ClientsModuleOptionsFactory,
   Ctx,
   EventPattern,
   MessagePattern,
@@ -107,7 +108,7 @@ describe('ClientsModule', () => {
     constructor(@Inject('BOARDS') readonly client: ClientProxy) {}
   }
 
-  it.each(['register', 'registerAsync'] as const)(
+  it.each(['register', 'registerAsync with useFactory', 'registerAsync with useClass'] as const)(
     'provides a client by %s, which app.close() closes',
     async (method) => {
       const port = await startServer();
@@ -116,17 +117,30 @@ describe('ClientsModule', () => {
       @Module({ providers: [{ provide: 'OPTIONS', useValue: options }], exports: ['OPTIONS'] })
       class ConfigModule {}
 
-      const clients =
-        method === 'register'
-          ? ClientsModule.register([{ name: 'BOARDS', customClass: BenUdpClient, options }])
-          : ClientsModule.registerAsync([
-              {
-                name: 'BOARDS',
-                imports: [ConfigModule],
-                inject: ['OPTIONS'],
-                useFactory: async (resolved: BenUdpClientOptions) => ({ customClass: BenUdpClient, options: resolved }),
-              },
-            ]);
+      @Injectable()
+      class ClientOptionsFactory implements ClientsModuleOptionsFactory {
+        constructor(@Inject('OPTIONS') private readonly resolved: BenUdpClientOptions) {}
+
+        createClientOptions() {
+          return { customClass: BenUdpClient, options: this.resolved };
+        }
+      }
+
+      const name = 'BOARDS';
+      const clients = {
+        register: () => ClientsModule.register([{ name, customClass: BenUdpClient, options }]),
+        'registerAsync with useFactory': () =>
+          ClientsModule.registerAsync([
+            {
+              name,
+              imports: [ConfigModule],
+              inject: ['OPTIONS'],
+              useFactory: async (resolved: BenUdpClientOptions) => ({ customClass: BenUdpClient, options: resolved }),
+            },
+          ]),
+        'registerAsync with useClass': () =>
+          ClientsModule.registerAsync([{ name, imports: [ConfigModule], useClass: ClientOptionsFactory }]),
+      }[method]();
       const module = await Test.createTestingModule({ imports: [clients], providers: [Boards] }).compile();
       const strategy = new BenUdpTransport({ host: '127.0.0.1', port: 0, key: KEY_CONTENTS });
       const app = module.createNestMicroservice({ strategy, logger: false });

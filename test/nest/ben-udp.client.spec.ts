@@ -2,13 +2,14 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
-import { type Observable, firstValueFrom, lastValueFrom, toArray } from 'rxjs';
+import { NEVER, type Observable, concatMap, firstValueFrom, lastValueFrom, takeUntil, timer, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { BenUdpClient } from '../../lib/nest/ben-udp.client.js';
 import { type BenUdpClientOptions, resolveClientOptions } from '../../lib/nest/ben-udp.client-options.js';
 import { BenUdpStatus } from '../../lib/nest/ben-udp.events.js';
 import { BenUdpRecord, BenUdpRecordBuilder } from '../../lib/nest/ben-udp.record-builder.js';
 import { deriveKey, parsePythonText, parseReply, parseRequest } from '../../lib/protocol/index.js';
+import { Random } from '../support/random.mjs';
 import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
 import { ScriptedServer, SERVER } from '../support/scripted-server.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
@@ -636,6 +637,29 @@ describe("upstream's server", () => {
       "{'action': 'slow', 'data': 50}",
       "{'action': 'echo', 'data': 'last'}",
     ]);
+    expect(server.causeOfDeath).toBeUndefined();
+  });
+
+  it('survives 200 requests and events of which any may be unsubscribed at any time', async () => {
+    const { server, client } = await start();
+    const random = new Random(1);
+    const asked = Array.from({ length: 200 }, (_, index) => {
+      const [startAt, ms] = [random.between(0, 500), random.between(0, 5)];
+      const stream = random.pick([
+        () => client.send('echo', index),
+        () => client.send('slow', ms),
+        () => client.emit('log', index),
+      ]);
+      const giveUp = random.chance(0.5) ? timer(startAt + random.between(0, 20)) : NEVER;
+      const started = timer(startAt).pipe(concatMap(stream), takeUntil(giveUp));
+      return lastValueFrom(started, { defaultValue: undefined });
+    });
+    await Promise.all(asked);
+    expect(await outcome(client.send('echo', 'last'))).toEqual(['last']);
+    const { outcomes } = client.getStats();
+    expect(outcomes.failed).toBe(0);
+    expect(outcomes.cancelled).toBeGreaterThan(20);
+    expect(outcomes.answered + outcomes.sent).toBeGreaterThan(50);
     expect(server.causeOfDeath).toBeUndefined();
   });
 

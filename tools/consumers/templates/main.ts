@@ -1,8 +1,8 @@
 import 'reflect-metadata';
-import { strictEqual } from 'node:assert';
+import { deepStrictEqual } from 'node:assert';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
-import { AppModule, EXPECTED_ANSWER, createTransport, exchange } from './app.js';
+import { AppModule, EXPECTED_ANSWERS, createTransport, exchange } from './app.js';
 
 async function main(): Promise<void> {
   const transport = createTransport();
@@ -10,7 +10,7 @@ async function main(): Promise<void> {
     strategy: transport,
     logger: ['error', 'warn'],
   });
-  strictEqual(await exchange(app, transport), EXPECTED_ANSWER);
+  deepStrictEqual(await exchange(app, transport), EXPECTED_ANSWERS);
 }
 
 void main();

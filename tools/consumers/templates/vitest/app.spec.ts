@@ -1,13 +1,13 @@
 import 'reflect-metadata';
 import { Test } from '@nestjs/testing';
-import { AppModule, EXPECTED_ANSWER, createTransport, exchange } from './app.js';
+import { AppModule, EXPECTED_ANSWERS, createTransport, exchange } from './app.js';
 
-it('answers a board, and leaves no socket open', async () => {
+it('answers a board and a client, and leaves no socket open', async () => {
   const openBefore = openSockets();
   const transport = createTransport();
   const module = await Test.createTestingModule({ imports: [AppModule] }).compile();
   const app = module.createNestMicroservice({ strategy: transport, logger: ['error', 'warn'] });
-  expect(await exchange(app, transport)).toBe(EXPECTED_ANSWER);
+  expect(await exchange(app, transport)).toEqual(EXPECTED_ANSWERS);
   await expect.poll(openSockets).toBe(openBefore);
 });
 
