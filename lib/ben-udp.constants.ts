@@ -8,6 +8,9 @@
  */
 export const BEN_UDP_TRANSPORT: unique symbol = Symbol.for('nestjs-ben-udp');
 
+/** What exchange events have for the pattern of the transport's own `ping`, so that metrics and traces can leave it out. */
+export const BEN_UDP_HEALTH_PATTERN = 'nestjs-ben-udp/health';
+
 /** Upstream's example binds to every address. */
 export const DEFAULT_HOST = '0.0.0.0';
 

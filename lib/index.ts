@@ -1,5 +1,5 @@
 /** The public API: every name is listed here, nothing else is supported. */
-export { BEN_UDP_TRANSPORT } from './ben-udp.constants.js';
+export { BEN_UDP_HEALTH_PATTERN, BEN_UDP_TRANSPORT } from './ben-udp.constants.js';
 export {
   BenProtocolError,
   BenUdpError,

@@ -26,7 +26,7 @@ export interface RejectedDatagram {
 
 /** A request that has ended. */
 export interface BenUdpExchange {
-  /** The action, as `BenUdpContext#getPattern` gives it; `nestjs-ben-udp/health` for the transport's own `ping`. */
+  /** The action, as `BenUdpContext#getPattern` gives it; `BEN_UDP_HEALTH_PATTERN` for the transport's own `ping`. */
   readonly pattern: string;
   /** The device whose key verified; `undefined` where that key has no name, and for the transport's own `ping`. */
   readonly device: string | undefined;

@@ -6,7 +6,7 @@ import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:dgram';
 import type { CustomTransportStrategy } from '@nestjs/microservices';
 import { brand } from '../ben-udp.brand.js';
-import { DEFAULT_BUFFER_SIZE } from '../ben-udp.constants.js';
+import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../ben-udp.constants.js';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { type BenUdpEvents, type BenUdpExchange, BenUdpStatus, type RejectedDatagram } from './ben-udp.events.js';
 import {
@@ -30,7 +30,7 @@ import { exchangeChannel, rejectedChannel } from './diagnostics.js';
 import { KeyRing, REJECTIONS, type Rejection, type Remote, type VerifiedRequest } from '../exchange/index.js';
 import { type KeyOptions, OptionReader, type ResolvedKeyOptions, loadKeys, readKeyOptions } from '../options/index.js';
 import { LimitedLog } from './limited-log.js';
-import { HEALTHY_REPLY, HEALTH_PATTERN, LoopbackProbe } from './loopback-probe.js';
+import { HEALTHY_REPLY, LoopbackProbe } from './loopback-probe.js';
 import { type Platform, nodePlatform } from '../net/index.js';
 import { formatErrorReply, formatReply } from '../protocol/index.js';
 
@@ -219,7 +219,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       onEnded: (ended) => this.reportEnd(ended),
       onError: (error) => this.reportError(error),
     };
-    const listener = await Listener.bind({ ...this.options, maxDatagramBytes }, keys, handlers, this.platform);
+    const listener = await Listener.bind({ ...this.options, maxDatagramBytes }, keys, handlers, this.platform).catch(
+      (error: unknown): never => {
+        devices.stop();
+        throw error;
+      },
+    );
     const { address, receiveBufferSize } = listener.boundSocket;
     const probe = new LoopbackProbe(address, () => listener.exchange.keys, this.platform);
     this.server = { listener, devices, probe, watcher: undefined };
@@ -321,7 +326,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   private reportEnd({ request, outcome, durationMs }: EndedExchange): void {
     const isOwn = this.isOwn(request);
-    const action = isOwn ? HEALTH_PATTERN : request.action;
+    const action = isOwn ? BEN_UDP_HEALTH_PATTERN : request.action;
     if (outcome === 'late' || outcome === 'superseded') {
       const describe = () =>
         `The reply to ${this.quotePattern(action)} was not sent: the device has stopped waiting (${outcome})`;

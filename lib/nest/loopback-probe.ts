@@ -4,14 +4,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { BenUdpError } from '../ben-udp.errors.js';
-import { DEFAULT_BUFFER_SIZE } from '../ben-udp.constants.js';
+import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../ben-udp.constants.js';
 import { Caller } from '../client/index.js';
 import type { KeyRing, VerifiedRequest } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
 import { formatReply, formatRequest } from '../protocol/index.js';
-
-/** What stands for the action of such an exchange, in events and errors. */
-export const HEALTH_PATTERN = 'nestjs-ben-udp/health';
 
 /** A finding is good for this long: whoever may ask for it at will must not use up what the server answers its own machine. */
 const FRESH_MS = 1000;
@@ -83,7 +80,7 @@ export class LoopbackProbe {
       const caller = await this.connect();
       const text = formatRequest({ action: this.action });
       await caller.ask(
-        { text, noreturn: false, pattern: HEALTH_PATTERN, timeout: timeoutMs, retries: 0, idempotent: true },
+        { text, noreturn: false, pattern: BEN_UDP_HEALTH_PATTERN, timeout: timeoutMs, retries: 0, idempotent: true },
         abort.signal,
       );
       return Math.round((this.platform.now() - startedAt) * 1000) / 1000;

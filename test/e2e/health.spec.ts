@@ -4,6 +4,7 @@ import { MessagePattern } from '@nestjs/microservices';
 import { HealthCheckService, HealthIndicatorService, TerminusModule } from '@nestjs/terminus';
 import { Test } from '@nestjs/testing';
 import {
+  BEN_UDP_HEALTH_PATTERN,
   type BenUdpExchange,
   BenUdpHealthIndicator,
   BenUdpModule,
@@ -58,13 +59,13 @@ describe('BenUdpTransport#ping', () => {
     transport.on('exchange', (event) => events.push(event));
     await transport.ping();
     expect(transport.getDevices()).toEqual([]);
-    expect(events).toMatchObject([{ pattern: 'nestjs-ben-udp/health', device: undefined, outcome: 'answered' }]);
+    expect(events).toMatchObject([{ pattern: BEN_UDP_HEALTH_PATTERN, device: undefined, outcome: 'answered' }]);
   });
 
   it('is nothing that a device could ask for', async () => {
     const { transport, board } = await start();
     const device = await board();
-    const answer = await device.exchange("{'action': 'nestjs-ben-udp/health'}");
+    const answer = await device.exchange(`{'action': '${BEN_UDP_HEALTH_PATTERN}'}`);
     expect(answer).toContain('There is no matching message handler');
     expect(transport.getDevices()).toHaveLength(1);
   });

@@ -7,6 +7,7 @@ import { Logger } from '@nestjs/common';
 import { BenUdpStatus, BenUdpTransport, type BenUdpTransportOptions, type RejectedDatagram } from 'nestjs-ben-udp';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type Platform, nodePlatform } from '../../lib/net/index.js';
+import { FakePlatform } from '../support/fake-platform.js';
 import { startBoard } from '../support/nest-app.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
@@ -65,6 +66,13 @@ describe('listen', () => {
     expect(await listen(create({ host: 'no-such-host.invalid' }))).toEqual([
       [expect.objectContaining({ syscall: 'getaddrinfo' })],
     ]);
+  });
+
+  it('leaves no timer behind where it fails', async () => {
+    const platform = new FakePlatform();
+    vi.spyOn(platform, 'bindSocket').mockRejectedValue(new Error('no'));
+    expect(await listen(create({ silentAfter: 1000 }, platform))).toHaveLength(1);
+    expect(platform.pendingTimers).toBe(0);
   });
 
   it('calls back once with any other error of the system, for example EACCES', async () => {

@@ -1,0 +1,32 @@
+import { Controller, Get, Header, Inject } from '@nestjs/common';
+import { HealthCheck, type HealthCheckResult, HealthCheckService } from '@nestjs/terminus';
+import { type BenUdpDevice, BenUdpHealthIndicator, BenUdpTransport } from 'nestjs-ben-udp';
+import { MetricsService } from './metrics.service.js';
+
+/** What an operator looks at, over HTTP. */
+@Controller()
+export class OperatingController {
+  constructor(
+    @Inject(BenUdpTransport) private readonly transport: BenUdpTransport,
+    @Inject(BenUdpHealthIndicator) private readonly boards: BenUdpHealthIndicator,
+    private readonly health: HealthCheckService,
+    private readonly metricsService: MetricsService,
+  ) {}
+
+  @Get('health')
+  @HealthCheck()
+  check(): Promise<HealthCheckResult> {
+    return this.health.check([() => this.boards.pingCheck('boards')]);
+  }
+
+  @Get('metrics')
+  @Header('content-type', 'text/plain; version=0.0.4; charset=utf-8')
+  metrics(): Promise<string> {
+    return this.metricsService.registry.metrics();
+  }
+
+  @Get('devices')
+  devices(): BenUdpDevice[] {
+    return this.transport.getDevices();
+  }
+}

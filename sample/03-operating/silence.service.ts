@@ -1,0 +1,16 @@
+import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { BenUdpTransport } from 'nestjs-ben-udp';
+
+/** Says aloud which boards have fallen silent. */
+@Injectable()
+export class SilenceService implements OnModuleInit {
+  private readonly logger = new Logger('Silence');
+
+  constructor(@Inject(BenUdpTransport) private readonly transport: BenUdpTransport) {}
+
+  onModuleInit(): void {
+    this.transport.on('deviceSilent', ({ name, address, lastSeenAt }) => {
+      this.logger.warn(`${name} at ${address} was last heard at ${new Date(lastSeenAt).toISOString()}`);
+    });
+  }
+}

@@ -1,0 +1,51 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import { ROOT_CONTEXT, SpanKind, SpanStatusCode, propagation, trace } from '@opentelemetry/api';
+import { BEN_UDP_HEALTH_PATTERN, type BenUdpExchange } from 'nestjs-ben-udp';
+
+const EXCHANGE_CHANNEL = 'nestjs-ben-udp:exchange';
+
+const SUCCESSES: readonly string[] = ['answered', 'event'];
+
+/**
+ * A span for each exchange, by OpenTelemetry's API: without an SDK, which `main.ts` sets up, it does nothing. A caller that sends
+ * `traceparent` beside the payload gets it as a child of its own span; unmodified boards send none and begin a trace.
+ */
+@Injectable()
+export class TracingService implements OnModuleInit, OnModuleDestroy {
+  onModuleInit(): void {
+    subscribe(EXCHANGE_CHANNEL, this.record);
+  }
+
+  onModuleDestroy(): void {
+    unsubscribe(EXCHANGE_CHANNEL, this.record);
+  }
+
+  private readonly record = (message: unknown): void => {
+    const { pattern, device, remote, metadata, outcome, durationMs } = message as BenUdpExchange;
+    if (pattern === BEN_UDP_HEALTH_PATTERN) {
+      return;
+    }
+    const endTime = Date.now();
+    const span = trace.getTracer('nestjs-ben-udp').startSpan(
+      pattern,
+      {
+        kind: SpanKind.SERVER,
+        startTime: endTime - durationMs,
+        attributes: {
+          'rpc.method': pattern,
+          'network.transport': 'udp',
+          'network.peer.address': remote.address,
+          'network.peer.port': remote.port,
+          'ben_udp.outcome': outcome,
+          ...(device !== undefined && { 'ben_udp.device': device }),
+        },
+      },
+      propagation.extract(ROOT_CONTEXT, metadata ?? {}),
+    );
+    if (!SUCCESSES.includes(outcome)) {
+      span.setStatus({ code: SpanStatusCode.ERROR, message: outcome });
+    }
+    span.end(endTime);
+  };
+}
