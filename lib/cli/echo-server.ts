@@ -69,27 +69,29 @@ export function answerWith(data: unknown): Answer {
 export function explainBind(error: NodeJS.ErrnoException, host: string, port: number): CliFailure {
   const { code } = error;
   const where = formatEndpoint(host, port);
-  const explanation = BIND_ERRORS[code ?? ''];
-  return new CliFailure(explanation ? `${where} ${explanation.what}` : `${where} can't be bound: ${error.message}`, {
-    ...(code !== undefined && { code }),
-    hint: explanation?.hint ?? 'Try another --host or --port.',
-  });
+  const [what, hint] = describeBindError(error, port);
+  return new CliFailure(`${where} ${what}`, { ...(code !== undefined && { code }), hint });
 }
 
-const BIND_ERRORS: Readonly<Record<string, { readonly what: string; readonly hint: string }>> = {
-  EADDRINUSE: {
-    what: 'is in use by another program',
-    hint:
-      'If that is your own server, all is well: try "nestjs-ben-udp send 127.0.0.1 echo". Else stop it, or take another --port.\n' +
-      'To see who it is: "ss -lunp" on Linux, "lsof -nP -iUDP" on macOS, "netstat -ano -p UDP" on Windows.',
-  },
-  EADDRNOTAVAIL: {
-    what: 'is no address of this machine',
-    hint: 'Take --host 0.0.0.0 for all of its addresses; "nestjs-ben-udp doctor" lists them.',
-  },
-  EACCES: { what: 'is not allowed for this user', hint: 'Ports below 1024 are often reserved: take --port 8585.' },
-  ENOTFOUND: {
-    what: 'is not known by that name',
-    hint: 'Give an address; "nestjs-ben-udp doctor" lists those there are.',
-  },
-};
+function describeBindError({ code, message }: NodeJS.ErrnoException, port: number): [what: string, hint: string] {
+  switch (code) {
+    case 'EADDRINUSE':
+      return [
+        'is in use by another program',
+        `If that is your own server, all is well: try "nestjs-ben-udp send 127.0.0.1:${port} echo".\n` +
+          'Else stop it, or take another --port. To see who it is: "ss -lunp" on Linux, "lsof -nP -iUDP" on macOS,\n' +
+          '"netstat -ano -p UDP" on Windows.',
+      ];
+    case 'EADDRNOTAVAIL':
+      return [
+        'is no address of this machine',
+        'Take --host 0.0.0.0 for all of its addresses; "nestjs-ben-udp doctor" lists them.',
+      ];
+    case 'EACCES':
+      return ['is not allowed for this user', 'Ports below 1024 are often reserved: take --port 8585.'];
+    case 'ENOTFOUND':
+      return ['is not known by that name', 'Give an address; "nestjs-ben-udp doctor" lists those there are.'];
+    default:
+      return [`can't be bound: ${message}`, 'Try another --host or --port.'];
+  }
+}

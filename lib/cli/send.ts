@@ -267,7 +267,7 @@ function explainRequest(error: BenUdpRequestError, server: string, fingerprint: 
   });
 }
 
-const SILENT_SERVER = `Does a server listen there? Is the address and the port right? Does a firewall let UDP pass?
+const SILENT_SERVER = `Does a server listen there? Are address and port right? Does a firewall let UDP pass?
 On the server's machine, "nestjs-ben-udp doctor" looks at all three.`;
 
 function otherKeyOrSlow(fingerprint: string): string {
