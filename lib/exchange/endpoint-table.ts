@@ -80,7 +80,7 @@ export class Endpoint implements PairHistory {
     return ++this.turn;
   }
 
-  /** How many ids of a slot were used up: the `n` of the next pair, so that none repeats. */
+  /** The first pair of a slot that may still be used: none before it, so that no id is used twice. */
   usedIn(slot: number): number {
     if (slot === this.slot) {
       return this.used;
@@ -89,7 +89,16 @@ export class Endpoint implements PairHistory {
   }
 
   /**
-   * Uses up a pair of the `current` slot or of the one before.
+   * The next pair of a slot. Another one for each hello, also where no request has used the one before: had the device that
+   * one unread, its id would look like the right one, and the device would take what is unread for its reply.
+   */
+  nextIn(slot: number): number {
+    const { latest } = this;
+    return Math.max(this.usedIn(slot), latest?.slot === slot ? latest.n + 1 : 0);
+  }
+
+  /**
+   * Uses up a pair of the `current` slot or of the one before, and those before it.
    *
    * @returns whether it is the endpoint's first in this slot.
    */
@@ -101,9 +110,9 @@ export class Endpoint implements PairHistory {
       this.slot = current;
     }
     if (pair.slot === current) {
-      this.used++;
+      this.used = pair.n + 1;
     } else {
-      this.usedBefore++;
+      this.usedBefore = pair.n + 1;
     }
     if (!this.isLatestUsed && this.latest && isSamePair(pair, this.latest)) {
       this.isLatestUsed = true;

@@ -6,7 +6,7 @@ import { randomInt } from 'node:crypto';
 /** Names a pair: what it is derived from, besides the endpoint. */
 export interface PairName {
   readonly slot: number;
-  /** How many ids of that slot the endpoint had used up. */
+  /** Counts the pairs of the endpoint in that slot, from its first request on. Before that there is one, with 0. */
   readonly n: number;
 }
 

@@ -252,7 +252,7 @@ export class ServerExchange {
     if (answer === 'nothing') {
       return reject('withheld');
     }
-    const pair = { slot, n: endpoint.usedIn(slot) };
+    const pair = { slot, n: endpoint.nextIn(slot) };
     endpoint.noteSent(pair, answer === 'single', now);
     endpoint.derived = derivePair(this.secret, endpointName(arrival.remote), slot, pair.n);
     return this.sendPair(endpoint.derived, answer === 'single', now);
@@ -295,7 +295,7 @@ export class ServerExchange {
           history,
           isRemembered: hint !== undefined,
           derived: known?.derived,
-          isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n === (known?.usedIn(its) ?? 0),
+          isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n >= (known?.usedIn(its) ?? 0),
           knownKey: known?.key,
           mayTry: () => this.gate.admitTrial(now),
         },

@@ -144,7 +144,7 @@ async function fuzzOneApp(lib, random, limits, isOver, onError) {
   const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
   assert.equal(stats.received, stats.hellos + stats.requests + sum(stats.rejected), 'the counters do not add up');
   assert.equal(stats.requests, sum(stats.outcomes) + stats.inFlight, 'requests came to nothing');
-  const ofKeyHolders = ['bad-text', 'bad-request'].map((reason) => stats.rejected[reason]);
+  const ofKeyHolders = ['bad-padding', 'bad-text', 'bad-request'].map((reason) => stats.rejected[reason]);
   assert.equal(stats.requests + sum(ofKeyHolders), 2 * asked, 'what verified is not what boards sent');
   assert.ok(lost >= 0 && lost <= MAX_LOST_SHARE * sent, `${lost} of ${sent} datagrams were not counted`);
   await Promise.all(senders.map((socket) => new Promise((resolve) => socket.close(resolve))));
