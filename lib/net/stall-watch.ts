@@ -16,6 +16,8 @@ export class StallWatch {
   private lastTick: number;
   /** When the loop was last seen running before it stood still; `undefined` once all that had waited is read. */
   private standstillSince: number | undefined;
+  /** When all that had waited is read at the latest. */
+  private caughtUpAt = -Infinity;
   private datagramsThisTurn = 0;
   private callOff: () => void = () => undefined;
 
@@ -28,6 +30,8 @@ export class StallWatch {
   waited(now: number): number {
     if (this.standstillSince === undefined) {
       this.check(now);
+    } else if (now > this.caughtUpAt) {
+      this.end(now);
     }
     if (this.standstillSince === undefined) {
       return 0;
@@ -50,20 +54,30 @@ export class StallWatch {
   private check(now: number): void {
     if (this.standstillSince === undefined && now - this.lastTick > TICK_MS + STALL_MS) {
       this.standstillSince = this.lastTick;
+      // What comes in a time is read in the same time, or the server is overloaded: then every turn is a full one, and tells
+      // nothing of the standstill. A flood could make one last as long as itself, with every hello refused.
+      this.caughtUpAt = now + (now - this.lastTick);
       this.datagramsThisTurn = 0;
-      this.watchTurn();
+      this.watchTurn(this.standstillSince);
     }
   }
 
-  /** Ends the standstill after the first turn that found less to read than a turn may. */
-  private watchTurn(): void {
+  private end(now: number): void {
+    this.standstillSince = undefined;
+    this.lastTick = now;
+  }
+
+  /** Ends the standstill that began then after the first turn that found less to read than a turn may. */
+  private watchTurn(since: number): void {
     this.platform.afterTurn(() => {
+      if (this.standstillSince !== since) {
+        return;
+      }
       if (this.datagramsThisTurn < DATAGRAMS_PER_TURN) {
-        this.standstillSince = undefined;
-        this.lastTick = this.platform.now();
+        this.end(this.platform.now());
       } else {
         this.datagramsThisTurn = 0;
-        this.watchTurn();
+        this.watchTurn(since);
       }
     });
   }

@@ -44,6 +44,26 @@ describe('StallWatch', () => {
     expect(read(40)).toEqual(Array(40).fill(0));
   });
 
+  it('says so no longer than it lasted, for a flood may fill every turn from then on', async () => {
+    const { platform, watch } = create();
+    platform.block(3000);
+    const readTurn = async () => {
+      const waited = Array.from({ length: 32 }, () => watch.waited(platform.now()));
+      await nextTurn();
+      return waited.every((ms) => ms > 0);
+    };
+    expect(await readTurn()).toBe(true);
+    for (let ms = 0; ms < 3000; ms += 100) {
+      platform.advance(100);
+      expect(await readTurn()).toBe(true);
+    }
+    platform.advance(1);
+    expect(await readTurn()).toBe(false);
+    // And the next one is noticed again.
+    platform.block(3000);
+    expect(watch.waited(platform.now())).toBe(3000);
+  });
+
   it('has one timer, and none after stop', () => {
     const { platform, watch } = create();
     expect(platform.pendingTimers).toBe(1);
