@@ -35,6 +35,7 @@ const BAD_NETWORK = { loss: 0.02, duplicate: 0.01, reorder: 0.005, corrupt: 0.00
 const CASES = {
   mixed: {
     rate: 250,
+    timeout: 5000,
     every: 60,
     noiseShare: 0.4,
     faults: { toServer: BAD_NETWORK, toDevice: BAD_NETWORK },
@@ -51,6 +52,7 @@ const CASES = {
   },
   steady: {
     rate: 1000,
+    timeout: 10_000,
     every: 30,
     kinds: { steady: { count: 5000, key: KEYS.shared, requests: ['echo'] } },
     rings: [{ key: [key('shared')] }],
@@ -81,7 +83,7 @@ const kinds = structuredClone(chosen.kinds);
 if (values.boards) {
   Object.values(kinds)[0].count = Number(values.boards);
 }
-const TIMEOUT_MS = 5000;
+const TIMEOUT_MS = chosen.timeout;
 
 const server = new Child('../../test/load/server', { core: SERVER_CORE, execArgv: ['--expose-gc'] });
 const fleet = new Child('../../test/load/fleet', { core: LOAD_CORE });
