@@ -4,17 +4,52 @@
  *     npm run test:parity                            the suite alone
  *     npm run test:parity -- --save docs/parity.md   and write the table
  *     npm run test:parity -- --check docs/parity.md  and fail where the table is not that of this run
+ *     npm run test:parity -- --nest 11.0.0           the suite on another version of Nest, in a temporary folder
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 import { startVitest } from 'vitest/node';
+import { root } from './support/pack.mjs';
+import { mustRun } from './support/run.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
+const { values: options } = parseArgs({
+  options: { save: { type: 'string' }, check: { type: 'string' }, nest: { type: 'string' } },
+});
 
-const { values: options } = parseArgs({ options: { save: { type: 'string' }, check: { type: 'string' } } });
+const NEST = ['common', 'core', 'microservices', 'platform-express', 'testing'];
+
+/** What the suite imports, from here. */
+const SOURCES = ['lib', 'test', 'tools', 'package.json', 'tsconfig.json'];
+
+/** The suite in a copy of this project whose Nest is another one. Its own tests say what that one lacks, and are skipped. */
+async function runOnNest(version) {
+  const folder = await mkdtemp(join(tmpdir(), 'ben-parity-'));
+  try {
+    const modules = join(folder, 'node_modules');
+    const packages = [...NEST.map((name) => `@nestjs/${name}@${version}`), 'rxjs@7', 'reflect-metadata@0.2'];
+    await mustRun('npm', ['install', '--no-audit', '--no-fund', '--no-save', '--prefix', folder, ...packages]);
+    const installed = await readdir(modules);
+    for (const name of await readdir(join(root, 'node_modules'))) {
+      if (!installed.includes(name)) {
+        await symlink(join(root, 'node_modules', name), join(modules, name));
+      }
+    }
+    for (const source of SOURCES) {
+      await cp(join(root, source), join(folder, source), { recursive: true });
+    }
+    return await mustRun(process.execPath, VITEST, { cwd: folder });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+const VITEST = [
+  join(root, 'node_modules/vitest/vitest.mjs'),
+  ...['run', '--config', 'test/vitest.config.ts', '--reporter', 'verbose', 'test/parity'],
+];
 
 /** @returns the finished tests that say which row they are of. */
 async function runSuite() {
@@ -99,7 +134,7 @@ async function formatTable(rows, path) {
 <!-- Made by \`npm run test:parity -- --save docs/parity.md\`; what is changed here by hand is lost. -->
 
 Nest's own TCP transport is the specification. Each row is a behaviour that is tested over TCP and over BenUdp in the same
-run, here of \`@nestjs/microservices\` ${version}, and links to its tests. **same** stands where one test holds for both
+run, here of \`@nestjs/microservices\` ${version}, and links to its tests. **✓** stands where one test holds for both
 transports. Where BenUdp has a rule of its own, mostly because a device reads one reply and there are no headers on the wire,
 each transport has a test of its own, and the cells say what it tests.
 
@@ -126,10 +161,10 @@ function formatGroup(group, rows, folder) {
 }
 
 function formatCell({ rule, skipped }) {
-  return skipped ? `not run: ${skipped}` : (rule ?? 'same');
+  return skipped ? `not run: ${skipped}` : (rule ?? '✓');
 }
 
-try {
+async function runHere() {
   const rows = await collectRows(await runSuite());
   const table = (path) => formatTable(rows, path);
   if (options.save) {
@@ -139,6 +174,14 @@ try {
     throw new UserError(
       `${options.check} is not the table of this run: npm run test:parity -- --save ${options.check}`,
     );
+  }
+}
+
+try {
+  if (options.nest === undefined) {
+    await runHere();
+  } else {
+    console.log(await runOnNest(options.nest));
   }
 } catch (error) {
   console.error(error instanceof UserError ? error.message : error);

@@ -195,8 +195,8 @@ describe('Client', () => {
         async (transport) => expect(await statusOf(transport)).toEqual(['connected', 'disconnected']),
       ],
       benUdp: [
-        '`listening`, `closed`: UDP connects nothing',
-        async (transport) => expect(await statusOf(transport)).toEqual(['listening', 'closed']),
+        '`connected`, `closed`: the key is loaded and the address known, nothing was sent for it',
+        async (transport) => expect(await statusOf(transport)).toEqual(['connected', 'closed']),
       ],
     });
   }
