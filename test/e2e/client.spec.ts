@@ -340,16 +340,17 @@ describe('strangers', () => {
   });
 });
 
-describe('a process', () => {
+// Compiling and starting take their time on a busy machine.
+describe('a process', { timeout: 60_000 }, () => {
   const run = promisify(execFile);
   let folder: string;
   beforeAll(async () => {
     folder = await compileLib();
-  });
+  }, 60_000);
   afterAll(() => rm(folder, { recursive: true }));
 
-  /** Runs a script with a client in a process of its own, and leaves the end of it to node. */
-  async function runScript(port: number, options: string, body: string): Promise<{ stdout: string; took: number }> {
+  /** What a script with a client prints in a process of its own; its end is left to node. */
+  async function runScript(port: number, options: string, body: string): Promise<string> {
     const script = join(folder, 'script.js');
     await writeFile(
       script,
@@ -359,14 +360,13 @@ describe('a process', () => {
        const client = new BenUdpClient({ key: Buffer.alloc(32, 'k'), port: ${port}, ${options} });
        ${body}`,
     );
-    const start = performance.now();
-    const { stdout } = await run(process.execPath, [script], { timeout: 15_000 });
-    return { stdout, took: performance.now() - start };
+    const { stdout } = await run(process.execPath, [script], { timeout: 50_000 });
+    return stdout;
   }
 
   it('that has asked ends by itself, long before its sockets would be closed for being idle', async () => {
     const port = await startServer();
-    const { stdout, took } = await runScript(
+    const stdout = await runScript(
       port,
       'idleTimeout: 3600000',
       `console.log(await firstValueFrom(client.send('echo', 'answer')), client.unwrap().length);
@@ -374,12 +374,11 @@ describe('a process', () => {
        console.log(client.unwrap().length);`,
     );
     expect(stdout).toBe('answer 1\n1\n');
-    expect(took).toBeLessThan(10_000);
     await expect.poll(() => events).toEqual(['event']);
   });
 
   it('stays for what is asked, until it is answered or fails', async () => {
-    const { stdout } = await runScript(
+    const stdout = await runScript(
       await startServer(),
       'timeout: 1000, retries: 1, idempotent: true, maxSockets: 1',
       `client.send('slow', 1).subscribe({ error: ({ code, attempts }) => console.log(code, attempts) });
@@ -391,7 +390,7 @@ describe('a process', () => {
   it('stays for what waits for a fixed port to have rested', async () => {
     // A server takes a hello for a duplicate as long as it owes a reply, for a tenth of its timeout.
     const port = await startServer({ timeout: 2000 });
-    const { stdout } = await runScript(
+    const stdout = await runScript(
       port,
       `timeout: 1000, localAddress: '127.0.0.2', localPort: ${port}`,
       `client.send('slow', 1).subscribe({ error: ({ code }) => console.log(code) });
@@ -402,7 +401,7 @@ describe('a process', () => {
 
   it('does not stay for the rest of a fixed port alone', async () => {
     const port = await startServer();
-    const { stdout } = await runScript(
+    const stdout = await runScript(
       port,
       `timeout: 3000, localAddress: '127.0.0.2', localPort: ${port}`,
       `let failedAt;

@@ -233,6 +233,21 @@ describe('close', () => {
     expect(() => client.unwrap()).toThrow('Not initialized');
   });
 
+  it('on a fixed port is awaited by what connects anew, for only then is the port free', async () => {
+    const { client, answer } = createScripted({ localPort: 8585 });
+    const asked = outcome(client.send('echo', 1));
+    await settle();
+    const events: string[] = [];
+    const closing = client.close().then(() => events.push('closed'));
+    const connecting = client.connect().then(() => events.push('connected'));
+    await settle();
+    expect(events).toEqual([]);
+    await answer();
+    expect(await asked).toMatchObject({ error: { code: 'BEN_CLOSED', step: 'request' } });
+    await Promise.all([closing, connecting]);
+    expect(events).toEqual(['closed', 'connected']);
+  });
+
   it('lets the client be used again', async () => {
     const { client, textOf } = createScripted();
     await textOf('echo', 1);
