@@ -13,6 +13,12 @@ describe('resolveHost', () => {
     expect(await resolveHost(host, 0)).toBe(address);
   });
 
+  it('finds no address of another family than is asked for', async () => {
+    const found = await resolveHost('localhost', 6).catch(({ code }: NodeJS.ErrnoException) => code);
+    // Not every machine has an IPv6 address for it.
+    expect(['::1', 'ENOTFOUND', 'EAI_ADDRFAMILY', 'EAI_NODATA', 'EAI_AGAIN']).toContain(found);
+  });
+
   it('rejects with the error of the system where the name is not known', async () => {
     await expect(resolveHost('no-such-host.invalid', 0)).rejects.toMatchObject({ syscall: 'getaddrinfo' });
   });
