@@ -40,16 +40,15 @@ async function runOnNest(version) {
     for (const source of SOURCES) {
       await cp(join(root, source), join(folder, source), { recursive: true });
     }
-    return await mustRun(process.execPath, VITEST, { cwd: folder });
+    return await mustRun(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), ...VITEST_ARGS], {
+      cwd: folder,
+    });
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-const VITEST = [
-  join(root, 'node_modules/vitest/vitest.mjs'),
-  ...['run', '--config', 'test/vitest.config.ts', '--reporter', 'verbose', 'test/parity'],
-];
+const VITEST_ARGS = ['run', '--config', 'test/vitest.config.ts', '--reporter', 'verbose', 'test/parity'];
 
 /** @returns the finished tests that say which row they are of. */
 async function runSuite() {
