@@ -25,14 +25,14 @@ describe('01-sensor', () => {
     const module = await Test.createTestingModule({ imports: [AppModule] }).compile();
     app = module.createNestMicroservice({ strategy, logger: false });
     await app.listen();
-    board = await VirtualBoard.start({ key, port: strategy.unwrap().address().port, timeout: 300, ...device });
+    board = await VirtualBoard.start({ key, port: strategy.unwrap().address().port, timeout: 1000, ...device });
     return strategy;
   }
 
   afterEach(() => Promise.all([board.close(), app.close()]));
 
   it('needs a gap between datagrams for a board that holds only one unread', async () => {
-    await start({ datagramGap: 20 }, { receiveSlots: 1 });
+    await start({ datagramGap: 100 }, { receiveSlots: 1 });
     expect(await board.send({ action: 'echo', data: 'hello' })).toBe('hello');
     expect(board.getStats().dropped).toBe(0);
   });
