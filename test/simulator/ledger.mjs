@@ -54,8 +54,8 @@ export class Ledger {
   #endpoints = new Map();
   /** The datagram that is being read. */
   #reading;
-  /** The request datagram that was accepted last; its handler runs before the next is read. */
-  #lastAccepted;
+  /** The request datagram whose handler has not begun; it does before the next is read. */
+  #accepted;
   #rules;
   #now;
   #sealersAt;
@@ -106,7 +106,7 @@ export class Ledger {
     const isHello = datagram.toString('latin1') === '/GETID';
     this.counts.delivered++;
     this.server.delivered++;
-    this.#reading = { endpoint: `${address}|${port}`, isHello, arrivedAt, now, sent: [], rejections: 0 };
+    this.#reading = { endpoint: `${address}|${port}`, isHello, isExecuted: false, arrivedAt, now, sent: [], rejections: 0 };
   }
 
   onRejected(reason) {
@@ -140,7 +140,7 @@ export class Ledger {
     if (sent.length > 0) {
       this.breach(`${endpoint} was sent ${sent.length} datagrams for one before anything of it had verified`);
     }
-    this.#lastAccepted = reading;
+    this.#accepted = reading.isExecuted ? undefined : reading;
     return true;
   }
 
@@ -235,12 +235,14 @@ export class Ledger {
   onExecute(number, payload, { action, endpoint, keyName, isReplyExpected }) {
     this.counts.executions++;
     const request = this.requests[number];
-    const accepted = this.#lastAccepted;
-    this.#lastAccepted = undefined;
-    if (!request || !accepted || accepted.endpoint !== endpoint) {
+    // It begins while its datagram is being read, or right after that.
+    const accepted = this.#reading ?? this.#accepted;
+    this.#accepted = undefined;
+    if (!request || !accepted || accepted.endpoint !== endpoint || accepted.isHello || accepted.isExecuted) {
       this.breach(`a handler ran for ${endpoint}, number ${number}, which nobody sent from there`);
       return;
     }
+    accepted.isExecuted = true;
     if (++request.executions > 1) {
       this.breach(`request ${number} of ${request.device} was executed ${request.executions} times`);
     }
