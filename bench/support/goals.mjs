@@ -44,7 +44,12 @@ const GOALS = [
   { what: 'CPU, 5000 known devices to 16', part: 'growth', read: ([, row]) => row.cpuRatio, atMost: 1.2 },
   { what: 'CPU, 1000 keys to 1', part: 'growth', read: ([, , , row]) => row.cpuRatio, atMost: 1.1 },
   { what: 'CPU, 1 kB of data to 32 B', part: 'growth', read: ([, , , , row]) => row.cpuRatio, atMost: 2 },
-  { what: 'bytes for a known device', part: 'memory', read: ([row]) => row.heapBytes, atMost: 512 },
+  {
+    what: 'bytes for a known device, registry included',
+    part: 'memory',
+    read: ([, , both]) => both.heapBytes,
+    atMost: 512,
+  },
   { what: 'first contact, 1000 keys, ms', part: 'firstContact', read: ([, row]) => row.medianMs, atMost: 6 },
   { what: 'start, to Nest TCP', part: 'start', read: ([row]) => row.ratioToTcp, atMost: 1.15 },
 ];

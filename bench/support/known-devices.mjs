@@ -2,6 +2,8 @@
  * What known devices cost in memory, and what the first contact costs where there are many keys; a program of its own, for
  * its memory is what is measured.
  */
+import { nodePlatform } from '../../dist/esm/net/index.js';
+import { DeviceRegistry } from '../../dist/esm/server/index.js';
 import { serve } from './child.mjs';
 import { median, percentile } from './statistics.mjs';
 import { Steps } from './steps.mjs';
@@ -16,8 +18,8 @@ function collect() {
   // Buffers are released in a second pass.
   globalThis.gc();
   globalThis.gc();
-  const { heapUsed, external, rss } = process.memoryUsage();
-  return { heap: heapUsed + external, rss };
+  const { heapUsed, external } = process.memoryUsage();
+  return { heap: heapUsed + external };
 }
 
 serve({
@@ -34,13 +36,27 @@ serve({
       steps.exchangeAll();
     }
     const after = collect();
-    // Used here, so that it is still there.
+    // Used once more, so that it is still there: what is freed in between would be taken off.
+    few.exchangeAll();
     return {
       devices: steps.boards,
       heapBytesAtFirst: (introduced.heap - before.heap) / devices,
       heapBytes: (after.heap - before.heap) / devices,
-      rssBytes: (after.rss - before.rss) / devices,
     };
+  },
+
+  /** Bytes of each device in the registry behind `getDevices()`. */
+  registry: ({ devices }) => {
+    const steps = new Steps({ boards: 1 });
+    const registry = new DeviceRegistry(nodePlatform, devices, 0, () => undefined);
+    const before = collect();
+    for (let index = 0; index < devices; index++) {
+      registry.note(undefined, steps.remoteOf(index));
+    }
+    const after = collect();
+    // As above.
+    steps.introduce();
+    return { devices: registry.list().length, heapBytes: (after.heap - before.heap) / devices };
   },
 
   /** Milliseconds of a stranger's first request whose key is the last to be tried. */

@@ -82,7 +82,14 @@ async function askOnce(program, name, argument, options) {
 
 async function measureMemory() {
   const options = { execArgv: ['--expose-gc'] };
-  return [await askOnce('known-devices', 'memory', { devices: 50_000 }, options)];
+  const devices = 50_000;
+  const exchange = await askOnce('known-devices', 'memory', { devices }, options);
+  const registry = await askOnce('known-devices', 'registry', { devices }, options);
+  return [
+    { of: 'exchange', ...exchange },
+    { of: 'device registry', ...registry },
+    { of: 'both', devices, heapBytes: exchange.heapBytes + registry.heapBytes },
+  ];
 }
 
 async function measureFirstContact() {

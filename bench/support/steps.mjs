@@ -40,9 +40,10 @@ export class Steps {
     this.cryptos = names.map(({ key }) => new BoardCrypto(key));
   }
 
-  /** What a socket tells about a datagram: a new object and a new string each time. */
+  /** What a socket tells about a datagram: a new object and a new string each time, in one piece. */
   remoteOf(index) {
-    return { address: addressOf(index), port: 1024 + (index % 60_000), family: 'IPv4', size: 0 };
+    const address = Buffer.from(addressOf(index)).latin1Slice();
+    return { address, port: 1024 + (index % 60_000), family: 'IPv4', size: 0 };
   }
 
   /** Datagrams 2 and 3. */

@@ -35,19 +35,19 @@ export class Endpoint implements PairHistory {
   lastHash = -1;
   /** Counts turns; a reply belongs to the turn of its request. */
   turn = 0;
-  /** When the request came whose reply is owed; -Infinity where none is. */
-  waitingSince = -Infinity;
+  /** When the request came whose reply is owed; `undefined` where none is. */
+  waitingSince: number | undefined = undefined;
   /** Handlers that run for it. */
   running = 0;
-  /** Rate limits of this endpoint, in the form of `rate-limit.ts`. */
-  hellosFullAt = -Infinity;
-  failuresFullAt = -Infinity;
+  /** Rate limits of this endpoint, in the form of `rate-limit.ts`; `undefined` where the bucket is full, as most always are. */
+  hellosFullAt: number | undefined = undefined;
+  failuresFullAt: number | undefined = undefined;
 
-  /** The latest pairs that were sent, the latest first. */
+  /** `REMEMBERED_PAIRS`, the latest first, then `NO_PAIR`: changed in place, so it takes no more room than it needs. */
   private readonly packed: PackedPair[];
   /** Datagrams that the device has not read, as far as its last request shows. */
   private unread = 0;
-  private withheldFullAt = -Infinity;
+  private withheldFullAt: number | undefined = undefined;
   private slot = -1;
   private used = 0;
   private usedBefore = 0;
@@ -57,17 +57,18 @@ export class Endpoint implements PairHistory {
     public key: RingKey,
     history: PairHistory,
   ) {
-    this.packed = history.sent.map((pair) => packPair(pair, pair.isSingle));
+    const [first, second, third, fourth] = history.sent;
+    this.packed = [packIfAny(first), packIfAny(second), packIfAny(third), packIfAny(fourth)];
     this.sentAt = history.sentAt;
   }
 
   get sent(): SentPair[] {
-    return this.packed.map(unpackPair);
+    return this.packed.filter((packed) => packed !== NO_PAIR).map(unpackPair);
   }
 
   get latest(): SentPair | undefined {
-    const [latest] = this.packed;
-    return latest === undefined ? undefined : unpackPair(latest);
+    const latest = this.packed[0]!;
+    return latest === NO_PAIR ? undefined : unpackPair(latest);
   }
 
   /**
@@ -76,7 +77,7 @@ export class Endpoint implements PairHistory {
    * @param isReplyDue whether the device waits for a reply from now on.
    */
   beginTurn(isReplyDue: boolean, now: number): number {
-    this.waitingSince = isReplyDue ? now : -Infinity;
+    this.waitingSince = isReplyDue ? now : undefined;
     return ++this.turn;
   }
 
@@ -141,26 +142,32 @@ export class Endpoint implements PairHistory {
       this.unread = 0;
       return 'single';
     }
-    if (unread === 0 || !isWithinRate(WITHHOLD_RATE, this.withheldFullAt, now)) {
+    if (unread === 0 || !isWithinRate(WITHHOLD_RATE, this.withheldFullAt ?? -Infinity, now)) {
       return 'pair';
     }
-    this.withheldFullAt = takeOne(WITHHOLD_RATE, this.withheldFullAt, now);
+    this.withheldFullAt = takeOne(WITHHOLD_RATE, this.withheldFullAt ?? -Infinity, now);
     this.unread -= 2;
     return 'nothing';
   }
 
   /** Notes that a pair, or its first datagram alone, was sent. */
   noteSent(pair: PairName, isSingle: boolean, now: number): void {
-    const { packed } = this;
-    if (this.latest?.isSingle && !this.isLatestUsed) {
-      // A single datagram that no request used was lost: what it was to be read with is still unread.
-      packed.shift();
+    const isLost = !this.isLatestUsed && this.latest?.isSingle === true;
+    if (!isLost) {
+      this.packed.copyWithin(1, 0, REMEMBERED_PAIRS - 1);
     }
-    packed.unshift(packPair(pair, isSingle));
-    packed.length = Math.min(packed.length, REMEMBERED_PAIRS);
+    // A single datagram that no request used was lost, and is replaced: what it was to be read with is still unread.
+    this.packed[0] = packPair(pair, isSingle);
     this.sentAt = now;
     this.isLatestUsed = false;
   }
+}
+
+/** In place of a packed pair where none was sent. */
+const NO_PAIR = -1;
+
+function packIfAny(pair: SentPair | undefined): PackedPair {
+  return pair ? packPair(pair, pair.isSingle) : NO_PAIR;
 }
 
 /**

@@ -77,23 +77,26 @@ export class Gate {
   /** Counts the hello of a known endpoint where its limit allows it. */
   admitKnownHello(endpoint: Endpoint, now: number): Rejection | undefined {
     const { hellosPerSource } = this.limits;
-    if (!isWithinRate(hellosPerSource, endpoint.hellosFullAt, now)) {
+    const { hellosFullAt = now } = endpoint;
+    if (!isWithinRate(hellosPerSource, hellosFullAt, now)) {
       return 'hello-rate';
     }
-    endpoint.hellosFullAt = takeOne(hellosPerSource, endpoint.hellosFullAt, now);
+    endpoint.hellosFullAt = takeOne(hellosPerSource, hellosFullAt, now);
     return undefined;
   }
 
-  giveBackKnownHello(endpoint: Endpoint): void {
-    endpoint.hellosFullAt = giveBack(this.limits.hellosPerSource, endpoint.hellosFullAt);
+  giveBackKnownHello(endpoint: Endpoint, now: number): void {
+    const fullAt = giveBack(this.limits.hellosPerSource, endpoint.hellosFullAt ?? now);
+    endpoint.hellosFullAt = fullAt > now ? fullAt : undefined;
   }
 
   admitKnownRequest(endpoint: Endpoint, now: number): Rejection | undefined {
-    return isWithinRate(this.limits.failuresPerDevice, endpoint.failuresFullAt, now) ? undefined : 'request-rate';
+    const { failuresFullAt = now } = endpoint;
+    return isWithinRate(this.limits.failuresPerDevice, failuresFullAt, now) ? undefined : 'request-rate';
   }
 
   countKnownFailure(endpoint: Endpoint, now: number): void {
-    endpoint.failuresFullAt = takeOne(this.limits.failuresPerDevice, endpoint.failuresFullAt, now);
+    endpoint.failuresFullAt = takeOne(this.limits.failuresPerDevice, endpoint.failuresFullAt ?? now, now);
   }
 
   /** Counts one key trial where the budget allows it. */

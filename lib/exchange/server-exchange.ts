@@ -241,7 +241,8 @@ export class ServerExchange {
 
   private answerKnown(endpoint: Endpoint, arrival: Arrival): Receipt {
     const { now, slot } = arrival;
-    const isReplyDue = now - endpoint.waitingSince < this.options.deviceTimeoutMs * PATIENCE_SHARE;
+    const { waitingSince } = endpoint;
+    const isReplyDue = waitingSince !== undefined && now - waitingSince < this.options.deviceTimeoutMs * PATIENCE_SHARE;
     const isDuplicate = isReplyDue || (!endpoint.isLatestUsed && this.isDuplicate(endpoint, now));
     const rejection = isDuplicate ? 'duplicate-hello' : this.gate.admitKnownHello(endpoint, now);
     if (rejection) {
@@ -352,7 +353,7 @@ export class ServerExchange {
         this.endpoints.touch(arrival.key, endpoint);
       }
       this.unusedPairs--;
-      this.gate.giveBackKnownHello(endpoint);
+      this.gate.giveBackKnownHello(endpoint, now);
     }
     const opened = openRequest(envelope, key);
     if (typeof opened === 'string' || opened instanceof BenProtocolError) {
