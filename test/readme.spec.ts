@@ -2,8 +2,6 @@
  * The README's code, run as it stands: server, controller and client in processes of their own, the device code on a MicroPython
  * VM. What is only shown there is compiled.
  */
-import { spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,6 +13,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { MicroPythonBoard } from '../tools/micropython/board.mjs';
 import { compileLib } from './support/compiled-lib.js';
 import { KEY_CONTENTS, startApp } from './support/nest-app.js';
+import { findFreePort, startMain, writeModule } from './support/shown-app.js';
 
 const readme = await readFile(join(import.meta.dirname, '..', 'README.md'), 'utf8');
 
@@ -53,36 +52,6 @@ function compile(source: string): string[] {
 function replace(text: string, from: string, to: string): string {
   expect(text).toContain(from);
   return text.replaceAll(from, to);
-}
-
-async function findFreePort(): Promise<string> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return String(port);
-}
-
-async function writeModule(path: string, source: string): Promise<void> {
-  const { outputText } = ts.transpileModule(source, {
-    compilerOptions: {
-      module: ts.ModuleKind.ESNext,
-      target: ts.ScriptTarget.ES2022,
-      experimentalDecorators: true,
-      emitDecoratorMetadata: true,
-    },
-  });
-  await writeFile(path, outputText.replaceAll("'nestjs-ben-udp'", "'./lib/index.js'"));
-}
-
-/** Runs `main.js` until it ends, or the test does. */
-function startMain(folder: string) {
-  const main = { process: spawn(process.execPath, ['main.js'], { cwd: folder }), output: '' };
-  onTestFinished(() => void main.process.kill());
-  for (const stream of [main.process.stdout, main.process.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => (main.output += text));
-  }
-  return main;
 }
 
 it('answers the device as it says', async () => {
