@@ -4,7 +4,13 @@ import { chmod, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Controller } from '@nestjs/common';
 import { EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
-import { type BenUdpDevice, type BenUdpExchange, type BenUdpTransport, REJECTIONS } from 'nestjs-ben-udp';
+import {
+  type BenUdpDevice,
+  type BenUdpExchange,
+  type BenUdpTransport,
+  REJECTIONS,
+  type RejectedDatagram,
+} from 'nestjs-ben-udp';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { VirtualBoard } from '../../lib/testing/index.js';
 import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
@@ -112,6 +118,47 @@ describe('exchange events', () => {
       expect.objectContaining({ pattern: 'log', outcome: 'event' }),
     ]);
     expect(published).toEqual(events);
+  });
+});
+
+describe('rejected events', () => {
+  it('tell what got no answer and why, by on() and on a diagnostics channel alike', async () => {
+    const { transport, board } = await startApp({ controllers: [Handlers] }, { key: [], keys: { hall: KEY_CONTENTS } });
+    const events: RejectedDatagram[] = [];
+    const published: unknown[] = [];
+    const record = (message: unknown) => void published.push(message);
+    transport.on('rejected', (rejected) => events.push(rejected));
+    subscribe('nestjs-ben-udp:rejected', record);
+    onTestFinished(() => void unsubscribe('nestjs-ben-udp:rejected', record));
+    const device = await board();
+    device.sendDatagram(Buffer.from('junk'));
+    await device.exchange('[]', true);
+    const remote = expect.objectContaining({ address: '127.0.0.1', port: device.address.port });
+    await expect
+      .poll(() => events)
+      .toEqual([
+        { reason: 'unknown-datagram', remote, device: undefined },
+        { reason: 'bad-request', remote, device: 'hall' },
+      ]);
+    expect(published).toEqual(events);
+  });
+
+  it('are published for a channel alone, and for a listener alone', async () => {
+    const { board } = await startApp({ controllers: [Handlers] });
+    const published: unknown[] = [];
+    const record = (message: unknown) => void published.push(message);
+    subscribe('nestjs-ben-udp:rejected', record);
+    onTestFinished(() => void unsubscribe('nestjs-ben-udp:rejected', record));
+    (await board()).sendDatagram(Buffer.from('junk'));
+    await expect.poll(() => published).toHaveLength(1);
+
+    unsubscribe('nestjs-ben-udp:rejected', record);
+    const other = await startApp({ controllers: [Handlers] });
+    const events: RejectedDatagram[] = [];
+    other.transport.on('rejected', (rejected) => events.push(rejected));
+    (await other.board()).sendDatagram(Buffer.from('junk'));
+    await expect.poll(() => events).toHaveLength(1);
+    expect(published).toHaveLength(1);
   });
 });
 
