@@ -47,8 +47,11 @@ const KEYS: ReadonlyMap<number, { readonly name: EnvelopeKey; readonly text: Buf
   ENVELOPE_KEYS.map((name) => [name.charCodeAt(0), { name, text: Buffer.from(`${name}': b`, 'ascii') }]),
 );
 
+/** In place of a value that is none. */
+const NONE = -1;
+
 /** What each escape letter stands for; `x` is followed by two hex digits instead. */
-const ESCAPES: ReadonlyMap<number, number> = new Map([
+const ESCAPES = tableOf([
   [BACKSLASH, BACKSLASH],
   [QUOTE, QUOTE],
   [DOUBLE_QUOTE, DOUBLE_QUOTE],
@@ -57,6 +60,16 @@ const ESCAPES: ReadonlyMap<number, number> = new Map([
   [0x74, 0x09], // \t
 ]);
 const HEX_ESCAPE = 0x78;
+const HEX_DIGITS = tableOf(
+  [...'0123456789abcdef', ...'ABCDEF'].map((digit) => [digit.charCodeAt(0), Number.parseInt(digit, 16)]),
+);
+
+/** A value for each byte: a look into a table takes a fraction of one into a Map, and half of a request is escapes. */
+function tableOf(entries: ReadonlyArray<readonly [byte: number, value: number]>): Int8Array {
+  const table = new Int8Array(256).fill(NONE);
+  entries.forEach(([byte, value]) => (table[byte] = value));
+  return table;
+}
 
 /** Whether a datagram could be an envelope: the cheapest check there is. */
 export function looksLikeEnvelope(datagram: Uint8Array): boolean {
@@ -129,8 +142,8 @@ function decodeBytesLiteral(
     }
     if (byte === BACKSLASH) {
       const letter = datagram[at++] ?? 0;
-      const value = letter === HEX_ESCAPE ? readHexByte(datagram, at) : ESCAPES.get(letter);
-      if (value === undefined) {
+      const value = letter === HEX_ESCAPE ? readHexByte(datagram, at) : ESCAPES[letter]!;
+      if (value === NONE) {
         return undefined;
       }
       at += letter === HEX_ESCAPE ? 2 : 0;
@@ -143,19 +156,8 @@ function decodeBytesLiteral(
   }
 }
 
-function readHexByte(datagram: Uint8Array, at: number): number | undefined {
-  const high = hexDigit(datagram[at]);
-  const low = hexDigit(datagram[at + 1]);
-  return high === undefined || low === undefined ? undefined : high * 16 + low;
-}
-
-function hexDigit(byte: number | undefined): number | undefined {
-  if (byte === undefined) {
-    return undefined;
-  }
-  if (byte >= 0x30 && byte <= 0x39) {
-    return byte - 0x30;
-  }
-  const letter = byte | 0x20;
-  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : undefined;
+function readHexByte(datagram: Uint8Array, at: number): number {
+  const high = HEX_DIGITS[datagram[at] ?? 0]!;
+  const low = HEX_DIGITS[datagram[at + 1] ?? 0]!;
+  return high === NONE || low === NONE ? NONE : high * 16 + low;
 }

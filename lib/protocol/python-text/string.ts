@@ -38,20 +38,24 @@ export function readString(cursor: Cursor): string {
   const quote = openQuote(cursor);
   let value = '';
   let runStart = cursor.position;
+  // A variable, not the cursor, for a text is mostly this loop.
+  let at = runStart;
   for (;;) {
-    const { unit } = cursor;
+    const unit = text.charCodeAt(at);
     if (unit === quote || unit === BACKSLASH) {
-      value += text.slice(runStart, cursor.position);
-      cursor.position++;
+      value += text.slice(runStart, at);
+      cursor.position = at + 1;
       if (unit === quote) {
         return value;
       }
       value += String.fromCodePoint(readEscape(cursor, false));
       runStart = cursor.position;
+      at = runStart;
     } else if (unit >= 0x20 && unit !== DELETE) {
-      cursor.position++;
+      at++;
     } else {
       // repr escapes every control character, so a raw one is not from a device.
+      cursor.position = at;
       cursor.failHere();
     }
   }
