@@ -106,7 +106,15 @@ export class Ledger {
     const isHello = datagram.toString('latin1') === '/GETID';
     this.counts.delivered++;
     this.server.delivered++;
-    this.#reading = { endpoint: `${address}|${port}`, isHello, isExecuted: false, arrivedAt, now, sent: [], rejections: 0 };
+    this.#reading = {
+      endpoint: `${address}|${port}`,
+      isHello,
+      isExecuted: false,
+      arrivedAt,
+      now,
+      sent: [],
+      rejections: 0,
+    };
   }
 
   onRejected(reason) {
