@@ -18,6 +18,8 @@ export class StallWatch {
   private standstillSince: number | undefined;
   /** When all that had waited is read at the latest. */
   private caughtUpAt = -Infinity;
+  /** While there is a standstill to catch up with: when the loop was seen running last. */
+  private lastSeen = -Infinity;
   private datagramsThisTurn = 0;
   private callOff: () => void = () => undefined;
 
@@ -30,12 +32,15 @@ export class StallWatch {
   waited(now: number): number {
     if (this.standstillSince === undefined) {
       this.check(now);
+    } else if (this.stoodStillAgain(now)) {
+      this.caughtUpAt = now + (now - this.standstillSince);
     } else if (now > this.caughtUpAt) {
       this.end(now);
     }
     if (this.standstillSince === undefined) {
       return 0;
     }
+    this.lastSeen = now;
     this.datagramsThisTurn++;
     return now - this.standstillSince;
   }
@@ -53,13 +58,23 @@ export class StallWatch {
 
   private check(now: number): void {
     if (this.standstillSince === undefined && now - this.lastTick > TICK_MS + STALL_MS) {
-      this.standstillSince = this.lastTick;
-      // What comes in a time is read in the same time, or the server is overloaded: then every turn is a full one, and tells
-      // nothing of the standstill. A flood could make one last as long as itself, with every hello refused.
-      this.caughtUpAt = now + (now - this.lastTick);
-      this.datagramsThisTurn = 0;
-      this.watchTurn(this.standstillSince);
+      this.begin(this.lastTick, now);
     }
+  }
+
+  private begin(since: number, now: number): void {
+    this.standstillSince = since;
+    // What comes in a time is read in the same time, or the server is overloaded: then every turn is a full one, and tells
+    // nothing of the standstill. A flood could make one last as long as itself, with every hello refused.
+    this.caughtUpAt = now + (now - since);
+    this.lastSeen = now;
+    this.datagramsThisTurn = 0;
+    this.watchTurn(since);
+  }
+
+  /** Whether the handler of what was read last blocked the loop once more. */
+  private stoodStillAgain(now: number): boolean {
+    return now - this.lastSeen > STALL_MS;
   }
 
   private end(now: number): void {
@@ -73,9 +88,13 @@ export class StallWatch {
       if (this.standstillSince !== since) {
         return;
       }
-      if (this.datagramsThisTurn < DATAGRAMS_PER_TURN) {
-        this.end(this.platform.now());
+      const now = this.platform.now();
+      if (this.stoodStillAgain(now)) {
+        this.begin(this.lastSeen, now);
+      } else if (this.datagramsThisTurn < DATAGRAMS_PER_TURN) {
+        this.end(now);
       } else {
+        this.lastSeen = now;
         this.datagramsThisTurn = 0;
         this.watchTurn(since);
       }

@@ -64,6 +64,28 @@ describe('StallWatch', () => {
     expect(watch.waited(platform.now())).toBe(3000);
   });
 
+  it('notices one that follows at once, in the turn in which the first was caught up with', async () => {
+    const { platform, watch } = create();
+    platform.block(3000);
+    expect(watch.waited(platform.now())).toBe(3000);
+    // The handler of that datagram.
+    platform.block(4000);
+    await nextTurn();
+    expect(watch.waited(platform.now())).toBe(4000);
+    await nextTurn();
+    expect(watch.waited(platform.now())).toBe(0);
+  });
+
+  it('notices one that follows at once, before all of the first is read', async () => {
+    const { platform, watch } = create();
+    platform.block(3000);
+    expect(watch.waited(platform.now())).toBe(3000);
+    platform.block(9000);
+    expect(watch.waited(platform.now())).toBe(12_000);
+    await nextTurn();
+    expect(watch.waited(platform.now())).toBe(0);
+  });
+
   it('has one timer, and none after stop', () => {
     const { platform, watch } = create();
     expect(platform.pendingTimers).toBe(1);
