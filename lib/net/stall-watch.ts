@@ -82,8 +82,11 @@ export class StallWatch {
     this.lastTick = now;
   }
 
-  /** Ends the standstill that began then after the first turn that found less to read than a turn may. */
-  private watchTurn(since: number): void {
+  /**
+   * Ends the standstill that began then after the first turn that found less to read than a turn may. Not after the turn in
+   * which it was noticed: what was read before a handler blocked is not counted, and belongs to that turn as well.
+   */
+  private watchTurn(since: number, isCounted = false): void {
     this.platform.afterTurn(() => {
       if (this.standstillSince !== since) {
         return;
@@ -91,12 +94,12 @@ export class StallWatch {
       const now = this.platform.now();
       if (this.stoodStillAgain(now)) {
         this.begin(this.lastSeen, now);
-      } else if (this.datagramsThisTurn < DATAGRAMS_PER_TURN) {
+      } else if (isCounted && this.datagramsThisTurn < DATAGRAMS_PER_TURN) {
         this.end(now);
       } else {
         this.lastSeen = now;
         this.datagramsThisTurn = 0;
-        this.watchTurn(since);
+        this.watchTurn(since, true);
       }
     });
   }

@@ -64,6 +64,19 @@ describe('StallWatch', () => {
     expect(watch.waited(platform.now())).toBe(3000);
   });
 
+  it('says so for a turn more where a handler blocked in the middle of one', async () => {
+    const { platform, watch } = create();
+    expect(watch.waited(platform.now())).toBe(0);
+    platform.block(3000);
+    // The rest of the 32 of that turn, and what still waits.
+    const read = (count: number) => Array.from({ length: count }, () => watch.waited(platform.now()));
+    expect(read(31)).not.toContain(0);
+    await nextTurn();
+    expect(read(10)).not.toContain(0);
+    await nextTurn();
+    expect(read(1)).toEqual([0]);
+  });
+
   it('notices one that follows at once, in the turn in which the first was caught up with', async () => {
     const { platform, watch } = create();
     platform.block(3000);
@@ -72,6 +85,7 @@ describe('StallWatch', () => {
     platform.block(4000);
     await nextTurn();
     expect(watch.waited(platform.now())).toBe(4000);
+    await nextTurn();
     await nextTurn();
     expect(watch.waited(platform.now())).toBe(0);
   });
@@ -82,6 +96,7 @@ describe('StallWatch', () => {
     expect(watch.waited(platform.now())).toBe(3000);
     platform.block(9000);
     expect(watch.waited(platform.now())).toBe(12_000);
+    await nextTurn();
     await nextTurn();
     expect(watch.waited(platform.now())).toBe(0);
   });
