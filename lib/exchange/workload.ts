@@ -17,49 +17,57 @@ export interface Work {
 }
 
 export class Workload {
-  /** Oldest first. */
-  private readonly running = new Set<Work>();
+  /** All handlers that run. */
+  private total = 0;
+  /** Those that count for their device, oldest first. */
+  private readonly counted = new Set<Work>();
 
-  /** @param forgetAfterMs time after which a handler is not counted any more: one that hangs must not lock its device out. */
+  /**
+   * @param forgetAfterMs time after which a handler does not count for its device any more: one that hangs must not lock its
+   * device out. It does count in all until it has ended, for it holds memory.
+   */
   constructor(
     private readonly limits: WorkloadLimits,
     private readonly forgetAfterMs: number,
   ) {}
 
   get size(): number {
-    return this.running.size;
+    return this.total;
   }
 
   /** Begins work; `undefined` where there is too much of it. */
   begin(endpoint: Endpoint, now: number): Work | undefined {
-    if (this.isFull(endpoint)) {
+    const { maxInFlight, maxInFlightPerDevice } = this.limits;
+    if (endpoint.running >= maxInFlightPerDevice) {
       this.forgetOld(now);
-      if (this.isFull(endpoint)) {
-        return undefined;
-      }
+    }
+    if (this.total >= maxInFlight || endpoint.running >= maxInFlightPerDevice) {
+      return undefined;
     }
     const work = { endpoint, since: now };
-    this.running.add(work);
+    this.counted.add(work);
     endpoint.running++;
+    this.total++;
     return work;
   }
 
   end(work: Work): void {
-    if (this.running.delete(work)) {
-      work.endpoint.running--;
-    }
-  }
-
-  private isFull({ running }: Endpoint): boolean {
-    return this.running.size >= this.limits.maxInFlight || running >= this.limits.maxInFlightPerDevice;
+    this.total--;
+    this.forget(work);
   }
 
   private forgetOld(now: number): void {
-    for (const work of this.running) {
+    for (const work of this.counted) {
       if (now - work.since < this.forgetAfterMs) {
         return;
       }
-      this.end(work);
+      this.forget(work);
+    }
+  }
+
+  private forget(work: Work): void {
+    if (this.counted.delete(work)) {
+      work.endpoint.running--;
     }
   }
 }

@@ -2,7 +2,6 @@
  * Nest's client for BenCommunication servers: this transport's or upstream's. Turns patterns and data into requests, and replies
  * into values and errors; the exchanges are the caller's.
  */
-import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:dgram';
 import { Logger } from '@nestjs/common';
 import { ClientProxy, type ReadPacket, type WritePacket } from '@nestjs/microservices';
@@ -16,6 +15,7 @@ import {
 } from './ben-udp.client-options.js';
 import { BenUdpError, BenUdpRequestError } from '../ben-udp.errors.js';
 import { BenUdpStatus } from './ben-udp.events.js';
+import { GuardedEmitter } from './guarded-emitter.js';
 import { isRecord } from './ben-udp.record-builder.js';
 import { Caller, type CallerHandlers, type CallerStats } from '../client/index.js';
 import type { Disregard } from '../exchange/index.js';
@@ -65,7 +65,7 @@ interface Connection {
 export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
   private readonly logger = new Logger('BenUdpClient');
   private readonly options: ResolvedClientOptions;
-  private readonly emitter = new EventEmitter();
+  private readonly events = new GuardedEmitter<BenUdpClientEvents>((error) => this.logger.error(error));
   private connection: Connection | undefined;
   private closing: Promise<void> = Promise.resolve();
 
@@ -124,7 +124,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     event: EventKey,
     callback: BenUdpClientEvents[EventKey],
   ): void {
-    this.emitter.on(event, callback);
+    this.events.on(event, callback);
   }
 
   /**
@@ -217,7 +217,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
 
   private async open(connection: Connection): Promise<Caller> {
     const handlers: CallerHandlers = {
-      onDisregarded: (reason, remote) => this.emitEvent('disregarded', { reason, remote }),
+      onDisregarded: (reason, remote) => this.events.emit('disregarded', { reason, remote }),
       onError: (error) => this.reportError(error),
     };
     try {
@@ -236,7 +236,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
       throw error;
     }
     this._status$.next(BenUdpStatus.CONNECTED);
-    this.emitEvent('connect');
+    this.events.emit('connect');
     return connection.caller;
   }
 
@@ -248,7 +248,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     }
     const closed = caller.close();
     this._status$.next(BenUdpStatus.CLOSED);
-    this.emitEvent('close');
+    this.events.emit('close');
     await closed;
   }
 
@@ -262,20 +262,8 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
 
   private reportError(error: unknown): void {
     this.logger.error(error);
-    if (this.emitter.listenerCount('error') > 0) {
-      this.emitEvent('error', error instanceof Error ? error : new Error(String(error)));
-    }
-  }
-
-  /** A listener that throws must not break the exchange that is being reported on. */
-  private emitEvent<EventKey extends keyof BenUdpClientEvents>(
-    event: EventKey,
-    ...args: Parameters<BenUdpClientEvents[EventKey]>
-  ): void {
-    try {
-      this.emitter.emit(event, ...args);
-    } catch (error) {
-      this.logger.error(error);
+    if (this.events.hasListeners('error')) {
+      this.events.emit('error', error instanceof Error ? error : new Error(String(error)));
     }
   }
 }

@@ -44,7 +44,10 @@ export interface BenUdpTransportOptions extends KeyOptions {
   host?: string;
   /** Port, 0 to 65535; 0 takes any free one. Default 8585. */
   port?: number;
-  /** Milliseconds the devices wait for a datagram, 100 to 86400000: later replies are not sent. Default 10000, as upstream. */
+  /**
+   * Milliseconds the devices wait for a datagram, 100 to 86400000. Default 10000, as upstream. A reply that is not ready within
+   * nine tenths of it is not sent, for it might come too late.
+   */
   timeout?: number;
   /**
    * Bytes the devices can receive in one datagram, 256 to 65507. Default 4096, as upstream. A longer reply becomes an error
@@ -65,9 +68,12 @@ export interface BenUdpTransportOptions extends KeyOptions {
   shutdownTimeout?: number;
   /** Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. */
   maxEndpoints?: number;
-  /** Handlers that may run at once, 1 to 1048576. Default 10000. */
+  /** Handlers that may run at once, 1 to 1048576, hanging ones included; more requests are dropped as `busy`. Default 10000. */
   maxInFlight?: number;
-  /** Handlers that may run at once for one device (address and port), 1 to 65536. Default 16. */
+  /**
+   * Handlers that may run at once for one device (address and port), 1 to 65536. Default 16. One that runs longer than `timeout`
+   * does not count here any more, so that one that hangs does not lock its device out.
+   */
   maxInFlightPerDevice?: number;
   /** How much strangers and devices may ask for; see `BenUdpLimits`. */
   limits?: Partial<BenUdpLimits>;

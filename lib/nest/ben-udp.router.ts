@@ -1,14 +1,17 @@
 /**
  * Takes a request to its handler and brings back what the handler came to. Knows Nest's rules and nothing of datagrams.
  */
+import { inspect } from 'node:util';
 import { Logger } from '@nestjs/common';
 import { type MessageHandler, Server } from '@nestjs/microservices';
-import { isObservable } from 'rxjs';
+import { Observable, Subject, isObservable, merge, takeUntil } from 'rxjs';
 import { BEN_UDP_TRANSPORT } from '../ben-udp.constants.js';
 import { BenUdpContext } from './ben-udp.context.js';
 import type { BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
 import type { VerifiedRequest } from '../exchange/index.js';
 import { lastValue } from './last-value.js';
+import { LimitedLog } from './limited-log.js';
+import type { Platform } from '../net/index.js';
 import { WildcardPatterns, hasWildcard } from './wildcard-patterns.js';
 
 /** What Nest's own transports answer to a pattern nobody handles, and what they log for an event. */
@@ -37,6 +40,13 @@ interface ProcessingHooks {
   onProcessingEndHook?: (transportId: symbol, context: BenUdpContext) => void;
 }
 
+export interface RoutingOptions {
+  /** Whether `*` and `#` in string patterns stand for words. */
+  readonly wildcards: boolean;
+  /** Milliseconds that devices wait. */
+  readonly timeout: number;
+}
+
 export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
   override transportId: symbol = BEN_UDP_TRANSPORT;
   protected override readonly logger = new Logger('BenUdpTransport');
@@ -47,9 +57,16 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
   /** The hook that Nest sets before anybody else does: it does nothing but go on. */
   private readonly emptyStartHook = (this as unknown as ProcessingHooks).onProcessingStartHook;
 
-  /** @param hasWildcards whether `*` and `#` in string patterns stand for words. */
-  constructor(private readonly hasWildcards: boolean) {
+  /** For lines that a device can cause as often as it likes. */
+  protected readonly limitedLog: LimitedLog;
+  private readonly streamsEnd = new Subject<void>();
+
+  constructor(
+    private readonly routing: RoutingOptions,
+    protected readonly platform: Platform,
+  ) {
     super();
+    this.limitedLog = new LimitedLog(platform, (level, line) => this.logger[level](line));
   }
 
   /** One pattern may have a message handler, for devices that wait, and event handlers, for those that do not. */
@@ -60,13 +77,13 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     extras: Record<string, unknown> = {},
   ): void {
     const existing = this.messageHandlers.get(this.normalizePattern(pattern as string));
-    if (existing?.isEventHandler && !isEventHandler) {
+    if (existing && !isEventHandler) {
       // Nest chains event handlers behind a message handler, but a message handler would replace them.
-      callback.next = existing;
+      callback.next = existing.isEventHandler ? existing : existing.next!;
     }
     super.addHandler(pattern, callback, isEventHandler, extras);
     this.routes.clear();
-    if (this.hasWildcards && !existing && typeof pattern === 'string' && hasWildcard(pattern)) {
+    if (this.routing.wildcards && !existing && typeof pattern === 'string' && hasWildcard(pattern)) {
       this.wildcards.add(pattern);
     }
   }
@@ -94,7 +111,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     const handler = this.findHandler(pattern, request.noreturn);
     if (!handler) {
       const message = request.noreturn ? NO_EVENT_HANDLER : NO_MESSAGE_HANDLER;
-      this.logger.error(`${message} Pattern: ${this.quotePattern(pattern)}`);
+      this.limitedLog.note(message, 'error', () => `${message} Pattern: ${this.quotePattern(pattern)}`);
       return { err: { status: 'error', message: NO_MESSAGE_HANDLER }, isDisposed: true };
     }
     const context = new BenUdpContext([request, name, receivedAt]);
@@ -127,7 +144,11 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     handler: MessageHandler,
     context: BenUdpContext,
   ): Promise<unknown> {
-    const { value, count } = await lastValue(stream);
+    // A stream without end would be held for each request. That of an event may run as long as the app.
+    const giveUp = context.isReplyExpected()
+      ? merge(this.streamsEnd, this.after(this.routing.timeout))
+      : this.streamsEnd;
+    const { value, count } = await lastValue(stream.pipe(takeUntil(giveUp)));
     if (count > 1 && context.isReplyExpected() && !this.warnedOfManyValues.has(handler)) {
       this.warnedOfManyValues.add(handler);
       this.logger.warn(
@@ -137,6 +158,15 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     return value;
   }
 
+  /** Ends the streams whose end is awaited. */
+  protected endStreams(): void {
+    this.streamsEnd.next();
+  }
+
+  private after(ms: number): Observable<void> {
+    return new Observable((subscriber) => this.platform.schedule(() => subscriber.next(), ms));
+  }
+
   private findHandler(pattern: unknown, isEvent: boolean): MessageHandler | undefined {
     const head = this.lookUp(pattern);
     return isEvent && head && !head.isEventHandler ? ((head.next as MessageHandler | undefined) ?? head) : head;
@@ -144,7 +174,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
 
   private lookUp(pattern: unknown): MessageHandler | undefined {
     if (typeof pattern !== 'string') {
-      return this.messageHandlers.get(this.normalizePattern(pattern as string));
+      return isContainer(pattern) ? undefined : this.messageHandlers.get(this.normalizePattern(pattern as string));
     }
     const remembered = this.routes.get(pattern);
     if (remembered) {
@@ -163,14 +193,19 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     return pattern === undefined ? undefined : this.messageHandlers.get(pattern);
   }
 
-  /** A pattern for a log line: a device chooses it, so it is quoted and cut. */
+  /** A pattern for a log line: a device chooses it, so it is quoted, cut, and has nothing that a terminal would act on. */
   protected quotePattern(pattern: unknown): string {
-    return JSON.stringify(this.describePattern(pattern).slice(0, MAX_LOGGED_PATTERN));
+    return quoteAscii(this.describePattern(pattern).slice(0, MAX_LOGGED_PATTERN));
   }
 
-  /** A pattern as a string: itself, or its route. */
+  /** A pattern as a string: itself, its route, or where it can't be one, what it looks like. */
   protected describePattern(pattern: unknown): string {
-    return typeof pattern === 'string' ? pattern : String(this.normalizePattern(pattern as string));
+    if (typeof pattern === 'string') {
+      return pattern;
+    }
+    return isContainer(pattern)
+      ? inspect(pattern, { breakLength: Infinity })
+      : String(this.normalizePattern(pattern as string));
   }
 
   /** Runs `work` as Nest's own servers do since 11.1: between the hooks that tracing tools set. */
@@ -200,6 +235,18 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
 
 export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof (value as { then?: unknown } | undefined)?.then === 'function';
+}
+
+/** A list, tuple, set, bytes, or a dict with a key that is no str: Nest would route them by properties that they do not have. */
+function isContainer(value: unknown): boolean {
+  return Array.isArray(value) || value instanceof Map || value instanceof Set || value instanceof Uint8Array;
+}
+
+function quoteAscii(text: string): string {
+  return JSON.stringify(text).replaceAll(
+    /[^\x20-\x7e]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 function describeError(error: unknown): string {

@@ -2,7 +2,6 @@
  * The strategy that makes BenCommunication one of Nest's transports: binds the socket, feeds datagrams to the exchange, and
  * routes what verifies to handlers.
  */
-import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:dgram';
 import type { CustomTransportStrategy } from '@nestjs/microservices';
 import { brand } from '../ben-udp.brand.js';
@@ -26,10 +25,10 @@ import {
   type ListenerHandlers,
   type RejectedReceipt,
 } from '../server/index.js';
+import { GuardedEmitter } from './guarded-emitter.js';
 import { exchangeChannel, rejectedChannel } from './diagnostics.js';
 import { KeyRing, REJECTIONS, type Rejection, type Remote, type VerifiedRequest } from '../exchange/index.js';
 import { type KeyOptions, OptionReader, type ResolvedKeyOptions, loadKeys, readKeyOptions } from '../options/index.js';
-import { LimitedLog } from './limited-log.js';
 import { HEALTHY_REPLY, LoopbackProbe } from './loopback-probe.js';
 import { type Platform, nodePlatform } from '../net/index.js';
 import { formatErrorReply, formatReply } from '../protocol/index.js';
@@ -82,9 +81,9 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   private readonly options: ResolvedTransportOptions;
-  private readonly emitter = new EventEmitter();
-  private readonly limitedLog: LimitedLog;
+  private readonly events = new GuardedEmitter<BenUdpEvents>((error) => this.logError(error));
   private keyOptions: ResolvedKeyOptions;
+  private reloading: Promise<void> = Promise.resolve();
   private server: RunningServer | undefined;
   private starting: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
@@ -93,15 +92,11 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
    * @param platform replaces clock, timers and sockets; for simulators.
    * @throws TypeError, RangeError naming the option that is wrong. Key files are read by `listen`.
    */
-  constructor(
-    options: BenUdpTransportOptions = {},
-    private readonly platform: Platform = nodePlatform,
-  ) {
+  constructor(options: BenUdpTransportOptions = {}, platform: Platform = nodePlatform) {
     const resolved = resolveTransportOptions(options);
-    super(resolved.wildcards);
+    super(resolved, platform);
     this.options = resolved;
     this.keyOptions = resolved.keys;
-    this.limitedLog = new LimitedLog(platform, (level, line) => this.logger[level](line));
     this.initializeSerializer(options);
     this.initializeDeserializer(options);
   }
@@ -122,7 +117,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   /** Registers a listener, before or after `listen`. */
   on<EventKey extends keyof BenUdpEvents>(event: EventKey, callback: BenUdpEvents[EventKey]): void {
-    this.emitter.on(event, callback);
+    this.events.on(event, callback);
   }
 
   /**
@@ -142,14 +137,11 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
    * @throws TypeError, RangeError naming the option; BenUdpError as `listen`. The old keys stay then.
    */
   async reloadKeys(options?: KeyOptions): Promise<void> {
-    const keyOptions = options ? readKeyOptions('BenUdpTransport#reloadKeys', options) : this.keyOptions;
-    const keys = await loadKeys(keyOptions);
-    const { listener } = this.running();
-    const ring = new KeyRing(keys, listener.exchange.keys);
-    listener.exchange.keys = ring;
-    this.keyOptions = keyOptions;
-    this.watchKeyFiles();
-    this.logger.log(`Keys loaded: ${ring.describe()}`);
+    const given = options && readKeyOptions('BenUdpTransport#reloadKeys', options);
+    // One after the other: a file that is still being read must not undo what was asked for after it.
+    const reloading = this.reloading.then(() => this.replaceKeys(given ?? this.keyOptions));
+    this.reloading = reloading.catch(() => undefined);
+    await reloading;
   }
 
   /**
@@ -205,7 +197,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     const keys = new KeyRing(await loadKeys(this.keyOptions));
     const maxDatagramBytes = Math.max(bufferSize, DEFAULT_BUFFER_SIZE);
     const devices = new DeviceRegistry(this.platform, maxEndpoints, silentAfter, (device) =>
-      this.emit('deviceSilent', device),
+      this.events.emit('deviceSilent', device),
     );
     const handlers: ListenerHandlers = {
       onRequest: (request) => {
@@ -228,13 +220,14 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     const { address, receiveBufferSize } = listener.boundSocket;
     const probe = new LoopbackProbe(address, () => listener.exchange.keys, this.platform);
     this.server = { listener, devices, probe, watcher: undefined };
+    devices.start();
     this.watchKeyFiles();
     this.logger.log(
       `Listening on ${address.address}:${address.port} for ${keys.describe()}, ` +
         `${receiveBufferSize} bytes of receive buffer granted`,
     );
     this._status$.next(BenUdpStatus.LISTENING);
-    this.emit('listening', address);
+    this.events.emit('listening', address);
   }
 
   private async stop(): Promise<void> {
@@ -254,12 +247,13 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
         `${cutOff.length} handlers still ran after ${shutdownTimeout} ms and were cut off: ${listSome(patterns)}`,
       );
     }
+    this.endStreams();
     this.server = undefined;
     this.starting = undefined;
     await Promise.all([server.listener.close(), server.probe.close()]);
     this.limitedLog.stop();
     this._status$.next(BenUdpStatus.CLOSED);
-    this.emit('close');
+    this.events.emit('close');
   }
 
   private running(): RunningServer {
@@ -267,6 +261,16 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       throw new Error('Not listening. Call "listen" or "startAllMicroservices" first.');
     }
     return this.server;
+  }
+
+  private async replaceKeys(keyOptions: ResolvedKeyOptions): Promise<void> {
+    const keys = await loadKeys(keyOptions);
+    const { listener } = this.running();
+    const ring = new KeyRing(keys, listener.exchange.keys);
+    listener.exchange.keys = ring;
+    this.keyOptions = keyOptions;
+    this.watchKeyFiles();
+    this.logger.log(`Keys loaded: ${ring.describe()}`);
   }
 
   private watchKeyFiles(): void {
@@ -316,11 +320,11 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     const { reason, device } = rejected;
     const level = ORDINARY_REJECTIONS.has(reason) ? 'debug' : 'warn';
     this.limitedLog.note(reason, level, () => describeRejection(rejected, remote));
-    if (this.emitter.listenerCount('rejected') === 0 && !rejectedChannel.hasSubscribers) {
+    if (!this.events.hasListeners('rejected') && !rejectedChannel.hasSubscribers) {
       return;
     }
     const report: RejectedDatagram = { reason, remote, device };
-    this.emit('rejected', report);
+    this.events.emit('rejected', report);
     rejectedChannel.publish(report);
   }
 
@@ -332,14 +336,14 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
         `The reply to ${this.quotePattern(action)} was not sent: the device has stopped waiting (${outcome})`;
       this.limitedLog.note(outcome, 'warn', describe);
     }
-    if (this.emitter.listenerCount('exchange') === 0 && !exchangeChannel.hasSubscribers) {
+    if (!this.events.hasListeners('exchange') && !exchangeChannel.hasSubscribers) {
       return;
     }
     const { remote, metadata } = request;
     const device = isOwn ? undefined : request.device;
     const pattern = this.describePattern(action);
     const report: BenUdpExchange = { pattern, device, remote, metadata, outcome, durationMs };
-    this.emit('exchange', report);
+    this.events.emit('exchange', report);
     exchangeChannel.publish(report);
   }
 
@@ -349,20 +353,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   private reportError(error: unknown): void {
     this.logError(error);
-    if (this.emitter.listenerCount('error') > 0) {
-      this.emit('error', error instanceof Error ? error : new Error(String(error)));
-    }
-  }
-
-  /** A listener that throws must not take the server with it. */
-  private emit<EventKey extends keyof BenUdpEvents>(
-    event: EventKey,
-    ...args: Parameters<BenUdpEvents[EventKey]>
-  ): void {
-    try {
-      this.emitter.emit(event, ...args);
-    } catch (error) {
-      this.logError(error);
+    if (this.events.hasListeners('error')) {
+      this.events.emit('error', error instanceof Error ? error : new Error(String(error)));
     }
   }
 

@@ -66,13 +66,23 @@ export async function bindDatagramSocket(
       onError(error);
     }
   };
+  const closed = new Promise<void>((resolve) => {
+    socket.once('close', resolve);
+  });
   return {
     socket,
     address: socket.address(),
     receiveBufferSize: socket.getRecvBufferSize(),
     send: (datagram, toPort, toAddress, isFollowed = false) =>
       socket.send(datagram, toPort, toAddress, isFollowed ? undefined : afterSend),
-    close: () => new Promise((resolve) => socket.close(() => resolve())),
+    close: () => {
+      try {
+        socket.close();
+      } catch {
+        // Whoever unwrapped it has closed it already.
+      }
+      return closed;
+    },
   };
 }
 

@@ -64,7 +64,9 @@ export function resolveKeyOptions<Options extends KeyOptions>(
   ];
   const sources: NamedKeySource[] = shared.map((source) => ({ device: undefined, source }));
   if (options.keys !== undefined) {
-    if (typeof options.keys !== 'object' || options.keys === null) {
+    const { keys } = options;
+    // The entries of a list or Map would be taken for something else, or overlooked.
+    if (typeof keys !== 'object' || keys === null || Array.isArray(keys) || keys instanceof Map) {
       reader.fail('keys', 'an object of device name to key', options.keys);
     }
     for (const [device, value] of Object.entries(options.keys)) {
@@ -75,10 +77,15 @@ export function resolveKeyOptions<Options extends KeyOptions>(
       sources.push(...list.map((source) => ({ device, source: check(`keys.${device}`, source) })));
     }
   }
-  return {
-    sources: sources.length > 0 ? sources : [{ device: undefined, source: DEFAULT_KEY_FILE }],
-    keyFileChecks,
-  };
+  if (sources.length > 0) {
+    return { sources, keyFileChecks };
+  }
+  const given = (['keys', 'keyFile', 'key'] as const).find((name) => options[name] !== undefined);
+  if (given) {
+    // Never the default file in its place: whoever takes the last key away wants nobody to be let in.
+    reader.failRange(given, 'at least one key', 'none');
+  }
+  return { sources: [{ device: undefined, source: DEFAULT_KEY_FILE }], keyFileChecks };
 }
 
 /** Checks key options that stand alone. */

@@ -38,7 +38,7 @@ export class OptionReader<Options extends object> {
    */
   integer(name: keyof Options & string, fallback: number | undefined, min: number, max: number): number {
     const expected = `an integer from ${min} to ${max}`;
-    const value: unknown = this.options[name] ?? fallback;
+    const value: unknown = this.read(name, fallback);
     if (typeof value !== 'number') {
       return this.fail(name, expected, value);
     }
@@ -50,7 +50,7 @@ export class OptionReader<Options extends object> {
   /** @throws TypeError for anything but a number, RangeError for one that is not from `min` to `max`. */
   number(name: keyof Options & string, fallback: number, min: number, max: number): number {
     const expected = `a number from ${min} to ${max}`;
-    const value: unknown = this.options[name] ?? fallback;
+    const value: unknown = this.read(name, fallback);
     if (typeof value !== 'number') {
       return this.fail(name, expected, value);
     }
@@ -59,19 +59,19 @@ export class OptionReader<Options extends object> {
 
   /** @throws TypeError for anything but a string with something in it. */
   string(name: keyof Options & string, fallback: string): string {
-    const value: unknown = this.options[name] ?? fallback;
+    const value: unknown = this.read(name, fallback);
     return isFilledString(value) ? value : this.fail(name, 'a non-empty string', value);
   }
 
   /** @throws TypeError for anything but a boolean. */
   boolean(name: keyof Options & string, fallback: boolean): boolean {
-    const value: unknown = this.options[name] ?? fallback;
+    const value: unknown = this.read(name, fallback);
     return typeof value === 'boolean' ? value : this.fail(name, 'true or false', value);
   }
 
   /** @throws TypeError for anything but one of `choices`. */
   oneOf<Choice extends string>(name: keyof Options & string, choices: readonly Choice[], fallback: Choice): Choice {
-    const value: unknown = this.options[name] ?? fallback;
+    const value: unknown = this.read(name, fallback);
     const choice = choices.find((candidate) => candidate === value);
     return choice ?? this.fail(name, choices.map((each) => `"${each}"`).join(' or '), value);
   }
@@ -100,6 +100,12 @@ export class OptionReader<Options extends object> {
 
   failRange(name: string, expected: string, actual: string): never {
     throw new RangeError(this.message(name, expected, actual));
+  }
+
+  /** `null` is a value, and a wrong one. */
+  private read(name: keyof Options & string, fallback: unknown): unknown {
+    const value = this.options[name];
+    return value === undefined ? fallback : value;
   }
 
   private message(name: string, expected: string, actual: string): string {

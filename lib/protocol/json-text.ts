@@ -2,6 +2,7 @@
  * Prints a handler's result as JSON for a device. `JSON.stringify` would refuse a bigint, turn bytes into a long object
  * and a Map into `{}`, and would write text of any size before anyone could object.
  */
+import { types } from 'node:util';
 import { BenUdpError } from '../ben-udp.errors.js';
 
 const MAX_DEPTH = 64;
@@ -14,15 +15,16 @@ const MAX_DEPTH = 64;
  * | `undefined`, `NaN`, infinities | `null` |
  * | bigint | its digits |
  * | `-0` | `-0.0`, as Python writes it |
- * | `Uint8Array`, `Buffer` | base64 string |
+ * | `Uint8Array`, `Buffer`, `DataView`, `ArrayBuffer` | base64 string |
  * | other typed arrays, `Set` | array |
  * | `Map` | object; keys as Python's `json.dumps` writes them: str, int, float, bool, None |
  * | anything with `toJSON` | what that returns: a `Date` becomes its ISO string |
+ * | any other object | its own enumerable properties |
  * | property that is `undefined`, a function or a symbol | left out |
  *
  * @param maxLength UTF-16 units. A text that is longer only by its commas and colons is let through: bytes are counted
  * where it is sealed.
- * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions and symbols elsewhere, other `Map` keys, and what is nested
+ * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions and symbols elsewhere, promises, iterators, other `Map` keys, and what is nested
  * deeper than 64 levels or contains itself; `BEN_REPLY_TOO_LARGE` past `maxLength`.
  */
 export function printJson(value: unknown, maxLength: number): string {
@@ -37,6 +39,7 @@ class JsonPrinter {
   print(value: unknown, depth: number): string {
     switch (typeof value) {
       case 'string':
+        this.expect(value.length);
         return this.leaf(JSON.stringify(value));
       case 'number':
         return this.leaf(printJsonNumber(value));
@@ -54,8 +57,9 @@ class JsonPrinter {
   }
 
   private printObject(value: object, depth: number): string {
-    if (value instanceof Uint8Array) {
-      return this.leaf(`"${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')}"`);
+    if (isBytes(value)) {
+      this.expect(value.byteLength);
+      return this.leaf(`"${toBuffer(value).toString('base64')}"`);
     }
     if (depth === MAX_DEPTH) {
       throw new BenUdpError('BEN_UNSERIALIZABLE', `nested deeper than ${MAX_DEPTH} levels, or contains itself`);
@@ -71,6 +75,17 @@ class JsonPrinter {
     if ('toJSON' in value && typeof value.toJSON === 'function') {
       return this.print(value.toJSON(), inner);
     }
+    if (types.isBoxedPrimitive(value)) {
+      return this.print(value.valueOf(), inner);
+    }
+    if (
+      ('then' in value && typeof value.then === 'function') ||
+      Symbol.iterator in value ||
+      Symbol.asyncIterator in value
+    ) {
+      // Its own properties would be `{}`: an answer, and not the one that was meant.
+      throw new BenUdpError('BEN_UNSERIALIZABLE', "JSON can't carry a promise or an iterator");
+    }
     const pairs: string[] = [];
     for (const [key, item] of Object.entries(value)) {
       if (item !== undefined && typeof item !== 'function' && typeof item !== 'symbol') {
@@ -82,6 +97,13 @@ class JsonPrinter {
 
   private printPair(key: string, value: unknown, depth: number): string {
     return `${this.leaf(JSON.stringify(key))}:${this.print(value, depth)}`;
+  }
+
+  /** Gives up before what takes at least so many units is written. */
+  private expect(units: number): void {
+    if (this.length + units > this.maxLength) {
+      this.count(units);
+    }
   }
 
   private leaf(text: string): string {
@@ -121,6 +143,18 @@ function printJsonKey(key: unknown): string {
   }
 }
 
+type Bytes = Uint8Array | DataView | ArrayBufferLike;
+
+function isBytes(value: object): value is Bytes {
+  return types.isUint8Array(value) || types.isDataView(value) || types.isAnyArrayBuffer(value);
+}
+
+function toBuffer(value: Bytes): Buffer {
+  return ArrayBuffer.isView(value)
+    ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+    : Buffer.from(value as ArrayBuffer);
+}
+
 function isTypedArray(value: object): boolean {
-  return ArrayBuffer.isView(value) && !(value instanceof DataView);
+  return ArrayBuffer.isView(value);
 }

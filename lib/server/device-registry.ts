@@ -47,8 +47,11 @@ export class DeviceRegistry {
     private readonly capacity: number,
     private readonly silentAfterMs: number,
     private readonly onSilent: (device: BenUdpDevice) => void,
-  ) {
-    if (silentAfterMs > 0) {
+  ) {}
+
+  /** Begins to look for silent devices, until `stop`. */
+  start(): void {
+    if (this.silentAfterMs > 0) {
       this.watch();
     }
   }

@@ -184,8 +184,12 @@ export class Listener {
 
   private conclude({ request, work, ticket }: AcceptedReceipt, answer: Answer, receivedAt: number): void {
     const now = this.platform.now();
-    const outcome = ticket ? this.reply(request, ticket, answer, now) : answer.isError ? 'event-failed' : 'event';
-    this.exchange.finish(work, ticket, now);
+    let outcome: ExchangeOutcome = answer.isError ? 'event-failed' : 'event';
+    try {
+      outcome = ticket ? this.reply(request, ticket, answer, now) : outcome;
+    } finally {
+      this.exchange.finish(work, ticket, now);
+    }
     this.statistics.countOutcome(outcome, now - receivedAt);
     this.handlers.onEnded({ request, outcome, durationMs: now - receivedAt });
   }

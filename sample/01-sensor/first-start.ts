@@ -1,4 +1,5 @@
 import { access } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { generateKeyFile } from 'nestjs-ben-udp';
 
@@ -13,10 +14,11 @@ export async function ensureKeyFile(path: string): Promise<void> {
 }
 
 /** One screen: how a board gets key and client, and what to type there. */
-export function printHowToConnect(port: number, keyFile: string): void {
-  const address = Object.values(networkInterfaces())
+export function printHowToConnect({ address: bound, port }: AddressInfo, keyFile: string): void {
+  const addresses = Object.values(networkInterfaces())
     .flatMap((each) => each ?? [])
-    .find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
+    .filter(({ family, internal }) => family === 'IPv4' && !internal);
+  const address = bound === '0.0.0.0' ? addresses[0]?.address : bound;
   console.log(`
 The server answers. In a second terminal, without a board:
 

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { type CallHandler, type ExecutionContext, Injectable, Logger, type NestInterceptor } from '@nestjs/common';
 import type { BenUdpContext } from 'nestjs-ben-udp';
 import { type Observable, tap } from 'rxjs';
@@ -9,13 +10,10 @@ export class LogInterceptor implements NestInterceptor {
 
   intercept(execution: ExecutionContext, next: CallHandler): Observable<unknown> {
     const context = execution.switchToRpc().getContext<BenUdpContext>();
-    const request = `${context.getDevice() ?? context.getRemoteAddress()} ${context.getRawRequest()}`;
+    // Quoted: the text is the device's, and may hold line feeds.
+    const request = `${context.getDevice() ?? context.getRemoteAddress()} ${JSON.stringify(context.getRawRequest())}`;
     return next
       .handle()
-      .pipe(
-        tap((result) =>
-          this.logger.log(`${request} -> ${context.isReplyExpected() ? JSON.stringify(result) : 'noted'}`),
-        ),
-      );
+      .pipe(tap((result) => this.logger.log(`${request} -> ${context.isReplyExpected() ? inspect(result) : 'noted'}`)));
   }
 }

@@ -9,6 +9,7 @@ import { ReadingsService } from './readings.service.js';
 
 const validate = new ValidationPipe({
   transform: true,
+  whitelist: true,
   exceptionFactory: (errors) => new RpcException(errors.map(({ property }) => `bad ${property}`).join(', ')),
 });
 

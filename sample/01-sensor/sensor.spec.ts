@@ -31,7 +31,9 @@ describe('01-sensor', () => {
   });
 
   it('echoes what it got', async () => {
-    expect(await board.send({ action: 'echo', data: { a: [1, 'two'] } })).toEqual({ a: [1, 'two'] });
+    for (const data of [{ a: [1, 'two'] }, 2n ** 70n, null, '']) {
+      expect(await board.send({ action: 'echo', data })).toEqual(data);
+    }
   });
 
   it('tells the temperature', async () => {
@@ -40,7 +42,7 @@ describe('01-sensor', () => {
 
   it('keeps the latest reading of a device', async () => {
     await board.send({ action: 'dhtsensor', data: { temperature: 30, humidity: 50 } }, { noreturn: true });
-    await board.send({ action: 'dhtsensor', data: { temperature: 31, humidity: 51 } }, { noreturn: true });
+    await board.send({ action: 'dhtsensor', data: { temperature: 31, humidity: 51, other: 'x' } }, { noreturn: true });
     expect(await board.send({ action: 'latest' })).toEqual({ temperature: 31, humidity: 51 });
   });
 

@@ -93,11 +93,22 @@ describe('an error', () => {
     const { board, logs } = await startApp({ controllers: [Handlers] });
     const device = await board();
     await device.send({ action: 'circle' });
-    await device.send({ action: `no\nsuch${'x'.repeat(500)}` });
+    await device.send({ action: `no\nsuch\u2028\x9b31m\u202e${'x'.repeat(500)}` });
     expect(logs.of('error').find((line) => line.includes('"circle"'))).toContain("can't be sent");
     const unknown = logs.of('error').find((line) => line.includes('no matching message handler'))!;
-    expect(unknown).toContain('"no\\nsuchxxx');
+    expect(unknown).toContain('"no\\nsuch\\u2028\\u009b31m\\u202exxx');
     expect(unknown.length).toBeLessThan(250);
+  });
+
+  it('of an action that nobody handles is logged once in a while, however often a device asks for it', async () => {
+    const { app, board, logs } = await startApp({ controllers: [Handlers] });
+    const device = await board();
+    for (let count = 0; count < 20; count++) {
+      await device.send({ action: 'nobody' });
+    }
+    await app.close();
+    const lines = logs.of('error').filter((line) => line.includes('no matching message handler'));
+    expect(lines).toEqual([expect.stringContaining('"nobody"'), expect.stringContaining('the last of 19')]);
   });
 });
 

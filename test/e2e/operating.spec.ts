@@ -191,6 +191,20 @@ describe('reloadKeys', () => {
     expect(transport.getStats().rejected['bad-hash']).toBeGreaterThan(0);
   });
 
+  it('obeys the last call, also where an earlier one still reads its file', async () => {
+    const keyFile = join(await temporaryFolder(), 'key.sec');
+    await writeFile(keyFile, oldKey, { mode: 0o600 });
+    const { transport, board } = await startApp({ controllers: [Handlers] }, { key: [], keyFile });
+    await Promise.all([transport.reloadKeys(), transport.reloadKeys({ key: newKey })]);
+    expect(await (await board({ key: newKey })).send({ action: 'echo', data: 1 })).toBe(1);
+    await expect((await board({ key: oldKey, timeout: 200 })).send({ action: 'echo' })).rejects.toThrow();
+  });
+
+  it('never falls back to the default key file: who takes the last key away lets nobody in', async () => {
+    const { transport } = await startApp({ controllers: [Handlers] }, { key: [], keys: { hall: oldKey } });
+    await expect(transport.reloadKeys({ keys: {} })).rejects.toThrow('"keys" must be at least one key');
+  });
+
   it('keeps the old keys where the new ones are no good, and says what is wrong', async () => {
     const keyFile = join(await temporaryFolder(), 'key.sec');
     await writeFile(keyFile, oldKey, { mode: 0o600 });

@@ -20,7 +20,7 @@ import {
 } from '@nestjs/common';
 import { CONTEXT, Ctx, EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
 import { BEN_UDP_TRANSPORT, BenUdpContext } from 'nestjs-ben-udp';
-import { NEVER, Subject, concat, firstValueFrom, map, of, throwError, toArray, take } from 'rxjs';
+import { NEVER, Observable, Subject, concat, firstValueFrom, map, of, throwError, toArray, take } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { startApp } from '../support/nest-app.js';
 
@@ -58,6 +58,35 @@ describe('a request', () => {
     expect(logs.of('warn').filter((line) => line.includes('emitted 3 values'))).toHaveLength(1);
   });
 
+  it('ends a stream that has no end once its device has stopped waiting, and one of an event on close', async () => {
+    const running = new Set<string>();
+    const endless = (name: string) =>
+      new Observable<number>((subscriber) => {
+        running.add(name);
+        subscriber.next(1);
+        return () => running.delete(name);
+      });
+    @Controller()
+    class Handlers {
+      @MessagePattern('asked')
+      asked() {
+        return endless('asked');
+      }
+      @EventPattern('told')
+      told() {
+        return endless('told');
+      }
+    }
+    const { app, transport, board } = await startApp({ controllers: [Handlers] }, { timeout: 200, shutdownTimeout: 0 });
+    const device = await board({ timeout: 200 });
+    await device.send({ action: 'told' }, { noreturn: true });
+    await expect(device.send({ action: 'asked' })).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
+    await expect.poll(() => transport.getStats().outcomes.late).toBe(1);
+    expect([...running]).toEqual(['told']);
+    await app.close();
+    expect([...running]).toEqual([]);
+  });
+
   it('finds its handler by any literal: a string, a number, a dict, None, True', async () => {
     @Controller()
     class Handlers {
@@ -73,6 +102,18 @@ describe('a request', () => {
       dict() {
         return 'dict';
       }
+      @MessagePattern(null as never)
+      none() {
+        return 'none';
+      }
+      @MessagePattern(true as never)
+      bool() {
+        return 'bool';
+      }
+      @MessagePattern({})
+      empty() {
+        return 'empty';
+      }
     }
     const { board } = await startApp({ controllers: [Handlers] });
     const device = await board();
@@ -81,15 +122,20 @@ describe('a request', () => {
     expect(await device.send({ action: '7' })).toBe('number');
     expect(await device.send({ action: { version: 2, cmd: 'sum' } })).toBe('dict');
     expect(await device.send({ action: '{"cmd": "sum", "version": 2}' })).toBe('dict');
+    expect(await device.send({ action: null })).toBe('none');
+    expect(await device.send({ action: true })).toBe('bool');
+    expect(await device.send({ action: {} })).toBe('empty');
     for (const action of [
-      null,
-      true,
+      false,
+      [],
       [1],
       { cmd: 'sum' },
       Buffer.from('x'),
+      Buffer.alloc(0),
       2n ** 70n,
       new Map([[1, 2]]),
       new Set([1]),
+      new Set(),
     ]) {
       expect(await device.send({ action })).toBeNull();
     }
@@ -214,7 +260,8 @@ describe('a request', () => {
         return data;
       }
     }
-    const { board } = await startApp({ controllers: [Handlers] });
+    // Server and boards share this process, which is busy for a while: hellos that wait are not to be taken for stale ones.
+    const { board } = await startApp({ controllers: [Handlers] }, { timeout: 60_000 });
     const boards = await Promise.all(
       Array.from({ length: 1000 }, (_, index) =>
         board({ localAddress: `127.1.${index >> 8}.${index & 255}`, timeout: 15_000 }),
@@ -259,6 +306,36 @@ describe('the context', () => {
 });
 
 describe('noreturn', () => {
+  it('finds its event handlers wherever among the message handlers of the pattern they were added', async () => {
+    const seen: string[] = [];
+    @Controller()
+    class First {
+      @MessagePattern('both')
+      ask() {
+        return 'first';
+      }
+    }
+    @Controller()
+    class Second {
+      @EventPattern('both')
+      told() {
+        seen.push('event');
+      }
+    }
+    @Controller()
+    class Third {
+      @MessagePattern('both')
+      ask() {
+        return 'third';
+      }
+    }
+    const { board } = await startApp({ controllers: [First, Second, Third] });
+    const device = await board();
+    expect(await device.send({ action: 'both' })).toBe('third');
+    await device.send({ action: 'both' }, { noreturn: true });
+    await expect.poll(() => seen).toEqual(['event']);
+  });
+
   it('runs every event handler of the pattern, whatever they return', async () => {
     const seen = new Subject<string>();
     const two = firstValueFrom(seen.pipe(take(2), toArray()));

@@ -38,4 +38,15 @@ describe('Workload', () => {
     workload.end(hanging!);
     expect([workload.size, endpoint.running]).toEqual([1, 1]);
   });
+
+  it('counts a handler that hangs in all until it ends: it holds memory, and a device could begin any number', () => {
+    const workload = new Workload({ maxInFlight: 3, maxInFlightPerDevice: 1 }, 1000);
+    const endpoint = createEndpoint();
+    const hanging = [0, 1000, 2000].map((now) => workload.begin(endpoint, now));
+    expect(workload.begin(endpoint, 3000)).toBeUndefined();
+    expect(workload.begin(createEndpoint(), 1e9)).toBeUndefined();
+    hanging.forEach((work) => workload.end(work!));
+    expect([workload.size, endpoint.running]).toEqual([0, 0]);
+    expect(workload.begin(endpoint, 3000)).toBeDefined();
+  });
 });

@@ -22,7 +22,7 @@ describe('BenUdpTransport options', () => {
         new RangeError(`BenUdpTransport option "${name}" must be an integer from ${min} to ${max}, got ${value}`),
       );
     }
-    for (const value of ['1', 1n, {}, true]) {
+    for (const value of ['1', 1n, {}, true, null]) {
       expect(() => create({ key, [name]: value })).toThrow(TypeError);
     }
   });
@@ -30,6 +30,12 @@ describe('BenUdpTransport options', () => {
   it.each<[string, object, ErrorConstructor | TypeErrorConstructor, RegExp]>([
     ['no object', null as never, TypeError, /expects an options object, got null/],
     ['a host that is no string', { key, host: 1 }, TypeError, /"host" must be a non-empty string, got number/],
+    ['no key among the keys', { keys: {} }, RangeError, /"keys" must be at least one key, got none/],
+    ['no key in a list', { key: [] }, RangeError, /"key" must be at least one key, got none/],
+    ['no path in a list', { keyFile: [] }, RangeError, /"keyFile" must be at least one key, got none/],
+    ['keys in a list', { keys: [key] }, TypeError, /"keys" must be an object of device name to key, got an array of 1/],
+    ['keys in a Map', { keys: new Map([['hall', key]]) }, TypeError, /"keys" must be an object of device name to key/],
+    ['a host that is null', { key, host: null }, TypeError, /"host" must be a non-empty string, got null/],
     ['an empty host', { key, host: ' ' }, TypeError, /"host" must be a non-empty string/],
     [
       'an unknown errorReply',

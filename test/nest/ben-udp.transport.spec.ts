@@ -81,6 +81,33 @@ describe('listen', () => {
     expect(await listen(create({}, platform))).toEqual([[denied]]);
   });
 
+  it('leaves no timer behind where it fails, nor after close', async () => {
+    const pending = new Set<object>();
+    const platform: Platform = {
+      ...nodePlatform,
+      schedule: (callback, ms, options) => {
+        const timer = {};
+        pending.add(timer);
+        const callOff = nodePlatform.schedule(() => pending.delete(timer) && callback(), ms, options);
+        return () => {
+          pending.delete(timer);
+          callOff();
+        };
+      },
+    };
+    const taken = createSocket('udp4').bind(0, '127.0.0.1');
+    onTestFinished(() => void taken.close());
+    await once(taken, 'listening');
+    const options = { silentAfter: 60_000 };
+    expect(await listen(create({ ...options, port: taken.address().port }, platform))).not.toEqual([[]]);
+    expect(pending.size).toBe(0);
+    const transport = create(options, platform);
+    await listen(transport);
+    expect(pending.size).toBeGreaterThan(0);
+    await transport.close();
+    expect(pending.size).toBe(0);
+  });
+
   it('calls back with what is wrong with a key file, and can be called again once it is mended', async () => {
     const keyFile = join(await temporaryFolder(), 'key.sec');
     const transport = create({ key: undefined, keyFile });
@@ -136,6 +163,15 @@ describe('close', () => {
     await transport.close();
     expect(() => socket.address()).toThrow();
     expect(closed).toHaveBeenCalledOnce();
+    expect(seen).toEqual([BenUdpStatus.LISTENING, BenUdpStatus.CLOSED]);
+  });
+
+  it('is content with a socket that is closed already', async () => {
+    const transport = create();
+    await listen(transport);
+    const seen = statuses(transport);
+    transport.unwrap().close();
+    await transport.close();
     expect(seen).toEqual([BenUdpStatus.LISTENING, BenUdpStatus.CLOSED]);
   });
 
@@ -259,6 +295,25 @@ describe('on', () => {
       },
     ]);
     expect(await board.send({ action: 'echo', data: 2 })).toBe(2);
+  });
+
+  it('survives a listener that rejects later, though it is a stranger who makes it', async () => {
+    const unhandled = vi.fn();
+    process.on('unhandledRejection', unhandled);
+    onTestFinished(() => void process.off('unhandledRejection', unhandled));
+    const transport = create();
+    await listen(transport);
+    const called = vi.fn();
+    // A promise where none is expected: the type allows it, as TypeScript's types of functions do.
+    transport.on('rejected', async () => {
+      called();
+      throw new Error('from a listener');
+    });
+    const board = await startBoard(transport.unwrap().address().port);
+    board.sendDatagram(Buffer.from('junk'));
+    await expect.poll(() => called).toHaveBeenCalled();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(unhandled).not.toHaveBeenCalled();
   });
 
   it('tells of errors of the socket, which goes on', async () => {

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { printJson } from '../../lib/protocol/json-text.js';
 
 const print = (value: unknown, maxLength = 10_000) => printJson(value, maxLength);
@@ -23,6 +23,14 @@ describe('printJson', () => {
     ['-0', -0, '-0.0'],
     ['a Buffer', Buffer.from([0, 1, 255]), '"AAH/"'],
     ['a view into a larger buffer', new Uint8Array([9, 0, 1, 255, 9]).subarray(1, 4), '"AAH/"'],
+    ['an ArrayBuffer', new Uint8Array([0, 1, 255]).buffer, '"AAH/"'],
+    ['a DataView', new DataView(new Uint8Array([9, 0, 1, 255]).buffer, 1), '"AAH/"'],
+    [
+      'boxed values',
+      [Object(5), Object('x'), Object(false), Object(2n ** 70n)],
+      '[5,"x",false,1180591620717411303424]',
+    ],
+    ['a property called then', JSON.parse('{"if":1,"then":2}'), '{"if":1,"then":2}'],
     ['another typed array', new Float32Array([1.5, -2]), '[1.5,-2]'],
     ['a Set', new Set([1, 'two']), '[1,"two"]'],
     [
@@ -61,6 +69,10 @@ describe('printJson', () => {
     ['a function', () => 1],
     ['a symbol', Symbol('s')],
     ['a function in an array', [() => 1]],
+    ['a promise', { later: Promise.resolve(1) }],
+    ['an iterator', [1, 2].values()],
+    ['a generator', (function* () {})()],
+    ['an async generator', (async function* () {})()],
     ['a Map key that is an object', new Map([[{}, 1]])],
     ['a Map key that is undefined', new Map([[undefined, 1]])],
   ])('refuses %s', (_title, value) => {
@@ -81,6 +93,13 @@ describe('printJson', () => {
   it('prints a string of exactly maxLength characters and refuses one more', () => {
     expect(print('x'.repeat(98), 100)).toHaveLength(100);
     expect(() => print('x'.repeat(99), 100)).toThrow(expect.objectContaining({ code: 'BEN_REPLY_TOO_LARGE' }));
+  });
+
+  it('does not write a string that is too long', () => {
+    const write = vi.spyOn(JSON, 'stringify');
+    onTestFinished(() => write.mockRestore());
+    expect(() => print('x'.repeat(101), 100)).toThrow(expect.objectContaining({ code: 'BEN_REPLY_TOO_LARGE' }));
+    expect(write).not.toHaveBeenCalled();
   });
 
   it('gives up early on a value that would print without end', () => {

@@ -7,6 +7,7 @@ function create({ capacity = 100, silentAfterMs = 0 } = {}) {
   const platform = new FakePlatform();
   const silent: BenUdpDevice[] = [];
   const registry = new DeviceRegistry(platform, capacity, silentAfterMs, (device) => silent.push(device));
+  registry.start();
   return { platform, registry, silent };
 }
 
