@@ -25,7 +25,7 @@ export interface BenUdpModuleAsyncOptions {
  *     // app.module.ts
  *     BenUdpModule.forRootAsync({
  *       inject: [ConfigService],
- *       useFactory: (config: ConfigService) => ({ port: config.get('BEN_PORT'), keyFile: config.get('BEN_KEY_FILE') }),
+ *       useFactory: (config: ConfigService) => ({ port: Number(config.get('BEN_PORT')), keyFile: config.get('BEN_KEY_FILE') }),
  *     })
  *     // main.ts
  *     app.connectMicroservice({ strategy: app.get(BenUdpTransport) });

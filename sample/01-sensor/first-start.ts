@@ -15,10 +15,10 @@ export async function ensureKeyFile(path: string): Promise<void> {
 
 /** One screen: how a board gets key and client, and what to type there. */
 export function printHowToConnect({ address: bound, port }: AddressInfo, keyFile: string): void {
-  const addresses = Object.values(networkInterfaces())
+  const outside = Object.values(networkInterfaces())
     .flatMap((each) => each ?? [])
-    .filter(({ family, internal }) => family === 'IPv4' && !internal);
-  const address = bound === '0.0.0.0' ? addresses[0]?.address : bound;
+    .find(({ family, internal }) => family === 'IPv4' && !internal);
+  const address = bound === '0.0.0.0' ? outside?.address : bound;
   console.log(`
 The server answers. In a second terminal, without a board:
 

@@ -72,7 +72,7 @@ describe('a request', () => {
       asked() {
         return endless('asked');
       }
-      @EventPattern('told')
+      @EventPattern<string>('told')
       told() {
         return endless('told');
       }
@@ -317,7 +317,7 @@ describe('noreturn', () => {
     }
     @Controller()
     class Second {
-      @EventPattern('both')
+      @EventPattern<string>('both')
       told() {
         seen.push('event');
       }
