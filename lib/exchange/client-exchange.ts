@@ -57,6 +57,7 @@ export const DISREGARDS = {
   unasked: 'while nothing was asked, or for a request that was given up',
 } as const;
 
+/** Why a client took no notice of a datagram; `DISREGARDS` has each in words. */
 export type Disregard = keyof typeof DISREGARDS;
 
 /** What a datagram led to. */

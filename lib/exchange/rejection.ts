@@ -35,4 +35,5 @@ export const REJECTIONS = {
   'bad-request': 'verified, but not a dict',
 } as const;
 
+/** Why a datagram gets no answer; `REJECTIONS` has each in words. */
 export type Rejection = keyof typeof REJECTIONS;

@@ -9,7 +9,11 @@ import type { PythonValue } from '../protocol/index.js';
 /** @internal */
 export type BenUdpContextArgs = [request: VerifiedRequest, pattern: string, receivedAt: number];
 
-/** @publicApi */
+/**
+ * What is known of a request: `@Ctx() context: BenUdpContext` in a handler, `getContext()` in guards, interceptors and filters.
+ *
+ * @publicApi
+ */
 export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
   static {
     brand(this, 'BenUdpContext');
@@ -33,10 +37,12 @@ export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
     return this.args[0].remote.address;
   }
 
+  /** The port that the datagram came from, and that the answer goes to. */
   getRemotePort(): number {
     return this.args[0].remote.port;
   }
 
+  /** Of the address. */
   getRemoteFamily(): 'IPv4' | 'IPv6' {
     return this.args[0].remote.family;
   }

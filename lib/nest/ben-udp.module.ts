@@ -8,6 +8,7 @@ import { BenUdpHealthIndicator } from './ben-udp.health.js';
 import type { BenUdpTransportOptions } from './ben-udp.options.js';
 import { BenUdpTransport } from './ben-udp.transport.js';
 
+/** Options of `BenUdpModule.forRootAsync`. */
 export interface BenUdpModuleAsyncOptions {
   /** Modules whose providers the factory needs. */
   imports?: ModuleMetadata['imports'];
@@ -33,10 +34,12 @@ export interface BenUdpModuleAsyncOptions {
  * @publicApi
  */
 export class BenUdpModule {
+  /** With options that are known at once. */
   static forRoot(options: BenUdpTransportOptions): DynamicModule {
     return BenUdpModule.forRootAsync({ useFactory: () => options });
   }
 
+  /** With options that a factory makes, from other providers and in its own time; Nest waits for it. */
   static forRootAsync({ imports, inject, useFactory, isGlobal }: BenUdpModuleAsyncOptions): DynamicModule {
     return {
       module: BenUdpModule,

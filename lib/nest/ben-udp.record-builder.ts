@@ -6,7 +6,11 @@ import { type BenUdpCallOptions, resolveCallOptions } from './ben-udp.client-opt
 /** Marks records. The same symbol in every copy of this package, so that they know each other's. */
 const RECORD = Symbol.for('nestjs-ben-udp record');
 
-/** @publicApi */
+/**
+ * What `send` and `emit` take in place of data, made by `BenUdpRecordBuilder`.
+ *
+ * @publicApi
+ */
 export class BenUdpRecord<Data = unknown> {
   readonly [RECORD] = true;
 
@@ -32,6 +36,7 @@ export class BenUdpRecordBuilder<Data = undefined> {
 
   constructor(private data?: Data) {}
 
+  /** Replaces the data of the constructor. */
   setData(data: Data): this {
     this.data = data;
     return this;
@@ -52,6 +57,7 @@ export class BenUdpRecordBuilder<Data = undefined> {
     return this.set({ idempotent });
   }
 
+  /** The record, with what was set so far. */
   build(): BenUdpRecord<Data> {
     return new BenUdpRecord(this.data as Data, this.options);
   }

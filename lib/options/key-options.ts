@@ -8,6 +8,7 @@ import { OptionReader, isFilledString } from './option-reader.js';
 /** Where a key comes from: the path of a key file, or the bytes that such a file would hold. */
 export type KeySource = string | Uint8Array;
 
+/** Which keys are accepted. All that are named count, by whichever option. */
 export interface KeyOptions {
   /** Path of a key file, or several where more than one key is accepted. Default `key.sec`, as upstream, where no key is named. */
   keyFile?: string | readonly string[];

@@ -58,6 +58,7 @@ export interface VirtualBoardFaults {
   seed?: number;
 }
 
+/** Which datagrams a fault strikes. */
 export type FaultDirection = 'to-server' | 'to-board' | 'both';
 
 const OPTION_NAMES = [

@@ -106,6 +106,7 @@ export class VirtualBoard {
     return this.inbox.length;
   }
 
+  /** A snapshot of what the board has seen since it started. */
   getStats(): VirtualBoardStats {
     const [to, from] = [this.toServer.counts, this.toBoard.counts];
     return {
