@@ -12,7 +12,7 @@ import { spawn } from 'node:child_process';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root } from './support/pack.mjs';
@@ -156,6 +156,14 @@ function isAboutAddresses(line) {
   return /^(ok|hint|WRONG) +addresses|^ {18}(Join|For boards)|^ {20}\S|^Boards reach it at/.test(line);
 }
 
+/** The doctor ends otherwise, and rightly, on a machine that no board can reach. */
+function isComparable({ name }) {
+  const isReachable = Object.values(networkInterfaces())
+    .flat()
+    .some(({ family, internal }) => family === 'IPv4' && !internal);
+  return isReachable || name !== 'doctor';
+}
+
 function replaceBlocks(page, blocks) {
   const stale = [];
   const shown = new Set();
@@ -186,10 +194,11 @@ const program = resolve(options.program ?? join(root, 'dist', 'esm', 'cli', 'mai
 const page = await readFile(PAGE, 'utf8');
 const { text, stale } = replaceBlocks(page, await record(program));
 if (options.check) {
-  for (const { name, fresh, content } of stale) {
+  const wrong = stale.filter(isComparable);
+  for (const { name, fresh, content } of wrong) {
     console.error(`The transcript "${name}" is not what a run prints.\n--- page\n${content}--- run\n${fresh}`);
   }
-  process.exitCode = stale.length > 0 ? 1 : 0;
+  process.exitCode = wrong.length > 0 ? 1 : 0;
 } else {
   await writeFile(PAGE, text);
   console.log(stale.length === 0 ? 'Nothing has changed.' : `Written: ${stale.map(({ name }) => name).join(', ')}`);
