@@ -136,5 +136,6 @@ describe('a network that does all of it', () => {
   it('does no more to boards with a real MicroPython', { timeout: 120_000 }, async ({ onTestFinished }) => {
     const network = await start(CELLS['does all of it']!, onTestFinished);
     await survive(network, await Promise.all([startMicroPython(network), startMicroPython(network)]));
+    expect(network.proxy.fates.toServer.lost + network.proxy.fates.toDevice.lost).toBeGreaterThan(0);
   });
 });
