@@ -16,7 +16,7 @@ function compile() {
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
   const program = join(folder, 'hose');
   try {
-    execFileSync('cc', ['-O2', '-o', program, beside('hose.c')], { stdio: 'ignore' });
+    execFileSync(process.env.CC ?? 'cc', ['-O2', '-o', program, beside('hose.c')], { stdio: 'ignore' });
     return program;
   } catch {
     return undefined;

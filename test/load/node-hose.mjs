@@ -30,8 +30,10 @@ const datagrams = Array.from({ length: 256 }, KINDS[kind]);
 
 async function open(index) {
   const socket = createSocket({ type: 'udp4', lookup: (host, _options, callback) => callback(null, host, 4) });
+  // With this lookup the socket is bound before `bind` returns.
+  const listening = once(socket, 'listening');
   socket.bind(0, `127.128.${index >> 8}.${1 + (index & 255)}`);
-  await once(socket, 'listening');
+  await listening;
   const source = { socket, returned: 0 };
   socket.on('message', ({ length }) => {
     source.returned++;

@@ -23,7 +23,7 @@ const HOUR_S = 3600;
 const GROWTH_MIB = 1;
 /** Exchanges of each board before anything is measured: after these the server's memory of it is as large as it gets. */
 const WARM_UP_EXCHANGES = 6;
-const MIN_LOOKS = 6;
+const MIN_LOOKS = 4;
 /** The longest that a datagram stays in the bad network, and more. */
 const SETTLE_MS = 1500;
 
@@ -68,6 +68,8 @@ const { values } = parseArgs({
     rate: { type: 'string' },
     every: { type: 'string' },
     boards: { type: 'string' },
+    /** Milliseconds. */
+    timeout: { type: 'string' },
   },
 });
 const chosen = CASES[values.case];
@@ -83,7 +85,8 @@ const kinds = structuredClone(chosen.kinds);
 if (values.boards) {
   Object.values(kinds)[0].count = Number(values.boards);
 }
-const TIMEOUT_MS = chosen.timeout;
+/** How long boards wait, and the server knows them to wait. */
+const TIMEOUT_MS = Number(values.timeout ?? chosen.timeout);
 
 const server = new Child('../../test/load/server', { core: SERVER_CORE, execArgv: ['--expose-gc'] });
 const fleet = new Child('../../test/load/fleet', { core: LOAD_CORE });
