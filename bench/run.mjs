@@ -57,9 +57,10 @@ for (const name of values.parts.split(',')) {
   console.log(`\n${name}: ${PARTS[name].title}`);
   results[name] = await PARTS[name].run(settings);
   printTable(results[name]);
+  results.goals = compareWithGoals(results);
+  // After each part: it all takes minutes.
+  writeFileSync(values.out, `${JSON.stringify(results, (_key, value) => round(value), 2)}\n`);
 }
-results.goals = compareWithGoals(results);
 console.log('\ngoals');
 printTable(results.goals);
-writeFileSync(values.out, `${JSON.stringify(results, (_key, value) => round(value), 2)}\n`);
 console.log(`Written to ${values.out}.`);

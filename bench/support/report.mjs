@@ -1,0 +1,156 @@
+/**
+ * What the documentation shows of a run: tables and a chart, made from its JSON and from nothing else.
+ */
+
+const SERVERS = ['floor', 'BenUdp', 'Nest TCP'];
+const COLORS = { floor: '#9aa5b1', BenUdp: '#e0234e', 'Nest TCP': '#3b6ea5' };
+
+const BAR = 18;
+const GAP = 16;
+const LABELS = 110;
+const WIDTH = 720;
+const NUMBERS = 70;
+const TOP = 62;
+
+function toFixed(value, digits) {
+  return value === undefined || value === null ? '' : value.toFixed(digits);
+}
+
+function table(columns, rows) {
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  return [
+    line(columns.map(([title]) => title)),
+    line(columns.map(([, , alignment = '--:']) => alignment)),
+    ...rows.map((row) => line(columns.map(([, read]) => read(row)))),
+  ].join('\n');
+}
+
+function goalsTable({ goals }) {
+  return table(
+    [
+      ['figure', ({ what }) => what, '---'],
+      ['goal', ({ goal }) => goal],
+      ['measured', ({ value }) => Number(value.toPrecision(3))],
+      ['', ({ isReached }) => (isReached ? 'reached' : '**not reached**'), '---'],
+    ],
+    goals,
+  );
+}
+
+function exchangesTable({ exchanges }) {
+  return table(
+    [
+      ['server', ({ server }) => server, '---'],
+      ['peers', ({ peers }) => peers],
+      ['CPU, µs', ({ cpuMicroseconds }) => toFixed(cpuMicroseconds, 1)],
+      ['to the floor', ({ cpuToFloor }) => toFixed(cpuToFloor, 2)],
+      ['to Nest TCP', ({ cpuToTcp }) => toFixed(cpuToTcp, 2)],
+      ['exchanges/s', ({ perSecond }) => Math.round(perSecond)],
+      ['to the floor', ({ perSecondToFloor }) => toFixed(perSecondToFloor, 2)],
+      ['p50, ms', ({ p50 }) => toFixed(p50, 2)],
+      ['p99, ms', ({ p99 }) => toFixed(p99, 2)],
+      ['core in use', ({ cpuShare }) => `${Math.round(cpuShare * 100)} %`],
+      ['taken by others', ({ waitedShare }) => `${Math.round(waitedShare * 100)} %`],
+      ['RSS, MiB', ({ rssMiB }) => Math.round(rssMiB)],
+    ],
+    exchanges,
+  );
+}
+
+function growthTable({ growth }) {
+  return table(
+    [
+      ['', ({ what }) => what, '---'],
+      ['CPU, µs', ({ cpuMicroseconds }) => toFixed(cpuMicroseconds, 1)],
+      ['ratio', ({ cpuRatio }) => toFixed(cpuRatio, 2)],
+    ],
+    growth,
+  );
+}
+
+function microTable({ micro }) {
+  return table(
+    [
+      ['part', ({ name }) => name, '---'],
+      ['data, B', ({ size }) => size ?? ''],
+      ['µs', ({ microseconds }) => toFixed(microseconds, 2)],
+      ['beside it', ({ baseline }) => baseline, '---'],
+      ['µs', ({ baselineMicroseconds }) => toFixed(baselineMicroseconds, 2)],
+    ],
+    micro,
+  );
+}
+
+function startTable({ start }) {
+  return table(
+    [
+      ['server', ({ server }) => server, '---'],
+      ['first answer after, ms', ({ firstAnswerMs }) => Math.round(firstAnswerMs)],
+      ['to Nest TCP', ({ ratioToTcp }) => toFixed(ratioToTcp, 2)],
+    ],
+    start,
+  );
+}
+
+function machineLine({ machine: { date, node, nest, cpu, system }, settings: { rounds, seconds } }) {
+  return `${date}, Node ${node}, Nest ${nest}, ${cpu}, ${system}; medians of ${rounds} rounds of ${seconds} s.`;
+}
+
+/** The parts of the page that are made, by the name of their marks. */
+export const SECTIONS = {
+  machine: machineLine,
+  goals: goalsTable,
+  exchanges: exchangesTable,
+  growth: growthTable,
+  start: startTable,
+  micro: microTable,
+};
+
+/** Replaces what stands between `<!-- name -->` and `<!-- /name -->`. */
+export function fillPage(page, results) {
+  return Object.entries(SECTIONS).reduce((text, [name, make]) => {
+    const marks = new RegExp(`(<!-- ${name} -->)[^]*?(<!-- /${name} -->)`);
+    if (!marks.test(text)) {
+      throw new Error(`the page has no place for "${name}"`);
+    }
+    return text.replace(marks, (_all, begin, end) => `${begin}\n\n${make(results)}\n\n${end}`);
+  }, page);
+}
+
+/** Bars: the server's CPU time for an exchange, by server and number of peers. */
+export function drawChart({ exchanges, settings: { peers } }) {
+  const rows = exchanges.filter(({ server }) => SERVERS.includes(server));
+  const longest = Math.max(...rows.map(({ cpuMicroseconds }) => cpuMicroseconds));
+  const scale = (WIDTH - LABELS - NUMBERS) / longest;
+  const group = SERVERS.length * BAR + GAP;
+  const bars = peers.flatMap((count, index) =>
+    SERVERS.flatMap((server, place) => {
+      const { cpuMicroseconds } = rows.find((row) => row.server === server && row.peers === count);
+      const y = TOP + index * group + place * BAR;
+      const width = (cpuMicroseconds * scale).toFixed(1);
+      return [
+        `<rect x="${LABELS}" y="${y}" width="${width}" height="${BAR - 3}" fill="${COLORS[server]}"/>`,
+        `<text x="${(LABELS + 6 + Number(width)).toFixed(1)}" y="${y + 12}">${cpuMicroseconds.toFixed(1)} µs</text>`,
+      ];
+    }),
+  );
+  const labels = peers.map(
+    (count, index) =>
+      `<text x="${LABELS - 10}" y="${TOP + index * group + BAR + 12}" text-anchor="end">${count} ${count === 1 ? 'peer' : 'peers'}</text>`,
+  );
+  const legend = SERVERS.map(
+    (server, index) =>
+      `<rect x="${LABELS + index * 150}" y="34" width="12" height="12" fill="${COLORS[server]}"/>` +
+      `<text x="${LABELS + 18 + index * 150}" y="44">${server}</text>`,
+  );
+  const height = TOP + peers.length * group;
+  return `${[
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="12">`,
+    `<rect width="100%" height="100%" fill="#ffffff"/>`,
+    `<text x="${LABELS}" y="20" font-size="14">Server CPU for an exchange</text>`,
+    ...legend,
+    ...labels,
+    ...bars,
+    '</svg>',
+  ].join('\n')}\n`;
+}
