@@ -135,7 +135,8 @@ describe.concurrent.each(Object.entries(CELLS))('a network that %s', (_title, fa
 describe('a network that does all of it', () => {
   it('does no more to boards with a real MicroPython', { timeout: 120_000 }, async ({ onTestFinished }) => {
     const network = await start(CELLS['does all of it']!, onTestFinished);
-    await survive(network, await Promise.all([startMicroPython(network), startMicroPython(network)]));
+    const boards = await Promise.all([startMicroPython(network), startMicroPython(network)]);
+    await expect(survive(network, boards)).resolves.toBeUndefined();
     expect(network.proxy.fates.toServer.lost + network.proxy.fates.toDevice.lost).toBeGreaterThan(0);
   });
 });
