@@ -52,6 +52,8 @@ if (options.list) {
 } else {
   await fuzzAll(options.target === undefined ? NAMES : [options.target]);
 }
+// An app that failed may have left sockets open.
+process.exit();
 
 async function fuzzAll(names) {
   const rows = {};

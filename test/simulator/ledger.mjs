@@ -6,6 +6,13 @@
 /** What the server's event loop may stand still without noticing. */
 const UNNOTICED_STALL_MS = 700;
 
+/** A hello sooner than this after another, with no request in between, is a copy of it. Or than this share of the timeout. */
+const COPY_MS = 250;
+const COPY_SHARE = 0.1;
+
+/** Why a request is rejected that has used up its id. */
+const AFTER_USE = ['out-of-step', 'stale-request', 'busy', 'bad-padding', 'bad-utf8', 'bad-text', 'bad-request'];
+
 /** Longest life of an id: its slot and the next. */
 const ID_LIFE_MS = 20_000;
 
@@ -72,9 +79,9 @@ export class Ledger {
     this.#openId = openId;
   }
 
-  /** A server starts; what was owed by the one before is void. */
-  beginServer({ timeoutMs, datagramGap }) {
-    this.#rules = { timeoutMs, datagramGap };
+  /** A server starts; what was owed by the one before is void. `isForgetful` where its tables may be too small for all devices. */
+  beginServer({ timeoutMs, datagramGap, isForgetful }) {
+    this.#rules = { timeoutMs, datagramGap, isForgetful };
     this.#endpoints.clear();
     this.server = { delivered: 0, hellosAnswered: 0, accepted: 0, rejected: 0, isClosing: false };
   }
@@ -119,6 +126,9 @@ export class Ledger {
 
   onRejected(reason) {
     this.counts.rejected[reason] = (this.counts.rejected[reason] ?? 0) + 1;
+    if (this.#reading && AFTER_USE.includes(reason)) {
+      this.#bookOf(this.#reading.endpoint).helloAnsweredAt = -Infinity;
+    }
     if (!this.#reading || this.#reading.rejections++ > 0) {
       this.breach(`a rejection (${reason}) without a datagram of its own`);
     }
@@ -162,6 +172,12 @@ export class Ledger {
     if (waited > timeoutMs * STALE_SHARE + UNNOTICED_STALL_MS) {
       this.breach(`a hello of ${endpoint} was answered after it had waited for ${waited.toFixed(1)} ms`);
     }
+    const book = this.#bookOf(endpoint);
+    const sinceLast = now - book.helloAnsweredAt;
+    if (!this.#rules.isForgetful && book.accepted.size > 0 && sinceLast < Math.min(COPY_MS, timeoutMs * COPY_SHARE)) {
+      this.breach(`a hello of ${endpoint} was answered ${sinceLast.toFixed(1)} ms after another`);
+    }
+    book.helloAnsweredAt = now;
     if (this.server.isClosing) {
       this.breach(`a hello of ${endpoint} was answered during shutdown`);
     }
@@ -169,7 +185,7 @@ export class Ledger {
     if (iv) {
       for (const sealer of this.#sealersAt(endpoint) ?? []) {
         const id = this.#openId(sealer, { ciphertext, iv });
-        if (this.#bookOf(endpoint).usedIds.has(id.toString('latin1'))) {
+        if (book.usedIds.has(id.toString('latin1'))) {
           this.breach(`${endpoint} was sent a pair whose id it has used up`);
         }
       }
@@ -269,6 +285,7 @@ export class Ledger {
     }
     const book = this.#bookOf(endpoint);
     book.lastAccepted = number;
+    book.helloAnsweredAt = -Infinity;
     book.usedIds.add(request.id);
     book.accepted.set(number, { arrivedAt: accepted.arrivedAt, helloAnswered: book.helloAnswered });
   }
@@ -332,6 +349,8 @@ export class Ledger {
 /** What one endpoint was sent, and what for. */
 class EndpointBook {
   helloAnswered = 0;
+  /** -Infinity where a request has come since. */
+  helloAnsweredAt = -Infinity;
   lastAccepted = -1;
   /** Ids under which requests were executed. */
   usedIds = new Set();

@@ -146,8 +146,8 @@ export class World {
 
   /** Starts a server, with new secrets and nothing remembered. */
   async startServer() {
-    const { timeout, datagramGap } = this.#serverOptions;
-    this.ledger.beginServer({ timeoutMs: timeout, datagramGap });
+    const { timeout, datagramGap, maxEndpoints } = this.#serverOptions;
+    this.ledger.beginServer({ timeoutMs: timeout, datagramGap, isForgetful: maxEndpoints !== undefined });
     const machine = new Machine(
       this.timeline,
       this.random.fork(),
