@@ -11,7 +11,7 @@ import { MicroPythonBoard } from '../../tools/micropython/board.mjs';
 import { type Faults, LossyProxy } from '../support/lossy-proxy.mjs';
 
 const KEY = Buffer.alloc(32, 'b');
-const TIMEOUT_MS = 400;
+const TIMEOUT_MS = 600;
 const BOARDS = 12;
 const EXCHANGES = 15;
 /** Sends after which a board must be heard again on a good network, and sends to see that it stays so. */
@@ -23,11 +23,11 @@ const CELLS: Record<string, Faults> = {
   'loses 10 %': { loss: 0.1 },
   'loses bursts': { burstLoss: 0.05, burstLength: 3 },
   'doubles 10 %': { duplicate: 0.1 },
-  'lets 10 % be overtaken': { reorder: 0.1, reorderMs: [50, 600] },
+  'lets 10 % be overtaken': { reorder: 0.1, reorderMs: [50, 700] },
   'has delay and jitter': { delayMs: 40, jitterMs: 39 },
   'flips bits in 10 %': { corrupt: 0.1 },
   'cuts off 5 %': { truncate: 0.05 },
-  'does all of it': { loss: 0.03, duplicate: 0.03, reorder: 0.03, reorderMs: [50, 600], corrupt: 0.03, truncate: 0.01 },
+  'does all of it': { loss: 0.03, duplicate: 0.03, reorder: 0.03, reorderMs: [50, 700], corrupt: 0.03, truncate: 0.01 },
 };
 
 Logger.overrideLogger(false);
@@ -107,7 +107,7 @@ async function survive(network: Network, boards: readonly Ask[]): Promise<void> 
   expect((await all(0, EXCHANGES)).flat()).toEqual([]);
   proxy.setFaults({});
   // What the bad network still holds arrives before the boards go on.
-  await new Promise((resolve) => setTimeout(resolve, 700));
+  await new Promise((resolve) => setTimeout(resolve, TIMEOUT_MS + 100));
   expect((await all(EXCHANGES, HEALING + AFTER)).flat()).toEqual([]);
   expect(executed.toSorted()).toEqual([...new Set(executed)].toSorted());
   const isHeard = (index: number, number: number) => executed.includes(`board ${index} ${number}`);

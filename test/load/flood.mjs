@@ -83,7 +83,7 @@ async function stop(...children) {
 }
 
 /** Counters against themselves, and against what was sent. */
-function reconcile(title, { stats, dropped = 0 }, sent) {
+function reconcile(title, { stats, dropped }, sent) {
   const { received, hellos, requests, rejected, outcomes, inFlight } = stats;
   checks.add(
     `${title}: received - hellos - requests - rejected; requests - outcomes`,
@@ -91,6 +91,10 @@ function reconcile(title, { stats, dropped = 0 }, sent) {
     received === hellos + requests + sum(rejected) && requests === sum(outcomes) + inFlight,
     '0; 0',
   );
+  if (dropped === undefined) {
+    console.log('This system does not tell what it dropped, so what was sent and what was received are not compared.');
+    return;
+  }
   checks.add(
     `${title}: sent - received - dropped by the system`,
     sent - received - dropped,
@@ -236,7 +240,6 @@ async function reflection() {
   const limited = ({ seconds: time }) => PAIR.datagrams * (AT_ONCE + PER_SECOND * (time + READ_LATE_S));
   const allOf = ({ sent }) => PAIR.datagrams * sent;
   await spray('one hello', { kind: 'hello', rate: 3, seconds: 0.5, sources: 1 }, allOf);
-  // The one above and two seconds of pause.
   await spray('hellos of one source', { kind: 'hello', rate: 20_000, sources: 1 }, limited);
   await spray('hellos of 256 sources', { kind: 'hello', rate: 20_000, sources: 256 }, allOf, limited);
   await spray('hellos of 100000 sources', { kind: 'hello', rate: 20_000, sources: 100_000 }, allOf, limited);
