@@ -6,11 +6,13 @@
  *     npm run bench -- --parts exchanges --peers 1,64 --rounds 3 --seconds 1
  *     npm run bench -- --out docs/performance.json && node bench/chart.mjs
  *
+ * Parts that are not measured stay in the file as they are.
+ *
  * Server and load are processes of their own, pinned to a core each where the system has `taskset`. The figure to compare is
  * the server's CPU time for an exchange: it does not depend on the load. All ratios are medians over the rounds of what was
  * measured within the same round.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release, type } from 'node:os';
 import { parseArgs } from 'node:util';
 import { PARTS } from './support/parts.mjs';
@@ -52,7 +54,8 @@ const settings = {
   rounds: Number(values.rounds),
   seconds: Number(values.seconds),
 };
-const results = { machine: describeMachine(), settings };
+const earlier = existsSync(values.out) ? JSON.parse(readFileSync(values.out, 'utf8')) : {};
+const results = { ...earlier, machine: describeMachine(), settings };
 for (const name of values.parts.split(',')) {
   console.log(`\n${name}: ${PARTS[name].title}`);
   results[name] = await PARTS[name].run(settings);

@@ -2,7 +2,14 @@
  * Micro-benchmarks, a program of its own: what the parts of an exchange cost, each beside an obvious way to do the same.
  * CPU time of many short turns, ours and the other's by turns; the median of those.
  */
-import { createCipheriv, createDecipheriv, hash as hashOnce, randomBytes, randomFillSync, timingSafeEqual } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  hash as hashOnce,
+  randomBytes,
+  randomFillSync,
+  timingSafeEqual,
+} from 'node:crypto';
 import { deriveId, derivePair, toPair } from '../../dist/esm/exchange/index.js';
 import {
   Hmac,

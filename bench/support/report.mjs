@@ -92,8 +92,16 @@ function startTable({ start }) {
   );
 }
 
-function machineLine({ machine: { date, node, nest, cpu, system }, settings: { rounds, seconds } }) {
-  return `${date}, Node ${node}, Nest ${nest}, ${cpu}, ${system}; medians of ${rounds} rounds of ${seconds} s.`;
+/** Above this share of the server's core taken by other work, a run measures the machine too. */
+const BUSY_SHARE = 0.1;
+
+function machineLine({ machine: { date, node, nest, cpu, system }, settings: { rounds, seconds }, exchanges }) {
+  const line = `${date}, Node ${node}, Nest ${nest}, ${cpu}, ${system}; medians of ${rounds} rounds of ${seconds} s.`;
+  const taken = Math.max(...exchanges.map(({ waitedShare }) => waitedShare));
+  return taken <= BUSY_SHARE
+    ? line
+    : `${line}\n\n**The machine was busy**: other work had up to ${Math.round(taken * 100)} % of the server's core. CPU times are ` +
+        'higher for it, and not alike for all; exchanges/s and latencies say little. To be measured again on a quiet machine.';
 }
 
 /** The parts of the page that are made, by the name of their marks. */

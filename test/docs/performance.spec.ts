@@ -1,0 +1,24 @@
+/** docs/performance.md shows figures; they and the chart are those of docs/performance.json, not what somebody remembered. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { format, resolveConfig } from 'prettier';
+// @ts-expect-error a script without types
+import { drawChart, fillPage } from '../../bench/support/report.mjs';
+
+const pathOf = (name: string) => join(import.meta.dirname, '../../docs', name);
+const read = (name: string) => readFileSync(pathOf(name), 'utf8');
+
+describe('docs/performance.md', () => {
+  const results: unknown = JSON.parse(read('performance.json'));
+
+  it('has the figures of docs/performance.json', async () => {
+    const path = pathOf('performance.md');
+    const page = read('performance.md');
+    expect(page).toBe(await format(fillPage(page, results), { ...(await resolveConfig(path)), filepath: path }));
+  });
+
+  it('has the chart of docs/performance.json', () => {
+    expect(read('performance.svg')).toBe(drawChart(results));
+  });
+});
