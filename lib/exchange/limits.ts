@@ -10,7 +10,7 @@ export interface ExchangeLimits {
    * A network (IPv4 /24, IPv6 /48) may say 32 times as many. Default 20 a second, 40 at once.
    */
   readonly hellosPerSource: Rate;
-  /** The same for all endpoints that never verified together, so that a flood can't occupy the server. Default 10000. */
+  /** The same for all endpoints that never verified together, so that a flood can't occupy the server. Default 4000 a second, 10000 at once. */
   readonly hellosOfStrangers: Rate;
   /** Requests of one source that never verified: how many failures are looked at. Default 100 a second, 200 at once. */
   readonly failuresPerSource: Rate;
@@ -24,7 +24,7 @@ export interface ExchangeLimits {
 
 export const DEFAULT_LIMITS: ExchangeLimits = {
   hellosPerSource: { perSecond: 20, burst: 40 },
-  hellosOfStrangers: { perSecond: 10_000, burst: 10_000 },
+  hellosOfStrangers: { perSecond: 4000, burst: 10_000 },
   failuresPerSource: { perSecond: 100, burst: 200 },
   failuresPerDevice: { perSecond: 500, burst: 1000 },
   requestsOfStrangers: { perSecond: 2000, burst: 4000 },
