@@ -673,8 +673,9 @@ describe("upstream's server", () => {
     expect(await outcome(client.send('echo', 'last'))).toEqual(['last']);
     const { outcomes } = client.getStats();
     expect(outcomes.failed).toBe(0);
-    expect(outcomes.cancelled).toBeGreaterThan(20);
-    expect(outcomes.answered + outcomes.sent).toBeGreaterThan(50);
+    // How many depends on how fast the machine is; that there are both is what the test is about.
+    expect(outcomes.cancelled).toBeGreaterThan(0);
+    expect(outcomes.answered + outcomes.sent).toBeGreaterThan(0);
     expect(server.causeOfDeath).toBeUndefined();
   });
 
