@@ -13,7 +13,7 @@ export type BenUdpErrorCode =
   | 'BEN_KEY_FILE_IO'
   /** A key file holds fewer than 32 bytes. */
   | 'BEN_KEY_FILE_TOO_SHORT'
-  /** A key file holds more than 1 MiB. */
+  /** A key file holds more than 64 KiB. */
   | 'BEN_KEY_FILE_TOO_LARGE'
   /** A key file can be read by other users of the machine. */
   | 'BEN_KEY_FILE_READABLE_BY_OTHERS'

@@ -100,12 +100,15 @@ export function readKeyOptions(owner: string, options: KeyOptions): ResolvedKeyO
  * @throws BenUdpError as `loadKeyFile`.
  */
 export async function loadKeys({ sources, keyFileChecks }: ResolvedKeyOptions): Promise<NamedKey[]> {
-  return Promise.all(
-    sources.map(async ({ device, source }) => ({
+  const keys: NamedKey[] = [];
+  // One after the other: a fleet of a thousand has more files than a process may have open.
+  for (const { device, source } of sources) {
+    keys.push({
       device,
       key: typeof source === 'string' ? await loadKeyFile(source, keyFileChecks) : deriveKey(source),
-    })),
-  );
+    });
+  }
+  return keys;
 }
 
 function toList<T>(value: T | readonly T[] | undefined): readonly T[] {

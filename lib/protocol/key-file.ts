@@ -12,8 +12,8 @@ import { KEY_BYTES } from './wire.js';
 const KEY_FILE_MODE = 0o600;
 const GROUP_AND_OTHERS = 0o077;
 
-/** Upstream hashes a file of any length; past 1 MiB it is a mistake (a device, a log). */
-export const MAX_KEY_FILE_BYTES = 1_048_576;
+/** Upstream hashes a file of any length. Past 64 KiB no board could read it, so it is a mistake (a device, a log). */
+export const MAX_KEY_FILE_BYTES = 65_536;
 
 /** What the first read asks for; each one after that asks for as much as there is already. */
 const FIRST_READ_BYTES = 256;

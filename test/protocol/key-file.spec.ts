@@ -54,7 +54,7 @@ describe('loadKeyFile', () => {
     });
   });
 
-  it.each(['strict', 'upstream'] as const)('refuses more than 1 MiB, %s', async (checks) => {
+  it.each(['strict', 'upstream'] as const)('refuses more than 64 KiB, %s', async (checks) => {
     const path = await keyFile(Buffer.alloc(MAX_KEY_FILE_BYTES + 1));
     await expect(loadKeyFile(path, checks)).rejects.toMatchObject({
       code: 'BEN_KEY_FILE_TOO_LARGE',
