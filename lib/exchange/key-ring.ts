@@ -5,6 +5,9 @@ import { createHash } from 'node:crypto';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { Sealer, fingerprint } from '../protocol/index.js';
 
+/** Keys that a log line names. */
+const MAX_DESCRIBED = 8;
+
 export interface NamedKey {
   /** The device the key belongs to; `undefined` for a key that is shared. */
   readonly device: string | undefined;
@@ -56,11 +59,14 @@ export class KeyRing {
     this.members = new Set(this.keys);
   }
 
-  /** For logs: whose keys these are, by fingerprint. */
+  /** For logs: whose keys these are, by fingerprint. Of a large fleet the first few. */
   describe(): string {
-    return this.keys
+    const some = this.keys
+      .slice(0, MAX_DESCRIBED)
       .map(({ device, fingerprint: print }) => (device ? `${device} (key ${print})` : `key ${print}`))
       .join(', ');
+    const rest = this.keys.length - MAX_DESCRIBED;
+    return rest > 0 ? `${some} and ${rest} more` : some;
   }
 
   /** All keys, `first` before the others where it is still in the ring. */

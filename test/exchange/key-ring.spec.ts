@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { KeyRing } from '../../lib/exchange/index.js';
 import { KEY, OTHER_KEY } from '../support/pure-device.js';
@@ -17,6 +18,14 @@ describe('KeyRing', () => {
   it('does not try a key that is not in the ring any more', () => {
     const [revoked] = new KeyRing([{ device: 'c', key: KEY }]).keys;
     expect([...ring.startingWith(revoked)].map(({ device }) => device)).toEqual(['a', 'b']);
+  });
+
+  it.each([
+    { count: 8, ending: /^(?:key [0-9a-f]{8}, ){7}key [0-9a-f]{8}$/ },
+    { count: 1000, ending: /^(?:key [0-9a-f]{8}, ){7}key [0-9a-f]{8} and 992 more$/ },
+  ])('names $count keys in a log line of bounded length', ({ count, ending }) => {
+    const keys = Array.from({ length: count }, () => ({ device: undefined, key: randomBytes(32) }));
+    expect(new KeyRing(keys).describe()).toMatch(ending);
   });
 
   it('refuses one key for two devices and names them, not the key', () => {
