@@ -2,6 +2,7 @@
  * `doctor`: looks for what keeps boards from reaching this machine.
  */
 import { open } from 'node:fs/promises';
+import { formatEndpoint } from '../ben-udp.endpoint.js';
 import { DEFAULT_BUFFER_SIZE, DEFAULT_HOST, DEFAULT_IDLE_TIMEOUT_MS, DEFAULT_PORT } from '../ben-udp.constants.js';
 import { Caller } from '../client/index.js';
 import { DEFAULT_KEY_FILE } from '../options/index.js';
@@ -12,7 +13,7 @@ import { answerWith, bindServer, explainBind } from './echo-server.js';
 import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { type CliKey, KEY_HELP, KEY_OPTIONS, type KeyValues, keyFileChecks, keyPath, readKey } from './key.js';
-import { formatEndpoint, printDocument } from './text.js';
+import { printDocument } from './text.js';
 
 const HELP = `nestjs-ben-udp doctor [options]
 

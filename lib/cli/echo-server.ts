@@ -12,11 +12,11 @@ import {
 } from '../ben-udp.constants.js';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { DEFAULT_LIMITS, KeyRing } from '../exchange/index.js';
+import { formatEndpoint } from '../ben-udp.endpoint.js';
 import type { Platform } from '../net/index.js';
 import { formatErrorReply, formatReply } from '../protocol/index.js';
 import { type Answer, Listener, type ListenerHandlers } from '../server/index.js';
 import { CliFailure } from './command.js';
-import { formatEndpoint } from './text.js';
 
 export interface EchoServerOptions {
   readonly host: string;

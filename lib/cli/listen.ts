@@ -1,6 +1,7 @@
 /**
  * `listen`: a server that prints what devices send, and echoes it or answers what it was given. For the bench: one key, no Nest.
  */
+import { formatEndpoint } from '../ben-udp.endpoint.js';
 import { DEFAULT_BUFFER_SIZE, DEFAULT_HOST, DEFAULT_PORT } from '../ben-udp.constants.js';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { REJECTIONS, type Remote, type VerifiedRequest } from '../exchange/index.js';
@@ -13,7 +14,7 @@ import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { KEY_HELP, KEY_OPTIONS, loadKey } from './key.js';
 import { readJson } from './send.js';
-import { count, excerpt, formatEndpoint, printDocument } from './text.js';
+import { count, excerpt, printDocument } from './text.js';
 
 const HELP = `nestjs-ben-udp listen [options]
 
@@ -144,7 +145,7 @@ class Reporter {
     const isEvery = address === '0.0.0.0' || address === '::';
     const addresses = listAddresses(this.io.interfaces()).filter(({ isLikely }) => isLikely);
     if (isEvery && addresses.length > 0) {
-      this.io.out(`Boards reach it at ${addresses.map((each) => `${each.address}:${port}`).join(', ')}.`);
+      this.io.out(`Boards reach it at ${addresses.map((each) => formatEndpoint(each.address, port)).join(', ')}.`);
     }
   }
 

@@ -2,11 +2,13 @@
  * `send`: asks a server as a device does, and prints what it answered.
  */
 import { isIP, isIPv6 } from 'node:net';
+import { formatEndpoint } from '../ben-udp.endpoint.js';
 import {
   DEFAULT_BUFFER_SIZE,
   DEFAULT_IDLE_TIMEOUT_MS,
   DEFAULT_PORT,
   DEFAULT_TIMEOUT_MS,
+  MAX_OPTION_MS,
 } from '../ben-udp.constants.js';
 import { BenUdpError, BenUdpRequestError } from '../ben-udp.errors.js';
 import { Caller } from '../client/index.js';
@@ -15,10 +17,9 @@ import { CliFailure, UsageError, defineCommand, readInteger } from './command.js
 import { EXIT_CODES, type ExitCode } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { type CliKey, KEY_HELP, KEY_OPTIONS, loadKey } from './key.js';
-import { count, formatEndpoint, printDocument, printable } from './text.js';
+import { count, printDocument, printable } from './text.js';
 
 const MIN_TIMEOUT_MS = 10;
-const MAX_TIMEOUT_MS = 86_400_000;
 const MAX_COUNT = 1_000_000;
 
 const HELP = `nestjs-ben-udp send HOST[:PORT] ACTION [JSON] [options]
@@ -27,7 +28,7 @@ Sends a request as a device does, and prints what the server answered: a text as
 HOST may be [::1]:8585 too; the port is ${DEFAULT_PORT} where none is given. JSON is the request's data: '"hi"', 21.5, '{"a": 1}'.
 
   --noreturn        do not wait for an answer (the server has an event handler); nothing is printed
-  --timeout MS      wait so long in each step, ${MIN_TIMEOUT_MS} to ${MAX_TIMEOUT_MS}; default ${DEFAULT_TIMEOUT_MS}
+  --timeout MS      wait so long in each step, ${MIN_TIMEOUT_MS} to ${MAX_OPTION_MS}; default ${DEFAULT_TIMEOUT_MS}
   --latency         say on standard error how long it took
   --count N         ask N times, one after the other; ends at the first that fails
   --local-port N    send from this port: for upstream's own server, which answers to its own port number
@@ -77,7 +78,7 @@ export const send = defineCommand({
       action: action!,
       noreturn,
       text: formatText({ action: action!, data, noreturn }),
-      timeoutMs: readInteger('timeout', values.timeout, DEFAULT_TIMEOUT_MS, MIN_TIMEOUT_MS, MAX_TIMEOUT_MS),
+      timeoutMs: readInteger('timeout', values.timeout, DEFAULT_TIMEOUT_MS, MIN_TIMEOUT_MS, MAX_OPTION_MS),
       count: readInteger('count', values.count, 1, 1, MAX_COUNT),
       localPort: readInteger('local-port', values['local-port'], 0, 1, 65_535),
       localAddress: readAddress(values['local-address'], host),

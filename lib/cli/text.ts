@@ -30,11 +30,6 @@ export function excerpt(text: string): string {
   return text.length > MAX_SHOWN ? `${line}… (${text.length} characters)` : line;
 }
 
-/** `[::1]:8585`, `10.0.0.7:8585`. */
-export function formatEndpoint(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
 export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

@@ -8,6 +8,7 @@ import { BenUdpError, type BenUdpErrorCode, BenUdpRequestError, type BenUdpReque
 import { ClientExchange, DISREGARDS, type Disregard, maxRequestLength } from '../exchange/index.js';
 import type { Line, LineOutcome, LineRemote } from './line.js';
 import { LinePool } from './line-pool.js';
+import { formatEndpoint } from '../ben-udp.endpoint.js';
 import { type Platform, resolveHost } from '../net/index.js';
 import type { Sealed, Sealer } from '../protocol/index.js';
 
@@ -368,10 +369,9 @@ export class Caller {
     const { pattern } = call.question;
     const { host, port } = this.options;
     const quoted = JSON.stringify(pattern.slice(0, MAX_QUOTED_PATTERN));
-    const server = isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
     return new BenUdpRequestError(
       code,
-      `${quoted} to ${server} failed: ${reason} (attempt ${attempts}: ${STEPS[step]})`,
+      `${quoted} to ${formatEndpoint(host, port)} failed: ${reason} (attempt ${attempts}: ${STEPS[step]})`,
       { pattern, peer: { host, port }, step, attempts, elapsedMs: Math.round(this.platform.now() - askedAt) },
       cause && { cause },
     );

@@ -2,6 +2,7 @@
  * Which of the datagrams of a capture are BenCommunication, and who is the device.
  */
 import { DEFAULT_PORT } from '../ben-udp.constants.js';
+import { formatEndpoint } from '../ben-udp.endpoint.js';
 import { isHello, looksLikeEnvelope } from '../protocol/index.js';
 import type { CapturedDatagram } from './capture.js';
 import type { RecordedDatagram, Sender } from './recording.js';
@@ -67,7 +68,7 @@ function nameConversation({ source, destination }: CapturedDatagram): string {
 }
 
 function nameEndpoint({ address, port }: Endpoint): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return formatEndpoint(address, port);
 }
 
 function hasPort({ source, destination }: CapturedDatagram, port: number): boolean {

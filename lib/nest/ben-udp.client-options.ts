@@ -11,14 +11,12 @@ import {
   DEFAULT_PORT,
   DEFAULT_SERVER_HOST,
   DEFAULT_TIMEOUT_MS,
+  MAX_OPTION_MS,
   MIN_BUFFER_SIZE,
 } from '../ben-udp.constants.js';
 import type { CallerOptions } from '../client/index.js';
 import { OptionReader, type ResolvedKeyOptions, resolveKeyOptions } from '../options/index.js';
 import { type KeyFileChecks, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
-
-/** Longest time an option may ask for: a timer of more days than this fires at once. */
-const MAX_MS = 86_400_000;
 
 /** How a request is made. */
 export interface BenUdpCallOptions {
@@ -131,7 +129,7 @@ export function resolveClientOptions(options: BenUdpClientOptions): ResolvedClie
       port: reader.integer('port', DEFAULT_PORT, 1, 65_535),
       bufferSize: reader.integer('bufferSize', DEFAULT_BUFFER_SIZE, MIN_BUFFER_SIZE, MAX_DATAGRAM_BYTES),
       maxQueue: reader.integer('maxQueue', DEFAULT_MAX_QUEUE, 0, 65_536),
-      idleTimeout: reader.integer('idleTimeout', DEFAULT_IDLE_TIMEOUT_MS, 0, MAX_MS),
+      idleTimeout: reader.integer('idleTimeout', DEFAULT_IDLE_TIMEOUT_MS, 0, MAX_OPTION_MS),
     },
     call: readCallOptions(reader, DEFAULT_CALL_OPTIONS),
   };
@@ -155,7 +153,7 @@ function readCallOptions<Options extends BenUdpCallOptions>(
   defaults: ResolvedCallOptions,
 ): ResolvedCallOptions {
   return {
-    timeout: reader.integer('timeout', defaults.timeout, 10, MAX_MS),
+    timeout: reader.integer('timeout', defaults.timeout, 10, MAX_OPTION_MS),
     retries: reader.integer('retries', defaults.retries, 0, 100),
     idempotent: reader.boolean('idempotent', defaults.idempotent),
   };

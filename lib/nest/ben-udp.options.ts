@@ -13,6 +13,7 @@ import {
   DEFAULT_RECEIVE_BUFFER_SIZE,
   DEFAULT_SHUTDOWN_TIMEOUT_MS,
   DEFAULT_TIMEOUT_MS,
+  MAX_OPTION_MS,
   MIN_BUFFER_SIZE,
 } from '../ben-udp.constants.js';
 import {
@@ -30,9 +31,6 @@ import {
 } from '../exchange/index.js';
 import { type ErrorReply, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
-/** Longest time an option may ask for: a timer of more days than this fires at once. */
-const MAX_MS = 86_400_000;
-
 /** A month. */
 const MAX_SILENCE_MS = 2_678_400_000;
 
@@ -40,7 +38,7 @@ export type { BenUdpLimits };
 
 /** Options of `BenUdpTransport`. Upstream's are under the platform's names: `localip` is `host`, `keyfile` is `keyFile`. */
 export interface BenUdpTransportOptions extends KeyOptions {
-  /** Address or name to bind to; `::` takes IPv6 and IPv4. Default `0.0.0.0`. */
+  /** Address or name to bind to; `::` takes IPv6 and IPv4, whose boards then are `::ffff:10.0.0.7`. Default `0.0.0.0`. */
   host?: string;
   /** Port, 0 to 65535; 0 takes any free one. Default 8585. */
   port?: number;
@@ -149,11 +147,11 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
     keys: resolveKeyOptions(options, reader),
     host: reader.string('host', DEFAULT_HOST),
     port: reader.integer('port', DEFAULT_PORT, 0, 65_535),
-    timeout: reader.integer('timeout', DEFAULT_TIMEOUT_MS, 100, MAX_MS),
+    timeout: reader.integer('timeout', DEFAULT_TIMEOUT_MS, 100, MAX_OPTION_MS),
     bufferSize: reader.integer('bufferSize', DEFAULT_BUFFER_SIZE, MIN_BUFFER_SIZE, MAX_DATAGRAM_BYTES),
     datagramGap: reader.integer('datagramGap', DEFAULT_DATAGRAM_GAP_MS, 0, 1000),
     errorReply: reader.oneOf('errorReply', ['null', 'text', 'none'], 'null'),
-    shutdownTimeout: reader.integer('shutdownTimeout', DEFAULT_SHUTDOWN_TIMEOUT_MS, 0, MAX_MS),
+    shutdownTimeout: reader.integer('shutdownTimeout', DEFAULT_SHUTDOWN_TIMEOUT_MS, 0, MAX_OPTION_MS),
     maxEndpoints: reader.integer('maxEndpoints', DEFAULT_MAX_ENDPOINTS, 1, 16_777_216),
     workload: {
       maxInFlight: reader.integer('maxInFlight', DEFAULT_MAX_IN_FLIGHT, 1, 1_048_576),

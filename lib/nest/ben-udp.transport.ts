@@ -6,6 +6,7 @@ import type { Socket } from 'node:dgram';
 import type { CustomTransportStrategy } from '@nestjs/microservices';
 import { brand } from '../ben-udp.brand.js';
 import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../ben-udp.constants.js';
+import { formatEndpoint } from '../ben-udp.endpoint.js';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { type BenUdpEvents, type BenUdpExchange, BenUdpStatus, type RejectedDatagram } from './ben-udp.events.js';
 import {
@@ -223,7 +224,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     devices.start();
     this.watchKeyFiles();
     this.logger.log(
-      `Listening on ${address.address}:${address.port} for ${keys.describe()}, ` +
+      `Listening on ${formatEndpoint(address.address, address.port)} for ${keys.describe()}, ` +
         `${receiveBufferSize} bytes of receive buffer granted`,
     );
     this._status$.next(BenUdpStatus.LISTENING);
@@ -367,7 +368,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
 /** Nothing of what the datagram holds but, for one that verified, what is wrong with its text. */
 function describeRejection({ reason, device, error }: RejectedReceipt, { address, port }: Remote): string {
-  const sender = device === undefined ? `${address}:${port}` : `${device} at ${address}:${port}`;
+  const endpoint = formatEndpoint(address, port);
+  const sender = device === undefined ? endpoint : `${device} at ${endpoint}`;
   return `Datagram of ${sender} rejected: ${reason}, ${error?.message ?? REJECTIONS[reason]}`;
 }
 

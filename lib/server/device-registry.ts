@@ -1,12 +1,13 @@
 /**
  * When each device was last heard, and which have fallen silent.
  */
+import { formatEndpoint } from '../ben-udp.endpoint.js';
 import { type EndpointKey, type Remote, endpointKey } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
 
 /** A device as the registry knows it. */
 export interface BenUdpDevice {
-  /** Its name in the `keys` option; `address:port` for a device whose key has none. */
+  /** Its name in the `keys` option; `address:port`, `[address]:port` with IPv6, for a device whose key has none. */
   readonly name: string;
   /** Whether `name` is from the `keys` option. */
   readonly isNamed: boolean;
@@ -118,7 +119,7 @@ export class DeviceRegistry {
 
 function describe({ device, address, port, requests, seenAt, isSilent }: Entry, now: number): BenUdpDevice {
   return {
-    name: device ?? `${address}:${port}`,
+    name: device ?? formatEndpoint(address, port),
     isNamed: device !== undefined,
     address,
     port,

@@ -2,7 +2,7 @@
  * Options of the virtual board: what they mean, and one function that checks them and fills in defaults.
  */
 import { isIP } from 'node:net';
-import { DEFAULT_BUFFER_SIZE, DEFAULT_SERVER_HOST, DEFAULT_TIMEOUT_MS } from '../ben-udp.constants.js';
+import { DEFAULT_BUFFER_SIZE, DEFAULT_SERVER_HOST, DEFAULT_TIMEOUT_MS, MAX_OPTION_MS } from '../ben-udp.constants.js';
 import { OptionReader } from '../options/index.js';
 import { ENVELOPE_KEYS, type EnvelopeKey, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
@@ -83,8 +83,6 @@ const MAX_RECEIVE_SLOTS = 1024;
 /** Where slots are few, some time to read is what makes them too few. */
 const SLOW_READ_MS = 2;
 
-const MAX_MS = 86_400_000;
-
 export type ResolvedBoardFaults = Readonly<Required<VirtualBoardFaults>>;
 
 export type ResolvedBoardOptions = Readonly<Required<VirtualBoardOptions>> & { readonly faults: ResolvedBoardFaults };
@@ -113,7 +111,7 @@ export function resolveBoardOptions(options: VirtualBoardOptions): ResolvedBoard
     localAddress,
     port: reader.integer('port', undefined, 1, 65_535),
     host: reader.string('host', DEFAULT_SERVER_HOST),
-    timeout: reader.integer('timeout', DEFAULT_TIMEOUT_MS, 1, MAX_MS),
+    timeout: reader.integer('timeout', DEFAULT_TIMEOUT_MS, 1, MAX_OPTION_MS),
     bufferSize: reader.integer('bufferSize', DEFAULT_BUFFER_SIZE, 1, MAX_DATAGRAM_BYTES),
     localPort: reader.integer('localPort', 0, 0, 65_535),
     receiveSlots: reader.integer('receiveSlots', MAX_RECEIVE_SLOTS, 1, MAX_RECEIVE_SLOTS),

@@ -14,7 +14,7 @@ import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
 import { ScriptedServer, SERVER } from '../support/scripted-server.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 import { UpstreamServer, dumpJson } from '../support/upstream-server.js';
-import { type RecordedExchange, recordedExchanges, recordedKeyFile } from '../support/vectors.js';
+import { isPrintedAlike, recordedExchanges, recordedKeyFile, sortKeys } from '../support/vectors.js';
 
 const key = Buffer.alloc(32, 'k');
 
@@ -734,17 +734,3 @@ describe("upstream's server", () => {
     },
   );
 });
-
-/** Tuples are read as arrays, non-ASCII text is printed escaped, and MicroPython prints some floats with a wrong last digit. */
-function isPrintedAlike({ request }: RecordedExchange): boolean {
-  return !/\(|[^\x20-\x7e]|\.\d{10}/.test(request);
-}
-
-/** Key order is arbitrary: compare the request dicts' pairs in one order. */
-function sortKeys(text: string): string {
-  return text
-    .replace(/^\{|\}$/g, '')
-    .split(/, (?='(?:action|data|noreturn)': )/)
-    .toSorted()
-    .join(', ');
-}

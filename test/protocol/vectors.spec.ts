@@ -20,7 +20,14 @@ import {
   unpad,
 } from '../../lib/protocol/index.js';
 import { sealerWithFixedIv } from '../support/fixed-iv.js';
-import { type RecordedExchange, recordedExchanges, recordedKey, recordedKeyFile } from '../support/vectors.js';
+import {
+  isPrintedAlike,
+  type RecordedExchange,
+  recordedExchanges,
+  recordedKey,
+  recordedKeyFile,
+  sortKeys,
+} from '../support/vectors.js';
 
 const replying = recordedExchanges.filter(({ response }) => response !== null);
 
@@ -104,18 +111,4 @@ function recordedKeyOrder({ envelope }: RecordedExchange): EnvelopeKey[] {
   const text = envelope.toString('latin1');
   // The other keys can't occur inside a literal: a quote in front of them would be escaped, or end it.
   return (['hash', 'data', 'iv'] as const).toSorted((a, b) => text.indexOf(`'${a}': b`) - text.indexOf(`'${b}': b`));
-}
-
-/** Tuples are read as arrays, non-ASCII text is printed escaped, and MicroPython prints some floats with a wrong last digit. */
-function isPrintedAlike({ request }: RecordedExchange): boolean {
-  return !/\(|[^\x20-\x7e]|\.\d{10}/.test(request);
-}
-
-/** Key order is arbitrary: compare the request dicts' pairs in one order. */
-function sortKeys(text: string): string {
-  return text
-    .replace(/^\{|\}$/g, '')
-    .split(/, (?='(?:action|data|noreturn)': )/)
-    .toSorted()
-    .join(', ');
 }

@@ -17,6 +17,7 @@ describe('DeviceRegistry', () => {
     registry.note('kitchen', remoteOf('10.0.0.1', 1));
     registry.note('kitchen', remoteOf('10.0.0.2', 2));
     registry.note(undefined, remoteOf('10.0.0.3', 3));
+    registry.note(undefined, remoteOf('fe80::1', 4));
     expect(registry.list()).toEqual([
       {
         name: 'kitchen',
@@ -28,6 +29,7 @@ describe('DeviceRegistry', () => {
         isSilent: false,
       },
       expect.objectContaining({ name: '10.0.0.3:3', isNamed: false, requests: 1 }),
+      expect.objectContaining({ name: '[fe80::1]:4', address: 'fe80::1' }),
     ]);
   });
 

@@ -58,3 +58,17 @@ export const recordedExchanges: readonly RecordedExchange[] = file.runs.flatMap(
     };
   }),
 );
+
+/** Tuples are read as arrays, non-ASCII text is printed escaped, and MicroPython prints some floats with a wrong last digit. */
+export function isPrintedAlike({ request }: RecordedExchange): boolean {
+  return !/\(|[^\x20-\x7e]|\.\d{10}/.test(request);
+}
+
+/** Key order is arbitrary: compare the request dicts' pairs in one order. */
+export function sortKeys(text: string): string {
+  return text
+    .replace(/^\{|\}$/g, '')
+    .split(/, (?='(?:action|data|noreturn)': )/)
+    .toSorted()
+    .join(', ');
+}
