@@ -10,7 +10,7 @@ import {
   randomFillSync,
   timingSafeEqual,
 } from 'node:crypto';
-import { deriveId, derivePair, toPair } from '../../dist/esm/exchange/index.js';
+import { derivePair, openId, toPair } from '../../dist/esm/exchange/index.js';
 import {
   Hmac,
   Sealer,
@@ -138,7 +138,7 @@ function compareFixed() {
     {
       name: 'id of a pair',
       baseline: 'a new decipher',
-      ours: () => deriveId(sealer, pair).length,
+      ours: () => openId(sealer, pair).length,
       theirs: () => {
         const decipher = createDecipheriv('aes-256-cbc', key, pair.iv).setAutoPadding(false);
         return decipher.update(pair.ciphertext).toString('latin1').trim().length;

@@ -4,7 +4,7 @@
  * The functions are what a device computes, which trusts whoever sends. `ClientExchange` is for askers with more to lose: it
  * looks at who sent a datagram and at its size, takes no datagram twice, and goes by the hash alone in what it calls a reply.
  */
-import { timingSafeEqual } from 'node:crypto';
+import { openId } from './id-pair.js';
 import {
   BLOCK_BYTES,
   type EnvelopeKey,
@@ -15,13 +15,9 @@ import {
   decodeUtf8,
   digest,
   formatEnvelope,
+  isDigest,
   stripWhiteSpace,
 } from '../protocol/index.js';
-
-/** The id in datagrams 2 and 3: opaque bytes, never parsed. */
-export function openId(sealer: Sealer, { ciphertext, iv }: Sealed): Buffer {
-  return stripWhiteSpace(sealer.open(ciphertext, iv));
-}
 
 /** Datagram 4 for the text of a request. `order` as in `formatEnvelope`. */
 export function sealRequest(sealer: Sealer, id: Uint8Array, text: string, order?: readonly EnvelopeKey[]): Buffer {
@@ -40,9 +36,7 @@ export function maxRequestLength({ ciphertext, iv }: Sealed): number {
 
 /** The text in datagrams 5 to 7; `undefined` where the hash does not fit, or what it seals is not UTF-8. */
 export function openReply(sealer: Sealer, id: Uint8Array, hash: Uint8Array, sealed: Sealed): string | undefined {
-  const expected = digest(id, sealed.ciphertext, sealed.iv);
-  // timingSafeEqual throws on unequal lengths.
-  if (hash.length !== expected.length || !timingSafeEqual(hash, expected)) {
+  if (!isDigest(hash, id, sealed.ciphertext, sealed.iv)) {
     return undefined;
   }
   return decodeUtf8(stripWhiteSpace(sealer.open(sealed.ciphertext, sealed.iv)));

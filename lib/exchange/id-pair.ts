@@ -34,11 +34,7 @@ export function toPair(derived: string): Sealed {
   return { ciphertext: bytes.subarray(0, BLOCK_BYTES), iv: bytes.subarray(BLOCK_BYTES) };
 }
 
-/** The id a device that holds the sealer's key computes from a pair. */
-export function deriveId(sealer: Sealer, { ciphertext, iv }: Sealed): Buffer {
-  const id = sealer.decryptBlock(ciphertext);
-  for (let index = 0; index < BLOCK_BYTES; index++) {
-    id[index]! ^= iv[index]!;
-  }
-  return stripWhiteSpace(id);
+/** The id that a device which holds the sealer's key computes from a pair: opaque bytes, never parsed. */
+export function openId(sealer: Sealer, { ciphertext, iv }: Sealed): Buffer {
+  return stripWhiteSpace(sealer.open(ciphertext, iv));
 }

@@ -69,16 +69,8 @@ export class KeyRing {
     return rest > 0 ? `${some} and ${rest} more` : some;
   }
 
-  /** All keys, `first` before the others where it is still in the ring. */
-  *startingWith(first: RingKey | undefined): Iterable<RingKey> {
-    if (first && this.members.has(first)) {
-      yield first;
-    }
-    for (const key of this.keys) {
-      if (key !== first) {
-        yield key;
-      }
-    }
+  has(key: RingKey): boolean {
+    return this.members.has(key);
   }
 }
 

@@ -146,6 +146,8 @@ export class ServerExchange {
   private readonly gate: Gate;
   private readonly verifier: Verifier;
   private readonly workload: Workload;
+  /** The values of the envelope that is looked at; nothing keeps them longer. */
+  private readonly envelopeBytes: Buffer;
   private isClosing = false;
   /** Pairs that were sent lately and no request has used. */
   private unusedPairs = 0;
@@ -156,6 +158,7 @@ export class ServerExchange {
     this.secret = new Hmac(options.secret ?? randomBytes(SECRET_BYTES));
     this.endpoints = new EndpointTable(options.maxEndpoints);
     this.gate = new Gate(options.limits);
+    this.envelopeBytes = Buffer.allocUnsafeSlow(options.maxDatagramBytes);
     this.verifier = new Verifier(this.secret, options.repair);
     this.workload = new Workload(options.workload, options.deviceTimeoutMs);
   }
@@ -280,7 +283,7 @@ export class ServerExchange {
     if (limit) {
       return reject(limit);
     }
-    const envelope = parseEnvelope(datagram);
+    const envelope = parseEnvelope(datagram, this.envelopeBytes);
     if (typeof envelope === 'string') {
       return this.fail(envelope, known, arrival);
     }

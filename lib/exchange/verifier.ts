@@ -1,9 +1,8 @@
 /**
  * Finds the id, and the key, under which the hash of a request is right.
  */
-import { timingSafeEqual } from 'node:crypto';
-import { type Envelope, type Hmac, type Sealed, digest } from '../protocol/index.js';
-import { deriveId, derivePair, toPair } from './id-pair.js';
+import { type Envelope, type Hmac, type Sealed, isDigest } from '../protocol/index.js';
+import { derivePair, openId, toPair } from './id-pair.js';
 import type { KeyRing, RingKey } from './key-ring.js';
 import { type PairHistory, type PairName, isSamePair } from './pair-history.js';
 import { type PairSource, type Reading, oddReadings, plainReading } from './reading.js';
@@ -75,19 +74,31 @@ export class Verifier {
   }
 }
 
-function tryKeys(
-  { envelope: { hash, data, iv }, knownKey, mayTry, isUsable }: Question,
-  keys: KeyRing,
-  reading: Reading,
-): Verified | 'trial-budget' | undefined {
-  for (const key of keys.startingWith(knownKey)) {
-    if (key !== knownKey && !mayTry()) {
+/** The key that verified last is tried first, and without asking. One that is not in the ring any more is not tried. */
+function tryKeys(question: Question, keys: KeyRing, reading: Reading): Verified | 'trial-budget' | undefined {
+  const { knownKey, mayTry } = question;
+  const verified = knownKey && keys.has(knownKey) ? tryKey(question, knownKey, reading) : undefined;
+  if (verified) {
+    return verified;
+  }
+  for (const key of keys.keys) {
+    if (key === knownKey) {
+      continue;
+    }
+    if (!mayTry()) {
       return 'trial-budget';
     }
-    const id = deriveId(key.sealer, reading.read);
-    if (timingSafeEqual(digest(id, data, iv), hash)) {
-      return { key, id, reading, isLive: isUsable(reading.uses) };
+    const found = tryKey(question, key, reading);
+    if (found) {
+      return found;
     }
   }
   return undefined;
+}
+
+function tryKey({ envelope, isUsable }: Question, key: RingKey, reading: Reading): Verified | undefined {
+  const id = openId(key.sealer, reading.read);
+  return isDigest(envelope.hash, id, envelope.data, envelope.iv)
+    ? { key, id, reading, isLive: isUsable(reading.uses) }
+    : undefined;
 }

@@ -76,11 +76,17 @@ export function looksLikeEnvelope(datagram: Uint8Array): boolean {
   return datagram.length >= MIN_ENVELOPE_BYTES && datagram[0] === OPEN_BRACE;
 }
 
-/** The envelope in a datagram, or what is wrong with it. */
-export function parseEnvelope(datagram: Uint8Array): Envelope | EnvelopeFault {
+/**
+ * The envelope in a datagram, or what is wrong with it.
+ *
+ * @param bytes where the values are put, at least as long as the datagram: decoding never lengthens. Who is done with an
+ * envelope before the next spares itself new memory for each.
+ */
+export function parseEnvelope(
+  datagram: Uint8Array,
+  bytes: Buffer = Buffer.allocUnsafe(datagram.length),
+): Envelope | EnvelopeFault {
   const fields: Partial<Record<EnvelopeKey, Buffer>> = {};
-  // Decoding never lengthens, so the three values fit into one buffer of the datagram's size.
-  const bytes = Buffer.allocUnsafe(datagram.length);
   let used = 0;
   let at = 0;
   for (let index = 0; index < KEYS.size; index++) {

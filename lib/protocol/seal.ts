@@ -3,16 +3,17 @@
  * AES and SHA-256 are node:crypto's. CBC alone authenticates nothing: whoever opens a text checks
  * its hash (`digest`) first.
  */
-import { type Cipher, type Decipher, createCipheriv, createDecipheriv, hash } from 'node:crypto';
+import { type Cipher, type Decipher, createCipheriv, createDecipheriv, hash, timingSafeEqual } from 'node:crypto';
 import { isUtf8 } from 'node:buffer';
 import { type RandomBlockSource, createRandomBlockSource } from './random-blocks.js';
-import { BLOCK_BYTES } from './wire.js';
+import { BLOCK_BYTES, HASH_BYTES } from './wire.js';
 
 const SPACE = 0x20;
 const ZERO_IV = Buffer.alloc(BLOCK_BYTES);
 
 /** Where what belongs together is laid side by side for one call of node:crypto: a call costs more than its bytes. */
 const SCRATCH = Buffer.allocUnsafeSlow(4096);
+const EXPECTED_DIGEST = Buffer.allocUnsafeSlow(HASH_BYTES);
 
 /** A sealed text: two datagrams of the wire. */
 export interface Sealed {
@@ -27,8 +28,19 @@ export function sealedLength(byteLength: number): number {
 
 /** `SHA-256(id + ciphertext + iv)`, the only authentication the protocol has. */
 export function digest(id: Uint8Array, ciphertext: Uint8Array, iv: Uint8Array): Buffer {
-  // A hash as text takes half the time of one as a new ArrayBuffer, its way into a pooled buffer included.
-  return Buffer.from(hash('sha256', join(id, ciphertext, iv), 'binary'), 'latin1');
+  return Buffer.from(digestText(id, ciphertext, iv), 'latin1');
+}
+
+/** Whether bytes are the digest, in constant time. */
+export function isDigest(bytes: Uint8Array, id: Uint8Array, ciphertext: Uint8Array, iv: Uint8Array): boolean {
+  EXPECTED_DIGEST.write(digestText(id, ciphertext, iv), 'latin1');
+  // timingSafeEqual throws on unequal lengths.
+  return bytes.length === HASH_BYTES && timingSafeEqual(EXPECTED_DIGEST, bytes);
+}
+
+/** As Latin-1: a hash as text takes half the time of one as a new ArrayBuffer, its way into a pooled buffer included. */
+function digestText(id: Uint8Array, ciphertext: Uint8Array, iv: Uint8Array): string {
+  return hash('sha256', join(id, ciphertext, iv), 'binary');
 }
 
 /** The bytes one after the other, until the next call. */
@@ -48,13 +60,15 @@ function join(first: Uint8Array, second: Uint8Array, third?: Uint8Array): Buffer
  *
  * One cipher and one decipher live as long as the key does, because setting one up costs four
  * times what a message does. CBC makes that possible: a random block fed to the running cipher
- * comes out as an unpredictable block, which is the IV of what follows; and the IV fed to the
- * running decipher before a ciphertext, its output dropped, sets it for that.
+ * comes out as an unpredictable block, which is the IV of what follows. And a running decipher XORs
+ * into the first block the last one of the message before, which is known: it is XORed out again,
+ * and the IV in.
  */
 export class Sealer {
   private readonly cipher: Cipher;
   private readonly decipher: Decipher;
-  private readonly blockDecipher: Decipher;
+  /** What the decipher will XOR into the next block: the last ciphertext block it was fed. */
+  private readonly chained = Buffer.alloc(BLOCK_BYTES);
 
   /** @param key 32 bytes. */
   constructor(
@@ -63,7 +77,6 @@ export class Sealer {
   ) {
     this.cipher = createCipheriv('aes-256-cbc', key, ZERO_IV).setAutoPadding(false);
     this.decipher = createDecipheriv('aes-256-cbc', key, ZERO_IV).setAutoPadding(false);
-    this.blockDecipher = createDecipheriv('aes-256-ecb', key, null).setAutoPadding(false);
   }
 
   seal(text: string): Sealed {
@@ -83,20 +96,21 @@ export class Sealer {
    * and shift every later message.
    */
   open(ciphertext: Uint8Array, iv: Uint8Array): Buffer {
-    if (ciphertext.length % BLOCK_BYTES !== 0 || iv.length !== BLOCK_BYTES) {
+    const { length } = ciphertext;
+    if (length % BLOCK_BYTES !== 0 || iv.length !== BLOCK_BYTES) {
       throw new RangeError(
-        `expected whole blocks of ${BLOCK_BYTES} bytes, got ${ciphertext.length} bytes and an IV of ${iv.length}`,
+        `expected whole blocks of ${BLOCK_BYTES} bytes, got ${length} bytes and an IV of ${iv.length}`,
       );
     }
-    return this.decipher.update(join(iv, ciphertext)).subarray(BLOCK_BYTES);
-  }
-
-  /** The AES inverse of one block. Opening `block` under any IV is this XOR the IV. */
-  decryptBlock(block: Uint8Array): Buffer {
-    if (block.length !== BLOCK_BYTES) {
-      throw new RangeError(`expected one block of ${BLOCK_BYTES} bytes, got ${block.length}`);
+    const plaintext = this.decipher.update(ciphertext);
+    if (length === 0) {
+      return plaintext;
     }
-    return this.blockDecipher.update(block);
+    for (let index = 0; index < BLOCK_BYTES; index++) {
+      plaintext[index]! ^= this.chained[index]! ^ iv[index]!;
+      this.chained[index] = ciphertext[length - BLOCK_BYTES + index]!;
+    }
+    return plaintext;
   }
 }
 

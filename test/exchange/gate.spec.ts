@@ -144,4 +144,12 @@ describe('keyTrials', () => {
     expect(second.ask(0, NORETURN).kind).toBe('request');
     expect(stranger.request(1000, NORETURN).kind).toBe('request');
   });
+
+  it('tries the known key once, so that a server with one key needs no other trial', () => {
+    const server = createServer({ ...limitsOf({ keyTrials: { perSecond: 0.001, burst: 1 } }) });
+    const device = new PureDevice(server);
+    expect(device.ask(0, NORETURN).kind).toBe('request');
+    device.hello(1000);
+    expect(server.receive(JUNK, device.remote, 1000)).toMatchObject({ reason: 'bad-hash' });
+  });
 });

@@ -1,6 +1,6 @@
 import { createDecipheriv, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { deriveId, derivePair, slotAt, toPair } from '../../lib/exchange/index.js';
+import { derivePair, openId, slotAt, toPair } from '../../lib/exchange/index.js';
 import { Hmac, Sealer, stripWhiteSpace } from '../../lib/protocol/index.js';
 import { KEY, OTHER_KEY } from '../support/pure-device.js';
 
@@ -32,12 +32,12 @@ describe('derivePair', () => {
   });
 });
 
-describe('deriveId', () => {
+describe('openId', () => {
   it('is what a device computes from the pair, under whichever key it has', () => {
     for (const key of [KEY, OTHER_KEY, randomBytes(32)]) {
       const pair = toPair(derivePair(secret, 'a|1', 5, 0));
       const decipher = createDecipheriv('aes-256-cbc', key, pair.iv).setAutoPadding(false);
-      expect(deriveId(new Sealer(key), pair)).toEqual(stripWhiteSpace(decipher.update(pair.ciphertext)));
+      expect(openId(new Sealer(key), pair)).toEqual(stripWhiteSpace(decipher.update(pair.ciphertext)));
     }
   });
 });

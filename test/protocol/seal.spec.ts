@@ -1,6 +1,14 @@
 import { createCipheriv, createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { Sealer, decodeUtf8, digest, sealedLength, stripWhiteSpace, unpad } from '../../lib/protocol/index.js';
+import {
+  Sealer,
+  decodeUtf8,
+  digest,
+  isDigest,
+  sealedLength,
+  stripWhiteSpace,
+  unpad,
+} from '../../lib/protocol/index.js';
 
 const key = randomBytes(32);
 const LENGTHS = [0, 1, 15, 16, 17, 31, 32, 47, 64];
@@ -50,15 +58,14 @@ describe('Sealer', () => {
     const { ciphertext, iv } = sealer.seal('text');
     expect(() => sealer.open(ciphertext.subarray(1), iv)).toThrow(RangeError);
     expect(() => sealer.open(ciphertext, iv.subarray(1))).toThrow(RangeError);
-    expect(() => sealer.decryptBlock(iv.subarray(1))).toThrow(RangeError);
     expect(unpad(sealer.open(ciphertext, iv))?.toString()).toBe('text');
   });
 
-  it('decrypts one block so that opening it is that XOR the IV', () => {
+  it('opens nothing to nothing, and goes on rightly', () => {
     const sealer = new Sealer(key);
-    const { ciphertext, iv } = sealer.seal('id');
-    const block = sealer.decryptBlock(ciphertext);
-    expect(Buffer.from(block.map((byte, index) => byte ^ iv[index]!)).toString()).toBe('id'.padEnd(16));
+    const { ciphertext, iv } = sealer.seal('text');
+    expect(sealer.open(Buffer.alloc(0), iv)).toHaveLength(0);
+    expect(unpad(sealer.open(ciphertext, iv))?.toString()).toBe('text');
   });
 });
 
@@ -69,6 +76,17 @@ describe('digest', () => {
       .update(Buffer.concat([id, ciphertext, iv]))
       .digest();
     expect(digest(id, ciphertext, iv)).toEqual(expected);
+    expect(isDigest(expected, id, ciphertext, iv)).toBe(true);
+  });
+
+  it.each([
+    { what: 'a byte that differs', change: (bytes: Buffer) => bytes.fill(bytes[31]! ^ 1, 31) },
+    { what: 'a byte too few', change: (bytes: Buffer) => bytes.subarray(1) },
+    { what: 'a byte too many', change: (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc(1)]) },
+    { what: 'nothing', change: () => Buffer.alloc(0) },
+  ])('is not $what', ({ change }) => {
+    const [id, ciphertext, iv] = [randomBytes(11), randomBytes(48), randomBytes(16)];
+    expect(isDigest(change(digest(id, ciphertext, iv)), id, ciphertext, iv)).toBe(false);
   });
 });
 

@@ -186,7 +186,8 @@ function readDictOrSet(cursor: Cursor, depth: number): PythonValue {
 /** The rest of a dict; the cursor is on the colon behind its first key. */
 function readDict(cursor: Cursor, depth: number, firstKey: PythonValue, firstStart: number): PythonValue {
   const entries = new Map<PythonValue, PythonValue>();
-  const seen = new Set<string>();
+  /** Keys that are no strings: those are equal where their texts are, and to no other. */
+  const others = new Set<string>();
   let key = firstKey;
   let start = firstStart;
   for (;;) {
@@ -194,11 +195,9 @@ function readDict(cursor: Cursor, depth: number, firstKey: PythonValue, firstSta
       cursor.failHere();
     }
     cursor.skipWhiteSpace();
-    const identity = equalityKey(key);
-    if (seen.has(identity)) {
+    if (isAmong(key, entries, others)) {
       cursor.fail('BEN_TEXT_DUPLICATE_KEY', 'a key that stands twice', start);
     }
-    seen.add(identity);
     entries.set(key, readValue(cursor, depth, false));
     readSeparator(cursor, CLOSE_BRACE);
     if (cursor.take(CLOSE_BRACE)) {
@@ -208,6 +207,17 @@ function readDict(cursor: Cursor, depth: number, firstKey: PythonValue, firstSta
     key = readValue(cursor, depth, true);
     cursor.skipWhiteSpace();
   }
+}
+
+/** Whether a dict has a key already. A string is equal to itself alone; for any other key `others` is kept. */
+function isAmong(key: PythonValue, entries: ReadonlyMap<PythonValue, PythonValue>, others: Set<string>): boolean {
+  if (typeof key === 'string') {
+    return entries.has(key);
+  }
+  const identity = equalityKey(key);
+  const isKnown = others.has(identity);
+  others.add(identity);
+  return isKnown;
 }
 
 /** The first of each group of equal elements, as in Python. */
