@@ -8,6 +8,7 @@ import { medianRecord, spread } from './statistics.mjs';
 
 const BASE = { kind: 'ben', dataBytes: 32, noreturn: false, keys: 1 };
 const FLOOR = { ...BASE, name: 'floor', kind: 'floor' };
+const COMPUTING_FLOOR = { ...FLOOR, name: 'floor, its board computes', isComputing: true };
 const NORETURN_FLOOR = { ...FLOOR, name: 'floor, noreturn', noreturn: true };
 
 /** What is measured, and what it is compared with. */
@@ -42,6 +43,23 @@ async function measureExchanges({ peers, rounds, seconds }) {
       };
     }),
   );
+}
+
+/** One device: how much of its time is its own cryptography, which the floor's board is spared. */
+async function measureAlone({ rounds, seconds }) {
+  const alone = { peers: 1, inFlight: 1 };
+  const variants = [FLOOR, COMPUTING_FLOOR, VARIANTS[1]];
+  const slices = await measure(variants, [alone], { rounds, seconds, onSlice: reportSlice });
+  const [floor, computing] = variants.map((variant) => slices.get(sliceName(variant, alone)));
+  return variants.map((variant) => {
+    const own = slices.get(sliceName(variant, alone));
+    return {
+      server: variant.name,
+      p50: medianRecord(own).p50,
+      p50ToFloor: ratio(own, floor, 'p50'),
+      p50ToComputingFloor: ratio(own, computing, 'p50'),
+    };
+  });
 }
 
 /** How the cost of an exchange grows with known devices, keys and data: the same server at both ends of each. */
@@ -114,6 +132,7 @@ function reportSlice(name, peers, { cpuMicroseconds, cpuShare, waitedShare, perS
 
 export const PARTS = {
   exchanges: { title: 'one at a time for each peer, all peers at once', run: measureExchanges },
+  alone: { title: 'one device: what of its time is its own cryptography', run: measureAlone },
   growth: { title: 'CPU for an exchange as devices, keys and data grow', run: measureGrowth },
   memory: { title: 'bytes for each known device', run: measureMemory },
   firstContact: { title: "a stranger's first request, its key the last to be tried", run: measureFirstContact },

@@ -24,6 +24,7 @@ const CHECKED_REPLIES = 16;
  * @property {boolean} noreturn
  * @property {number} peers how many there are
  * @property {number} keys how many the server holds
+ * @property {boolean} [isComputing] whether boards of the floor do their cryptography, although nobody looks at it
  */
 
 /** @returns {Peer[]} */
@@ -66,25 +67,34 @@ class DatagramPeer {
 /** Datagrams of the right number and size that mean nothing. */
 class FloorBoard extends DatagramPeer {
   /** Really sealed envelopes, so that sizes are spread as they are on the wire. */
-  static share({ dataBytes, noreturn }) {
+  static share({ dataBytes, noreturn, isComputing = false }) {
     const crypto = new BoardCrypto(keyAt(0));
     const plaintext = preparePlaintext(requestText(dataBytes, noreturn));
-    return Array.from({ length: 64 }, () => {
+    if (isComputing) {
+      // As a real board: each envelope is made when its pair has come.
+      const target = Buffer.alloc(maxRequestLength(plaintext));
+      return (first, second) =>
+        target.subarray(0, crypto.writeRequest(crypto.openId(first, second), plaintext, target));
+    }
+    const envelopes = Array.from({ length: 64 }, () => {
       const target = Buffer.alloc(maxRequestLength(plaintext));
       return target.subarray(0, crypto.writeRequest(randomBytes(BLOCK_BYTES), plaintext, target));
     });
+    let next = 0;
+    return () => envelopes[next++ % envelopes.length];
   }
 
-  constructor(index, options, envelopes, onDone) {
+  constructor(index, options, envelopeFor, onDone) {
     super(index, options, onDone);
-    this.envelopes = envelopes;
-    this.next = index;
+    this.envelopeFor = envelopeFor;
   }
 
-  receive() {
+  receive(datagram) {
     this.received++;
-    if (this.received === 2) {
-      this.socket.send(this.envelopes[this.next++ % this.envelopes.length]);
+    if (this.received === 1) {
+      this.first = datagram;
+    } else if (this.received === 2) {
+      this.socket.send(this.envelopeFor(this.first, datagram));
       if (this.noreturn) {
         this.onDone(this);
       }

@@ -68,6 +68,18 @@ function growthTable({ growth }) {
   );
 }
 
+function aloneTable({ alone }) {
+  return table(
+    [
+      ['server', ({ server }) => server, '---'],
+      ['p50, ms', ({ p50 }) => toFixed(p50, 3)],
+      ['to the floor', ({ p50ToFloor }) => toFixed(p50ToFloor, 2)],
+      ['to the floor whose board computes', ({ p50ToComputingFloor }) => toFixed(p50ToComputingFloor, 2)],
+    ],
+    alone,
+  );
+}
+
 function microTable({ micro }) {
   return table(
     [
@@ -109,6 +121,7 @@ export const SECTIONS = {
   machine: machineLine,
   goals: goalsTable,
   exchanges: exchangesTable,
+  alone: aloneTable,
   growth: growthTable,
   start: startTable,
   micro: microTable,
