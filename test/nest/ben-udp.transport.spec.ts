@@ -1,11 +1,20 @@
 /** The life of a transport: start, stop, and what it reports on the way. Requests are in e2e/. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
-import { BenUdpStatus, BenUdpTransport, type BenUdpTransportOptions, type RejectedDatagram } from 'nestjs-ben-udp';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import {
+  type BenUdpContext,
+  type BenUdpDevice,
+  type BenUdpExchange,
+  BenUdpStatus,
+  BenUdpTransport,
+  type BenUdpTransportOptions,
+  type RejectedDatagram,
+} from 'nestjs-ben-udp';
+import { afterAll, beforeAll, describe, expect, expectTypeOf, it, onTestFinished, vi } from 'vitest';
 import { type Platform, nodePlatform } from '../../lib/net/index.js';
 import { FakePlatform } from '../support/fake-platform.js';
 import { startBoard } from '../support/nest-app.js';
@@ -331,6 +340,22 @@ describe('on', () => {
   });
 });
 
+describe('on', () => {
+  it('knows its events and what their listeners are given', () => {
+    const transport = create();
+    transport.on('listening', (address) => expectTypeOf(address).toEqualTypeOf<AddressInfo>());
+    transport.on('error', (error) => expectTypeOf(error).toEqualTypeOf<Error>());
+    transport.on('rejected', (rejected) => expectTypeOf(rejected).toEqualTypeOf<RejectedDatagram>());
+    transport.on('exchange', (exchange) => expectTypeOf(exchange).toEqualTypeOf<BenUdpExchange>());
+    transport.on('deviceSilent', (device) => expectTypeOf(device).toEqualTypeOf<BenUdpDevice>());
+    expectTypeOf(transport.on<'close'>)
+      .parameter(1)
+      .toEqualTypeOf<() => void>();
+    // @ts-expect-error no such event
+    transport.on('reject', () => undefined);
+  });
+});
+
 describe('IPv6', () => {
   it('serves boards on ::1', async () => {
     const transport = create({ host: '::1' });
@@ -340,19 +365,44 @@ describe('IPv6', () => {
     expect(await board.send({ action: 'echo', data: 6 })).toBe(6);
   });
 
-  it('on :: serves IPv4 boards too', async () => {
+  it('on :: serves IPv4 boards too, whose address is then an IPv6 one', async () => {
     const transport = create({ host: '::' });
-    transport.addHandler('echo', async (data: unknown) => data as never);
+    const remotes: string[] = [];
+    transport.addHandler('echo', async (data: unknown, context?: BenUdpContext) => {
+      remotes.push(`${context?.getRemoteFamily()} ${context?.getRemoteAddress()}`);
+      return data as never;
+    });
     await listen(transport);
     const { port } = transport.unwrap().address();
     expect(await (await startBoard(port, { key })).send({ action: 'echo', data: 4 })).toBe(4);
     expect(
       await (await startBoard(port, { key, host: '::1', localAddress: '::1' })).send({ action: 'echo', data: 6 }),
     ).toBe(6);
+    expect(remotes).toEqual(['IPv6 ::ffff:127.0.0.1', 'IPv6 ::1']);
+    expect(transport.getDevices().map(({ name }) => name)).toEqual([
+      expect.stringMatching(/^\[::ffff:127\.0\.0\.1\]:\d+$/),
+      expect.stringMatching(/^\[::1\]:\d+$/),
+    ]);
   });
 });
 
 describe('datagramGap', () => {
+  it('spaces the answers of many boards at the same time, not one after the other', async () => {
+    const [boards, datagramGap] = [20, 30];
+    const transport = create({ datagramGap });
+    transport.addHandler('echo', async (data: unknown) => data as never);
+    await listen(transport);
+    const { port } = transport.unwrap().address();
+    const fleet = await Promise.all(
+      Array.from({ length: boards }, (_, index) => startBoard(port, { key, localAddress: `127.0.0.${index + 2}` })),
+    );
+    const began = performance.now();
+    const answers = await Promise.all(fleet.map((board, index) => board.send({ action: 'echo', data: index })));
+    expect(answers).toEqual(fleet.map((_, index) => index));
+    // Three gaps each; one after the other they would take 1800 ms.
+    expect(performance.now() - began).toBeLessThan((boards / 2) * 3 * datagramGap);
+  });
+
   it.each([0, 30])('of %i ms spaces the datagrams of an answer', async (datagramGap) => {
     const sent: number[] = [];
     const transport = create(
