@@ -67,10 +67,10 @@ class JsonPrinter {
     const inner = depth + 1;
     this.count(2);
     if (Array.isArray(value) || value instanceof Set || isTypedArray(value)) {
-      return `[${Array.from(value as Iterable<unknown>, (item) => this.print(item, inner)).join(',')}]`;
+      return `[${this.printItems(value as Iterable<unknown>, inner)}]`;
     }
     if (value instanceof Map) {
-      return `{${Array.from(value, ([key, item]) => this.printPair(printJsonKey(key), item, inner)).join(',')}}`;
+      return `{${this.printEntries(value, inner)}}`;
     }
     if ('toJSON' in value && typeof value.toJSON === 'function') {
       return this.print(value.toJSON(), inner);
@@ -86,13 +86,33 @@ class JsonPrinter {
       // Its own properties would be `{}`: an answer, and not the one that was meant.
       throw new BenUdpError('BEN_UNSERIALIZABLE', "JSON can't carry a promise or an iterator");
     }
-    const pairs: string[] = [];
+    return `{${this.printProperties(value, inner)}}`;
+  }
+
+  private printItems(items: Iterable<unknown>, depth: number): string {
+    let text = '';
+    for (const item of items) {
+      text += (text && ',') + this.print(item, depth);
+    }
+    return text;
+  }
+
+  private printEntries(entries: ReadonlyMap<unknown, unknown>, depth: number): string {
+    let text = '';
+    for (const [key, item] of entries) {
+      text += (text && ',') + this.printPair(printJsonKey(key), item, depth);
+    }
+    return text;
+  }
+
+  private printProperties(value: object, depth: number): string {
+    let text = '';
     for (const [key, item] of Object.entries(value)) {
       if (item !== undefined && typeof item !== 'function' && typeof item !== 'symbol') {
-        pairs.push(this.printPair(key, item, inner));
+        text += (text && ',') + this.printPair(key, item, depth);
       }
     }
-    return `{${pairs.join(',')}}`;
+    return text;
   }
 
   private printPair(key: string, value: unknown, depth: number): string {

@@ -85,6 +85,12 @@ class Builder {
   }
 }
 
+/** Seldom large, for that takes a hundred times as long. */
+function sizeFrom(reader) {
+  const byte = reader.byte();
+  return byte < 4 ? 5000 : byte < 16 ? 100 : byte % 4;
+}
+
 /** @type {readonly ((reader: ByteReader, builder: Builder) => unknown)[]} */
 const KINDS = [
   () => null,
@@ -96,7 +102,9 @@ const KINDS = [
   (reader) => BigInt(`0x0${reader.take(reader.byte() % 64).toString('hex')}`) * (reader.byte() > 127 ? -1n : 1n),
   (reader) => reader.take(reader.byte() % 32).toString('utf8'),
   (reader) => reader.take(reader.byte() % 32).toString('utf16le'),
-  (reader) => reader.pick(['"', '\\', '\0', '\u2028', '\ud83d', '\u{1f600}', 'int:9007199254740993', 'x'.repeat(5000)]),
+  (reader) =>
+    reader.pick(['"', '\\', '\0', '\u2028', '\ud83d', '\u{1f600}', 'int:9007199254740993']) +
+    'x'.repeat(sizeFrom(reader)),
   (reader) => Buffer.from(reader.take(reader.byte())),
   (reader) => new Float32Array(reader.byte() % 8).fill(reader.byte() / 3),
   (reader) => new BigInt64Array(2).fill(BigInt(reader.byte())),
@@ -104,7 +112,7 @@ const KINDS = [
   (reader) => new Date(reader.byte() > 127 ? NaN : reader.word()),
   () => () => 1,
   () => Symbol('s'),
-  (reader) => Array.from({ length: reader.pick([0, 1, 100, 5000]) }),
+  (reader) => Array.from({ length: sizeFrom(reader) }),
   // eslint-disable-next-line no-sparse-arrays
   () => [, 1, ,],
   () => Object.create(null),
