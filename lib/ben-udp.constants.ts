@@ -56,5 +56,5 @@ export const DEFAULT_MAX_QUEUE = 1000;
 /** Milliseconds after which a client closes a socket that nothing was asked on. */
 export const DEFAULT_IDLE_TIMEOUT_MS = 30_000;
 
-/** The longest time that an option may ask for, a day: a timer of more than 24 days would fire at once. */
+/** The longest time, a day, of options that become one timer: one of more than 24 days would fire at once. */
 export const MAX_OPTION_MS = 86_400_000;

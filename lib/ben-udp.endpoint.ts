@@ -1,4 +1,8 @@
-/** How an endpoint is written where people read it: `10.0.0.7:8585`, `[fe80::1]:8585`. */
+/**
+ * Endpoints as people read them (a leaf: imports nothing).
+ */
+
+/** `10.0.0.7:8585`, `[fe80::1]:8585`. */
 export function formatEndpoint(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

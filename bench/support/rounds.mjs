@@ -25,6 +25,7 @@ const SETTLE_MS = 300;
  * @property {boolean} noreturn
  * @property {number} keys
  * @property {boolean} [defaultLookup]
+ * @property {boolean} [isComputing] as in `PeerOptions`
  *
  * @typedef {object} LoadSize
  * @property {number} peers

@@ -61,17 +61,32 @@ export class KeyRing {
 
   /** For logs: whose keys these are, by fingerprint. Of a large fleet the first few. */
   describe(): string {
-    const some = this.keys
-      .slice(0, MAX_DESCRIBED)
-      .map(({ device, fingerprint: print }) => (device ? `${device} (key ${print})` : `key ${print}`))
-      .join(', ');
-    const rest = this.keys.length - MAX_DESCRIBED;
-    return rest > 0 ? `${some} and ${rest} more` : some;
+    return describeSome(this.keys);
+  }
+
+  /** For logs: how these keys differ from those before. */
+  describeChange(previous: KeyRing): string {
+    const added = this.keys.filter((key) => !previous.has(key));
+    const removed = previous.keys.filter((key) => !this.has(key));
+    const changes = [
+      ...(added.length > 0 ? [`added ${describeSome(added)}`] : []),
+      ...(removed.length > 0 ? [`removed ${describeSome(removed)}`] : []),
+    ];
+    return `${this.keys.length} in all, ${changes.join('; ') || 'none added or removed'}`;
   }
 
   has(key: RingKey): boolean {
     return this.members.has(key);
   }
+}
+
+function describeSome(keys: readonly RingKey[]): string {
+  const some = keys
+    .slice(0, MAX_DESCRIBED)
+    .map(({ device, fingerprint: print }) => (device ? `${device} (key ${print})` : `key ${print}`))
+    .join(', ');
+  const rest = keys.length - MAX_DESCRIBED;
+  return rest > 0 ? `${some} and ${rest} more` : some;
 }
 
 function describeOwner(device: string | undefined): string {

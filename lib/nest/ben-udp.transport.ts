@@ -267,11 +267,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   private async replaceKeys(keyOptions: ResolvedKeyOptions): Promise<void> {
     const keys = await loadKeys(keyOptions);
     const { listener } = this.running();
-    const ring = new KeyRing(keys, listener.exchange.keys);
+    const previous = listener.exchange.keys;
+    const ring = new KeyRing(keys, previous);
     listener.exchange.keys = ring;
     this.keyOptions = keyOptions;
     this.watchKeyFiles();
-    this.logger.log(`Keys loaded: ${ring.describe()}`);
+    this.logger.log(`Keys loaded: ${ring.describeChange(previous)}`);
   }
 
   private watchKeyFiles(): void {

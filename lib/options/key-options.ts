@@ -18,7 +18,7 @@ export interface KeyOptions {
   keys?: Readonly<Record<string, KeySource | readonly KeySource[]>>;
   /**
    * `strict` (default) refuses key files shorter than 32 bytes or accessible to other users of the machine. `upstream` takes
-   * any file, as upstream does: also an empty one, whose key everybody knows.
+   * any file of up to 64 KiB, as upstream does: also an empty one, whose key everybody knows.
    */
   keyFileChecks?: KeyFileChecks;
 }
@@ -30,7 +30,8 @@ export const DEFAULT_KEY_FILE = 'key.sec';
 
 export interface NamedKeySource {
   readonly device: string | undefined;
-  readonly source: KeySource;
+  /** The path of a key file; or a key, derived at once from the bytes that were given, which their owner may wipe then. */
+  readonly source: string | Buffer;
 }
 
 export interface ResolvedKeyOptions {
@@ -44,14 +45,14 @@ export function resolveKeyOptions<Options extends KeyOptions>(
   reader: OptionReader<Options>,
 ): ResolvedKeyOptions {
   const keyFileChecks = reader.oneOf('keyFileChecks', ['strict', 'upstream'], 'strict');
-  const check = (name: string, source: unknown): KeySource => {
+  const read = (name: string, source: unknown): string | Buffer => {
     if (!(source instanceof Uint8Array)) {
       return isFilledString(source) ? source : reader.fail(name, 'the path of a key file or bytes', source);
     }
     if (source.length < KEY_BYTES && keyFileChecks === 'strict') {
       reader.failRange(name, `at least ${KEY_BYTES} bytes`, `${source.length} bytes`);
     }
-    return source;
+    return deriveKey(source);
   };
   const shared = [
     ...toList(options.keyFile).map((path) =>
@@ -59,7 +60,7 @@ export function resolveKeyOptions<Options extends KeyOptions>(
     ),
     ...toList(options.key).map((bytes) =>
       (bytes as unknown) instanceof Uint8Array
-        ? check('key', bytes)
+        ? read('key', bytes)
         : reader.fail('key', 'bytes (for text, say Buffer.from(text, "base64"))', bytes),
     ),
   ];
@@ -75,7 +76,7 @@ export function resolveKeyOptions<Options extends KeyOptions>(
       if (device === '' || list.length === 0) {
         reader.fail('keys', 'an object of device name to key, both non-empty', value);
       }
-      sources.push(...list.map((source) => ({ device, source: check(`keys.${device}`, source) })));
+      sources.push(...list.map((source) => ({ device, source: read(`keys.${device}`, source) })));
     }
   }
   if (sources.length > 0) {
@@ -95,7 +96,7 @@ export function readKeyOptions(owner: string, options: KeyOptions): ResolvedKeyO
 }
 
 /**
- * Reads the key files and derives all keys.
+ * Reads the key files.
  *
  * @throws BenUdpError as `loadKeyFile`.
  */
@@ -103,10 +104,7 @@ export async function loadKeys({ sources, keyFileChecks }: ResolvedKeyOptions): 
   const keys: NamedKey[] = [];
   // One after the other: a fleet of a thousand has more files than a process may have open.
   for (const { device, source } of sources) {
-    keys.push({
-      device,
-      key: typeof source === 'string' ? await loadKeyFile(source, keyFileChecks) : deriveKey(source),
-    });
+    keys.push({ device, key: typeof source === 'string' ? await loadKeyFile(source, keyFileChecks) : source });
   }
   return keys;
 }

@@ -12,7 +12,7 @@ import { KEY_BYTES } from './wire.js';
 const KEY_FILE_MODE = 0o600;
 const GROUP_AND_OTHERS = 0o077;
 
-/** Upstream hashes a file of any length. Past 64 KiB no board could read it, so it is a mistake (a device, a log). */
+/** Upstream hashes a file of any length. Past 64 KiB hardly a board could read it: it is a mistake then (a device, a log). */
 export const MAX_KEY_FILE_BYTES = 65_536;
 
 /** What the first read asks for; each one after that asks for as much as there is already. */
@@ -21,7 +21,7 @@ const FIRST_READ_BYTES = 256;
 /**
  * How strictly a key file is judged.
  * - `strict`: at least 32 bytes and, on POSIX, not accessible to group or others.
- * - `upstream`: anything readable, as upstream takes it. An empty file then yields a key that
+ * - `upstream`: anything readable of up to 64 KiB, as upstream takes it. An empty file then yields a key that
  *   everybody knows.
  */
 export type KeyFileChecks = 'strict' | 'upstream';

@@ -44,14 +44,12 @@ function digestText(id: Uint8Array, ciphertext: Uint8Array, iv: Uint8Array): str
 }
 
 /** The bytes one after the other, until the next call. */
-function join(first: Uint8Array, second: Uint8Array, third?: Uint8Array): Buffer {
-  const length = first.length + second.length + (third?.length ?? 0);
+function join(first: Uint8Array, second: Uint8Array, third: Uint8Array): Buffer {
+  const length = first.length + second.length + third.length;
   const joined = length > SCRATCH.length ? Buffer.allocUnsafe(length) : SCRATCH.subarray(0, length);
   joined.set(first);
   joined.set(second, first.length);
-  if (third) {
-    joined.set(third, first.length + second.length);
-  }
+  joined.set(third, first.length + second.length);
   return joined;
 }
 

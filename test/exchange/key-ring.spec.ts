@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { KeyRing } from '../../lib/exchange/index.js';
+import { fingerprint } from '../../lib/protocol/index.js';
 import { KEY, OTHER_KEY } from '../support/pure-device.js';
 
 describe('KeyRing', () => {
@@ -16,8 +17,24 @@ describe('KeyRing', () => {
     expect(ring.has(other!)).toBe(false);
   });
 
+  it('says what changed, by device and fingerprint', () => {
+    const fresh = randomBytes(32);
+    const next = new KeyRing(
+      [
+        { device: 'a', key: KEY },
+        { device: 'b', key: fresh },
+      ],
+      ring,
+    );
+    expect(next.describeChange(ring)).toBe(
+      `2 in all, added b (key ${fingerprint(fresh)}); removed b (key ${fingerprint(OTHER_KEY)})`,
+    );
+    expect(next.describeChange(next)).toBe('2 in all, none added or removed');
+  });
+
   it.each([
     { count: 8, ending: /^(?:key [0-9a-f]{8}, ){7}key [0-9a-f]{8}$/ },
+    { count: 9, ending: /^(?:key [0-9a-f]{8}, ){7}key [0-9a-f]{8} and 1 more$/ },
     { count: 1000, ending: /^(?:key [0-9a-f]{8}, ){7}key [0-9a-f]{8} and 992 more$/ },
   ])('names $count keys in a log line of bounded length', ({ count, ending }) => {
     const keys = Array.from({ length: count }, () => ({ device: undefined, key: randomBytes(32) }));

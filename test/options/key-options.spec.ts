@@ -1,10 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadKeys, readKeyOptions } from '../../lib/options/index.js';
 import { deriveKey } from '../../lib/protocol/index.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
+
+describe('readKeyOptions', () => {
+  it('needs the bytes of a key no longer than the call takes: their owner may wipe them', async () => {
+    const [secret, named] = [randomBytes(32), randomBytes(32)];
+    const expected = [deriveKey(secret), deriveKey(named)];
+    const options = readKeyOptions('Owner', { key: secret, keys: { board: named } });
+    secret.fill(0);
+    named.fill(0);
+    expect((await loadKeys(options)).map(({ key }) => key)).toEqual(expected);
+  });
+});
 
 describe('loadKeys', () => {
   it.skipIf(process.platform !== 'linux')(
@@ -21,8 +32,8 @@ describe('loadKeys', () => {
       const openBefore = countOpen();
       let mostOpen = 0;
       const watch = setInterval(() => (mostOpen = Math.max(mostOpen, countOpen())));
+      onTestFinished(() => clearInterval(watch));
       const keys = await loadKeys(readKeyOptions('Fleet', { keyFile }));
-      clearInterval(watch);
       expect(mostOpen).toBeGreaterThan(0);
       expect(mostOpen).toBeLessThan(openBefore + 20);
       expect(keys.map(({ key }) => key)).toEqual(secrets.map((secret) => deriveKey(secret)));

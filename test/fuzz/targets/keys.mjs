@@ -34,7 +34,8 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
     ),
     async run(input) {
       const reader = new ByteReader(input);
-      const options = buildOptions(reader, files, folder);
+      const given = [];
+      const options = buildOptions(reader, files, folder, given);
       let resolved;
       try {
         resolved = readKeyOptions(OWNER, options);
@@ -51,7 +52,7 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
       }
       try {
         const keys = await loadKeys(resolved);
-        checkKeys(keys, sources, keyFileChecks);
+        checkKeys(keys, sources, keyFileChecks, given);
         const isDistinct = new Set(keys.map(({ key }) => key.toString('hex'))).size === keys.length;
         const ring = new KeyRing(keys);
         assert.ok(isDistinct, 'two equal keys make a ring');
@@ -59,7 +60,7 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
       } catch (error) {
         assert.ok(error instanceof BenUdpError && CODES.includes(error.code), error);
         for (const { source } of sources) {
-          const secret = typeof source === 'string' ? files.contents.get(source) : source;
+          const secret = contentsOf(source, given);
           assert.ok(!secret || secret.length < 8 || !isShown(secret, error), 'an error shows a key');
         }
         return `${error.code} ${keyFileChecks}`;
@@ -68,11 +69,18 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
     end: () => rmSync(folder, { recursive: true, force: true }),
   };
 
-  function checkKeys(keys, sources, keyFileChecks) {
+  /** What stands in a key file, or the bytes that a key was derived from. */
+  function contentsOf(source, given) {
+    return typeof source === 'string'
+      ? files.contents.get(source)
+      : given.find((bytes) => createHash('sha256').update(bytes).digest().equals(source));
+  }
+
+  function checkKeys(keys, sources, keyFileChecks, given) {
     assert.equal(keys.length, sources.length);
     for (const [index, { device, key }] of keys.entries()) {
       const { source } = sources[index];
-      const contents = typeof source === 'string' ? files.contents.get(source) : source;
+      const contents = contentsOf(source, given);
       assert.ok(contents, `a key came out of ${source}`);
       assert.equal(device, sources[index].device);
       assert.ok(key.equals(createHash('sha256').update(contents).digest()), 'the key is not the hash of its file');
@@ -88,8 +96,12 @@ function isShown(secret, error) {
   return forms.some((form) => form.trim().length >= 8 && `${error.message} ${error.cause?.message}`.includes(form));
 }
 
-function buildOptions(reader, files, folder) {
+function buildOptions(reader, files, folder, given) {
   const options = {};
+  const give = (bytes) => {
+    given.push(bytes);
+    return bytes;
+  };
   const source = () => {
     switch (reader.byte() % 32) {
       case 31:
@@ -104,9 +116,9 @@ function buildOptions(reader, files, folder) {
           .toString('latin1')
           .replaceAll('/', '_')}`;
       case 27:
-        return new Uint16Array(reader.take(reader.byte() % 80));
+        return give(new Uint16Array(reader.take(reader.byte() % 80)));
       default:
-        return Buffer.from(reader.take(reader.byte() % 80));
+        return give(Buffer.from(reader.take(reader.byte() % 80)));
     }
   };
   const oneOrMore = () => {
