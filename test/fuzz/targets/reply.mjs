@@ -21,7 +21,7 @@ export function createReplyTarget({ formatReply, formatErrorReply, parseReply, r
     name: 'reply',
     about: 'what handlers return, as JSON',
     dictionary: [],
-    maxBytes: 512,
+    maxBytes: 128,
     seeds: Array.from(KINDS, (_, index) => Buffer.from([index % 3, index, 2, 1, 2, 3, 4, 5, 6, 7, 8])),
     run(input) {
       const reader = new ByteReader(input);
