@@ -36,7 +36,8 @@ export function createReplyTarget({ formatReply, formatErrorReply, parseReply, r
         assert.ok('error' in readReply(errorText), `not read as an error: ${errorText.slice(0, 200)}`);
       }
       if (typeof text !== 'string') {
-        return `${text.code} ${text.message.slice(0, 40)}`;
+        // Without its numbers: were each size something new, the largest values would be built upon, and no others.
+        return `${text.code} ${text.message.replaceAll(/\d+/g, 'n').slice(0, 40)}`;
       }
       checkSize(text, bufferSize);
       assert.ok(Object.hasOwn(JSON.parse(text), 'data'));
