@@ -2,8 +2,8 @@
  * Decides, before any crypto, whether a datagram is worth the work. All memory is of fixed size, about 5 MiB.
  */
 import type { Endpoint } from './endpoint-table.js';
-import { type ExchangeLimits, SOURCES_PER_NETWORK } from './limits.js';
-import { type Rate, RateLimit, RateTable, giveBack, isWithinRate, takeOne } from './rate-limit.js';
+import { BYTES_OF_A_TRIAL, type ExchangeLimits, SOURCES_PER_NETWORK } from './limits.js';
+import { type Rate, RateLimit, RateTable, giveBack, isWithinRate, take } from './rate-limit.js';
 import type { Rejection } from './rejection.js';
 import { readSource } from './source.js';
 
@@ -81,7 +81,7 @@ export class Gate {
     if (!isWithinRate(hellosPerSource, hellosFullAt, now)) {
       return 'hello-rate';
     }
-    endpoint.hellosFullAt = takeOne(hellosPerSource, hellosFullAt, now);
+    endpoint.hellosFullAt = take(hellosPerSource, hellosFullAt, now);
     return undefined;
   }
 
@@ -96,14 +96,14 @@ export class Gate {
   }
 
   countKnownFailure(endpoint: Endpoint, now: number): void {
-    endpoint.failuresFullAt = takeOne(this.limits.failuresPerDevice, endpoint.failuresFullAt ?? now, now);
+    endpoint.failuresFullAt = take(this.limits.failuresPerDevice, endpoint.failuresFullAt ?? now, now);
   }
 
-  /** Counts one key trial where the budget allows it. */
-  admitTrial(now: number): boolean {
+  /** Counts the trial of a key for a request of so many bytes where the budget allows it. */
+  admitTrial(bytes: number, now: number): boolean {
     const isAllowed = this.trials.allows(now);
     if (isAllowed) {
-      this.trials.take(now);
+      this.trials.take(now, Math.ceil(bytes / BYTES_OF_A_TRIAL));
     }
     return isAllowed;
   }

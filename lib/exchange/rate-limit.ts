@@ -17,9 +17,9 @@ export function isWithinRate(rate: Rate, fullAt: number, now: number): boolean {
   return fullAt - now <= (rate.burst - 1 + ROUNDING) * intervalOf(rate);
 }
 
-/** When the bucket will be full again if one is taken now. */
-export function takeOne(rate: Rate, fullAt: number, now: number): number {
-  return Math.max(fullAt, now) + intervalOf(rate);
+/** When the bucket will be full again if so many are taken now; what it does not hold is taken in advance. */
+export function take(rate: Rate, fullAt: number, now: number, count = 1): number {
+  return Math.max(fullAt, now) + count * intervalOf(rate);
 }
 
 /** When the bucket will be full again if one is given back. */
@@ -41,8 +41,8 @@ export class RateLimit {
     return isWithinRate(this.rate, this.fullAt, now);
   }
 
-  take(now: number): void {
-    this.fullAt = takeOne(this.rate, this.fullAt, now);
+  take(now: number, count = 1): void {
+    this.fullAt = take(this.rate, this.fullAt, now, count);
   }
 
   giveBack(): void {
@@ -82,7 +82,7 @@ export class RateTable {
     const index = owner & this.mask;
     const fullAt = this.owners[index] === owner ? this.fullAt[index]! : now;
     this.owners[index] = owner;
-    this.fullAt[index] = takeOne(this.rate, fullAt, now);
+    this.fullAt[index] = take(this.rate, fullAt, now);
   }
 
   giveBack(high: number, low: number): void {

@@ -301,7 +301,7 @@ export class ServerExchange {
           derived: known?.derived,
           isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n >= (known?.usedIn(its) ?? 0),
           knownKey: known?.key,
-          mayTry: () => this.gate.admitTrial(now),
+          mayTry: () => this.gate.admitTrial(envelope.data.length, now),
         },
         this.keys,
       );

@@ -145,6 +145,18 @@ describe('keyTrials', () => {
     expect(stranger.request(1000, NORETURN).kind).toBe('request');
   });
 
+  it.each([
+    { bytes: 1024, looks: 4 },
+    { bytes: 1040, looks: 2 },
+    { bytes: 3088, looks: 1 },
+  ])('counts a request with $bytes bytes of data once for each kB begun', ({ bytes, looks }) => {
+    // One key, tried for both slots in which an id is accepted.
+    const server = createServer({ ...limitsOf({ keyTrials: { perSecond: 0.001, burst: 8 } }) });
+    const data = Buffer.alloc(bytes, 'a');
+    const junk = formatEnvelope({ hash: Buffer.alloc(32), data, iv: Buffer.alloc(16) });
+    expect(tally(server, fromPorts(junk, '10.0.0.1', looks + 2), 0)).toEqual({ 'bad-hash': looks, 'trial-budget': 2 });
+  });
+
   it('tries the known key once, so that a server with one key needs no other trial', () => {
     const server = createServer({ ...limitsOf({ keyTrials: { perSecond: 0.001, burst: 1 } }) });
     const device = new PureDevice(server);

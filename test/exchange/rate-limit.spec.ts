@@ -25,6 +25,15 @@ describe('RateLimit', () => {
     expect(takeAll(at(limit, 1_000_000))).toBe(3);
   });
 
+  it('allows several at once as soon as there is one, and less after that', () => {
+    const limit = new RateLimit(rate);
+    limit.take(0, 2);
+    expect(limit.allows(0)).toBe(true);
+    limit.take(0, 4);
+    expect(takeAll(at(limit, 399))).toBe(0);
+    expect(takeAll(at(limit, 400))).toBe(1);
+  });
+
   it('allows one more for each that is given back, never more than the burst', () => {
     const limit = new RateLimit(rate);
     takeAll(at(limit, 0));

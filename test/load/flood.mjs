@@ -31,12 +31,15 @@ const AT_ONCE = 40;
 const PAIR = { datagrams: 2, bytes: 32 };
 const MILLION = 1_000_000;
 
+const JUNK = { kind: 'junk', rate: 50_000, sources: MILLION };
+/** 200 MB a second: Node's buffers of them wait for a collection, and V8 uses all of its young generation, 32 MiB by default. */
+const JUNK_LIMITS = { rssMiB: 64, loopMs: 50 };
+
 const CASES = {
   'one-source': () => flood('one-source', { kind: 'hello', rate: 100_000, sources: 1 }, { known: 0.999 }),
   spoofed: () => flood('spoofed', { kind: 'hello', rate: 150_000, sources: MILLION }, { known: 0.95, rssMiB: 32 }),
-  'junk-1-key': () => flood('junk-1-key', { kind: 'junk', rate: 50_000, sources: MILLION }, { rssMiB: 32, loopMs: 50 }),
-  'junk-100-keys': () =>
-    flood('junk-100-keys', { kind: 'junk', rate: 50_000, sources: MILLION }, { rssMiB: 32, loopMs: 50 }, 100),
+  'junk-1-key': () => flood('junk-1-key', JUNK, JUNK_LIMITS),
+  'junk-100-keys': () => flood('junk-100-keys', JUNK, JUNK_LIMITS, 100),
   reflection,
   burst,
 };
