@@ -49,9 +49,12 @@ export class Link {
     this.#random = random;
   }
 
-  /** @param {Faults} faults from now on; none of those before. */
+  /** @param {Faults} faults from now on; none of those before, and no burst that is not over yet. */
   setFaults(faults) {
     this.#faults = { ...NO_FAULTS, ...faults };
+    for (const state of this.#flows.values()) {
+      state.burstLeft = 0;
+    }
   }
 
   /**
