@@ -160,6 +160,51 @@ describe('what the server holds', () => {
     expect(outcome(new PureDevice(server).ask(2))).toBe('request');
   });
 
+  describe('C11 requests that cost a trial of every key there is', () => {
+    const keys = Array.from({ length: 500 }, (_, index) => ({
+      device: `device ${index}`,
+      key: Buffer.alloc(32, `key ${index}`),
+    }));
+    const junk = formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(3840, 'a'), iv: Buffer.alloc(16) });
+    const victim = remoteOf('192.168.1.7');
+
+    /** Somebody sends so many a second, for 5 s; each second a device comes that was never heard before. */
+    function newDevicesServed(perSecond: number, attack: (server: ServerExchange, now: number) => void): number {
+      const server = createServer({ keys });
+      const known = new PureDevice(server, victim, keys[0]!.key);
+      known.ask(0);
+      known.hello(1000);
+      let served = 0;
+      for (let index = 0; index < 5 * perSecond; index++) {
+        const now = 2000 + (1000 * index) / perSecond;
+        attack(server, now);
+        if (index % perSecond === perSecond - 1) {
+          const device = new PureDevice(server, remoteOf(`10.0.1.${index / perSecond}`), keys.at(-1)!.key);
+          served += Number(outcome(device.ask(now)) === 'request');
+        }
+      }
+      return served;
+    }
+
+    it.each<[string, (server: ServerExchange, now: number) => void]>([
+      ['of one address', (server, now) => server.receive(junk, ATTACKER, now)],
+      [
+        'of one address that says hello',
+        (server, now) => {
+          server.receive(HELLO, ATTACKER, now);
+          server.receive(junk, ATTACKER, now);
+        },
+      ],
+      ['in the name of a known device', (server, now) => server.receive(junk, victim, now)],
+      [
+        'of an address for each',
+        (server, now) => server.receive(junk, remoteOf(`10.9.${(now % 251) | 0}.${(now % 241) | 0}`), now),
+      ],
+    ])('%s: new devices are served', (_name, attack) => {
+      expect(newDevicesServed(100, attack)).toBe(5);
+    });
+  });
+
   describe('C12 reflection: what a stranger can have sent to somebody else', () => {
     const spray = (server: ServerExchange, remotes: Iterable<Remote>, now: number) => {
       let [datagrams, bytes] = [0, 0];

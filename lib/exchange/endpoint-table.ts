@@ -13,7 +13,7 @@ import {
   packPair,
   unpackPair,
 } from './pair-history.js';
-import { type Rate, isWithinRate, take } from './rate-limit.js';
+import { type Rate, fullAfter, isWithinRate } from './rate-limit.js';
 import { type Remote, endpointName, readIPv4 } from './source.js';
 
 /** How a hello is answered: with a pair, with its first datagram alone, or not at all. */
@@ -145,7 +145,7 @@ export class Endpoint implements PairHistory {
     if (unread === 0 || !isWithinRate(WITHHOLD_RATE, this.withheldFullAt ?? -Infinity, now)) {
       return 'pair';
     }
-    this.withheldFullAt = take(WITHHOLD_RATE, this.withheldFullAt ?? -Infinity, now);
+    this.withheldFullAt = fullAfter(WITHHOLD_RATE, this.withheldFullAt ?? -Infinity, now);
     this.unread -= 2;
     return 'nothing';
   }

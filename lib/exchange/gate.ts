@@ -2,8 +2,9 @@
  * Decides, before any crypto, whether a datagram is worth the work. All memory is of fixed size, about 5 MiB.
  */
 import type { Endpoint } from './endpoint-table.js';
-import { BYTES_OF_A_TRIAL, type ExchangeLimits, SOURCES_PER_NETWORK } from './limits.js';
-import { type Rate, RateLimit, RateTable, giveBack, isWithinRate, take } from './rate-limit.js';
+import { KeyTrials } from './key-trials.js';
+import { type ExchangeLimits, SOURCES_PER_NETWORK } from './limits.js';
+import { type Rate, RateLimit, RateTable, fullAfter, giveBack, isWithinRate } from './rate-limit.js';
 import type { Rejection } from './rejection.js';
 import { readSource } from './source.js';
 
@@ -12,13 +13,19 @@ const SOURCES = 262_144;
 const NETWORKS = 65_536;
 const FAILING_SOURCES = 65_536;
 
+/**
+ * Trials of keys that one failure stands for; a failure that cost more counts for more. So a source alone can have no more than a
+ * fifth of the trials there are by default.
+ */
+const TRIALS_OF_A_FAILURE = 100;
+
 export class Gate {
   private readonly sources: RateTable;
   private readonly networks: RateTable;
   private readonly strangersHellos: RateLimit;
   private readonly failingSources: RateTable;
   private readonly strangersRequests: RateLimit;
-  private readonly trials: RateLimit;
+  readonly trials: KeyTrials;
 
   constructor(private readonly limits: ExchangeLimits) {
     const { hellosPerSource } = limits;
@@ -27,7 +34,7 @@ export class Gate {
     this.strangersHellos = new RateLimit(limits.hellosOfStrangers);
     this.failingSources = new RateTable(limits.failuresPerSource, FAILING_SOURCES);
     this.strangersRequests = new RateLimit(limits.requestsOfStrangers);
-    this.trials = new RateLimit(limits.keyTrials);
+    this.trials = new KeyTrials(limits.keyTrials);
   }
 
   /** Counts the hello of a stranger where every limit allows it; else counts nothing and names the limit. */
@@ -69,9 +76,10 @@ export class Gate {
     return undefined;
   }
 
-  countFailure(address: string, now: number): void {
+  /** @param trials of keys that the failure has cost. */
+  countFailure(address: string, trials: number, now: number): void {
     const { high, low } = readSource(address);
-    this.failingSources.take(high, low, now);
+    this.failingSources.take(high, low, now, Math.max(1, Math.ceil(trials / TRIALS_OF_A_FAILURE)));
   }
 
   /** Counts the hello of a known endpoint where its limit allows it. */
@@ -81,7 +89,7 @@ export class Gate {
     if (!isWithinRate(hellosPerSource, hellosFullAt, now)) {
       return 'hello-rate';
     }
-    endpoint.hellosFullAt = take(hellosPerSource, hellosFullAt, now);
+    endpoint.hellosFullAt = fullAfter(hellosPerSource, hellosFullAt, now);
     return undefined;
   }
 
@@ -96,16 +104,7 @@ export class Gate {
   }
 
   countKnownFailure(endpoint: Endpoint, now: number): void {
-    endpoint.failuresFullAt = take(this.limits.failuresPerDevice, endpoint.failuresFullAt ?? now, now);
-  }
-
-  /** Counts the trial of a key for a request of so many bytes where the budget allows it. */
-  admitTrial(bytes: number, now: number): boolean {
-    const isAllowed = this.trials.allows(now);
-    if (isAllowed) {
-      this.trials.take(now, Math.ceil(bytes / BYTES_OF_A_TRIAL));
-    }
-    return isAllowed;
+    endpoint.failuresFullAt = fullAfter(this.limits.failuresPerDevice, endpoint.failuresFullAt ?? now, now);
   }
 }
 

@@ -18,7 +18,10 @@ export interface ExchangeLimits {
   readonly failuresPerDevice: Rate;
   /** Requests of endpoints that neither verified nor said hello, all together: how many are looked at. Default 2000, 4000 at once. */
   readonly requestsOfStrangers: Rate;
-  /** Keys tried for requests whose key is not known yet; one of several kB of data counts for each begun. Default 50000 a second, 100000 at once. */
+  /**
+   * Keys tried for requests whose key is not known yet and that do not verify; each counts once for every 2 KiB of data begun. Half
+   * of what may be at once is kept for endpoints that said hello and are not known. Default 50000 a second, 100000 at once.
+   */
   readonly keyTrials: Rate;
 }
 
@@ -30,9 +33,6 @@ export const DEFAULT_LIMITS: ExchangeLimits = {
   requestsOfStrangers: { perSecond: 2000, burst: 4000 },
   keyTrials: { perSecond: 50_000, burst: 100_000 },
 };
-
-/** Data of a request for which the trial of a key counts as one: a hash goes over all of it, so 4 kB take five times as long as 16 bytes. */
-export const BYTES_OF_A_TRIAL = 1024;
 
 /** How many sources' hellos a network may say. */
 export const SOURCES_PER_NETWORK = 32;

@@ -12,19 +12,19 @@ export interface Rate {
 /** Thousands of intervals added up are off by a little of one. */
 const ROUNDING = 1e-6;
 
-/** Whether one more is within the rate, for a bucket that is full again at `fullAt`. */
-export function isWithinRate(rate: Rate, fullAt: number, now: number): boolean {
-  return fullAt - now <= (rate.burst - 1 + ROUNDING) * intervalOf(rate);
+/** Whether one more is within the rate, for a bucket that is full again at `fullAt` and in which so many are to stay. */
+export function isWithinRate(rate: Rate, fullAt: number, now: number, reserve = 0): boolean {
+  return fullAt - now <= (rate.burst - reserve - 1 + ROUNDING) * intervalOf(rate);
 }
 
 /** When the bucket will be full again if so many are taken now; what it does not hold is taken in advance. */
-export function take(rate: Rate, fullAt: number, now: number, count = 1): number {
+export function fullAfter(rate: Rate, fullAt: number, now: number, count = 1): number {
   return Math.max(fullAt, now) + count * intervalOf(rate);
 }
 
-/** When the bucket will be full again if one is given back. */
-export function giveBack(rate: Rate, fullAt: number): number {
-  return fullAt - intervalOf(rate);
+/** When the bucket will be full again if so many are given back. */
+export function giveBack(rate: Rate, fullAt: number, count = 1): number {
+  return fullAt - count * intervalOf(rate);
 }
 
 function intervalOf({ perSecond }: Rate): number {
@@ -37,16 +37,17 @@ export class RateLimit {
 
   constructor(private readonly rate: Rate) {}
 
-  allows(now: number): boolean {
-    return isWithinRate(this.rate, this.fullAt, now);
+  /** @param reserve how many are to stay. */
+  allows(now: number, reserve = 0): boolean {
+    return isWithinRate(this.rate, this.fullAt, now, reserve);
   }
 
   take(now: number, count = 1): void {
-    this.fullAt = take(this.rate, this.fullAt, now, count);
+    this.fullAt = fullAfter(this.rate, this.fullAt, now, count);
   }
 
-  giveBack(): void {
-    this.fullAt = giveBack(this.rate, this.fullAt);
+  giveBack(count = 1): void {
+    this.fullAt = giveBack(this.rate, this.fullAt, count);
   }
 }
 
@@ -77,12 +78,12 @@ export class RateTable {
     return this.owners[index] !== owner || isWithinRate(this.rate, this.fullAt[index]!, now);
   }
 
-  take(high: number, low: number, now: number): void {
+  take(high: number, low: number, now: number, count = 1): void {
     const owner = this.hash(high, low);
     const index = owner & this.mask;
     const fullAt = this.owners[index] === owner ? this.fullAt[index]! : now;
     this.owners[index] = owner;
-    this.fullAt[index] = take(this.rate, fullAt, now);
+    this.fullAt[index] = fullAfter(this.rate, fullAt, now, count);
   }
 
   giveBack(high: number, low: number): void {

@@ -291,6 +291,7 @@ export class ServerExchange {
     if (known?.lastHash === hashTag) {
       return reject('replayed');
     }
+    const trials = this.gate.trials.open(envelope.data.length, now);
     const verify = (history: PairHistory) =>
       this.verifier.verify(
         {
@@ -301,7 +302,7 @@ export class ServerExchange {
           derived: known?.derived,
           isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n >= (known?.usedIn(its) ?? 0),
           knownKey: known?.key,
-          mayTry: () => this.gate.admitTrial(envelope.data.length, now),
+          trials,
         },
         this.keys,
       );
@@ -313,7 +314,10 @@ export class ServerExchange {
       verified = verify(history);
     }
     if (!verified || verified === 'trial-budget') {
-      return this.fail(verified ?? 'bad-hash', known, arrival);
+      return this.fail(verified ?? 'bad-hash', known, arrival, trials.charged);
+    }
+    if (verified.isLive) {
+      trials.giveBack();
     }
     const endpoint = known ?? this.admit(new Endpoint(verified.key, history), arrival);
     if (!endpoint) {
@@ -325,11 +329,11 @@ export class ServerExchange {
   }
 
   /** Counts a request that did not verify against whoever it claims to come from. */
-  private fail(reason: Rejection, known: Endpoint | undefined, { remote, now }: Arrival): Receipt {
+  private fail(reason: Rejection, known: Endpoint | undefined, { remote, now }: Arrival, trials = 0): Receipt {
     if (known) {
       this.gate.countKnownFailure(known, now);
     } else {
-      this.gate.countFailure(remote.address, now);
+      this.gate.countFailure(remote.address, trials, now);
     }
     return reject(reason);
   }

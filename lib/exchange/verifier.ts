@@ -4,6 +4,7 @@
 import { type Envelope, type Hmac, type Sealed, isDigest } from '../protocol/index.js';
 import { derivePair, openId, toPair } from './id-pair.js';
 import type { KeyRing, RingKey } from './key-ring.js';
+import type { TrialAccount } from './key-trials.js';
 import { type PairHistory, type PairName, isSamePair } from './pair-history.js';
 import { type PairSource, type Reading, oddReadings, plainReading } from './reading.js';
 import { type Remote, endpointName } from './source.js';
@@ -29,8 +30,8 @@ export interface Question {
   readonly isUsable: (pair: PairName) => boolean;
   /** The key that verified last. */
   readonly knownKey: RingKey | undefined;
-  /** Asked before each other key is tried. */
-  readonly mayTry: () => boolean;
+  /** What trials are charged to. */
+  readonly trials: TrialAccount;
 }
 
 export class Verifier {
@@ -42,20 +43,25 @@ export class Verifier {
 
   /** `undefined` where the hash fits nothing, 'trial-budget' where not everything could be tried. */
   verify(question: Question, keys: KeyRing): Verified | 'trial-budget' | undefined {
-    const { history, isUsable } = question;
+    const { history, isRemembered, isUsable } = question;
+    // A key that is not in the ring any more is not tried.
+    const knownKey = question.knownKey && keys.has(question.knownKey) ? question.knownKey : undefined;
     const pairOf = this.createPairSource(question);
-    const plain = plainReading(history, pairOf);
-    const found = plain && isUsable(plain.uses) ? tryKeys(question, keys, plain) : undefined;
-    if (found || !this.repair || !question.isRemembered) {
+    const latest = plainReading(history, pairOf);
+    const plain = latest && isUsable(latest.uses) ? latest : undefined;
+    // The one trial that is free: no more is needed for a known device that is in step.
+    const found = plain && knownKey && tryKey(question, knownKey, plain);
+    if (found) {
       return found;
     }
-    for (const reading of oddReadings(history, pairOf)) {
-      const odd = tryKeys(question, keys, reading);
-      if (odd) {
-        return odd;
-      }
+    const plains = plain ? [plain] : [];
+    const odds = this.repair && isRemembered ? oddReadings(history, pairOf) : [];
+    if (!knownKey) {
+      return search(question, keys.keys, plains, !isRemembered) ?? search(question, keys.keys, odds, true);
     }
-    return undefined;
+    // Another key is likely only where another device has got the address, and that one is in step.
+    const others = keys.keys.filter((key) => key !== knownKey);
+    return search(question, [knownKey], odds, true) ?? search(question, others, plains, true);
   }
 
   /** Derives each pair at most once. */
@@ -74,23 +80,25 @@ export class Verifier {
   }
 }
 
-/** The key that verified last is tried first, and without asking. One that is not in the ring any more is not tried. */
-function tryKeys(question: Question, keys: KeyRing, reading: Reading): Verified | 'trial-budget' | undefined {
-  const { knownKey, mayTry } = question;
-  const verified = knownKey && keys.has(knownKey) ? tryKey(question, knownKey, reading) : undefined;
-  if (verified) {
-    return verified;
+/** Tries keys under one reading after the other, each charged before. */
+function search(
+  question: Question,
+  keys: readonly RingKey[],
+  readings: Iterable<Reading>,
+  isDoubtful: boolean,
+): Verified | 'trial-budget' | undefined {
+  if (keys.length === 0) {
+    return undefined;
   }
-  for (const key of keys.keys) {
-    if (key === knownKey) {
-      continue;
-    }
-    if (!mayTry()) {
+  for (const reading of readings) {
+    if (!question.trials.charge(keys.length, isDoubtful)) {
       return 'trial-budget';
     }
-    const found = tryKey(question, key, reading);
-    if (found) {
-      return found;
+    for (const key of keys) {
+      const found = tryKey(question, key, reading);
+      if (found) {
+        return found;
+      }
     }
   }
   return undefined;

@@ -134,34 +134,79 @@ describe('keyTrials', () => {
     { device: 'a', key: KEY },
     { device: 'b', key: OTHER_KEY },
   ];
+  const junkOf = (bytes: number) =>
+    formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(bytes, 'a'), iv: Buffer.alloc(16) });
 
   it('tries no more keys than that for strangers, and the known key of a known device for nothing', () => {
     const server = createServer({ keys, ...limitsOf({ keyTrials: { perSecond: 1, burst: 2 } }) });
-    const second = new PureDevice(server, remoteOf('10.0.0.1'), OTHER_KEY);
-    expect(second.ask(0, NORETURN).kind).toBe('request');
-    const stranger = new PureDevice(server, remoteOf('10.0.0.2'));
+    const known = new PureDevice(server, remoteOf('10.0.0.1'), OTHER_KEY);
+    expect(known.ask(0, NORETURN).kind).toBe('request');
+    const failing = remoteOf('10.0.0.2');
+    server.receive(HELLO, failing, 0);
+    // Both keys for the pair as it was sent; nothing is left for what else the device may have read.
+    expect(server.receive(JUNK, failing, 0)).toMatchObject({ reason: 'trial-budget' });
+    const stranger = new PureDevice(server, remoteOf('10.0.0.3'));
     expect(stranger.ask(0, NORETURN)).toMatchObject({ reason: 'trial-budget' });
-    expect(second.ask(0, NORETURN).kind).toBe('request');
+    expect(known.ask(500, NORETURN).kind).toBe('request');
+    expect(stranger.request(999, NORETURN)).toMatchObject({ reason: 'trial-budget' });
     expect(stranger.request(1000, NORETURN).kind).toBe('request');
   });
 
+  it('gives back what a request that verifies has cost', () => {
+    const server = createServer({ keys, ...limitsOf({ keyTrials: { perSecond: 0.001, burst: 1 } }) });
+    for (let host = 1; host <= 20; host++) {
+      expect(new PureDevice(server, remoteOf(`10.0.0.${host}`), OTHER_KEY).ask(0, NORETURN).kind).toBe('request');
+    }
+  });
+
   it.each([
-    { bytes: 1024, looks: 4 },
-    { bytes: 1040, looks: 2 },
-    { bytes: 3088, looks: 1 },
-  ])('counts a request with $bytes bytes of data once for each kB begun', ({ bytes, looks }) => {
-    // One key, tried for both slots in which an id is accepted.
-    const server = createServer({ ...limitsOf({ keyTrials: { perSecond: 0.001, burst: 8 } }) });
-    const data = Buffer.alloc(bytes, 'a');
-    const junk = formatEnvelope({ hash: Buffer.alloc(32), data, iv: Buffer.alloc(16) });
-    expect(tally(server, fromPorts(junk, '10.0.0.1', looks + 2), 0)).toEqual({ 'bad-hash': looks, 'trial-budget': 2 });
+    { bytes: 2048, looks: 4 },
+    { bytes: 2064, looks: 2 },
+  ])('counts a request with $bytes bytes of data once for every 2 KiB begun', ({ bytes, looks }) => {
+    // One key, tried for both slots in which an id is accepted, out of the half that strangers without a hello have.
+    const server = createServer({ ...limitsOf({ keyTrials: { perSecond: 0.001, burst: 16 } }) });
+    expect(tally(server, fromPorts(junkOf(bytes), '10.0.0.1', looks + 2), 0)).toEqual({
+      'bad-hash': looks,
+      'trial-budget': 2,
+    });
+  });
+
+  it('keeps half for new devices that said hello', () => {
+    const server = createServer({ keys, ...limitsOf({ keyTrials: { perSecond: 0.001, burst: 8 } }) });
+    const known = new PureDevice(server, remoteOf('10.0.0.1'));
+    known.ask(0, NORETURN);
+    known.hello(1000);
+    // In the name of a device that is known, and in nobody's.
+    const junk = [known.remote, remoteOf('10.0.0.2'), remoteOf('10.0.0.3')].map((remote): [Buffer, Remote] => [
+      JUNK,
+      remote,
+    ]);
+    expect(tally(server, [...junk, ...junk, ...junk], 1000)).toMatchObject({ 'trial-budget': 9 });
+    const failing = remoteOf('10.0.0.4');
+    server.receive(HELLO, failing, 1000);
+    expect(server.receive(JUNK, failing, 1000)).toMatchObject({ reason: 'trial-budget' });
+    expect(new PureDevice(server, remoteOf('10.0.0.5'), OTHER_KEY).ask(1000, NORETURN).kind).toBe('request');
+  });
+
+  it('counts a failure that cost many trials for more against its source', () => {
+    const many = Array.from({ length: 200 }, (_, index) => ({
+      device: `device ${index}`,
+      key: Buffer.alloc(32, `key ${index}`),
+    }));
+    // 200 keys for two slots are 4 failures of the 200 at once.
+    expect(tally(createServer({ keys: many }), fromPorts(JUNK, '10.0.0.1', 60), 0)).toEqual({
+      'bad-hash': 50,
+      'request-rate': 10,
+    });
   });
 
   it('tries the known key once, so that a server with one key needs no other trial', () => {
-    const server = createServer({ ...limitsOf({ keyTrials: { perSecond: 0.001, burst: 1 } }) });
+    const server = createServer({ repair: false, ...limitsOf({ keyTrials: { perSecond: 0.001, burst: 1 } }) });
     const device = new PureDevice(server);
     expect(device.ask(0, NORETURN).kind).toBe('request');
+    expect(server.receive(JUNK, remoteOf('10.0.0.2'), 0)).toMatchObject({ reason: 'trial-budget' });
     device.hello(1000);
     expect(server.receive(JUNK, device.remote, 1000)).toMatchObject({ reason: 'bad-hash' });
+    expect(device.request(1000, NORETURN).kind).toBe('request');
   });
 });

@@ -34,6 +34,16 @@ describe('RateLimit', () => {
     expect(takeAll(at(limit, 400))).toBe(1);
   });
 
+  it('leaves what is to stay', () => {
+    const limit = new RateLimit(rate);
+    expect(limit.allows(0, 2)).toBe(true);
+    limit.take(0);
+    expect(limit.allows(0, 2)).toBe(false);
+    expect(limit.allows(0, 1)).toBe(true);
+    limit.giveBack(1);
+    expect(limit.allows(0, 2)).toBe(true);
+  });
+
   it('allows one more for each that is given back, never more than the burst', () => {
     const limit = new RateLimit(rate);
     takeAll(at(limit, 0));
