@@ -12,7 +12,10 @@ export interface ExchangeLimits {
   readonly hellosPerSource: Rate;
   /** The same for all endpoints that never verified together, so that a flood can't occupy the server. Default 4000 a second, 10000 at once. */
   readonly hellosOfStrangers: Rate;
-  /** Requests of one source that never verified: how many failures are looked at. Default 100 a second, 200 at once. */
+  /**
+   * Requests of one source that never verified: how many failures are looked at, one that took many trials of keys counted for each
+   * 100 of them. Default 100 a second, 200 at once.
+   */
   readonly failuresPerSource: Rate;
   /** Requests in the name of one verified device: how many failures are looked at. Default 500 a second, 1000 at once. */
   readonly failuresPerDevice: Rate;

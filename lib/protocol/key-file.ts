@@ -74,7 +74,7 @@ export async function loadKeyFile(path: string, checks: KeyFileChecks = 'strict'
 /**
  * What a key file holds: the secret itself.
  *
- * @throws BenUdpError `BEN_KEY_FILE_MISSING`, `BEN_KEY_FILE_TOO_SHORT`,
+ * @throws BenUdpError `BEN_KEY_FILE_MISSING`, `BEN_KEY_FILE_TOO_SHORT`, `BEN_KEY_FILE_TOO_LARGE`,
  * `BEN_KEY_FILE_READABLE_BY_OTHERS`, `BEN_KEY_FILE_IO`; each message says what to do.
  */
 export async function readKeyFile(path: string, checks: KeyFileChecks = 'strict'): Promise<Buffer> {

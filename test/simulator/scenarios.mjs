@@ -19,8 +19,11 @@ import { coverPairs } from './pairwise.mjs';
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 
-/** Messages in a row that a device may lose once faults have stopped, until it is in step again. */
-const MOST_LOST_IN_A_ROW = 5;
+/**
+ * Messages in a row that a device may lose once faults have stopped, until it is in step again: those that its queue of six datagrams
+ * takes, and one more where two pairs in it are the same, as a stranger's are in one slot. Which of them was read can't be told.
+ */
+const MOST_LOST_IN_A_ROW = 6;
 
 /**
  * When the last of them is lost: a queue of six unread datagrams takes three hellos left unanswered, one a minute, and the first
