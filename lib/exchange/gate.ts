@@ -13,12 +13,6 @@ const SOURCES = 262_144;
 const NETWORKS = 65_536;
 const FAILING_SOURCES = 65_536;
 
-/**
- * Trials of keys that one failure stands for; a failure that cost more counts for more. So a source alone can have no more than a
- * fifth of the trials there are by default.
- */
-const TRIALS_OF_A_FAILURE = 100;
-
 export class Gate {
   private readonly sources: RateTable;
   private readonly networks: RateTable;
@@ -76,10 +70,9 @@ export class Gate {
     return undefined;
   }
 
-  /** @param trials of keys that the failure has cost. */
-  countFailure(address: string, trials: number, now: number): void {
+  countFailure(address: string, now: number): void {
     const { high, low } = readSource(address);
-    this.failingSources.take(high, low, now, Math.max(1, Math.ceil(trials / TRIALS_OF_A_FAILURE)));
+    this.failingSources.take(high, low, now);
   }
 
   /** Counts the hello of a known endpoint where its limit allows it. */

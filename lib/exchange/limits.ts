@@ -12,10 +12,7 @@ export interface ExchangeLimits {
   readonly hellosPerSource: Rate;
   /** The same for all endpoints that never verified together, so that a flood can't occupy the server. Default 4000 a second, 10000 at once. */
   readonly hellosOfStrangers: Rate;
-  /**
-   * Requests of one source that never verified: how many failures are looked at, one that took many trials of keys counted for each
-   * 100 of them. Default 100 a second, 200 at once.
-   */
+  /** Requests of one source that never verified: how many failures are looked at. Default 100 a second, 200 at once. */
   readonly failuresPerSource: Rate;
   /** Requests in the name of one verified device: how many failures are looked at. Default 500 a second, 1000 at once. */
   readonly failuresPerDevice: Rate;
@@ -23,7 +20,7 @@ export interface ExchangeLimits {
   readonly requestsOfStrangers: Rate;
   /**
    * Keys tried for requests whose key is not known yet and that do not verify; each counts once for every 2 KiB of data begun. Half
-   * of what may be at once is kept for endpoints that said hello and are not known. Default 50000 a second, 100000 at once.
+   * of what may be at once is kept for sources that had less than a fifth, and said hello. Default 50000 a second, 100000 at once.
    */
   readonly keyTrials: Rate;
 }

@@ -86,11 +86,11 @@ export class RateTable {
     this.fullAt[index] = fullAfter(this.rate, fullAt, now, count);
   }
 
-  giveBack(high: number, low: number): void {
+  giveBack(high: number, low: number, count = 1): void {
     const owner = this.hash(high, low);
     const index = owner & this.mask;
     if (this.owners[index] === owner) {
-      this.fullAt[index] = giveBack(this.rate, this.fullAt[index]!);
+      this.fullAt[index] = giveBack(this.rate, this.fullAt[index]!, count);
     }
   }
 

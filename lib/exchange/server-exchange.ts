@@ -291,7 +291,7 @@ export class ServerExchange {
     if (known?.lastHash === hashTag) {
       return reject('replayed');
     }
-    const trials = this.gate.trials.open(envelope.data.length, now);
+    const trials = this.gate.trials.open(remote.address, envelope.data.length, now);
     const verify = (history: PairHistory) =>
       this.verifier.verify(
         {
@@ -314,14 +314,14 @@ export class ServerExchange {
       verified = verify(history);
     }
     if (!verified || verified === 'trial-budget') {
-      return this.fail(verified ?? 'bad-hash', known, arrival, trials.charged);
-    }
-    if (verified.isLive) {
-      trials.giveBack();
+      return this.fail(verified ?? 'bad-hash', known, arrival);
     }
     const endpoint = known ?? this.admit(new Endpoint(verified.key, history), arrival);
     if (!endpoint) {
       return reject('table-full', verified.key);
+    }
+    if (verified.isLive) {
+      trials.giveBack();
     }
     endpoint.key = verified.key;
     endpoint.lastHash = hashTag;
@@ -329,11 +329,11 @@ export class ServerExchange {
   }
 
   /** Counts a request that did not verify against whoever it claims to come from. */
-  private fail(reason: Rejection, known: Endpoint | undefined, { remote, now }: Arrival, trials = 0): Receipt {
+  private fail(reason: Rejection, known: Endpoint | undefined, { remote, now }: Arrival): Receipt {
     if (known) {
       this.gate.countKnownFailure(known, now);
     } else {
-      this.gate.countFailure(remote.address, trials, now);
+      this.gate.countFailure(remote.address, now);
     }
     return reject(reason);
   }

@@ -60,8 +60,7 @@ export class Verifier {
       return search(question, keys.keys, plains, !isRemembered) ?? search(question, keys.keys, odds, true);
     }
     // Another key is likely only where another device has got the address, and that one is in step.
-    const others = keys.keys.filter((key) => key !== knownKey);
-    return search(question, [knownKey], odds, true) ?? search(question, others, plains, true);
+    return search(question, [knownKey], odds, false) ?? search(question, keys.keys, plains, true, knownKey);
   }
 
   /** Derives each pair at most once. */
@@ -80,22 +79,24 @@ export class Verifier {
   }
 }
 
-/** Tries keys under one reading after the other, each charged before. */
+/** Tries keys under one reading after the other, each charged before; the key that was tried by itself already is left out. */
 function search(
   question: Question,
   keys: readonly RingKey[],
   readings: Iterable<Reading>,
   isDoubtful: boolean,
+  tried?: RingKey,
 ): Verified | 'trial-budget' | undefined {
-  if (keys.length === 0) {
+  const count = tried ? keys.length - 1 : keys.length;
+  if (count === 0) {
     return undefined;
   }
   for (const reading of readings) {
-    if (!question.trials.charge(keys.length, isDoubtful)) {
+    if (!question.trials.charge(count, isDoubtful)) {
       return 'trial-budget';
     }
     for (const key of keys) {
-      const found = tryKey(question, key, reading);
+      const found = key === tried ? undefined : tryKey(question, key, reading);
       if (found) {
         return found;
       }

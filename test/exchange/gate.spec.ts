@@ -188,16 +188,30 @@ describe('keyTrials', () => {
     expect(new PureDevice(server, remoteOf('10.0.0.5'), OTHER_KEY).ask(1000, NORETURN).kind).toBe('request');
   });
 
-  it('counts a failure that cost many trials for more against its source', () => {
+  it('takes all that a source sends for doubtful once it had a fifth, and refuses it nothing else', () => {
     const many = Array.from({ length: 200 }, (_, index) => ({
       device: `device ${index}`,
       key: Buffer.alloc(32, `key ${index}`),
     }));
-    // 200 keys for two slots are 4 failures of the 200 at once.
-    expect(tally(createServer({ keys: many }), fromPorts(JUNK, '10.0.0.1', 60), 0)).toEqual({
-      'bad-hash': 50,
-      'request-rate': 10,
-    });
+    const server = createServer({ keys: many, ...limitsOf({ keyTrials: { perSecond: 100, burst: 4000 } }) });
+    const failing = remoteOf('10.0.0.1');
+    server.receive(HELLO, failing, 0);
+    expect(tally(server, fromPorts(JUNK, '10.0.0.1', 40, failing.port), 0)).toHaveProperty('trial-budget');
+    // A good device behind the same address waits for the budget to recover; one elsewhere does not.
+    const neighbour = new PureDevice(server, remoteOf('10.0.0.1', 99), many.at(-1)!.key);
+    expect(neighbour.ask(0, NORETURN)).toMatchObject({ reason: 'trial-budget' });
+    expect(new PureDevice(server, remoteOf('10.0.0.2'), many.at(-1)!.key).ask(0, NORETURN).kind).toBe('request');
+    expect(neighbour.ask(10_000, NORETURN).kind).toBe('request');
+  });
+
+  it('gives nothing back to a request that finds no room, for it can be repeated', () => {
+    const server = createServer({ maxEndpoints: 1, ...limitsOf({ keyTrials: { perSecond: 0.001, burst: 4 } }) });
+    new PureDevice(server, remoteOf('10.0.0.1')).ask(0, NORETURN);
+    const refused = new PureDevice(server, remoteOf('10.0.0.2'));
+    refused.hello(0);
+    const recorded = refused.envelope(NORETURN);
+    const outcomes = Array.from({ length: 6 }, (): [Buffer, Remote] => [recorded, refused.remote]);
+    expect(tally(server, outcomes, 0)).toEqual({ 'table-full': 2, 'trial-budget': 4 });
   });
 
   it('tries the known key once, so that a server with one key needs no other trial', () => {
