@@ -26,6 +26,12 @@ export const DEFAULT_BUFFER_SIZE = 4096;
 /** Milliseconds between the datagrams of one answer. */
 export const DEFAULT_DATAGRAM_GAP_MS = 0;
 
+/** Further attempts to bind a port that is in use. */
+export const DEFAULT_RETRY_ATTEMPTS = 5;
+
+/** Milliseconds between attempts to bind. */
+export const DEFAULT_RETRY_DELAY_MS = 200;
+
 /** Milliseconds that running handlers are given when the app shuts down. */
 export const DEFAULT_SHUTDOWN_TIMEOUT_MS = 10_000;
 

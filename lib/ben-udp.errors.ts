@@ -39,9 +39,11 @@ export type BenUdpErrorCode =
   | 'BEN_QUEUE_FULL'
   /** A request does not fit the server's buffer; nothing was sent. */
   | 'BEN_REQUEST_TOO_LARGE'
+  /** A server's address and port are in use by another process; `cause` holds the system's error. */
+  | 'BEN_ADDRESS_IN_USE'
   /** A socket could not be bound, or the system refused a datagram; `cause` holds its error. */
   | 'BEN_SOCKET'
-  /** The name of the server's host could not be resolved; `cause` holds the system's error. */
+  /** The name of a host could not be resolved; `cause` holds the system's error. */
   | 'BEN_HOST_UNKNOWN'
   /** A recording of datagrams that can't be read: no hex, no JSON of exchanges, no capture. */
   | 'BEN_BAD_RECORDING'

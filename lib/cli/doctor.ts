@@ -154,8 +154,10 @@ async function exchangeWithItself(key: Buffer, platform: CliIo['platform']): Pro
     {
       onRequest: async ({ data }) => answerWith(data),
       onRejected: () => undefined,
+      onUnreadable: () => undefined,
       onEnded: () => undefined,
       onError: () => undefined,
+      onSendError: () => undefined,
     },
     platform,
   );

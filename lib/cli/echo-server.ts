@@ -27,7 +27,7 @@ export interface EchoServerOptions {
   readonly datagramGap: number;
 }
 
-/** @throws the system's error where the socket can't be bound. */
+/** @throws BenUdpError as `Listener.bind`. */
 export function bindServer(
   { host, port, key, datagramGap }: EchoServerOptions,
   handlers: ListenerHandlers,
@@ -65,8 +65,13 @@ export function answerWith(data: unknown): Answer {
   }
 }
 
-/** Why a socket could not be bound, and what to do. */
-export function explainBind(error: NodeJS.ErrnoException, host: string, port: number): CliFailure {
+/**
+ * Why a socket could not be bound, and the next step.
+ *
+ * @param failure the system's error, or the listener's around it.
+ */
+export function explainBind(failure: Error, host: string, port: number): CliFailure {
+  const error = (failure instanceof BenUdpError ? failure.cause : failure) as NodeJS.ErrnoException;
   const { code } = error;
   const where = formatEndpoint(host, port);
   const [what, hint] = describeBindError(error, port);

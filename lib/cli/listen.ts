@@ -4,9 +4,9 @@
 import { formatEndpoint } from '../ben-udp.endpoint.js';
 import { DEFAULT_BUFFER_SIZE, DEFAULT_HOST, DEFAULT_PORT } from '../ben-udp.constants.js';
 import { BenUdpError } from '../ben-udp.errors.js';
-import { REJECTIONS, type Remote, type VerifiedRequest } from '../exchange/index.js';
-import { formatReply } from '../protocol/index.js';
-import type { Listener, ListenerHandlers, RejectedReceipt } from '../server/index.js';
+import { REJECTIONS, type RejectedReceipt, type Remote, type VerifiedRequest } from '../exchange/index.js';
+import { formatReply, formatUnreadableReply } from '../protocol/index.js';
+import type { Listener, ListenerHandlers } from '../server/index.js';
 import { listAddresses } from './addresses.js';
 import { UsageError, defineCommand, readInteger } from './command.js';
 import { answerWith, bindServer, explainBind } from './echo-server.js';
@@ -70,11 +70,13 @@ export const listen = defineCommand({
         return reply;
       },
       onRejected: (rejected, remote) => reporter.rejected(rejected, remote),
+      onUnreadable: ({ error }) => error && formatUnreadableReply(error, 'null'),
       onEnded: () => end.countRequest(),
       onError: (error) => io.err(`nestjs-ben-udp listen: ${(error as Error).message}`),
+      onSendError: (error) => reporter.sendError(error),
     };
     const server = await bindServer({ host, port, key, datagramGap }, handlers, io.platform).catch(
-      (error: NodeJS.ErrnoException): never => {
+      (error: Error): never => {
         throw explainBind(error, host, port);
       },
     );
@@ -167,6 +169,25 @@ class Reporter {
   }
 
   rejected({ reason, error }: RejectedReceipt, remote: Remote): void {
+    if (!this.mayTell()) {
+      return;
+    }
+    const why = error ? `${REJECTIONS[reason]}: ${error.message}` : REJECTIONS[reason];
+    if (this.isJson) {
+      this.document('rejected', { from: formatEndpoint(remote.address, remote.port), reason, message: why });
+    } else {
+      this.line(remote, `no answer (${reason}): ${why}`);
+    }
+  }
+
+  sendError({ message }: Error): void {
+    if (this.mayTell()) {
+      this.io.err(`nestjs-ben-udp listen: a datagram could not be sent: ${message}`);
+    }
+  }
+
+  /** Whether one more line may be written about something that anybody can cause. Counts it if not. */
+  private mayTell(): boolean {
     const now = this.io.platform.now();
     if (now - this.windowStart >= REJECTION_WINDOW_MS) {
       this.windowStart = now;
@@ -175,15 +196,10 @@ class Reporter {
     }
     if (this.linesInWindow >= MAX_REJECTION_LINES) {
       this.untold++;
-      return;
+      return false;
     }
     this.linesInWindow++;
-    const why = error ? `${REJECTIONS[reason]}: ${error.message}` : REJECTIONS[reason];
-    if (this.isJson) {
-      this.document('rejected', { from: formatEndpoint(remote.address, remote.port), reason, message: why });
-    } else {
-      this.line(remote, `no answer (${reason}): ${why}`);
-    }
+    return true;
   }
 
   closed(server: Listener): void {

@@ -1,9 +1,15 @@
 /**
  * The keys a server accepts, and whose they are.
  */
-import { createHash } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { Sealer, fingerprint } from '../protocol/index.js';
+
+/**
+ * Keys the names under which equal keys are recognised. A plain hash of a key would let somebody who sees it test guesses of a
+ * weak key file.
+ */
+const IDENTITY_SECRET = randomBytes(32);
 
 /** Keys that a log line names. */
 const MAX_DESCRIBED = 8;
@@ -37,7 +43,7 @@ export class KeyRing {
     const known = new Map(previous?.keys.map((each) => [each.digest, each]));
     const ring = new Map<string, RingKey>();
     for (const { device, key } of keys) {
-      const digest = createHash('sha256').update(key).digest('base64');
+      const digest = createHmac('sha256', IDENTITY_SECRET).update(key).digest('base64');
       const other = ring.get(digest);
       if (other) {
         throw new BenUdpError(

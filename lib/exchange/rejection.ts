@@ -6,7 +6,7 @@
 export const REJECTIONS = {
   // Strangers and noise.
   'unknown-datagram': 'neither a hello nor the beginning of a request',
-  'no-way-back': 'its sender has port 0, to which nothing can be sent',
+  'no-way-back': 'its sender has port 0, or an address that is not one host: unspecified, multicast or broadcast',
   'too-large': 'longer than any request that is read',
   'bad-envelope': 'not the text of a dict of hash, data and iv',
   'bad-sizes': 'hash, data or iv is of a wrong size',

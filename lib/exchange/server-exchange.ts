@@ -16,6 +16,7 @@ import {
   digest,
   isHello,
   looksLikeEnvelope,
+  looksLikeNoreturn,
   parseEnvelope,
   parseRequest,
   unpad,
@@ -26,8 +27,8 @@ import { LIVE_SLOTS, derivePair, slotAt, toPair } from './id-pair.js';
 import type { KeyRing, RingKey } from './key-ring.js';
 import type { ExchangeLimits } from './limits.js';
 import { HintTable, type PairHistory, historyOf } from './pair-history.js';
-import type { Rejection } from './rejection.js';
-import { type Remote, endpointName } from './source.js';
+import { REJECTIONS, type Rejection } from './rejection.js';
+import { type Remote, endpointName, isOneHost } from './source.js';
 import { type Verified, Verifier } from './verifier.js';
 import { type Work, Workload, type WorkloadLimits } from './workload.js';
 
@@ -111,9 +112,13 @@ export type Receipt =
       readonly reason: Rejection;
       /** Whose key verified, where one did. */
       readonly device?: string | undefined;
-      /** What is wrong with the text, where it could be opened. */
+      /** What is wrong with the request, if its hash was right. */
       readonly error?: BenProtocolError;
+      /** Set if the device waits for a reply and can be told the error. */
+      readonly ticket?: ReplyTicket;
     };
+
+export type RejectedReceipt = Extract<Receipt, { kind: 'rejected' }>;
 
 /** Why a reply was not sent although there was one. */
 export type ReplyRefusal =
@@ -126,6 +131,13 @@ export type ReplyRefusal =
 interface OpenedRequest {
   readonly request: Request;
   readonly text: string;
+}
+
+/** A request whose hash is right, and whose text is not. */
+interface UnreadableRequest {
+  readonly reason: Rejection;
+  readonly error: BenProtocolError;
+  readonly isNoreturn: boolean;
 }
 
 /** When and from whom a datagram came. */
@@ -183,7 +195,7 @@ export class ServerExchange {
    * @param waited how long the datagram may have waited to be read, in milliseconds.
    */
   receive(datagram: Buffer, remote: Remote, now: number, waited = 0): Receipt {
-    if (remote.port === 0) {
+    if (!isOneHost(remote)) {
       return reject('no-way-back');
     }
     const arrival = { remote, key: endpointKey(remote), now, slot: slotAt(now), waited };
@@ -362,11 +374,17 @@ export class ServerExchange {
       this.unusedPairs--;
       this.gate.giveBackKnownHello(endpoint, now);
     }
+    const deadline = now - waited + this.options.deviceTimeoutMs * REPLY_SHARE;
     const opened = openRequest(envelope, key);
-    if (typeof opened === 'string' || opened instanceof BenProtocolError) {
-      return rejectOpened(opened, key);
+    if ('error' in opened) {
+      const { reason, error, isNoreturn } = opened;
+      const canAnswer = isLive && reading.leftover === 0 && now <= deadline && !isNoreturn;
+      const rejected = reject(reason, key, error);
+      return canAnswer
+        ? { ...rejected, ticket: { endpoint, turn: endpoint.beginTurn(false, now), key, id, deadline } }
+        : rejected;
     }
-    const { action, data, noreturn, metadata } = opened.request;
+    const { action, data, noreturn, metadata, droppedMetadata } = opened.request;
     // A device that waits for its reply reads what is left meanwhile, and takes it for the reply.
     endpoint.expectUnread(noreturn ? reading.leftover : Math.max(0, reading.leftover - REPLY_DATAGRAMS));
     if (!isLive) {
@@ -375,7 +393,6 @@ export class ServerExchange {
     if (!noreturn && reading.leftover > 0) {
       return reject('out-of-step', key);
     }
-    const deadline = now - waited + this.options.deviceTimeoutMs * REPLY_SHARE;
     if (!noreturn && now > deadline) {
       return reject('stale-request', key);
     }
@@ -387,7 +404,16 @@ export class ServerExchange {
     return {
       kind: 'request',
       // Spelled out: V8 makes a new hidden class for every object that is spread.
-      request: { action, data, noreturn, metadata, text: opened.text, remote, device: key.device },
+      request: {
+        action,
+        data,
+        noreturn,
+        metadata,
+        droppedMetadata,
+        text: opened.text,
+        remote,
+        device: key.device,
+      },
       work,
       ticket: noreturn ? undefined : { endpoint, turn, key, id, deadline },
     };
@@ -399,33 +425,32 @@ function tagOf(hash: Buffer): number {
   return hash.readUInt32BE(0) >>> 1;
 }
 
-/** Decrypts and reads a request that has verified. Strict, for SHA-256 lets a hash be extended to more data. */
-function openRequest({ data, iv }: Envelope, key: RingKey): OpenedRequest | Rejection | BenProtocolError {
-  const bytes = unpad(key.sealer.open(data, iv));
+/** Decrypts and reads a request that has verified. Strict, because SHA-256 lets a hash be extended to more data. */
+function openRequest({ data, iv }: Envelope, key: RingKey): OpenedRequest | UnreadableRequest {
+  const plaintext = key.sealer.open(data, iv);
+  const unreadable = (reason: Rejection, error: BenProtocolError): UnreadableRequest => ({
+    reason,
+    error,
+    isNoreturn: looksLikeNoreturn(plaintext),
+  });
+  const bytes = unpad(plaintext);
   if (!bytes) {
-    return 'bad-padding';
+    return unreadable('bad-padding', new BenProtocolError('BEN_BAD_REQUEST', REJECTIONS['bad-padding']));
   }
   const text = decodeUtf8(bytes);
   if (text === undefined) {
-    return 'bad-utf8';
+    return unreadable('bad-utf8', new BenProtocolError('BEN_BAD_REQUEST', REJECTIONS['bad-utf8']));
   }
   try {
     return { request: parseRequest(text), text };
   } catch (error) {
     if (error instanceof BenProtocolError) {
-      return error;
+      return unreadable(error.code === 'BEN_BAD_REQUEST' ? 'bad-request' : 'bad-text', error);
     }
     throw error;
   }
 }
 
-function rejectOpened(fault: Rejection | BenProtocolError, key: RingKey): Receipt {
-  if (typeof fault === 'string') {
-    return reject(fault, key);
-  }
-  return reject(fault.code === 'BEN_BAD_REQUEST' ? 'bad-request' : 'bad-text', key, fault);
-}
-
-function reject(reason: Rejection, key?: RingKey, error?: BenProtocolError): Receipt {
+function reject(reason: Rejection, key?: RingKey, error?: BenProtocolError): RejectedReceipt {
   return { kind: 'rejected', reason, device: key?.device, ...(error && { error }) };
 }

@@ -14,6 +14,28 @@ export function endpointName({ address, port }: Remote): string {
   return `${address}|${port}`;
 }
 
+const IPV4_MAPPED = '::ffff:';
+
+/** IPv4: `0.0.0.0/8` means no host, and from `224.0.0.0` on come multicast, reserved addresses and the broadcast. */
+const FIRST_MULTICAST_OCTET = 224;
+
+/**
+ * Whether an answer to a sender can reach one host. A sender that calls itself port 0, or the unspecified, a multicast or the
+ * broadcast address, is forged: an answer would fail, or reach everybody.
+ */
+export function isOneHost({ address, port }: Remote): boolean {
+  if (port === 0) {
+    return false;
+  }
+  const ipv4 = address.startsWith(IPV4_MAPPED) ? address.slice(IPV4_MAPPED.length) : address;
+  const end = ipv4.indexOf('.');
+  if (end < 0) {
+    return address !== '::' && !address.startsWith('ff');
+  }
+  const octet = Number(ipv4.slice(0, end));
+  return octet > 0 && octet < FIRST_MULTICAST_OCTET;
+}
+
 /** Two 32-bit numbers each: the address (IPv6: its /64, which one host has to itself) and its network (/24, IPv6: /48). */
 export interface Source {
   readonly high: number;
@@ -21,8 +43,6 @@ export interface Source {
   readonly networkHigh: number;
   readonly networkLow: number;
 }
-
-const IPV4_MAPPED = '::ffff:';
 
 /** What no IPv6 address in use begins with; keeps IPv4 addresses apart. */
 const IPV4_HIGH = 0xffff_ffff;

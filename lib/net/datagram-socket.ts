@@ -16,8 +16,10 @@ export interface DatagramSocketOptions {
 
 export interface DatagramSocketHandlers {
   readonly onDatagram: (datagram: Buffer, remote: RemoteInfo) => void;
-  /** A datagram could not be sent, or the bound socket failed; the socket stays usable. */
+  /** The bound socket failed; it stays usable. */
   readonly onError: (error: Error) => void;
+  /** The system refused to send a datagram: no route to its address, for example. Default `onError`. */
+  readonly onSendError?: (error: Error) => void;
 }
 
 /** A bound UDP socket. */
@@ -37,7 +39,7 @@ export interface DatagramSocket {
 /** Binds a socket; rejects with the system's error where that is not possible. */
 export async function bindDatagramSocket(
   { host, port, receiveBufferSize }: DatagramSocketOptions,
-  { onDatagram, onError }: DatagramSocketHandlers,
+  { onDatagram, onError, onSendError = onError }: DatagramSocketHandlers,
 ): Promise<DatagramSocket> {
   // Devices speak IPv4, so a name that has both kinds of address means that one.
   const { address, family } = await lookup(host, { verbatim: false });
@@ -48,7 +50,8 @@ export async function bindDatagramSocket(
   });
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject);
-    socket.bind({ address, port }, () => {
+    // Exclusive: node:cluster would share the socket between workers, and a hello and its request would reach different ones.
+    socket.bind({ address, port, exclusive: true }, () => {
       socket.off('error', reject);
       resolve();
     });
@@ -63,7 +66,7 @@ export async function bindDatagramSocket(
   socket.on('message', onDatagram);
   const afterSend = (error: Error | null) => {
     if (error) {
-      onError(error);
+      onSendError(error);
     }
   };
   const closed = new Promise<void>((resolve) => {

@@ -5,6 +5,7 @@
  * hash takes half the time: `H(key ⊕ opad, H(key ⊕ ipad, text))`.
  */
 import { hash } from 'node:crypto';
+import { Secret } from './secret.js';
 import { HASH_BYTES } from './wire.js';
 
 const SHA256_BLOCK_BYTES = 64;
@@ -15,16 +16,27 @@ const OUTER_PAD = 0x5c;
 const USUAL_TEXT_BYTES = 128;
 
 export class Hmac {
-  private readonly inner = Buffer.alloc(SHA256_BLOCK_BYTES + USUAL_TEXT_BYTES);
-  private readonly outer = Buffer.alloc(SHA256_BLOCK_BYTES + HASH_BYTES);
+  /** The padded key, and room for a text behind it. */
+  private readonly inner: Secret;
+  /** The padded key, and room for the inner hash behind it. */
+  private readonly outer: Secret;
 
+  /** @param key copied. */
   constructor(key: Uint8Array) {
     const block = Buffer.alloc(SHA256_BLOCK_BYTES);
-    block.set(key.length > SHA256_BLOCK_BYTES ? hash('sha256', key, 'buffer') : key);
+    if (key.length > SHA256_BLOCK_BYTES) {
+      block.write(hash('sha256', key, 'binary'), 'latin1');
+    } else {
+      block.set(key);
+    }
+    this.inner = new Secret(new Uint8Array(SHA256_BLOCK_BYTES + USUAL_TEXT_BYTES));
+    this.outer = new Secret(new Uint8Array(SHA256_BLOCK_BYTES + HASH_BYTES));
+    const [inner, outer] = [this.inner.expose(), this.outer.expose()];
     block.forEach((byte, index) => {
-      this.inner[index] = byte ^ INNER_PAD;
-      this.outer[index] = byte ^ OUTER_PAD;
+      inner[index] = byte ^ INNER_PAD;
+      outer[index] = byte ^ OUTER_PAD;
     });
+    block.fill(0);
   }
 
   /**
@@ -32,10 +44,29 @@ export class Hmac {
    * @returns the 32 bytes as Latin-1: a string is made in half the time of a buffer, and kept in a fraction of its memory.
    */
   digest(text: string): string {
+    const outer = this.outer.expose();
+    outer.write(this.hashInner(text), SHA256_BLOCK_BYTES, 'latin1');
+    return hash('sha256', outer, 'binary');
+  }
+
+  /** Overwrites the key. Later digests are meaningless. */
+  wipe(): void {
+    this.inner.wipe();
+    this.outer.wipe();
+  }
+
+  private hashInner(text: string): string {
     const length = SHA256_BLOCK_BYTES + text.length;
-    const inner = length > this.inner.length ? Buffer.concat([this.inner], length) : this.inner;
-    inner.write(text, SHA256_BLOCK_BYTES, 'latin1');
-    this.outer.write(hash('sha256', inner.subarray(0, length), 'binary'), SHA256_BLOCK_BYTES, 'latin1');
-    return hash('sha256', this.outer, 'binary');
+    const usual = this.inner.expose();
+    if (length <= usual.length) {
+      usual.write(text, SHA256_BLOCK_BYTES, 'latin1');
+      return hash('sha256', usual.subarray(0, length), 'binary');
+    }
+    const longer = Buffer.alloc(length);
+    usual.copy(longer, 0, 0, SHA256_BLOCK_BYTES);
+    longer.write(text, SHA256_BLOCK_BYTES, 'latin1');
+    const digest = hash('sha256', longer, 'binary');
+    longer.fill(0);
+    return digest;
   }
 }

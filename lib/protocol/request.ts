@@ -3,6 +3,7 @@
  * and `noreturn`.
  */
 import { BenProtocolError } from '../ben-udp.errors.js';
+import { type Metadata, checkMetadata, readMetadata } from './metadata.js';
 import { type PythonTextLimits, type PythonValue, parsePythonText, printPythonText } from './python-text/index.js';
 
 /**
@@ -18,8 +19,10 @@ export interface Request {
   readonly data: PythonValue | undefined;
   /** Whether the device does not wait for a reply: the key `noreturn` is there. Upstream does not look at its value either. */
   readonly noreturn: boolean;
-  /** What came beside the payload; `undefined` where that is absent or anything but a dict whose keys are strings. */
-  readonly metadata: { readonly [key: string]: PythonValue } | undefined;
+  /** Travelled beside the payload; `undefined` if there was none, or none that is kept. */
+  readonly metadata: Metadata | undefined;
+  /** Entries of it that were dropped. */
+  readonly droppedMetadata: number;
 }
 
 /**
@@ -34,12 +37,11 @@ export function parseRequest(text: string, limits?: PythonTextLimits): Request {
   }
   // The dict is a Map where one of its keys is no string.
   const get = (key: string) => (dict instanceof Map ? dict.get(key) : dict[key]);
-  const metadata = get(METADATA_KEY);
   return {
     action: get('action'),
     data: get('data'),
     noreturn: dict instanceof Map ? dict.has('noreturn') : 'noreturn' in dict,
-    metadata: isDict(metadata) && !(metadata instanceof Map) ? metadata : undefined,
+    ...readMetadata(get(METADATA_KEY)),
   };
 }
 
@@ -48,7 +50,8 @@ export interface OutgoingRequest {
   readonly action: unknown;
   readonly data?: unknown;
   readonly noreturn?: boolean;
-  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+  /** A flat record of texts. */
+  readonly metadata?: unknown;
 }
 
 /**
@@ -60,7 +63,7 @@ export function formatRequest({ action, data, noreturn, metadata }: OutgoingRequ
   const pairs: Array<[key: string, value: unknown]> = [
     ['action', action],
     ['data', data],
-    [METADATA_KEY, metadata],
+    [METADATA_KEY, metadata === undefined ? undefined : checkMetadata(metadata)],
     ['noreturn', noreturn || undefined],
   ];
   // A Map, for from an object a function would be left out in silence.

@@ -11,7 +11,10 @@ import { BLOCK_BYTES, HASH_BYTES } from './wire.js';
 const SPACE = 0x20;
 const ZERO_IV = Buffer.alloc(BLOCK_BYTES);
 
-/** Where what belongs together is laid side by side for one call of node:crypto: a call costs more than its bytes. */
+/**
+ * Parts are laid side by side here for one call of node:crypto, because a call costs more than its bytes. Memory of its own:
+ * ids and texts never lie in the pool that Node shares between small Buffers.
+ */
 const SCRATCH = Buffer.allocUnsafeSlow(4096);
 const EXPECTED_DIGEST = Buffer.allocUnsafeSlow(HASH_BYTES);
 
@@ -40,17 +43,18 @@ export function isDigest(bytes: Uint8Array, id: Uint8Array, ciphertext: Uint8Arr
 
 /** As Latin-1: a hash as text takes half the time of one as a new ArrayBuffer, its way into a pooled buffer included. */
 function digestText(id: Uint8Array, ciphertext: Uint8Array, iv: Uint8Array): string {
-  return hash('sha256', join(id, ciphertext, iv), 'binary');
+  const joined = scratch(id.length + ciphertext.length + iv.length);
+  joined.set(id);
+  joined.set(ciphertext, id.length);
+  joined.set(iv, id.length + ciphertext.length);
+  const text = hash('sha256', joined, 'binary');
+  joined.fill(0, 0, id.length);
+  return text;
 }
 
-/** The bytes one after the other, until the next call. */
-function join(first: Uint8Array, second: Uint8Array, third: Uint8Array): Buffer {
-  const length = first.length + second.length + third.length;
-  const joined = length > SCRATCH.length ? Buffer.allocUnsafe(length) : SCRATCH.subarray(0, length);
-  joined.set(first);
-  joined.set(second, first.length);
-  joined.set(third, first.length + second.length);
-  return joined;
+/** Memory for one call, valid until the next one. */
+function scratch(length: number): Buffer {
+  return length > SCRATCH.length ? Buffer.allocUnsafeSlow(length) : SCRATCH.subarray(0, length);
 }
 
 /**
@@ -79,11 +83,12 @@ export class Sealer {
 
   seal(text: string): Sealed {
     const byteLength = Buffer.byteLength(text);
-    const plaintext = Buffer.allocUnsafe(BLOCK_BYTES + sealedLength(byteLength));
+    const plaintext = scratch(BLOCK_BYTES + sealedLength(byteLength));
     this.randomBlock(plaintext, 0);
     plaintext.write(text, BLOCK_BYTES);
     plaintext.fill(SPACE, BLOCK_BYTES + byteLength);
     const sealed = this.cipher.update(plaintext);
+    plaintext.fill(0);
     return { ciphertext: sealed.subarray(BLOCK_BYTES), iv: sealed.subarray(0, BLOCK_BYTES) };
   }
 

@@ -2,10 +2,12 @@
  * A server without Nest: a socket, the exchange behind it, and the work in between. Takes requests to whoever answers them
  * and brings the answers back, spaced, in time, or not at all.
  */
+import { AsyncResource } from 'node:async_hooks';
 import {
   type ExchangeLimits,
   type KeyRing,
   type Receipt,
+  type RejectedReceipt,
   type Remote,
   type ReplyTicket,
   ServerExchange,
@@ -13,6 +15,7 @@ import {
   type WorkloadLimits,
 } from '../exchange/index.js';
 import { type DatagramSocket, type Platform, StallWatch } from '../net/index.js';
+import { toBindError } from './bind-error.js';
 import { type BenUdpStats, type ExchangeOutcome, Statistics } from './statistics.js';
 
 /** How often a shutdown looks whether there is still something to wait for. */
@@ -31,7 +34,6 @@ export interface ListenerOptions {
   readonly repair: boolean;
 }
 
-export type RejectedReceipt = Extract<Receipt, { kind: 'rejected' }>;
 type AcceptedReceipt = Extract<Receipt, { kind: 'request' }>;
 
 /** What a request came to. */
@@ -55,9 +57,13 @@ export interface EndedExchange {
 export interface ListenerHandlers {
   onRequest(request: VerifiedRequest): Promise<Answer>;
   onRejected(rejected: RejectedReceipt, remote: Remote): void;
+  /** The text of the reply to a verified request that can't be read; `undefined` if the device gets none. */
+  onUnreadable(rejected: RejectedReceipt): string | undefined;
   onEnded(ended: EndedExchange): void;
   /** A bug here or in a handler of these, or a failure of the socket; the listener goes on. */
   onError(error: unknown): void;
+  /** The system refused to send a datagram. Whoever forges a sender's address can cause that, so it is no failure here. */
+  onSendError(error: Error): void;
 }
 
 export class Listener {
@@ -81,7 +87,11 @@ export class Listener {
     this.stallWatch = new StallWatch(platform);
   }
 
-  /** Binds the socket and begins to answer; rejects with the system's error where that is not possible. */
+  /**
+   * Binds the socket and begins to answer.
+   *
+   * @throws BenUdpError `BEN_ADDRESS_IN_USE`, `BEN_HOST_UNKNOWN`, `BEN_SOCKET`.
+   */
   static async bind(
     options: ListenerOptions,
     keys: KeyRing,
@@ -93,10 +103,14 @@ export class Listener {
       listener.socket = await platform.bindSocket(options, {
         onDatagram: (datagram, remote) => listener.receive(datagram, remote),
         onError: (error) => handlers.onError(error),
+        onSendError: (error) => {
+          listener.statistics.countSendError();
+          handlers.onSendError(error);
+        },
       });
     } catch (error) {
       listener.stallWatch.stop();
-      throw error;
+      throw toBindError(error as NodeJS.ErrnoException, options);
     }
     return listener;
   }
@@ -147,13 +161,24 @@ export class Listener {
         this.send(receipt.datagrams, remote);
         return;
       case 'request':
-        this.statistics.countRequest();
-        void this.answer(receipt, now);
+        this.statistics.countRequest(receipt.request.droppedMetadata);
+        // The socket's own async scope lasts as long as the socket: a store entered there would be seen by every later request.
+        void new AsyncResource('BenUdpRequest').runInAsyncScope(this.answer, this, receipt, now);
         return;
       case 'rejected':
         this.statistics.countRejected(receipt.reason);
-        this.handlers.onRejected(receipt, remote);
+        this.reject(receipt, remote, now);
     }
+  }
+
+  private reject(rejected: RejectedReceipt, remote: Remote, now: number): void {
+    const { ticket } = rejected;
+    const text = ticket && this.handlers.onUnreadable(rejected);
+    const reply = ticket && text !== undefined ? this.exchange.reply(ticket, text, now) : undefined;
+    if (Array.isArray(reply)) {
+      this.send(reply, remote);
+    }
+    this.handlers.onRejected(rejected, remote);
   }
 
   private isBusy(now: number): boolean {

@@ -42,6 +42,10 @@ export interface BenUdpStats {
   readonly requests: number;
   readonly rejected: Readonly<Record<Rejection, number>>;
   readonly outcomes: Readonly<Record<ExchangeOutcome, number>>;
+  /** Datagrams that the system refused to send: no route to their address, for example. */
+  readonly sendErrors: number;
+  /** Entries of requests' metadata that were dropped: no text, too long, or too many. */
+  readonly droppedMetadata: number;
   /** Requests whose handlers run or whose replies are on their way. */
   readonly inFlight: number;
   /** Milliseconds from a request to its reply, or to the end of its handlers; 0 before the first. */
@@ -58,6 +62,8 @@ export class Statistics {
   private hellos = 0;
   private requests = 0;
   private ended = 0;
+  private sendErrors = 0;
+  private droppedMetadata = 0;
   private readonly rejected = zeros(Object.keys(REJECTIONS) as Rejection[]);
   private readonly outcomes = zeros(OUTCOMES);
   private readonly handlerTime: RecordableHistogram = createHistogram({
@@ -74,9 +80,14 @@ export class Statistics {
     this.rejected[reason]++;
   }
 
-  countRequest(): void {
+  countRequest(droppedMetadata: number): void {
     this.received++;
     this.requests++;
+    this.droppedMetadata += droppedMetadata;
+  }
+
+  countSendError(): void {
+    this.sendErrors++;
   }
 
   countOutcome(outcome: ExchangeOutcome, durationMs: number): void {
@@ -95,6 +106,8 @@ export class Statistics {
       requests: this.requests,
       rejected: { ...this.rejected },
       outcomes: { ...this.outcomes },
+      sendErrors: this.sendErrors,
+      droppedMetadata: this.droppedMetadata,
       inFlight: this.requests - this.ended,
       handlerMs: {
         p50: ms(handlerTime.percentile(50)),

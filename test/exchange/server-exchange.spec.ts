@@ -31,6 +31,8 @@ describe('ServerExchange', () => {
       remote: device.remote,
       device: undefined,
       text: "{'action': 'echo', 'data': [1]}",
+      metadata: undefined,
+      droppedMetadata: 0,
     });
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readSource } from '../../lib/exchange/source.js';
+import { isOneHost, readSource } from '../../lib/exchange/source.js';
 
 describe('readSource', () => {
   it('reads an IPv4 address and its /24, mapped into IPv6 or not', () => {
@@ -31,5 +31,37 @@ describe('readSource', () => {
 
   it('keeps IPv4 and IPv6 apart', () => {
     expect(readSource('0.0.0.0').high).not.toBe(readSource('::').high);
+  });
+});
+
+describe('isOneHost', () => {
+  const remote = (address: string, port = 8585) =>
+    ({ address, port, family: address.includes(':') ? 'IPv6' : 'IPv4' }) as const;
+
+  it.each(['1.0.0.0', '10.0.0.7', '127.0.0.1', '223.255.255.255', '::1', 'fe80::1%eth0', '::ffff:10.0.0.7'])(
+    'is true of %s',
+    (address) => {
+      expect(isOneHost(remote(address))).toBe(true);
+    },
+  );
+
+  it.each([
+    '0.0.0.0',
+    '0.255.255.255',
+    '224.0.0.0',
+    '239.255.255.250',
+    '255.255.255.255',
+    '::',
+    'ff02::1',
+    '::ffff:0.0.0.0',
+    '::ffff:224.0.0.1',
+    '::ffff:255.255.255.255',
+  ])('is false of %s', (address) => {
+    expect(isOneHost(remote(address))).toBe(false);
+  });
+
+  it('is false of port 0', () => {
+    expect(isOneHost(remote('10.0.0.7', 0))).toBe(false);
+    expect(isOneHost(remote('10.0.0.7', 1))).toBe(true);
   });
 });

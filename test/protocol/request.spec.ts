@@ -35,26 +35,23 @@ describe('parseRequest', () => {
       action: 'a',
       data: 3,
       noreturn: true,
+      droppedMetadata: 0,
     });
   });
 
   it('takes the dict under meta as metadata, and leaves data alone', () => {
     const { metadata, data } = parseRequest("{'action': 'a', 'data': {'meta': 1}, 'meta': {'trace': 'x', 'n': 2}}");
-    expect(metadata).toEqual({ trace: 'x', n: 2 });
+    expect(metadata).toEqual({ trace: 'x' });
     expect(data).toEqual({ meta: 1 });
     expect(parseRequest("{1: 2, 'meta': {'trace': 'x'}}").metadata).toEqual({ trace: 'x' });
   });
 
-  it.each([
-    "{'action': 'a'}",
-    "{'meta': None}",
-    "{'meta': 'x'}",
-    "{'meta': ['x']}",
-    "{'meta': {1: 'x'}}",
-    "{'meta': {1}}",
-  ])('takes %s as a request without metadata', (text) => {
-    expect(parseRequest(text).metadata).toBeUndefined();
-  });
+  it.each(["{'action': 'a'}", "{'meta': None}", "{'meta': 'x'}", "{'meta': ['x']}", "{'meta': {1}}"])(
+    'takes %s as a request without metadata',
+    (text) => {
+      expect(parseRequest(text).metadata).toBeUndefined();
+    },
+  );
 
   it('takes metadata whose keys are names of Object.prototype as plain values', () => {
     const { metadata } = parseRequest("{'meta': {'__proto__': 'x', 'constructor': 'y'}}");
@@ -62,7 +59,7 @@ describe('parseRequest', () => {
       ['__proto__', 'x'],
       ['constructor', 'y'],
     ]);
-    expect(Object.getPrototypeOf(metadata)).toBeNull();
+    expect(Object.getPrototypeOf(metadata)).toBe(Object.prototype);
   });
 
   it.each(['[1]', "'echo'", 'None', '{1, 2}', "b'x'", '()'])('refuses %s, which is no dict', (text) => {

@@ -1,0 +1,47 @@
+/**
+ * Why a server could not be bound, and the next step, instead of the system's bare `bind EADDRINUSE`.
+ */
+import cluster from 'node:cluster';
+import { formatEndpoint } from '../ben-udp.endpoint.js';
+import { BenUdpError, type BenUdpErrorCode } from '../ben-udp.errors.js';
+
+const IN_USE_HINT =
+  'Stop the other process, perhaps an earlier run of this one, or choose another port. "ss -lunp" (Linux) or ' +
+  '"lsof -nP -iUDP" (macOS) names it';
+
+/** A worker's request could reach another worker than its hello, so no socket is shared. */
+const IN_USE_BY_WORKER_HINT =
+  'This process is a node:cluster worker, as "pm2 -i" starts them, and a hello and its request must reach the same process. ' +
+  'Run the transport in one process (pm2: exec_mode "fork", one instance), or give each worker a port of its own';
+
+/** @param error the system's. */
+export function toBindError(
+  error: NodeJS.ErrnoException,
+  { host, port }: { readonly host: string; readonly port: number },
+  isClusterWorker: boolean = cluster.isWorker,
+): BenUdpError {
+  const endpoint = formatEndpoint(host, port);
+  const [code, message, hint] = describe(error, endpoint, host, isClusterWorker);
+  return new BenUdpError(code, `${message}\n${hint}`, { cause: error });
+}
+
+function describe(
+  { code, syscall, message }: NodeJS.ErrnoException,
+  endpoint: string,
+  host: string,
+  isClusterWorker: boolean,
+): [code: BenUdpErrorCode, message: string, hint: string] {
+  if (syscall === 'getaddrinfo') {
+    return ['BEN_HOST_UNKNOWN', `the host "${host}" is not known (${code})`, 'Bind to an address, or to 0.0.0.0'];
+  }
+  switch (code) {
+    case 'EADDRINUSE':
+      return ['BEN_ADDRESS_IN_USE', `${endpoint} is in use`, isClusterWorker ? IN_USE_BY_WORKER_HINT : IN_USE_HINT];
+    case 'EADDRNOTAVAIL':
+      return ['BEN_SOCKET', `${host} is not an address of this machine`, 'Bind to 0.0.0.0 for all of its addresses'];
+    case 'EACCES':
+      return ['BEN_SOCKET', `this user may not bind ${endpoint}`, 'Choose a port from 1024, for example 8585'];
+    default:
+      return ['BEN_SOCKET', `${endpoint} could not be bound: ${message}`, 'Choose another host or port'];
+  }
+}
