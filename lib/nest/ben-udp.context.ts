@@ -4,7 +4,6 @@
 import { BaseRpcContext } from '@nestjs/microservices';
 import { brand } from '../ben-udp.brand.js';
 import type { VerifiedRequest } from '../exchange/index.js';
-import type { PythonValue } from '../protocol/index.js';
 
 /** @internal */
 export type BenUdpContextArgs = [request: VerifiedRequest, pattern: string, receivedAt: number];
@@ -58,10 +57,11 @@ export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
   }
 
   /**
-   * What was sent beside the payload, under `meta` in the request dict: a trace id, say. `undefined` where nothing was; devices
-   * with the upstream client send none, `BenUdpClient` sends what its serializer puts under `metadata`.
+   * Texts that travelled beside the payload, under `meta` in the request dict: a trace id, for example. A frozen flat record of
+   * at most 16 entries of 1024 characters; anything else is dropped and counted (`getStats().droppedMetadata`). `undefined` if
+   * there were none: the upstream client sends none, `BenUdpClient` sends the `metadata` that its serializer returns.
    */
-  getMetadata(): { readonly [key: string]: PythonValue } | undefined {
+  getMetadata(): Readonly<Record<string, string>> | undefined {
     return this.args[0].metadata;
   }
 

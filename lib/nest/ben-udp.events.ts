@@ -3,7 +3,6 @@
  */
 import type { AddressInfo } from 'node:net';
 import type { BenUdpDevice, ExchangeOutcome } from '../server/index.js';
-import type { PythonValue } from '../protocol/index.js';
 import type { Rejection, Remote } from '../exchange/index.js';
 
 /** Values of `status`. UDP has no connection that could be lost, so there are no more. */
@@ -32,7 +31,7 @@ export interface BenUdpExchange {
   readonly device: string | undefined;
   readonly remote: Remote;
   /** As `BenUdpContext#getMetadata` gives it. */
-  readonly metadata: { readonly [key: string]: PythonValue } | undefined;
+  readonly metadata: Readonly<Record<string, string>> | undefined;
   readonly outcome: ExchangeOutcome;
   /** Milliseconds from the request to its reply, or to the end of its handlers. */
   readonly durationMs: number;

@@ -2,7 +2,14 @@
  * Options that come from other providers. Nest does not await an async `useFactory` of a custom strategy, and starts TCP
  * instead without a word; here the transport is a provider, and Nest awaits those.
  */
-import type { DynamicModule, InjectionToken, ModuleMetadata, OptionalFactoryDependency } from '@nestjs/common';
+import type {
+  DynamicModule,
+  InjectionToken,
+  ModuleMetadata,
+  OnApplicationBootstrap,
+  OnModuleDestroy,
+  OptionalFactoryDependency,
+} from '@nestjs/common';
 import { BEN_UDP_TRANSPORT } from '../ben-udp.constants.js';
 import { BenUdpHealthIndicator } from './ben-udp.health.js';
 import type { BenUdpTransportOptions } from './ben-udp.options.js';
@@ -51,6 +58,11 @@ export class BenUdpModule {
           inject: inject ?? [],
           useFactory: async (...args: never[]) => new BenUdpTransport(await useFactory(...args)),
         },
+        {
+          provide: TransportLifecycle,
+          inject: [BenUdpTransport],
+          useFactory: (transport: BenUdpTransport) => new TransportLifecycle(transport),
+        },
         // The class of another copy of this package is another token; the symbol is the same.
         { provide: BEN_UDP_TRANSPORT, useExisting: BenUdpTransport },
         {
@@ -61,5 +73,22 @@ export class BenUdpModule {
       ],
       exports: [BenUdpTransport, BEN_UDP_TRANSPORT, BenUdpHealthIndicator],
     };
+  }
+}
+
+/** Hears of the app's start and end, which Nest never tells a strategy. */
+class TransportLifecycle implements OnApplicationBootstrap, OnModuleDestroy {
+  constructor(private readonly transport: BenUdpTransport) {}
+
+  onApplicationBootstrap(): void {
+    this.transport.remindToListen();
+  }
+
+  /**
+   * Nest closes the transport after every `onModuleDestroy`. Handlers may need what those close, so no board is asked to send a
+   * request from here on.
+   */
+  onModuleDestroy(): void {
+    this.transport.stopIssuing();
   }
 }

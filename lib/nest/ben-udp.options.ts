@@ -11,6 +11,8 @@ import {
   DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
   DEFAULT_PORT,
   DEFAULT_RECEIVE_BUFFER_SIZE,
+  DEFAULT_RETRY_ATTEMPTS,
+  DEFAULT_RETRY_DELAY_MS,
   DEFAULT_SHUTDOWN_TIMEOUT_MS,
   DEFAULT_TIMEOUT_MS,
   MAX_OPTION_MS,
@@ -62,6 +64,13 @@ export interface BenUdpTransportOptions extends KeyOptions {
    * `None`; `text` `{"error": …}`, which they return as a `str`; `none` nothing, so that they time out as with upstream.
    */
   errorReply?: ErrorReply;
+  /**
+   * Further attempts to bind while another process has the port, 0 to 100. Default 5. An earlier run of the app may still be
+   * ending. A `node:cluster` worker does not try again, because its sibling keeps the port.
+   */
+  retryAttempts?: number;
+  /** Milliseconds between attempts to bind, 0 to 60000. Default 200. */
+  retryDelay?: number;
   /** Milliseconds that running handlers are given on shutdown, 0 to 86400000. Default 10000. */
   shutdownTimeout?: number;
   /** Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. */
@@ -105,6 +114,8 @@ const OPTION_NAMES = [
   'bufferSize',
   'datagramGap',
   'errorReply',
+  'retryAttempts',
+  'retryDelay',
   'shutdownTimeout',
   'maxEndpoints',
   'maxInFlight',
@@ -127,6 +138,8 @@ export interface ResolvedTransportOptions {
   readonly bufferSize: number;
   readonly datagramGap: number;
   readonly errorReply: ErrorReply;
+  readonly retryAttempts: number;
+  readonly retryDelay: number;
   readonly shutdownTimeout: number;
   readonly maxEndpoints: number;
   readonly workload: WorkloadLimits;
@@ -151,6 +164,8 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
     bufferSize: reader.integer('bufferSize', DEFAULT_BUFFER_SIZE, MIN_BUFFER_SIZE, MAX_DATAGRAM_BYTES),
     datagramGap: reader.integer('datagramGap', DEFAULT_DATAGRAM_GAP_MS, 0, 1000),
     errorReply: reader.oneOf('errorReply', ['null', 'text', 'none'], 'null'),
+    retryAttempts: reader.integer('retryAttempts', DEFAULT_RETRY_ATTEMPTS, 0, 100),
+    retryDelay: reader.integer('retryDelay', DEFAULT_RETRY_DELAY_MS, 0, 60_000),
     shutdownTimeout: reader.integer('shutdownTimeout', DEFAULT_SHUTDOWN_TIMEOUT_MS, 0, MAX_OPTION_MS),
     maxEndpoints: reader.integer('maxEndpoints', DEFAULT_MAX_ENDPOINTS, 1, 16_777_216),
     workload: {

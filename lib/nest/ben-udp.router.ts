@@ -6,6 +6,7 @@ import { Logger } from '@nestjs/common';
 import { type MessageHandler, Server } from '@nestjs/microservices';
 import { Observable, Subject, isObservable, merge, takeUntil } from 'rxjs';
 import { BEN_UDP_TRANSPORT } from '../ben-udp.constants.js';
+import { excerptOf } from '../ben-udp.printable.js';
 import { BenUdpContext } from './ben-udp.context.js';
 import type { BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
 import type { VerifiedRequest } from '../exchange/index.js';
@@ -26,6 +27,12 @@ const MAX_REMEMBERED_ROUTES = 1024;
 
 /** Characters of an action that go into a log line. */
 const MAX_LOGGED_PATTERN = 100;
+
+/** Patterns that one log line names. */
+const MAX_LISTED = 10;
+
+/** Characters of an error that go into the log: a key holder may have chosen part of its message. */
+const MAX_LOGGED_ERROR = 2000;
 
 /** What a handler came to, in the words of Nest's packets. */
 export interface Outcome {
@@ -54,6 +61,10 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
   private readonly routes = new Map<string, MessageHandler>();
   private readonly wildcards = new WildcardPatterns();
   private readonly warnedOfManyValues = new WeakSet<MessageHandler>();
+  /** The pattern each handler was registered under: with wildcards a device chooses the action, not this. */
+  private readonly patterns = new WeakMap<MessageHandler, string>();
+  /** Patterns that several message handlers were registered under. */
+  private readonly duplicates = new Set<string>();
   /** The hook that Nest sets before anybody else does: it does nothing but go on. */
   private readonly emptyStartHook = (this as unknown as ProcessingHooks).onProcessingStartHook;
 
@@ -76,7 +87,12 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     isEventHandler = false,
     extras: Record<string, unknown> = {},
   ): void {
-    const existing = this.messageHandlers.get(this.normalizePattern(pattern as string));
+    const route = this.normalizePattern(pattern as string);
+    const existing = this.messageHandlers.get(route);
+    this.patterns.set(callback, route);
+    if (existing && !existing.isEventHandler && !isEventHandler) {
+      this.duplicates.add(route);
+    }
     if (existing && !isEventHandler) {
       // Nest chains event handlers behind a message handler, but a message handler would replace them.
       callback.next = existing.isEventHandler ? existing : existing.next!;
@@ -115,28 +131,56 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
       return { err: { status: 'error', message: NO_MESSAGE_HANDLER }, isDisposed: true };
     }
     const context = new BenUdpContext([request, name, receivedAt]);
-    const running = this.runBetweenHooks(context, () => this.run(handler, packet.data, context));
-    return request.noreturn ? this.logFailure(running, handler, pattern) : running;
-  }
-
-  /** Logs what an event handler failed with, where Nest does not: no device is told. */
-  private async logFailure(running: Promise<Outcome>, handler: MessageHandler, pattern: unknown): Promise<Outcome> {
-    const outcome = await running;
-    if ('err' in outcome && !this.isLoggedByNest(handler, outcome.err)) {
-      this.logger.error(`Event ${this.quotePattern(pattern)} failed: ${describeError(outcome.err)}`);
-    }
-    return outcome;
+    return this.runBetweenHooks(context, () => this.run(handler, packet.data, context));
   }
 
   private async run(handler: MessageHandler, data: unknown, context: BenUdpContext): Promise<Outcome> {
+    let result: unknown;
     try {
-      const result: unknown = await handler(data, context);
-      const response = isObservable(result) ? await this.takeLast(result, handler, context) : result;
-      // The result of an event handler is not meant for the device; one that waits all the same learns that it ran.
-      return { response: handler.isEventHandler ? undefined : response, isDisposed: true };
-    } catch (err) {
-      return { err, isDisposed: true };
+      result = await handler(data, context);
+    } catch (error) {
+      // Nest's exception layer turns a failure into a stream. A rejection is the error of that layer itself: a filter threw.
+      return { err: this.hide(error, handler, context), isDisposed: true };
     }
+    try {
+      const response = isObservable(result) ? await this.takeLast(result, handler, context) : result;
+      // The result of an event handler is not for the device. If the device waits, it learns that the handler ran.
+      return { response: handler.isEventHandler ? undefined : response, isDisposed: true };
+    } catch (error) {
+      // Filters answer with plain objects and texts. An Error is one that no filter has turned into an answer.
+      if (error instanceof Error) {
+        return { err: this.hide(error, handler, context), isDisposed: true };
+      }
+      if (!context.isReplyExpected() && !this.isLoggedByNest(handler, error)) {
+        this.logFailure(error, handler, context);
+      }
+      return { err: error, isDisposed: true };
+    }
+  }
+
+  /** Logs the failure of an event handler: no device learns of it. */
+  private logFailure(error: unknown, handler: MessageHandler, context: BenUdpContext): void {
+    this.limitedLog.note(
+      `event ${this.patterns.get(handler)}`,
+      'error',
+      () => `Event ${this.quotePattern(context.getPattern())} failed: ${describeError(error)}`,
+    );
+  }
+
+  /** The reply to an error that did not pass Nest's exception layer, in the way of that layer: hidden and logged. */
+  private hide(error: unknown, handler: MessageHandler, context: BenUdpContext): unknown {
+    this.limitedLog.note(
+      `unhandled ${this.patterns.get(handler)}`,
+      'error',
+      () =>
+        `An exception filter of ${this.quotePattern(context.getPattern())} threw, or let an error through: ` +
+        describeError(error),
+    );
+    if (!isRpcException(error)) {
+      return HIDDEN_ERROR;
+    }
+    const answer = error.getError();
+    return typeof answer === 'object' && answer !== null ? answer : { status: 'error', message: answer };
   }
 
   private async takeLast(
@@ -165,6 +209,18 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
 
   private after(ms: number): Observable<void> {
     return new Observable((subscriber) => this.platform.schedule(() => subscriber.next(), ms));
+  }
+
+  /** Names the handlers, so that a missing or a hidden one shows at the start. */
+  protected logHandlers(): void {
+    const names = Array.from(this.messageHandlers, ([pattern, { isEventHandler }]) =>
+      isEventHandler ? `${this.quotePattern(pattern)} (event)` : this.quotePattern(pattern),
+    );
+    this.logger.log(names.length > 0 ? `Handles ${listSome(names)}` : 'Handles nothing: no handler is registered');
+    if (this.duplicates.size > 0) {
+      const patterns = Array.from(this.duplicates, (pattern) => this.quotePattern(pattern));
+      this.logger.warn(`Several handlers have the same pattern, and only the last answers: ${listSome(patterns)}`);
+    }
   }
 
   private findHandler(pattern: unknown, isEvent: boolean): MessageHandler | undefined {
@@ -249,7 +305,21 @@ function quoteAscii(text: string): string {
   );
 }
 
-function describeError(error: unknown): string {
-  const message = (error as { message?: unknown } | undefined)?.message ?? error;
-  return typeof message === 'string' ? message : 'see the handler';
+/** The first names, for a log line. */
+export function listSome(names: readonly string[]): string {
+  const distinct = [...new Set(names)];
+  const rest = distinct.length - MAX_LISTED;
+  return distinct.slice(0, MAX_LISTED).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
+}
+
+/** Also an exception of another copy of Nest, as test runners load them. */
+function isRpcException(error: unknown): error is { getError(): unknown } {
+  return error instanceof Error && 'getError' in error && typeof error.getError === 'function';
+}
+
+/** An error for the log. Of an Error the stack alone: its other properties may hold secrets. */
+export function describeError(error: unknown): string {
+  const text =
+    error instanceof Error ? (error.stack ?? error.message) : typeof error === 'string' ? error : inspect(error);
+  return excerptOf(text, MAX_LOGGED_ERROR);
 }

@@ -2,8 +2,10 @@
  * The strategy that makes BenCommunication one of Nest's transports: binds the socket, feeds datagrams to the exchange, and
  * routes what verifies to handlers.
  */
+import { AsyncResource } from 'node:async_hooks';
+import cluster from 'node:cluster';
 import type { Socket } from 'node:dgram';
-import type { CustomTransportStrategy } from '@nestjs/microservices';
+import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
 import { brand } from '../ben-udp.brand.js';
 import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../ben-udp.constants.js';
 import { formatEndpoint } from '../ben-udp.endpoint.js';
@@ -14,7 +16,7 @@ import {
   type ResolvedTransportOptions,
   resolveTransportOptions,
 } from './ben-udp.options.js';
-import { BenUdpRouter, HIDDEN_ERROR, type Outcome, isPromiseLike } from './ben-udp.router.js';
+import { BenUdpRouter, HIDDEN_ERROR, type Outcome, describeError, isPromiseLike, listSome } from './ben-udp.router.js';
 import {
   type Answer,
   type BenUdpDevice,
@@ -24,18 +26,22 @@ import {
   KeyFileWatcher,
   Listener,
   type ListenerHandlers,
-  type RejectedReceipt,
 } from '../server/index.js';
 import { GuardedEmitter } from './guarded-emitter.js';
 import { exchangeChannel, rejectedChannel } from './diagnostics.js';
-import { KeyRing, REJECTIONS, type Rejection, type Remote, type VerifiedRequest } from '../exchange/index.js';
+import {
+  KeyRing,
+  REJECTIONS,
+  type RejectedReceipt,
+  type Rejection,
+  type Remote,
+  type VerifiedRequest,
+} from '../exchange/index.js';
 import { type KeyOptions, OptionReader, type ResolvedKeyOptions, loadKeys, readKeyOptions } from '../options/index.js';
+import { ListenReminder } from './listen-reminder.js';
 import { HEALTHY_REPLY, LoopbackProbe } from './loopback-probe.js';
 import { type Platform, nodePlatform } from '../net/index.js';
-import { formatErrorReply, formatReply } from '../protocol/index.js';
-
-/** Patterns that one log line names. */
-const MAX_LISTED = 5;
+import { formatErrorReply, formatReply, formatUnreadableReply } from '../protocol/index.js';
 
 /**
  * Rejections in an orderly network, and those of noise: logged for who looks for them. All others ask something of the operator:
@@ -82,12 +88,14 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   private readonly options: ResolvedTransportOptions;
-  private readonly events = new GuardedEmitter<BenUdpEvents>((error) => this.logError(error));
+  private readonly events = new GuardedEmitter<BenUdpEvents>((error) => this.logError(error), ['exchange']);
   private keyOptions: ResolvedKeyOptions;
   private reloading: Promise<void> = Promise.resolve();
   private server: RunningServer | undefined;
   private starting: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
+  private cancelRetry: () => void = () => undefined;
+  private readonly reminder: ListenReminder;
 
   /**
    * @param platform replaces clock, timers and sockets; for simulators.
@@ -98,12 +106,33 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     super(resolved, platform);
     this.options = resolved;
     this.keyOptions = resolved.keys;
+    this.reminder = new ListenReminder(platform, () =>
+      this.logger.warn(
+        'The transport does not listen, so no board is answered. In a hybrid app call "await app.startAllMicroservices()", ' +
+          'in a microservice "await app.listen()"',
+      ),
+    );
     this.initializeSerializer(options);
     this.initializeDeserializer(options);
   }
 
-  /** Loads the keys and binds the socket. `callback` is called once: without arguments, or with what went wrong. */
+  /** Registers a handler, as Nest does for each `@MessagePattern` and `@EventPattern`. */
+  override addHandler(
+    pattern: unknown,
+    callback: MessageHandler,
+    isEventHandler = false,
+    extras: Record<string, unknown> = {},
+  ): void {
+    super.addHandler(pattern, callback, isEventHandler, extras);
+    this.reminder.start();
+  }
+
+  /**
+   * Loads the keys and binds the socket. `callback` is called once: without arguments, or with the error, which is a
+   * `BenUdpError` with `BEN_KEY_FILE_…`, `BEN_ADDRESS_IN_USE`, `BEN_HOST_UNKNOWN`, `BEN_SOCKET` or `BEN_ALREADY_LISTENING`.
+   */
   listen(callback: (error?: unknown) => void): void {
+    this.reminder.stop();
     this.start().then(() => callback(), callback);
   }
 
@@ -112,6 +141,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
    * `shutdownTimeout`, then the socket closed. May be called at any time and more than once.
    */
   close(): Promise<void> {
+    this.reminder.stop();
     this.closing ??= this.stop();
     return this.closing;
   }
@@ -179,6 +209,16 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return this.server.probe.run(timeout);
   }
 
+  /** Warns once if nobody calls `listen` within 10 s. Handlers begin that wait too; a transport without handlers has none. */
+  remindToListen(): void {
+    this.reminder.start();
+  }
+
+  /** Refuses new exchanges. Those under way go on, and so does the transport until `close`. */
+  stopIssuing(): void {
+    this.server?.listener.exchange.stopIssuing();
+  }
+
   private async start(): Promise<void> {
     if (this.starting) {
       throw new BenUdpError('BEN_ALREADY_LISTENING', 'this transport is listening already; close it first');
@@ -210,14 +250,18 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       },
       onRejected: (rejected, remote) => this.reportRejection(rejected, remote),
       onEnded: (ended) => this.reportEnd(ended),
-      onError: (error) => this.reportError(error),
-    };
-    const listener = await Listener.bind({ ...this.options, maxDatagramBytes }, keys, handlers, this.platform).catch(
-      (error: unknown): never => {
-        devices.stop();
-        throw error;
+      onUnreadable: ({ error }) => {
+        const { errorReply } = this.options;
+        return error && errorReply !== 'none' ? formatUnreadableReply(error, errorReply) : undefined;
       },
-    );
+      onError: (error) => this.reportError(error),
+      onSendError: (error) => this.logError(error),
+    };
+    const bindOnce = () => Listener.bind({ ...this.options, maxDatagramBytes }, keys, handlers, this.platform);
+    const listener = await this.retryWhileInUse(bindOnce).catch((error: unknown): never => {
+      devices.stop();
+      throw error;
+    });
     const { address, receiveBufferSize } = listener.boundSocket;
     const probe = new LoopbackProbe(address, () => listener.exchange.keys, this.platform);
     this.server = { listener, devices, probe, watcher: undefined };
@@ -227,11 +271,45 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       `Listening on ${formatEndpoint(address.address, address.port)} for ${keys.describe()}, ` +
         `${receiveBufferSize} bytes of receive buffer granted`,
     );
+    this.logHandlers();
     this._status$.next(BenUdpStatus.LISTENING);
     this.events.emit('listening', address);
   }
 
+  /** An earlier run of the app may still have the port: `nest start --watch` starts the new one before the old one has ended. */
+  private async retryWhileInUse(bind: () => Promise<Listener>): Promise<Listener> {
+    const { retryAttempts, retryDelay, host, port } = this.options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await bind();
+      } catch (error) {
+        const isInUse = error instanceof BenUdpError && error.code === 'BEN_ADDRESS_IN_USE';
+        if (!isInUse || cluster.isWorker || attempt > retryAttempts) {
+          throw error;
+        }
+      }
+      this.logger.warn(
+        `${formatEndpoint(host, port)} is in use; trying again in ${retryDelay} ms (${attempt} of ${retryAttempts})`,
+      );
+      await this.pauseUnlessClosed(retryDelay);
+      if (this.closing) {
+        throw new BenUdpError('BEN_CLOSED', 'the transport was closed before it listened');
+      }
+    }
+  }
+
+  private pauseUnlessClosed(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancelTimer = this.platform.schedule(resolve, ms);
+      this.cancelRetry = () => {
+        cancelTimer();
+        resolve();
+      };
+    });
+  }
+
   private async stop(): Promise<void> {
+    this.cancelRetry();
     // A start that failed has told its own caller.
     await this.starting?.catch(() => undefined);
     const { server } = this;
@@ -307,7 +385,11 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
         ? { text: this.formatError(packet.err), isError: true }
         : { text: formatReply(packet.response, bufferSize), isError: false };
     } catch (error) {
-      this.logger.error(`The result of ${this.quotePattern(request.action)} can't be sent`, error);
+      this.limitedLog.note(
+        'unsendable',
+        'error',
+        () => `The result of ${this.quotePattern(request.action)} can't be sent: ${describeError(error)}`,
+      );
       const message = error instanceof BenUdpError ? error.message : HIDDEN_ERROR.message;
       return { text: this.formatError({ status: 'error', message }), isError: true };
     }
@@ -327,7 +409,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     }
     const report: RejectedDatagram = { reason, remote, device };
     this.events.emit('rejected', report);
-    rejectedChannel.publish(report);
+    // In a scope of its own, as a listener has: a store that a subscriber enters would else stay with the socket.
+    new AsyncResource('BenUdpRejection').runInAsyncScope(() => rejectedChannel.publish(report));
   }
 
   private reportEnd({ request, outcome, durationMs }: EndedExchange): void {
@@ -362,8 +445,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   /** For errors that may come with every datagram. */
   private logError(error: unknown): void {
-    const { code, name = 'unknown', stack = String(error) } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
-    this.limitedLog.note(`error ${code ?? name}`, 'error', () => stack);
+    const { code, name = 'unknown' } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+    this.limitedLog.note(`error ${code ?? name}`, 'error', () => describeError(error));
   }
 }
 
@@ -372,11 +455,4 @@ function describeRejection({ reason, device, error }: RejectedReceipt, { address
   const endpoint = formatEndpoint(address, port);
   const sender = device === undefined ? endpoint : `${device} at ${endpoint}`;
   return `Datagram of ${sender} rejected: ${reason}, ${error?.message ?? REJECTIONS[reason]}`;
-}
-
-/** The first few, for a log line. */
-function listSome(names: readonly string[]): string {
-  const distinct = [...new Set(names)];
-  const rest = distinct.length - MAX_LISTED;
-  return distinct.slice(0, MAX_LISTED).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
 }

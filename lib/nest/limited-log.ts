@@ -7,6 +7,10 @@ import type { Platform } from '../net/index.js';
 /** At most one line of a kind in this time. */
 export const LOG_INTERVAL_MS = 10_000;
 
+/** Kinds that are told apart. Those beyond share one, so that errors with made-up names take no memory. */
+const MAX_KINDS = 1024;
+const OTHER_KINDS = 'others';
+
 export type LogLevel = 'error' | 'warn' | 'debug';
 
 interface Line {
@@ -32,8 +36,9 @@ export class LimitedLog {
     private readonly write: (level: LogLevel, line: string) => void,
   ) {}
 
-  /** @param kind from a closed list: each takes memory until its time is over. */
-  note(kind: string, level: LogLevel, describe: () => string): void {
+  /** @param name the kind: each takes memory until its time is over. */
+  note(name: string, level: LogLevel, describe: () => string): void {
+    const kind = this.kinds.size < MAX_KINDS || this.kinds.has(name) ? name : OTHER_KINDS;
     const known = this.kinds.get(kind);
     if (known) {
       known.held++;

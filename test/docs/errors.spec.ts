@@ -30,7 +30,8 @@ describe('docs/errors.md', () => {
     ];
     const told = [...readPage(PAGE).matchAll(/^\| `(BEN_\w+)`/gm)].map(([, code]) => code!);
     expect(codes.length).toBeGreaterThan(20);
-    expect(told.toSorted()).toEqual(codes.toSorted());
+    // A code may stand in the tables of server and client.
+    expect([...new Set(told)].toSorted()).toEqual(codes.toSorted());
   });
 
   it('has every step of a message', () => {

@@ -65,15 +65,36 @@ describe('listen', () => {
     const taken = createSocket('udp4').bind(0, '127.0.0.1');
     onTestFinished(() => void taken.close());
     await once(taken, 'listening');
-    const transport = create({ port: taken.address().port });
-    expect(await listen(transport)).toEqual([[expect.objectContaining({ code: 'EADDRINUSE' })]]);
+    const transport = create({ port: taken.address().port, retryAttempts: 0 });
+    expect(await listen(transport)).toEqual([
+      [
+        expect.objectContaining({
+          code: 'BEN_ADDRESS_IN_USE',
+          message: expect.stringMatching(/^127\.0\.0\.1:\d+ is in use\nStop the other process/),
+          cause: expect.objectContaining({ code: 'EADDRINUSE' }),
+        }),
+      ],
+    ]);
     expect(() => transport.unwrap()).toThrow('Not listening');
   });
 
   it('calls back once with the error where the address is not this machine, or no name', async () => {
-    expect(await listen(create({ host: '192.0.2.1' }))).toEqual([[expect.objectContaining({ code: 'EADDRNOTAVAIL' })]]);
+    expect(await listen(create({ host: '192.0.2.1' }))).toEqual([
+      [
+        expect.objectContaining({
+          code: 'BEN_SOCKET',
+          message: '192.0.2.1 is not an address of this machine\nBind to 0.0.0.0 for all of its addresses',
+          cause: expect.objectContaining({ code: 'EADDRNOTAVAIL' }),
+        }),
+      ],
+    ]);
     expect(await listen(create({ host: 'no-such-host.invalid' }))).toEqual([
-      [expect.objectContaining({ syscall: 'getaddrinfo' })],
+      [
+        expect.objectContaining({
+          code: 'BEN_HOST_UNKNOWN',
+          cause: expect.objectContaining({ syscall: 'getaddrinfo' }),
+        }),
+      ],
     ]);
   });
 
@@ -87,7 +108,15 @@ describe('listen', () => {
   it('calls back once with any other error of the system, for example EACCES', async () => {
     const denied = Object.assign(new Error('bind EACCES'), { code: 'EACCES' });
     const platform = { ...nodePlatform, bindSocket: () => Promise.reject(denied) };
-    expect(await listen(create({}, platform))).toEqual([[denied]]);
+    expect(await listen(create({}, platform))).toEqual([
+      [
+        expect.objectContaining({
+          code: 'BEN_SOCKET',
+          message: expect.stringContaining('Choose a port from 1024'),
+          cause: denied,
+        }),
+      ],
+    ]);
   });
 
   it('leaves no timer behind where it fails, nor after close', async () => {
@@ -108,7 +137,9 @@ describe('listen', () => {
     onTestFinished(() => void taken.close());
     await once(taken, 'listening');
     const options = { silentAfter: 60_000 };
-    expect(await listen(create({ ...options, port: taken.address().port }, platform))).not.toEqual([[]]);
+    expect(await listen(create({ ...options, port: taken.address().port, retryAttempts: 0 }, platform))).not.toEqual([
+      [],
+    ]);
     expect(pending.size).toBe(0);
     const transport = create(options, platform);
     await listen(transport);
