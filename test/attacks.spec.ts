@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import {
   DEFAULT_LIMITS,
   type Receipt,
+  type RejectedReceipt,
   type Remote,
   SLOT_MS,
   type ServerExchange,
@@ -17,7 +18,16 @@ import {
   sealRequest,
   toPair,
 } from '../lib/exchange/index.js';
-import { HELLO, Hmac, Sealer, digest, formatEnvelope, parseEnvelope, stripWhiteSpace } from '../lib/protocol/index.js';
+import {
+  HELLO,
+  Hmac,
+  Sealer,
+  digest,
+  formatEnvelope,
+  formatUnreadableReply,
+  parseEnvelope,
+  stripWhiteSpace,
+} from '../lib/protocol/index.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from './support/pure-device.js';
 import { extendSha256, sha256Padding } from './support/sha256-extension.js';
 
@@ -356,17 +366,32 @@ describe('what the server holds', () => {
     }
   });
 
-  it('C24 telling padding from text from hash: nothing that fails to open is answered in any way', () => {
+  it('C24 telling padding from text from hash: each fault gets a reply of the same length, before the hash is right silence', () => {
     const { server, device } = knownDevice();
-    const plaintexts = ['x'.repeat(16), ' '.repeat(32), `${'\xff'.repeat(15)} `, 'no dict'.padEnd(16)];
-    for (const [index, plaintext] of plaintexts.entries()) {
+    const plaintexts = [
+      'x'.repeat(16),
+      ' '.repeat(32),
+      `${'\xff'.repeat(15)} `,
+      'no dict'.padEnd(16),
+      "{'action': ...}".padEnd(16),
+    ];
+    const replies = plaintexts.map((plaintext, index) => {
       const now = 10_000 + index * 1000;
       device.hello(now);
       const iv = randomBytes(16);
       const data = encrypt(plaintext, iv);
       const hash = digest(device.id, data, iv);
-      expect(server.receive(formatEnvelope({ hash, data, iv }), device.remote, now).kind).toBe('rejected');
-    }
+      const receipt = server.receive(formatEnvelope({ hash, data, iv }), device.remote, now);
+      expect(receipt.kind).toBe('rejected');
+      const { ticket, error } = receipt as RejectedReceipt;
+      return server.reply(ticket!, formatUnreadableReply(error!, 'null'), now);
+    });
+    const lengths = replies.map((reply) => Array.isArray(reply) && reply.map(({ length }: Buffer) => length).join());
+    expect(new Set(lengths)).toEqual(new Set(['32,16,224']));
+    device.hello(20_000);
+    const junk = { hash: randomBytes(32), data: randomBytes(16), iv: randomBytes(16) };
+    const receipt = server.receive(formatEnvelope(junk), device.remote, 20_000);
+    expect(receipt).toEqual({ kind: 'rejected', reason: 'bad-hash', device: undefined });
   });
 
   it('C25 a stolen device: with keys of their own it can be removed, and reads nothing of the others', () => {

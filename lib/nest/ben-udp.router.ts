@@ -213,9 +213,11 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
 
   /** Names the handlers, so that a missing or a hidden one shows at the start. */
   protected logHandlers(): void {
-    const names = Array.from(this.messageHandlers, ([pattern, { isEventHandler }]) =>
-      isEventHandler ? `${this.quotePattern(pattern)} (event)` : this.quotePattern(pattern),
-    );
+    const names = Array.from(this.messageHandlers).flatMap(([pattern, handler]) => {
+      const name = this.quotePattern(pattern);
+      const event = `${name} (event)`;
+      return handler.isEventHandler ? [event] : handler.next ? [name, event] : [name];
+    });
     this.logger.log(names.length > 0 ? `Handles ${listSome(names)}` : 'Handles nothing: no handler is registered');
     if (this.duplicates.size > 0) {
       const patterns = Array.from(this.duplicates, (pattern) => this.quotePattern(pattern));
@@ -317,9 +319,10 @@ function isRpcException(error: unknown): error is { getError(): unknown } {
   return error instanceof Error && 'getError' in error && typeof error.getError === 'function';
 }
 
-/** An error for the log. Of an Error the stack alone: its other properties may hold secrets. */
+/** An error for the log. Its other properties may hold secrets, so only its stack or message is taken. */
 export function describeError(error: unknown): string {
-  const text =
-    error instanceof Error ? (error.stack ?? error.message) : typeof error === 'string' ? error : inspect(error);
+  const { stack, message } = (error ?? {}) as { stack?: unknown; message?: unknown };
+  const told = error instanceof Error ? (stack ?? message) : (message ?? error);
+  const text = typeof told === 'string' ? told : inspect(told);
   return excerptOf(text, MAX_LOGGED_ERROR);
 }

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import type { DhtReading } from './dht-reading.dto.js';
 
 /** Nothing was reported yet. */
@@ -6,10 +6,22 @@ export class NoReadingError extends Error {}
 
 /** Keeps the latest reading of each device. */
 @Injectable()
-export class ReadingsService {
+export class ReadingsService implements OnApplicationShutdown {
   private readonly latest = new Map<string, DhtReading>();
+  private isClosed = false;
+
+  /**
+   * A database would be closed here. Not in onModuleDestroy: Nest runs that first, then awaits the handlers that still run, then
+   * this.
+   */
+  onApplicationShutdown(): void {
+    this.isClosed = true;
+  }
 
   save(device: string, reading: DhtReading): void {
+    if (this.isClosed) {
+      throw new Error('the store of readings is closed');
+    }
     this.latest.set(device, reading);
   }
 

@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import { Injectable, Logger, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, propagation, trace } from '@opentelemetry/api';
 import { BEN_UDP_HEALTH_PATTERN, type BenUdpExchange } from 'nestjs-ben-udp';
 
@@ -13,6 +13,8 @@ const SUCCESSES: readonly string[] = ['answered', 'event'];
  */
 @Injectable()
 export class TracingService implements OnModuleInit, OnModuleDestroy {
+  private readonly logger = new Logger('Tracing');
+
   onModuleInit(): void {
     subscribe(EXCHANGE_CHANNEL, this.record);
   }
@@ -21,8 +23,16 @@ export class TracingService implements OnModuleInit, OnModuleDestroy {
     unsubscribe(EXCHANGE_CHANNEL, this.record);
   }
 
+  /** Node turns an error of a subscriber into an uncaught exception, which ends the process. So none gets out. */
   private readonly record = (message: unknown): void => {
-    const { pattern, device, remote, metadata, outcome, durationMs } = message as BenUdpExchange;
+    try {
+      this.addSpan(message as BenUdpExchange);
+    } catch (error) {
+      this.logger.error(error);
+    }
+  };
+
+  private addSpan({ pattern, device, remote, metadata, outcome, durationMs }: BenUdpExchange): void {
     if (pattern === BEN_UDP_HEALTH_PATTERN) {
       return;
     }
@@ -47,5 +57,5 @@ export class TracingService implements OnModuleInit, OnModuleDestroy {
       span.setStatus({ code: SpanStatusCode.ERROR, message: outcome });
     }
     span.end(endTime);
-  };
+  }
 }

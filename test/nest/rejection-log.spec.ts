@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { Logger } from '@nestjs/common';
 import { BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
+import { throwError } from 'rxjs';
 import { afterAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { openId, sealRequest } from '../../lib/exchange/index.js';
 import { HELLO, Sealer, deriveKey, formatEnvelope } from '../../lib/protocol/index.js';
@@ -132,5 +133,54 @@ describe('a flood', () => {
     expect(socket.sent).toEqual([]);
     expect(errors).toEqual([]);
     expect(logs.of('error')).toEqual([]);
+  });
+});
+
+describe('text that a key holder chose', () => {
+  const HOSTILE = 'x\u001b[2J\u0085\u202e' + 'y'.repeat(5000);
+
+  it.each([
+    [
+      'the failure of a handler whose device does not wait',
+      (server: BenUdpTransport) =>
+        server.addHandler('note', async () => throwError(() => ({ status: 'error', message: HOSTILE }))),
+      "{'action': 'note', 'noreturn': True}",
+    ],
+    [
+      'an error of a deserializer',
+      (server: BenUdpTransport) =>
+        Object.assign(server, {
+          deserializer: {
+            deserialize() {
+              throw new Error(HOSTILE);
+            },
+          },
+        }),
+      "{'action': 'note'}",
+    ],
+    [
+      'an error that an exception filter threw',
+      (server: BenUdpTransport) => server.addHandler('note', () => Promise.reject(new Error(HOSTILE))),
+      "{'action': 'note'}",
+    ],
+    [
+      'an error of toJSON',
+      (server: BenUdpTransport) =>
+        server.addHandler('note', async () => ({
+          toJSON() {
+            throw new Error(HOSTILE);
+          },
+        })),
+      "{'action': 'note'}",
+    ],
+    ['an action that nobody handles', () => undefined, `{'action': ${JSON.stringify(HOSTILE.slice(0, 1000))}}`],
+  ])('is escaped and cut in the log: %s', async (_what, prepare, text) => {
+    const { server, socket } = await start();
+    prepare(server);
+    await ask(socket, text.replaceAll('\u0085', '\\x85').replaceAll('\u202e', '\\u202e'));
+    const lines = logs.of('error');
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain('\\u001b[2J\\u0085\\u202e');
+    expect(lines[0]!.length).toBeLessThan(2500);
   });
 });

@@ -9,7 +9,9 @@ import {
   MessagePattern,
   Payload,
 } from '@nestjs/microservices';
+import type { BenUdpTransport } from 'nestjs-ben-udp';
 import { describe, expect, vi } from 'vitest';
+import { startBoard } from '../support/nest-app.js';
 import { behaviour } from './behaviour.js';
 import { NEEDS } from './nest-features.js';
 import { ask, askInVain, connectClient, start, tell } from './transports.js';
@@ -96,14 +98,41 @@ describe('Context, metadata, serializers', () => {
       const { app, port, client } = await start(transport, { controllers: [Metadata] });
       const { seen } = app.get(Metadata);
       const serializer: Serializer = {
-        serialize: (packet: ReadPacket) => ({ ...packet, metadata: { trace: 'abc', depth: 1 } }),
+        serialize: (packet: ReadPacket) => ({ ...packet, metadata: { trace: 'abc' } }),
       };
       const tracing = connectClient(transport, port, { serializer });
       expect(await ask(tracing, 'asked', 1)).toEqual([1]);
       expect(await ask(client, 'asked', 2)).toEqual([2]);
-      expect(seen).toEqual([{ trace: 'abc', depth: 1 }, undefined]);
+      expect(seen).toEqual([{ trace: 'abc' }, undefined]);
     },
   });
+
+  {
+    const serializer: Serializer = { serialize: (packet: ReadPacket) => ({ ...packet, metadata: { depth: 1 } }) };
+    behaviour('metadata-values', 'Metadata has a value that is no text', {
+      needs: NEEDS.metadata,
+      tcp: [
+        'it arrives as it is',
+        async (transport) => {
+          const { app, port } = await start(transport, { controllers: [Metadata] });
+          expect(await ask(connectClient(transport, port, { serializer }), 'asked', 1)).toEqual([1]);
+          expect(app.get(Metadata).seen).toEqual([{ depth: 1 }]);
+        },
+      ],
+      benUdp: [
+        'the client refuses it with `BEN_UNSERIALIZABLE`; a server drops and counts it',
+        async (transport) => {
+          const { app, port, server } = await start(transport, { controllers: [Metadata] });
+          const refused = await askInVain(connectClient(transport, port, { serializer }), 'asked', 1);
+          expect(refused).toMatchObject({ code: 'BEN_UNSERIALIZABLE' });
+          const board = await startBoard(port);
+          await board.exchange("{'action': 'asked', 'data': 1, 'meta': {'depth': 1}}");
+          expect(app.get(Metadata).seen).toEqual([undefined]);
+          expect((server as unknown as BenUdpTransport).getStats().droppedMetadata).toBe(1);
+        },
+      ],
+    });
+  }
 
   behaviour(
     'dispatch-hook',

@@ -110,12 +110,23 @@ describe('Server: start, life, end', () => {
     },
   });
 
-  behaviour('port-taken', '`listen()` rejects with `EADDRINUSE` where the port is taken', {
-    async both(transport) {
-      const port = await takePort(transport);
-      const { callback } = listen(transport, { port });
-      await expect.poll(() => callback.mock.calls).toEqual([[expect.objectContaining({ code: 'EADDRINUSE' })]]);
-    },
+  behaviour('port-taken', 'Another process has the port', {
+    tcp: [
+      '`listen()` rejects with `EADDRINUSE`',
+      async (transport) => {
+        const { callback } = listen(transport, { port: await takePort(transport) });
+        await expect.poll(() => callback.mock.calls).toEqual([[expect.objectContaining({ code: 'EADDRINUSE' })]]);
+      },
+    ],
+    benUdp: [
+      '`listen()` tries again (`retryAttempts`), then rejects with `BEN_ADDRESS_IN_USE`, whose `cause` is that error',
+      async (transport) => {
+        const { callback } = listen(transport, { port: await takePort(transport) });
+        const cause = expect.objectContaining({ code: 'EADDRINUSE' }) as Error;
+        const error = expect.objectContaining({ code: 'BEN_ADDRESS_IN_USE', cause }) as Error;
+        await expect.poll(() => callback.mock.calls, { timeout: 5000 }).toEqual([[error]]);
+      },
+    ],
   });
 
   behaviour('bind-error', 'The address can not be bound for any other reason', {
@@ -133,10 +144,12 @@ describe('Server: start, life, end', () => {
       },
     ],
     benUdp: [
-      '`listen()` rejects with it',
+      '`listen()` rejects with `BEN_SOCKET`, whose `cause` is that error',
       async (transport) => {
         const { callback } = listen(transport, { host: FOREIGN_ADDRESS });
-        await expect.poll(() => callback.mock.calls).toEqual([[expect.objectContaining({ code: 'EADDRNOTAVAIL' })]]);
+        const cause = expect.objectContaining({ code: 'EADDRNOTAVAIL' }) as Error;
+        const error = expect.objectContaining({ code: 'BEN_SOCKET', cause }) as Error;
+        await expect.poll(() => callback.mock.calls).toEqual([[error]]);
       },
     ],
   });

@@ -77,7 +77,7 @@ export class ScriptedSocket implements DatagramSocket {
     }
     const { sendError } = this;
     if (sendError) {
-      process.nextTick(() => this.handlers.onError(sendError));
+      process.nextTick(() => (this.handlers.onSendError ?? this.handlers.onError)(sendError));
     } else {
       this.sent.push(Buffer.from(datagram));
     }

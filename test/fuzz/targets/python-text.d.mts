@@ -1,0 +1,1 @@
+export const PYTHON_TOKENS: readonly string[];
