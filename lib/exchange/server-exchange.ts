@@ -167,7 +167,11 @@ export class ServerExchange {
 
   constructor(private readonly options: ServerExchangeOptions) {
     this.keys = options.keys;
-    this.secret = new Hmac(options.secret ?? randomBytes(SECRET_BYTES));
+    const secret = options.secret ?? randomBytes(SECRET_BYTES);
+    this.secret = new Hmac(secret);
+    if (secret !== options.secret) {
+      secret.fill(0);
+    }
     this.endpoints = new EndpointTable(options.maxEndpoints);
     this.gate = new Gate(options.limits);
     this.envelopeBytes = Buffer.allocUnsafeSlow(options.maxDatagramBytes);
@@ -178,6 +182,11 @@ export class ServerExchange {
   /** Verified endpoints that are remembered. */
   get knownEndpoints(): number {
     return this.endpoints.size;
+  }
+
+  /** Overwrites the pair secret: every id that was issued is void. */
+  dispose(): void {
+    this.secret.wipe();
   }
 
   /** Ids that are already issued stay valid, new ones are refused. */
@@ -219,12 +228,15 @@ export class ServerExchange {
       return 'late';
     }
     const { ciphertext, iv } = key.sealer.seal(text);
-    return [digest(id, ciphertext, iv), iv, ciphertext];
+    const hash = digest(id, ciphertext, iv);
+    id.fill(0);
+    return [hash, iv, ciphertext];
   }
 
   /** The handler of a request has ended, and its reply has been sent if there is one. */
   finish(work: Work, ticket: ReplyTicket | undefined, now: number): void {
     this.workload.end(work);
+    ticket?.id.fill(0);
     if (ticket && ticket.turn === ticket.endpoint.turn) {
       ticket.endpoint.beginTurn(false, now);
     }
@@ -337,7 +349,11 @@ export class ServerExchange {
     }
     endpoint.key = verified.key;
     endpoint.lastHash = hashTag;
-    return this.accept(envelope, verified, endpoint, arrival);
+    const receipt = this.accept(envelope, verified, endpoint, arrival);
+    if (!('ticket' in receipt) || !receipt.ticket) {
+      verified.id.fill(0);
+    }
+    return receipt;
   }
 
   /** Counts a request that did not verify against whoever it claims to come from. */

@@ -107,7 +107,10 @@ function search(
 
 function tryKey({ envelope, isUsable }: Question, key: RingKey, reading: Reading): Verified | undefined {
   const id = openId(key.sealer, reading.read);
-  return isDigest(envelope.hash, id, envelope.data, envelope.iv)
-    ? { key, id, reading, isLive: isUsable(reading.uses) }
-    : undefined;
+  if (!isDigest(envelope.hash, id, envelope.data, envelope.iv)) {
+    // It may be the id of another device, whose key was not tried yet.
+    id.fill(0);
+    return undefined;
+  }
+  return { key, id, reading, isLive: isUsable(reading.uses) };
 }

@@ -142,6 +142,7 @@ export class Listener {
     this.isClosed = true;
     this.stallWatch.stop();
     await this.socket.close();
+    this.exchange.dispose();
   }
 
   /** Every datagram comes in here; nothing may be thrown out of it, for that would end the process. */
