@@ -2,8 +2,8 @@
  * Prints a handler's result as JSON for a device. `JSON.stringify` would refuse a bigint, turn bytes into a long object
  * and a Map into `{}`, and would write text of any size before anyone could object.
  */
-import { types } from 'node:util';
 import { BenUdpError } from '../ben-udp.errors.js';
+import { type Bytes, REFUSED, isSent, kindOf, toBuffer } from './value-kind.js';
 
 const MAX_DEPTH = 64;
 
@@ -24,8 +24,8 @@ const MAX_DEPTH = 64;
  *
  * @param maxLength UTF-16 units. A text that is longer only by its commas and colons is let through: bytes are counted
  * where it is sealed.
- * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions and symbols elsewhere, promises, iterators, other `Map` keys, and what is nested
- * deeper than 64 levels or contains itself; `BEN_REPLY_TOO_LARGE` past `maxLength`.
+ * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions and symbols elsewhere, promises, iterators, Observables, other `Map`
+ * keys, and values nested deeper than 64 levels or containing themselves; `BEN_REPLY_TOO_LARGE` past `maxLength`.
  */
 export function printJson(value: unknown, maxLength: number): string {
   return new JsonPrinter(maxLength).print(value, 0);
@@ -56,37 +56,36 @@ class JsonPrinter {
     }
   }
 
-  private printObject(value: object, depth: number): string {
-    if (isBytes(value)) {
-      this.expect(value.byteLength);
-      return this.leaf(`"${toBuffer(value).toString('base64')}"`);
+  /** @param isAsked whether the value is what a `toJSON` returned: that is asked once. */
+  private printObject(value: object, depth: number, isAsked = false): string {
+    const kind = kindOf(value, isAsked);
+    if (kind === 'json') {
+      const json = (value as { toJSON(): unknown }).toJSON();
+      return typeof json === 'object' && json !== null ? this.printObject(json, depth, true) : this.print(json, depth);
+    }
+    if (kind === 'bytes') {
+      const bytes = value as Bytes;
+      this.expect(bytes.byteLength);
+      return this.leaf(`"${toBuffer(bytes).toString('base64')}"`);
     }
     if (depth === MAX_DEPTH) {
       throw new BenUdpError('BEN_UNSERIALIZABLE', `nested deeper than ${MAX_DEPTH} levels, or contains itself`);
     }
     const inner = depth + 1;
     this.count(2);
-    if (Array.isArray(value) || value instanceof Set || isTypedArray(value)) {
-      return `[${this.printItems(value as Iterable<unknown>, inner)}]`;
+    switch (kind) {
+      case 'list':
+      case 'set':
+        return `[${this.printItems(value as Iterable<unknown>, inner)}]`;
+      case 'map':
+        return `{${this.printEntries(value as ReadonlyMap<unknown, unknown>, inner)}}`;
+      case 'boxed':
+        return this.print(value.valueOf(), inner);
+      case 'refused':
+        throw new BenUdpError('BEN_UNSERIALIZABLE', REFUSED);
+      case 'record':
+        return `{${this.printProperties(value, inner)}}`;
     }
-    if (value instanceof Map) {
-      return `{${this.printEntries(value, inner)}}`;
-    }
-    if ('toJSON' in value && typeof value.toJSON === 'function') {
-      return this.print(value.toJSON(), inner);
-    }
-    if (types.isBoxedPrimitive(value)) {
-      return this.print(value.valueOf(), inner);
-    }
-    if (
-      ('then' in value && typeof value.then === 'function') ||
-      Symbol.iterator in value ||
-      Symbol.asyncIterator in value
-    ) {
-      // Its own properties would be `{}`: an answer, and not the one that was meant.
-      throw new BenUdpError('BEN_UNSERIALIZABLE', "JSON can't carry a promise or an iterator");
-    }
-    return `{${this.printProperties(value, inner)}}`;
   }
 
   private printItems(items: Iterable<unknown>, depth: number): string {
@@ -108,7 +107,7 @@ class JsonPrinter {
   private printProperties(value: object, depth: number): string {
     let text = '';
     for (const [key, item] of Object.entries(value)) {
-      if (item !== undefined && typeof item !== 'function' && typeof item !== 'symbol') {
+      if (isSent(item)) {
         text += (text && ',') + this.printPair(key, item, depth);
       }
     }
@@ -161,20 +160,4 @@ function printJsonKey(key: unknown): string {
       }
       throw new BenUdpError('BEN_UNSERIALIZABLE', "JSON can't carry a Map key that is no str, number, bool or None");
   }
-}
-
-type Bytes = Uint8Array | DataView | ArrayBufferLike;
-
-function isBytes(value: object): value is Bytes {
-  return types.isUint8Array(value) || types.isDataView(value) || types.isAnyArrayBuffer(value);
-}
-
-function toBuffer(value: Bytes): Buffer {
-  return ArrayBuffer.isView(value)
-    ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-    : Buffer.from(value as ArrayBuffer);
-}
-
-function isTypedArray(value: object): boolean {
-  return ArrayBuffer.isView(value);
 }

@@ -1,6 +1,7 @@
 /**
  * The reply, what datagram 7 opens to: JSON, `{"data": <what the handler returned>}`.
  */
+import { randomUUID } from 'node:crypto';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { printJson } from './json-text.js';
 import { sealedLength } from './seal.js';
@@ -65,30 +66,60 @@ function parseObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** In valid JSON: a whole string, or a whole number with what makes it a float. */
+/** In valid JSON: a whole string, or a whole number with its fraction and exponent. */
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(\.\d+)?([eE][+-]?\d+)?/g;
 
+/** A number that may be beyond ±(2^53 - 1) has as many digits. */
+const MANY_DIGITS = /\d{16}/;
+
+/** Begins the strings that stand for bigints on the way through `JSON.parse`. A peer can't know it, so no text begins so. */
+const MARK = `int:${randomUUID()}:`;
+
 /**
- * `JSON.parse` with `bigint`s for ints beyond ±(2^53 - 1).
+ * `JSON.parse` with `bigint`s for ints beyond ±(2^53 - 1). Takes time in proportion to the length of the text, because a peer
+ * chooses it: `JSON.parse` with a reviver takes seconds for 65 kB of nested lists.
  *
  * @throws SyntaxError
  */
 export function parseJson(text: string): unknown {
   const value: unknown = JSON.parse(text);
-  if (!/\d{16}/.test(text)) {
+  if (!MANY_DIGITS.test(text)) {
     return value;
   }
-  let mark = 'int:';
-  while (text.includes(mark)) {
-    mark += ':';
-  }
+  let isMarked = false;
   const marked = text.replace(STRING_OR_NUMBER, (token, fraction?: string, exponent?: string) => {
     const isInt = !token.startsWith('"') && fraction === undefined && exponent === undefined;
-    return isInt && !Number.isSafeInteger(Number(token)) ? `"${mark}${token}"` : token;
+    if (!isInt || Number.isSafeInteger(Number(token))) {
+      return token;
+    }
+    isMarked = true;
+    return `"${MARK}${token}"`;
   });
-  return JSON.parse(marked, (_key, item: unknown) =>
-    typeof item === 'string' && item.startsWith(mark) ? BigInt(item.slice(mark.length)) : item,
-  );
+  return isMarked ? unmark(JSON.parse(marked)) : value;
+}
+
+/** Puts bigints in place of the marked strings. Without recursion, which a peer's nesting could overflow. */
+function unmark(value: unknown): unknown {
+  const root: Container = [value];
+  const open: Container[] = [root];
+  for (let container = open.pop(); container; container = open.pop()) {
+    for (const key of Object.keys(container)) {
+      const item = container[key as never] as unknown;
+      if (typeof item === 'string' && item.startsWith(MARK)) {
+        setOwn(container, key, BigInt(item.slice(MARK.length)));
+      } else if (typeof item === 'object' && item !== null) {
+        open.push(item as Container);
+      }
+    }
+  }
+  return root[0];
+}
+
+type Container = unknown[] | Record<string, unknown>;
+
+/** An assignment to `__proto__` would set the prototype. */
+function setOwn(target: object, key: string, value: unknown): void {
+  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
 /** A device cuts off a longer datagram silently, and would then fail on half a JSON text. */

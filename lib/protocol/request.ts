@@ -35,12 +35,13 @@ export function parseRequest(text: string, limits?: PythonTextLimits): Request {
   if (!isDict(dict)) {
     throw new BenProtocolError('BEN_BAD_REQUEST', 'a request is a dict');
   }
-  // The dict is a Map where one of its keys is no string.
-  const get = (key: string) => (dict instanceof Map ? dict.get(key) : dict[key]);
+  // The dict is a Map if one of its keys is a tuple or bytes.
+  const has = (key: string) => (dict instanceof Map ? dict.has(key) : Object.hasOwn(dict, key));
+  const get = (key: string) => (has(key) ? (dict instanceof Map ? dict.get(key) : dict[key]) : undefined);
   return {
     action: get('action'),
     data: get('data'),
-    noreturn: dict instanceof Map ? dict.has('noreturn') : 'noreturn' in dict,
+    noreturn: has('noreturn'),
     ...readMetadata(get(METADATA_KEY)),
   };
 }

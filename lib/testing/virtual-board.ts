@@ -69,7 +69,7 @@ export class VirtualBoard {
     this.wrongSealer = new Sealer(deriveKey(Buffer.concat([key, Buffer.from('wrong')])));
     this.random = new Random(faults.seed);
     this.inbox = new Inbox({ slots: receiveSlots, readDelayMs: readDelay }, platform);
-    leftovers.forEach((datagram) => this.inbox.store(Buffer.from(datagram)));
+    leftovers.forEach((datagram) => this.inbox.store(copyOf(datagram)));
     const link = (direction: 'to-server' | 'to-board', deliver: (datagram: Buffer) => void) => {
       const isMeant = faults.direction === direction || faults.direction === 'both';
       return new FaultyLink(isMeant ? faults : NO_FAULTS, this.random.fork(), deliver, platform);
@@ -91,7 +91,10 @@ export class VirtualBoard {
     const board = new VirtualBoard(resolved, await resolveHost(host, isIP(localAddress)), platform);
     board.socket = await platform.bindSocket(
       { host: localAddress, port: localPort, receiveBufferSize: undefined },
-      { onDatagram: (datagram) => board.toBoard.send(datagram.subarray(0, bufferSize)), onError: () => undefined },
+      {
+        onDatagram: (datagram) => board.toBoard.send(copyOf(datagram.subarray(0, bufferSize))),
+        onError: () => undefined,
+      },
     );
     return board;
   }
@@ -141,7 +144,7 @@ export class VirtualBoard {
   /** Sends one datagram to the server. */
   sendDatagram(datagram: Uint8Array): void {
     this.sent++;
-    this.toServer.send(Buffer.from(datagram));
+    this.toServer.send(copyOf(datagram));
   }
 
   /** The next datagram, whoever sent it. */
@@ -198,4 +201,11 @@ export class VirtualBoard {
     this.wrongKeys += isWrong ? 1 : 0;
     return isWrong ? this.wrongSealer : this.sealer;
   }
+}
+
+/** Memory of its own: not Node's shared pool, and not a part of a longer datagram. */
+function copyOf(bytes: Uint8Array): Buffer {
+  const copy = Buffer.alloc(bytes.length);
+  copy.set(bytes);
+  return copy;
 }

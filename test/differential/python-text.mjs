@@ -71,16 +71,23 @@ def canonical(value, hashed=False):
         return canonical_float(0.0 if hashed and value == 0 else value)
     if kind is str:
         return 's' + value.encode('utf-16-be', 'surrogatepass').hex()
-    if kind is bytes:
+    if kind in (bytes, bytearray):
         return 'b' + value.hex()
     if kind in (list, tuple):
         return '[' + ','.join(canonical(item) for item in value) + ']'
     if kind is set:
         return '<' + ','.join(sorted(canonical(item, True) for item in value)) + '>'
     if kind is dict:
-        pairs = ','.join(sorted(canonical(key, True) + ':' + canonical(item) for key, item in value.items()))
-        return '{' + pairs + '}' if all(type(key) is str for key in value) else 'map{' + pairs + '}'
+        if any(type(key) in (tuple, bytes) for key in value):
+            return 'map{' + ','.join(sorted(canonical(key, True) + ':' + canonical(item) for key, item in value.items())) + '}'
+        # The keys as json.dumps writes them; of two with one name the last wins.
+        record = {name_of(key): item for key, item in value.items()}
+        return '{' + ','.join(sorted(canonical(key) + ':' + canonical(item) for key, item in record.items())) + '}'
     return f'unsupported {kind.__name__}'
+
+
+def name_of(key):
+    return key if type(key) is str else next(iter(json.loads(json.dumps({key: 0}))))
 
 
 def canonical_float(value):
@@ -101,8 +108,10 @@ def survives(value, hashed=False):
     if kind is set:
         return all(survives(item, True) for item in value)
     if kind is dict:
-        return keeps_order(value) and all(survives(key, True) and survives(item) for key, item in value.items())
-    return True
+        if any(type(key) in (tuple, bytes) for key in value):
+            return all(survives(key, True) and survives(item) for key, item in value.items())
+        return keeps_order(value) and all(type(key) is str and survives(key) and survives(item) for key, item in value.items())
+    return kind is not bytearray
 
 
 def survives_in_key(value):
@@ -129,7 +138,7 @@ class Generator:
     def value(self, depth=4):
         r = self.random
         if depth == 0 or r.random() < (0.2 if depth == 4 else 0.5):
-            return self.scalar()
+            return bytearray(self.bytes()) if r.random() < 0.05 else self.scalar()
         kind, size = r.randrange(5), min(int(r.expovariate(0.4)), 12)
         if kind == 0:
             return [self.value(depth - 1) for _ in range(size)]
@@ -216,7 +225,7 @@ class Generator:
 class Mutator(Generator):
     TOKENS = (
         "[ ] ( ) { } , : . ... - -- + ' \" ''' \\ # _ e j b r u f B 0 00 0x1f 0b1 0o7 1_0 1j 2.5 .5 5. 01.5 1e5 1e400 -0 "
-        "None True nan -nan inf -inf set() frozenset() set (1) (1,) 'a' b'a' \"c\" r'a' '''a''' 'a':1 1:2 True:3 1.0:4 "
+        "None True nan -nan inf -inf set() frozenset() set (1) (1,) 'a' b'a' \"c\" r'a' '''a''' 'a':1 1:2 True:3 1.0:4 bytearray(b'a') bytearray( "
         "\\x41 \\x4 \\u20ac \\U0001f600 \\U00110000 \\N{DIGIT\u0020ONE} \\0 \\a \\n \\q \u00e9 \u20ac \U0001f600"
     ).split(' ') + [' ', '\t', '\n', '\r', '\x0b', '\x0c', '\x00', '\x7f', '\x1f', '# c\n', '\\\n', 'set ()', ', ', ' + 2j', '- 1']
 
@@ -263,8 +272,18 @@ def read(text):
 
 
 class Names(ast.NodeTransformer):
-    """Puts values for nan and inf, with or without a minus sign."""
+    """Puts values for nan and inf, with or without a minus sign, and for bytearray(b'...')."""
     VALUES = {'nan': NAN, 'inf': INF}
+
+    def __init__(self, text):
+        self.text = text
+
+    def visit_Call(self, node):
+        source = ast.get_source_segment(self.text, node) or ''
+        argument = source[len('bytearray('):-1]
+        if source.startswith('bytearray(') and len(node.args) == 1 and is_bytes_literal(argument):
+            return ast.Constant(bytearray(node.args[0].value))
+        return node
 
     def visit_Name(self, node):
         return ast.Constant(self.VALUES[node.id]) if node.id in self.VALUES else node
@@ -275,11 +294,17 @@ class Names(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
+def is_bytes_literal(text):
+    """Whether a text is one bytes literal that repr might print, and nothing else."""
+    tokens = [token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type == tokenize.STRING]
+    return text.startswith('b') and [token.string for token in tokens] == [text] and not list(broken_by_string(text))
+
+
 def read_more(text):
-    """The same with the two documented extensions: white space around an indented literal, and bare nan and inf."""
+    """The same with the documented extensions: white space around an indented literal, bare nan and inf, bytearray(b'...')."""
     text = text.strip(' \t\n\f\r')
     try:
-        return read(text) or canonical(ast.literal_eval(Names().visit(ast.parse(text, mode='eval'))))
+        return read(text) or canonical(ast.literal_eval(Names(text).visit(ast.parse(text, mode='eval'))))
     except Exception:
         return None
 
@@ -570,7 +595,7 @@ function canonical(value) {
   if (types.isMap(value)) {
     return `map${canonicalPairs(Array.from(value))}`;
   }
-  return typeof value === 'object' && Object.getPrototypeOf(value) === null
+  return typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype
     ? canonicalPairs(Object.entries(value))
     : `unsupported ${typeof value}`;
 }

@@ -45,6 +45,8 @@ describe('parseReply', () => {
       '{"data": [-1180591620717411303424, "1180591620717411303424", "int:1"]}',
       [-(2n ** 70n), '1180591620717411303424', 'int:1'],
     ],
+    ['{"data": [12345678901234567890, "\\u0069nt:1", "int::"]}', [12345678901234567890n, 'int:1', 'int::']],
+    ['{"data": {"__proto__": 12345678901234567890}}', Object.fromEntries([['__proto__', 12345678901234567890n]])],
     ['{"data": 12345678901234567890.5}', 12345678901234567890.5],
     ['{"data": 12345678901234567890e2}', 12345678901234567890e2],
     ['{"data": [0.30000000000000004, -1.2345678901234567e-7]}', [0.30000000000000004, -1.2345678901234567e-7]],
@@ -61,6 +63,37 @@ describe('parseReply', () => {
       expect(parseReply(text)).toBe(text);
     },
   );
+});
+
+describe('a reply as long as a datagram can be', () => {
+  const LENGTH = 65_000;
+  const nested = (open: string, close: string, inner: string, length: number) => {
+    const levels = Math.floor((length - inner.length) / (open.length + close.length));
+    return `{"data":${open.repeat(levels)}${inner}${close.repeat(levels)}}`;
+  };
+  const milliseconds = (text: string) => {
+    const times = Array.from({ length: 3 }, () => {
+      const begin = performance.now();
+      readReply(text);
+      return performance.now() - begin;
+    });
+    return Math.min(...times);
+  };
+
+  it.each<[string, (length: number) => string]>([
+    ['nested lists around a big int', (length) => nested('[', ']', '9007199254740993', length)],
+    ['nested objects around a big int', (length) => nested('{"a":', '}', '9007199254740993', length)],
+    ['many marks', (length) => `{"data":["${'int:'.repeat(length / 4)}",9007199254740993]}`],
+    ['a long mark', (length) => `{"data":["int${':'.repeat(length)}",9007199254740993]}`],
+    ['many big ints', (length) => `{"data":[${'9007199254740993,'.repeat(length / 17)}1]}`],
+    ['many strings', (length) => `{"data":[${'"9",'.repeat(length / 4)}9007199254740993]}`],
+  ])('is read in time that grows with its length alone: %s', (_what, make) => {
+    milliseconds(make(LENGTH / 8));
+    const short = milliseconds(make(LENGTH / 8));
+    const long = milliseconds(make(LENGTH));
+    // Eight times as long; a square would be 64 times. Below a millisecond the clock decides.
+    expect(long).toBeLessThan(Math.max(short, 1) * 30);
+  });
 });
 
 describe('readReply', () => {

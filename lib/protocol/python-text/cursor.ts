@@ -7,6 +7,8 @@ import type { PythonTextLimits } from './value.js';
 export class Cursor {
   position = 0;
   nodes = 0;
+  /** Whether the number that was read last was written as a float: a dict key `1.0` is not the key `1`. */
+  isFloat = false;
 
   constructor(
     readonly text: string,

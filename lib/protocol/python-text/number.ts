@@ -30,6 +30,7 @@ export function readNumber(cursor: Cursor): number | bigint {
   if (STUCK_TO_NUMBER.test(text) || (isInt && digits.length > 1 && digits.startsWith('0'))) {
     return cursor.fail('BEN_TEXT_BAD_NUMBER', 'a number in a form that repr never prints', position);
   }
+  cursor.isFloat = !isInt;
   if (!isInt) {
     return Number(literal);
   }
@@ -41,19 +42,18 @@ export function readNumber(cursor: Cursor): number | bigint {
   return Number.isSafeInteger(int) ? int + 0 : BigInt(literal);
 }
 
-/**
- * Prints as `repr` does: integers in the safe range as ints, every other number as a float, in the shortest digits
- * that read back, with an exponent below 1e-4 and from 1e16.
- */
+/** Prints as `repr` does: integers in the safe range as ints, every other number as a float. */
 export function printNumber(value: number): string {
-  if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
-    return String(value);
-  }
+  return Number.isSafeInteger(value) && !Object.is(value, -0) ? String(value) : printFloat(value);
+}
+
+/** Prints a float in the shortest digits that read back, with an exponent below 1e-4 and from 1e16. */
+export function printFloat(value: number): string {
   if (!Number.isFinite(value)) {
     return Number.isNaN(value) ? 'nan' : value > 0 ? 'inf' : '-inf';
   }
   if (value === 0) {
-    return '-0.0';
+    return Object.is(value, -0) ? '-0.0' : '0.0';
   }
   const [mantissa = '', exponentText = ''] = value.toExponential().split('e');
   const exponent = Number(exponentText);

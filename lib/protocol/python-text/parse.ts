@@ -2,15 +2,18 @@
  * Reads Python text: the literals that `repr` of CPython and MicroPython prints, and little else of what
  * `ast.literal_eval` would take. docs/python-text.md has the rule for every form.
  *
- *     value := 'None' | 'True' | 'False' | 'nan' | 'inf' | '-nan' | '-inf' | 'set()'
- *            | number | str | 'b' str | '[' items ']' | '(' items ')' | '{' items '}' | '{' pairs '}'
+ *     value := 'None' | 'True' | 'False' | 'nan' | 'inf' | '-nan' | '-inf' | 'set()' | 'bytearray(' bytes ')'
+ *            | number | str | bytes | '[' items ']' | '(' items ')' | '{' items '}' | '{' pairs '}'
+ *     bytes := 'b' str
  */
 import { Cursor } from './cursor.js';
-import { readNumber, startsNumber } from './number.js';
+import { printFloat, readNumber, startsNumber } from './number.js';
 import { isQuote, readBytes, readString } from './string.js';
+import { markForTransformers } from './marked-map.js';
 import { PYTHON_TEXT_LIMITS, type PythonTextLimits, type PythonValue, equalityKey } from './value.js';
 
 const SET_CALL = 'set()';
+const BYTEARRAY_CALL = 'bytearray(';
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const OPEN_PAREN = 0x28;
@@ -120,7 +123,21 @@ function readWord(cursor: Cursor, depth: number, mustHash: boolean): PythonValue
     cursor.position += SET_CALL.length;
     return new Set();
   }
+  if (text.startsWith(BYTEARRAY_CALL, position)) {
+    checkContainer(cursor, depth, mustHash);
+    cursor.position += BYTEARRAY_CALL.length;
+    return readByteArray(cursor);
+  }
   return cursor.fail('BEN_TEXT_UNEXPECTED_NAME', 'a word that is no literal');
+}
+
+/** MicroPython prints a `bytearray` so, the address of a DS18x20 for example. The cursor is behind the parenthesis. */
+function readByteArray(cursor: Cursor): PythonValue {
+  if (!cursor.take(LOWER_B) || !isQuote(cursor.unit)) {
+    return cursor.failHere();
+  }
+  const bytes = readBytes(cursor);
+  return cursor.take(CLOSE_PAREN) ? bytes : cursor.failHere();
 }
 
 function isLetter(unit: number): boolean {
@@ -171,7 +188,7 @@ function readTuple(cursor: Cursor, depth: number, mustHash: boolean): PythonValu
 function readDictOrSet(cursor: Cursor, depth: number): PythonValue {
   cursor.skipWhiteSpace();
   if (cursor.take(CLOSE_BRACE)) {
-    return emptyDict();
+    return {};
   }
   const start = cursor.position;
   const first = readValue(cursor, depth, true);
@@ -186,11 +203,16 @@ function readDictOrSet(cursor: Cursor, depth: number): PythonValue {
 /** The rest of a dict; the cursor is on the colon behind its first key. */
 function readDict(cursor: Cursor, depth: number, firstKey: PythonValue, firstStart: number): PythonValue {
   const entries = new Map<PythonValue, PythonValue>();
-  /** Keys that are no strings: those are equal where their texts are, and to no other. */
+  /** Keys that are no strings: those are equal if their texts are, and to no other. */
   const others = new Set<string>();
+  /** The keys as `json.dumps` writes them; `undefined` as soon as one of them can't be a key of JSON. */
+  let names: string[] | undefined = [];
   let key = firstKey;
   let start = firstStart;
   for (;;) {
+    const name = nameOf(key, cursor.isFloat);
+    names = name === undefined ? undefined : names;
+    names?.push(name!);
     if (!cursor.take(COLON)) {
       cursor.failHere();
     }
@@ -201,12 +223,34 @@ function readDict(cursor: Cursor, depth: number, firstKey: PythonValue, firstSta
     entries.set(key, readValue(cursor, depth, false));
     readSeparator(cursor, CLOSE_BRACE);
     if (cursor.take(CLOSE_BRACE)) {
-      return toDict(entries);
+      return names ? toRecord(names, entries) : markForTransformers(entries);
     }
     start = cursor.position;
     key = readValue(cursor, depth, true);
     cursor.skipWhiteSpace();
   }
+}
+
+/** A dict key as `json.dumps` writes it; `undefined` for a tuple or bytes, which it refuses. */
+function nameOf(key: PythonValue, isFloat: boolean): string | undefined {
+  switch (typeof key) {
+    case 'string':
+      return key;
+    case 'boolean':
+    case 'bigint':
+      return String(key);
+    case 'number':
+      return nameOfNumber(key, isFloat);
+    default:
+      return key === null ? 'null' : undefined;
+  }
+}
+
+function nameOfNumber(key: number, isFloat: boolean): string {
+  if (Number.isFinite(key)) {
+    return isFloat ? printFloat(key) : String(key);
+  }
+  return Number.isNaN(key) ? 'NaN' : String(key);
 }
 
 /** Whether a dict has a key already. A string is equal to itself alone; for any other key `others` is kept. */
@@ -232,18 +276,18 @@ function toSet(items: PythonValue[]): PythonValue {
   return new Set(elements.values());
 }
 
-/** A null-prototype object, in which `__proto__` is just a key; the map itself where a key is no string. */
-function toDict(entries: Map<PythonValue, PythonValue>): PythonValue {
-  const dict = emptyDict();
-  for (const [key, value] of entries) {
-    if (typeof key !== 'string') {
-      return entries;
+/** An ordinary object, as from `JSON.parse`. If two keys have one name, the last one wins, as there. */
+function toRecord(names: readonly string[], entries: ReadonlyMap<PythonValue, PythonValue>): PythonValue {
+  const record: { [key: string]: PythonValue } = {};
+  let index = 0;
+  for (const value of entries.values()) {
+    const name = names[index++]!;
+    if (name === '__proto__') {
+      // An assignment would set the prototype.
+      Object.defineProperty(record, name, { value, writable: true, enumerable: true, configurable: true });
+    } else {
+      record[name] = value;
     }
-    dict[key] = value;
   }
-  return dict;
-}
-
-function emptyDict(): { [key: string]: PythonValue } {
-  return Object.create(null) as { [key: string]: PythonValue };
+  return record;
 }

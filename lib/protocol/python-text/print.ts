@@ -5,16 +5,18 @@ import { BenUdpError } from '../../ben-udp.errors.js';
 import { printNumber } from './number.js';
 import { printBytes, printString } from './string.js';
 import { PYTHON_TEXT_LIMITS } from './value.js';
+import { type Bytes, REFUSED, isSent, kindOf, toBuffer } from '../value-kind.js';
 
 const { maxDepth, maxNodes, maxIntDigits, maxLength } = PYTHON_TEXT_LIMITS;
 
 /**
- * The Python text of a value. Objects are printed as JSON would take them: `toJSON` is asked first (a `Date` becomes its
- * ISO string), properties that are `undefined`, functions or symbols are left out, `undefined` in a list is `None`, and a
- * typed array is a list.
+ * The Python text of a value. `value-kind.ts` has the rule for each object, the same as for JSON: `toJSON` is asked first (a
+ * `Date` becomes its ISO string), properties that are `undefined`, functions or symbols are left out, `undefined` in a list is
+ * `None`.
  *
- * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions and symbols, for dict keys and set elements that Python can't
- * hash, and for what a reader would refuse as too deep or too large, which includes anything that contains itself.
+ * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions, symbols, promises, iterators and Observables, for dict keys and set
+ * elements that Python can't hash, and for values that a reader would refuse as too deep or too large, which includes anything
+ * that contains itself.
  */
 export function printPythonText(value: unknown): string {
   const text = new Printer().print(value, 0, false);
@@ -29,74 +31,75 @@ class Printer {
     if (++this.nodes > maxNodes) {
       return refuse(`more than ${maxNodes} values`);
     }
-    const printed = hasToJson(value) ? value.toJSON() : value;
-    switch (typeof printed) {
+    return typeof value === 'object' && value !== null
+      ? this.printObject(value, depth, mustHash)
+      : this.printScalar(value);
+  }
+
+  private printScalar(value: unknown): string {
+    switch (typeof value) {
       case 'string':
-        return printString(printed);
+        return printString(value);
       case 'number':
-        return printNumber(printed);
+        return printNumber(value);
       case 'bigint':
-        return printBigInt(printed);
+        return printBigInt(value);
       case 'boolean':
-        return printed ? 'True' : 'False';
+        return value ? 'True' : 'False';
       case 'undefined':
         return 'None';
       case 'object':
-        return printed === null ? 'None' : this.printObject(printed, depth, mustHash);
+        return 'None';
       default:
-        return refuse(`a ${typeof printed} has no Python text`);
+        return refuse(`a ${typeof value} has no Python text`);
     }
   }
 
-  private printObject(value: object, depth: number, mustHash: boolean): string {
-    if (value instanceof Uint8Array) {
-      return printBytes(value);
+  /** @param isAsked whether the value is what a `toJSON` returned: that is asked once. */
+  private printObject(value: object, depth: number, mustHash: boolean, isAsked = false): string {
+    const kind = kindOf(value, isAsked);
+    if (kind === 'json') {
+      const json = (value as { toJSON(): unknown }).toJSON();
+      return typeof json === 'object' && json !== null
+        ? this.printObject(json, depth, mustHash, true)
+        : this.printScalar(json);
     }
-    // One level deeper; what contains itself ends here too.
+    if (kind === 'bytes') {
+      return printBytes(toBuffer(value as Bytes));
+    }
+    // One level deeper; a value that contains itself ends here too.
     if (depth === maxDepth) {
       return refuse(`nested deeper than ${maxDepth} levels, or contains itself`);
     }
     const inner = depth + 1;
-    if (Array.isArray(value) || isTypedArray(value)) {
-      const items = Array.from(value as Iterable<unknown>, (item) => this.print(item, inner, mustHash));
-      // Python can't hash a list, so an array that it has to hash can only have been a tuple.
-      return mustHash ? printTuple(items) : `[${items.join(', ')}]`;
+    switch (kind) {
+      case 'boxed':
+        return this.printScalar(value.valueOf());
+      case 'refused':
+        return refuse(REFUSED);
+      case 'list': {
+        const items = Array.from(value as Iterable<unknown>, (item) => this.print(item, inner, mustHash));
+        // Python can't hash a list, so an array that it has to hash can only have been a tuple.
+        return mustHash ? printTuple(items) : `[${items.join(', ')}]`;
+      }
     }
     if (mustHash) {
       return refuse('a dict key or set element that Python cannot hash');
     }
-    if (value instanceof Set) {
-      const items = Array.from(value, (item) => this.print(item, inner, true));
+    if (kind === 'set') {
+      const items = Array.from(value as Iterable<unknown>, (item) => this.print(item, inner, true));
       return items.length === 0 ? 'set()' : `{${items.join(', ')}}`;
     }
-    const isMap = value instanceof Map;
-    const pairs = isMap ? Array.from(value) : Object.entries(value).filter(isPrinted);
+    const pairs =
+      kind === 'map'
+        ? [...(value as ReadonlyMap<unknown, unknown>)]
+        : Object.entries(value).filter(([, item]) => isSent(item));
     return `{${pairs.map(([key, item]) => this.printPair(key, item, inner)).join(', ')}}`;
   }
 
   private printPair(key: unknown, value: unknown, depth: number): string {
     return `${this.print(key, depth, true)}: ${this.print(value, depth, false)}`;
   }
-}
-
-/** Bytes, arrays, sets and maps have a Python text of their own, whatever their `toJSON` would make of them. */
-function hasToJson(value: unknown): value is { toJSON(): unknown } {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    !(value instanceof Uint8Array || value instanceof Set || value instanceof Map) &&
-    !Array.isArray(value) &&
-    'toJSON' in value &&
-    typeof value.toJSON === 'function'
-  );
-}
-
-function isTypedArray(value: object): boolean {
-  return ArrayBuffer.isView(value) && !(value instanceof DataView);
-}
-
-function isPrinted([, value]: [string, unknown]): boolean {
-  return value !== undefined && typeof value !== 'function' && typeof value !== 'symbol';
 }
 
 function printBigInt(value: bigint): string {

@@ -70,7 +70,10 @@ export function readBytes(cursor: Cursor): Buffer {
     const { unit } = cursor;
     if (unit === quote) {
       cursor.position++;
-      return Buffer.from(bytes);
+      // Memory of its own: a handler that returns its `buffer` must not send the rest of Node's shared pool.
+      const own = Buffer.alloc(bytes.length);
+      own.set(bytes);
+      return own;
     }
     if (unit === BACKSLASH) {
       cursor.position++;

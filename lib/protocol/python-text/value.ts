@@ -12,10 +12,10 @@
  * | int | number, `bigint` beyond ±(2^53 - 1) |
  * | float, also `nan` and `inf` | number |
  * | str | string |
- * | bytes | `Buffer` |
+ * | bytes, bytearray | `Buffer` with memory of its own |
  * | list, tuple | array |
  * | set | `Set` |
- * | dict | null-prototype object; `Map` where a key is no string |
+ * | dict | ordinary object, keys as `json.dumps` writes them; `Map` if a key is a tuple or bytes |
  */
 export type PythonValue =
   | null

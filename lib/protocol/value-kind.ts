@@ -1,0 +1,73 @@
+/**
+ * Sorts objects for both printers, JSON and Python text, so that a value is sent by one rule in both directions.
+ *
+ * | kind | objects |
+ * |---|---|
+ * | `bytes` | `Uint8Array`, `Buffer`, `DataView`, `ArrayBuffer`, `SharedArrayBuffer` |
+ * | `list` | arrays, all other typed arrays |
+ * | `set`, `map` | `Set`, `Map` |
+ * | `json` | anything else with a method `toJSON`: its result is sent |
+ * | `boxed` | `new Number(1)` and the like: the value inside is sent |
+ * | `refused` | promises, iterators, Observables: their own properties would be sent, which nobody means |
+ * | `record` | any other object: its own enumerable properties |
+ */
+import { types } from 'node:util';
+
+export type ValueKind = 'bytes' | 'list' | 'set' | 'map' | 'json' | 'boxed' | 'refused' | 'record';
+
+export type Bytes = Uint8Array | DataView | ArrayBufferLike;
+
+/** @param isAsked whether the value came out of a `toJSON`: then it is not asked again. */
+export function kindOf(value: object, isAsked = false): ValueKind {
+  if (Array.isArray(value)) {
+    return 'list';
+  }
+  if (ArrayBuffer.isView(value)) {
+    return types.isUint8Array(value) || types.isDataView(value) ? 'bytes' : 'list';
+  }
+  if (types.isAnyArrayBuffer(value)) {
+    return 'bytes';
+  }
+  if (value instanceof Set) {
+    return 'set';
+  }
+  if (value instanceof Map) {
+    return 'map';
+  }
+  if (!isAsked && has(value, 'toJSON')) {
+    return 'json';
+  }
+  if (types.isBoxedPrimitive(value)) {
+    return 'boxed';
+  }
+  return isDeferred(value) ? 'refused' : 'record';
+}
+
+/** The error of a `refused` value. */
+export const REFUSED = 'a promise, an iterator or an Observable is not sent; await it first';
+
+/** Bytes as a Buffer on the same memory. */
+export function toBuffer(value: Bytes): Buffer {
+  return ArrayBuffer.isView(value)
+    ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+    : Buffer.from(value as ArrayBuffer);
+}
+
+/** Whether a property of a record is sent. */
+export function isSent(value: unknown): boolean {
+  return value !== undefined && typeof value !== 'function' && typeof value !== 'symbol';
+}
+
+function isDeferred(value: object): boolean {
+  return (
+    has(value, 'then') ||
+    Symbol.iterator in value ||
+    Symbol.asyncIterator in value ||
+    // An Observable of any library; a record of one's own may well have a method `subscribe`.
+    (has(value, 'subscribe') && has(value, 'pipe'))
+  );
+}
+
+function has(value: object, method: string): boolean {
+  return method in value && typeof (value as Record<string, unknown>)[method] === 'function';
+}
