@@ -75,7 +75,7 @@ async function checkKeyFile(values: KeyValues, io: CliIo): Promise<{ checks: Che
   try {
     const key = await readKey(path, keyFileChecks(values));
     const remark = await findRemark(path);
-    const message = `"${path}" is readable: key ${key.fingerprint}`;
+    const message = `"${key.path}" is readable: key ${key.fingerprint}`;
     const check: Check = { name: 'key file', status: remark ? 'hint' : 'ok', message, ...(remark && { hint: remark }) };
     return { checks: [check], key };
   } catch (error) {
@@ -92,7 +92,9 @@ async function findRemark(path: string): Promise<string | undefined> {
   const file = await open(path, 'r');
   try {
     const { bytesRead, buffer } = await file.read(Buffer.alloc(MAX_TEXT_KEY_BYTES), 0, MAX_TEXT_KEY_BYTES, 0);
-    return describeContents(buffer.subarray(0, bytesRead));
+    const remark = describeContents(buffer.subarray(0, bytesRead));
+    buffer.fill(0);
+    return remark;
   } finally {
     await file.close();
   }

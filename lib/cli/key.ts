@@ -2,6 +2,7 @@
  * The key of a command: from a file that `--key-file` or `BEN_KEY_FILE` names. Its bytes are never on the command line, where
  * every user of the machine could read them.
  */
+import { resolve } from 'node:path';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { DEFAULT_KEY_FILE } from '../options/index.js';
 import { type KeyFileChecks, fingerprint, loadKeyFile } from '../protocol/index.js';
@@ -44,10 +45,11 @@ export async function loadKey(values: KeyValues, io: CliIo): Promise<CliKey> {
 
 /** @throws CliFailure */
 export async function readKey(path: string, checks: KeyFileChecks): Promise<CliKey> {
-  const key = await loadKeyFile(path, checks).catch((error: unknown): never => {
-    throw error instanceof BenUdpError ? explainKeyFile(error, path) : error;
+  const absolute = resolve(path);
+  const { bytes: key } = await loadKeyFile(absolute, checks).catch((error: unknown): never => {
+    throw error instanceof BenUdpError ? explainKeyFile(error, absolute) : error;
   });
-  return { path, key, fingerprint: fingerprint(key) };
+  return { path: absolute, key, fingerprint: fingerprint(key) };
 }
 
 /** What is wrong with a key file, in the words of the command line. */
@@ -70,6 +72,8 @@ export function explainKeyFile({ code, cause, message }: BenUdpError, path: stri
         code,
         hint: 'Make a better one with "nestjs-ben-udp keygen", or accept it by --any-key-file.',
       });
+    case 'BEN_KEY_FILE_NOT_A_FILE':
+      return new CliFailure(`"${path}" is not a file`, { code, hint: 'Name the key file itself by --key-file.' });
     case 'BEN_KEY_FILE_TOO_LARGE':
       return new CliFailure(`"${path}" is too large for a key file`, { code, hint: 'Is it the right file?' });
     default: {

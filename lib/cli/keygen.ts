@@ -1,6 +1,7 @@
 /**
  * `keygen`: a new key file, and on request the same secret as a literal for firmware. Without that request no byte of it is printed.
  */
+import { resolve } from 'node:path';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { KEY_BYTES, deriveKey, fingerprint, generateKeyFile, readKeyFile } from '../protocol/index.js';
 import { CliFailure, UsageError, defineCommand } from './command.js';
@@ -48,16 +49,18 @@ export const keygen = defineCommand({
     if (values['any-key-file'] && !values.existing) {
       throw new UsageError('--any-key-file is for --existing: a new key file is always a good one');
     }
-    const file = path!;
+    const file = resolve(path!);
     const made = values.existing ? undefined : await make(file);
     const contents = wantsLiteral ? await read(file, values) : undefined;
     const literals = {
       c: contents && values.c ? printCLiteral(contents) : undefined,
       python: contents && values.python ? printPythonLiteral(contents) : undefined,
     };
-    const name = made ?? fingerprint(deriveKey(contents!));
+    const name = made ?? nameOf(contents!);
+    const bytes = contents?.length ?? KEY_BYTES;
+    contents?.fill(0);
     if (values.json) {
-      io.out(printDocument({ file, bytes: contents?.length ?? KEY_BYTES, fingerprint: name, ...literals }));
+      io.out(printDocument({ file, bytes, fingerprint: name, ...literals }));
     } else {
       tell({ file, name, isNew: made !== undefined, literals: [literals.c, literals.python] }, io);
     }
@@ -86,7 +89,7 @@ async function make(file: string): Promise<string> {
 }
 
 async function read(file: string, values: Pick<KeyValues, 'any-key-file'>): Promise<Buffer> {
-  const contents = await readKeyFile(file, keyFileChecks(values)).catch((error: unknown): never => {
+  const { bytes: contents } = await readKeyFile(file, keyFileChecks(values)).catch((error: unknown): never => {
     throw error instanceof BenUdpError ? explainKeyFile(error, file) : error;
   });
   if (contents.length > MAX_LITERAL_BYTES) {
@@ -95,6 +98,13 @@ async function read(file: string, values: Pick<KeyValues, 'any-key-file'>): Prom
     });
   }
   return contents;
+}
+
+function nameOf(contents: Uint8Array): string {
+  const key = deriveKey(contents);
+  const name = fingerprint(key);
+  key.fill(0);
+  return name;
 }
 
 interface Outcome {

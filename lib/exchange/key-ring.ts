@@ -17,7 +17,7 @@ const MAX_DESCRIBED = 8;
 export interface NamedKey {
   /** The device the key belongs to; `undefined` for a key that is shared. */
   readonly device: string | undefined;
-  /** 32 bytes. */
+  /** 32 bytes; not kept. */
   readonly key: Uint8Array;
 }
 

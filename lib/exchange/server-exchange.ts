@@ -152,6 +152,7 @@ interface Arrival {
 
 export class ServerExchange {
   keys: KeyRing;
+  private readonly options: Omit<ServerExchangeOptions, 'keys' | 'secret'>;
   private readonly secret: Hmac;
   private readonly endpoints: EndpointTable;
   private readonly hints = new HintTable(HINTS);
@@ -165,11 +166,13 @@ export class ServerExchange {
   private unusedPairs = 0;
   private lastPairAt = -Infinity;
 
-  constructor(private readonly options: ServerExchangeOptions) {
-    this.keys = options.keys;
-    const secret = options.secret ?? randomBytes(SECRET_BYTES);
+  constructor({ keys, secret: given, ...options }: ServerExchangeOptions) {
+    // Not the options whole: the first ring would be held after others have replaced it, and the secret beside its pads.
+    this.options = options;
+    this.keys = keys;
+    const secret = given ?? randomBytes(SECRET_BYTES);
     this.secret = new Hmac(secret);
-    if (secret !== options.secret) {
+    if (!given) {
       secret.fill(0);
     }
     this.endpoints = new EndpointTable(options.maxEndpoints);

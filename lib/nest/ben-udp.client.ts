@@ -145,6 +145,12 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     return this.current().stats();
   }
 
+  /** For logs and debuggers: which client this is. The rest holds sockets and a key. */
+  toJSON(): object {
+    const { host, port } = this.options.caller;
+    return { client: 'BenUdp', host, port };
+  }
+
   protected override publish(packet: ReadPacket, callback: (packet: WritePacket) => void): () => void {
     const abort = new AbortController();
     let isOver = false;
@@ -223,8 +229,8 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     try {
       // A fixed port is not free before the client that had it has closed it.
       await this.closing;
-      const [named] = await loadKeys(this.options.keys);
-      const caller = await Caller.create(this.options.caller, new Sealer(named!.key), handlers, this.platform);
+      const sealer = await this.loadSealer();
+      const caller = await Caller.create(this.options.caller, sealer, handlers, this.platform);
       if (connection.isClosed) {
         throw new BenUdpError('BEN_CLOSED', 'the client was closed while it connected');
       }
@@ -238,6 +244,14 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     this._status$.next(BenUdpStatus.CONNECTED);
     this.events.emit('connect');
     return connection.caller;
+  }
+
+  private async loadSealer(): Promise<Sealer> {
+    const { keys } = await loadKeys(this.options.keys);
+    const { key } = keys[0]!;
+    const sealer = new Sealer(key);
+    key.fill(0);
+    return sealer;
   }
 
   private async disconnect({ caller, opening }: Connection): Promise<void> {

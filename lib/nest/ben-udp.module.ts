@@ -14,6 +14,7 @@ import { BEN_UDP_TRANSPORT } from '../ben-udp.constants.js';
 import { BenUdpHealthIndicator } from './ben-udp.health.js';
 import type { BenUdpTransportOptions } from './ben-udp.options.js';
 import { BenUdpTransport } from './ben-udp.transport.js';
+import { withoutKeyBytes } from '../options/index.js';
 
 /** Options of `BenUdpModule.forRootAsync`. */
 export interface BenUdpModuleAsyncOptions {
@@ -43,7 +44,9 @@ export interface BenUdpModuleAsyncOptions {
 export class BenUdpModule {
   /** With options that are known at once. */
   static forRoot(options: BenUdpTransportOptions): DynamicModule {
-    return BenUdpModule.forRootAsync({ useFactory: () => options });
+    // Nest keeps the factory, and so what it holds, as long as the app lives.
+    const kept = withoutKeyBytes(options);
+    return BenUdpModule.forRootAsync({ useFactory: () => kept });
   }
 
   /** With options that a factory makes, from other providers and in its own time; Nest waits for it. */

@@ -30,18 +30,23 @@ import {
 import { GuardedEmitter } from './guarded-emitter.js';
 import { exchangeChannel, rejectedChannel } from './diagnostics.js';
 import {
-  KeyRing,
   REJECTIONS,
   type RejectedReceipt,
   type Rejection,
   type Remote,
   type VerifiedRequest,
 } from '../exchange/index.js';
-import { type KeyOptions, OptionReader, type ResolvedKeyOptions, loadKeys, readKeyOptions } from '../options/index.js';
+import {
+  type KeyOptions,
+  OptionReader,
+  type ResolvedKeyOptions,
+  loadKeyRing,
+  readKeyOptions,
+} from '../options/index.js';
 import { ListenReminder } from './listen-reminder.js';
 import { HEALTHY_REPLY, LoopbackProbe } from './loopback-probe.js';
 import { type Platform, nodePlatform } from '../net/index.js';
-import { formatErrorReply, formatReply, formatUnreadableReply } from '../protocol/index.js';
+import { type FileSignature, formatErrorReply, formatReply, formatUnreadableReply } from '../protocol/index.js';
 
 /**
  * Rejections in an orderly network, and those of noise: logged for who looks for them. All others ask something of the operator:
@@ -209,6 +214,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return this.server.probe.run(timeout);
   }
 
+  /** For logs and debuggers: which transport this is. The rest holds sockets and keys. */
+  toJSON(): object {
+    const { host, port } = this.options;
+    return { transport: 'BenUdp', host, port };
+  }
+
   /** Warns once if nobody calls `listen` within 10 s. Handlers begin that wait too; a transport without handlers has none. */
   remindToListen(): void {
     this.reminder.start();
@@ -235,7 +246,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   private async bind(): Promise<void> {
     const { bufferSize, maxEndpoints, silentAfter } = this.options;
-    const keys = new KeyRing(await loadKeys(this.keyOptions));
+    const { keys, files } = await loadKeyRing(this.keyOptions);
     const maxDatagramBytes = Math.max(bufferSize, DEFAULT_BUFFER_SIZE);
     const devices = new DeviceRegistry(this.platform, maxEndpoints, silentAfter, (device) =>
       this.events.emit('deviceSilent', device),
@@ -266,7 +277,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     const probe = new LoopbackProbe(address, () => listener.exchange.keys, this.platform);
     this.server = { listener, devices, probe, watcher: undefined };
     devices.start();
-    this.watchKeyFiles();
+    this.watchKeyFiles(files);
     this.logger.log(
       `Listening on ${formatEndpoint(address.address, address.port)} for ${keys.describe()}, ` +
         `${receiveBufferSize} bytes of receive buffer granted`,
@@ -343,26 +354,30 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   private async replaceKeys(keyOptions: ResolvedKeyOptions): Promise<void> {
-    const keys = await loadKeys(keyOptions);
     const { listener } = this.running();
-    const previous = listener.exchange.keys;
-    const ring = new KeyRing(keys, previous);
-    listener.exchange.keys = ring;
+    const previous = () => listener.exchange.keys;
+    const before = previous();
+    const { keys, files } = await loadKeyRing(keyOptions, previous);
+    if (this.closing || this.server?.listener !== listener) {
+      throw new BenUdpError('BEN_CLOSED', 'the transport was closed while its keys were read');
+    }
+    listener.exchange.keys = keys;
     this.keyOptions = keyOptions;
-    this.watchKeyFiles();
-    this.logger.log(`Keys loaded: ${ring.describeChange(previous)}`);
+    this.watchKeyFiles(files);
+    this.logger.log(`Keys loaded: ${keys.describeChange(before)}`);
   }
 
-  private watchKeyFiles(): void {
-    const { server, keyOptions } = this;
+  private watchKeyFiles(files: ReadonlyMap<string, FileSignature>): void {
+    const { server } = this;
     if (!server || !this.options.watchKeyFiles) {
       return;
     }
     server.watcher?.stop();
-    const paths = keyOptions.sources.map(({ source }) => source).filter((source) => typeof source === 'string');
-    server.watcher = new KeyFileWatcher(paths, () => {
+    server.watcher = new KeyFileWatcher(files, this.platform, () => {
       this.reloadKeys().catch((error: unknown) => {
-        this.logger.error('Key files changed and could not be loaded; the old keys stay', error);
+        if (!this.closing) {
+          this.logger.error(`Key files changed and could not be loaded; the old keys stay: ${describeError(error)}`);
+        }
       });
     });
   }

@@ -1,8 +1,15 @@
 /**
  * The options that name keys, shared by server and client, and the loading of what they name.
  */
-import { type KeyFileChecks, KEY_BYTES, deriveKey, loadKeyFile } from '../protocol/index.js';
-import type { NamedKey } from '../exchange/index.js';
+import {
+  type FileSignature,
+  type KeyFileChecks,
+  KEY_BYTES,
+  Secret,
+  deriveKey,
+  loadKeyFile,
+} from '../protocol/index.js';
+import { KeyRing, type NamedKey } from '../exchange/index.js';
 import { OptionReader, isFilledString } from './option-reader.js';
 
 /** Where a key comes from: the path of a key file, or the bytes that such a file would hold. */
@@ -30,8 +37,8 @@ export const DEFAULT_KEY_FILE = 'key.sec';
 
 export interface NamedKeySource {
   readonly device: string | undefined;
-  /** The path of a key file; or a key, derived at once from the bytes that were given, which their owner may wipe then. */
-  readonly source: string | Buffer;
+  /** The path of a key file; or a key, derived at once from the bytes that were given, which their owner may overwrite then. */
+  readonly source: string | Secret;
 }
 
 export interface ResolvedKeyOptions {
@@ -45,21 +52,24 @@ export function resolveKeyOptions<Options extends KeyOptions>(
   reader: OptionReader<Options>,
 ): ResolvedKeyOptions {
   const keyFileChecks = reader.oneOf('keyFileChecks', ['strict', 'upstream'], 'strict');
-  const read = (name: string, source: unknown): string | Buffer => {
+  const read = (name: string, source: unknown): string | Secret => {
+    if (source instanceof Secret) {
+      return source;
+    }
     if (!(source instanceof Uint8Array)) {
       return isFilledString(source) ? source : reader.fail(name, 'the path of a key file or bytes', source);
     }
     if (source.length < KEY_BYTES && keyFileChecks === 'strict') {
       reader.failRange(name, `at least ${KEY_BYTES} bytes`, `${source.length} bytes`);
     }
-    return deriveKey(source);
+    return deriveSecret(source);
   };
   const shared = [
     ...toList(options.keyFile).map((path) =>
       isFilledString(path) ? path : reader.fail('keyFile', 'the path of a key file', path),
     ),
     ...toList(options.key).map((bytes) =>
-      (bytes as unknown) instanceof Uint8Array
+      (bytes as unknown) instanceof Uint8Array || (bytes as unknown) instanceof Secret
         ? read('key', bytes)
         : reader.fail('key', 'bytes (for text, say Buffer.from(text, "base64"))', bytes),
     ),
@@ -96,17 +106,78 @@ export function readKeyOptions(owner: string, options: KeyOptions): ResolvedKeyO
 }
 
 /**
+ * The same options with derived keys in place of the bytes, for whoever keeps options for later: their owner may overwrite the
+ * bytes then. Anything wrong stays as it is, for `resolveKeyOptions` to name.
+ */
+export function withoutKeyBytes<Options extends KeyOptions>(options: Options): Options {
+  if (typeof options !== 'object' || options === null) {
+    return options;
+  }
+  const hide = (source: unknown): unknown =>
+    Array.isArray(source)
+      ? source.map(hide)
+      : source instanceof Uint8Array && (source.length >= KEY_BYTES || options.keyFileChecks === 'upstream')
+        ? deriveSecret(source)
+        : source;
+  const { key, keys } = options as { key?: unknown; keys?: unknown };
+  const isByName = typeof keys === 'object' && keys !== null && Object.getPrototypeOf(keys) === Object.prototype;
+  return {
+    ...options,
+    ...(key !== undefined && { key: hide(key) }),
+    ...(isByName && { keys: Object.fromEntries(Object.entries(keys).map(([name, each]) => [name, hide(each)])) }),
+  };
+}
+
+function deriveSecret(contents: Uint8Array): Secret {
+  const key = deriveKey(contents);
+  const secret = new Secret(key);
+  key.fill(0);
+  return secret;
+}
+
+/** Keys as they were loaded, and the state of each file then. */
+export interface LoadedKeys<Keys> {
+  readonly keys: Keys;
+  readonly files: ReadonlyMap<string, FileSignature>;
+}
+
+/**
  * Reads the key files.
  *
+ * @returns keys in memory of their own, which the caller overwrites after use.
  * @throws BenUdpError as `loadKeyFile`.
  */
-export async function loadKeys({ sources, keyFileChecks }: ResolvedKeyOptions): Promise<NamedKey[]> {
+export async function loadKeys({ sources, keyFileChecks }: ResolvedKeyOptions): Promise<LoadedKeys<NamedKey[]>> {
   const keys: NamedKey[] = [];
+  const files = new Map<string, FileSignature>();
   // One after the other: a fleet of a thousand has more files than a process may have open.
   for (const { device, source } of sources) {
-    keys.push({ device, key: typeof source === 'string' ? await loadKeyFile(source, keyFileChecks) : source });
+    if (typeof source === 'string') {
+      const { bytes, signature } = await loadKeyFile(source, keyFileChecks);
+      keys.push({ device, key: bytes });
+      files.set(source, signature);
+    } else {
+      const key = Buffer.alloc(KEY_BYTES);
+      source.expose().copy(key);
+      keys.push({ device, key });
+    }
   }
-  return keys;
+  return { keys, files };
+}
+
+/**
+ * Reads the key files into a ring, and overwrites the keys: the ring has ciphers.
+ *
+ * @param previous as of `KeyRing`.
+ * @throws BenUdpError as `loadKeyFile` and `KeyRing`.
+ */
+export async function loadKeyRing(options: ResolvedKeyOptions, previous?: () => KeyRing): Promise<LoadedKeys<KeyRing>> {
+  const { keys, files } = await loadKeys(options);
+  try {
+    return { keys: new KeyRing(keys, previous?.()), files };
+  } finally {
+    keys.forEach(({ key }) => key.fill(0));
+  }
 }
 
 function toList<T>(value: T | readonly T[] | undefined): readonly T[] {

@@ -84,7 +84,7 @@ export function looksLikeEnvelope(datagram: Uint8Array): boolean {
  */
 export function parseEnvelope(
   datagram: Uint8Array,
-  bytes: Buffer = Buffer.allocUnsafe(datagram.length),
+  bytes: Buffer = Buffer.allocUnsafeSlow(datagram.length),
 ): Envelope | EnvelopeFault {
   const fields: Partial<Record<EnvelopeKey, Buffer>> = {};
   let used = 0;

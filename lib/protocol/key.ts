@@ -3,9 +3,16 @@
  */
 import { createHash } from 'node:crypto';
 
-/** The AES-256 key that key file `contents` stand for; any length is hashed, as upstream does. */
+/**
+ * The AES-256 key that key file `contents` stand for; any length is hashed, as upstream does. Memory of its own, which the caller
+ * overwrites after use.
+ */
 export function deriveKey(contents: Uint8Array): Buffer {
-  return createHash('sha256').update(contents).digest();
+  const digest = createHash('sha256').update(contents).digest();
+  const key = Buffer.alloc(digest.length);
+  key.set(digest);
+  digest.fill(0);
+  return key;
 }
 
 /** A short name for a key that may be logged: 8 hex digits of the hash of its hash. */

@@ -3,7 +3,7 @@
  */
 
 /** Datagram 1: what a device sends to ask for an id, nothing before or after it. */
-export const HELLO = Buffer.from('/GETID', 'ascii');
+export const HELLO = Buffer.alloc(6, '/GETID', 'ascii');
 
 /** AES block, and so the size of an IV, of a sealed id and the unit of every ciphertext. */
 export const BLOCK_BYTES = 16;

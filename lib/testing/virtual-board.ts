@@ -46,6 +46,7 @@ export interface VirtualBoardStats {
  * @publicApi
  */
 export class VirtualBoard {
+  private readonly options: Omit<ResolvedBoardOptions, 'key'>;
   private readonly sealer: Sealer;
   private readonly wrongSealer: Sealer;
   private readonly random: Random;
@@ -60,13 +61,20 @@ export class VirtualBoard {
   private wrongKeys = 0;
 
   private constructor(
-    private readonly options: ResolvedBoardOptions,
+    options: ResolvedBoardOptions,
     private readonly server: string,
     platform: Platform,
   ) {
-    const { key, receiveSlots, readDelay, leftovers, faults } = options;
-    this.sealer = new Sealer(deriveKey(key));
-    this.wrongSealer = new Sealer(deriveKey(Buffer.concat([key, Buffer.from('wrong')])));
+    const { key, ...kept } = options;
+    const { port, receiveSlots, readDelay, leftovers, faults } = kept;
+    this.options = kept;
+    const derived = deriveKey(key);
+    this.sealer = new Sealer(derived);
+    // Its hash: another key, which as surely nobody has.
+    const wrong = deriveKey(derived);
+    this.wrongSealer = new Sealer(wrong);
+    derived.fill(0);
+    wrong.fill(0);
     this.random = new Random(faults.seed);
     this.inbox = new Inbox({ slots: receiveSlots, readDelayMs: readDelay }, platform);
     leftovers.forEach((datagram) => this.inbox.store(copyOf(datagram)));
@@ -74,7 +82,7 @@ export class VirtualBoard {
       const isMeant = faults.direction === direction || faults.direction === 'both';
       return new FaultyLink(isMeant ? faults : NO_FAULTS, this.random.fork(), deliver, platform);
     };
-    this.toServer = link('to-server', (datagram) => this.socket.send(datagram, options.port, this.server));
+    this.toServer = link('to-server', (datagram) => this.socket.send(datagram, port, this.server));
     this.toBoard = link('to-board', (datagram) => this.inbox.store(datagram));
   }
 

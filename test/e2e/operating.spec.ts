@@ -205,6 +205,17 @@ describe('reloadKeys', () => {
     await expect(transport.reloadKeys({ keys: {} })).rejects.toThrow('"keys" must be at least one key');
   });
 
+  it('starts nothing if the transport is closed while it reads the files', async () => {
+    const keyFile = join(await temporaryFolder(), 'key.sec');
+    await writeFile(keyFile, oldKey, { mode: 0o600 });
+    const { transport, logs } = await startApp({ controllers: [Handlers] }, { key: [], keyFile, watchKeyFiles: true });
+    logs.lines.length = 0;
+    const reloaded = transport.reloadKeys().catch((error: unknown) => error);
+    await transport.close();
+    expect(await reloaded).toMatchObject({ code: 'BEN_CLOSED' });
+    expect(logs.lines.filter((line) => line.includes('Keys loaded'))).toEqual([]);
+  });
+
   it('keeps the old keys where the new ones are no good, and says what is wrong', async () => {
     const keyFile = join(await temporaryFolder(), 'key.sec');
     await writeFile(keyFile, oldKey, { mode: 0o600 });

@@ -1,6 +1,7 @@
 /**
  * The values Python text stands for, and the limits within which it is read.
  */
+import { toBuffer } from '../value-kind.js';
 
 /**
  * What a literal becomes.
@@ -49,7 +50,7 @@ export function equalityKey(value: PythonValue): string {
     const keys = value.map(equalityKey);
     return `tuple ${keys.map((key) => `${key.length}:${key}`).join('')}`;
   }
-  return value instanceof Uint8Array ? `bytes ${Buffer.from(value).toString('latin1')}` : 'None';
+  return value instanceof Uint8Array ? `bytes ${toBuffer(value).toString('latin1')}` : 'None';
 }
 
 export interface PythonTextLimits {

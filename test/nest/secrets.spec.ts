@@ -1,0 +1,168 @@
+/** No print-out of an object that a user holds shows a key or the pair secret, and nothing keeps the bytes that a user gave. */
+import { randomBytes } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { inspect } from 'node:util';
+import { Controller } from '@nestjs/common';
+import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
+import { BenUdpClient, BenUdpContext, BenUdpModule, BenUdpTransport } from 'nestjs-ben-udp';
+import { VirtualBoard } from 'nestjs-ben-udp/testing';
+import { firstValueFrom } from 'rxjs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { DEFAULT_LIMITS, KeyRing, ServerExchange } from '../../lib/exchange/index.js';
+import { Hmac, Sealer, deriveKey } from '../../lib/protocol/index.js';
+import { startApp } from '../support/nest-app.js';
+
+const contents = randomBytes(32);
+const derived = deriveKey(contents);
+
+/** All that a person, a logger or a debugger may print of a value. */
+function printOuts(value: unknown): string[] {
+  const everything = { depth: Infinity, showHidden: true, getters: true, maxArrayLength: null, maxStringLength: null };
+  const texts = [inspect(value, everything), inspect(value, { ...everything, customInspect: false }), String(value)];
+  try {
+    texts.push(JSON.stringify(value));
+  } catch (error) {
+    // Circular, as sockets are; what was written before that is lost.
+    texts.push(String(error));
+  }
+  return texts.map((text) => text.replaceAll(/\s+/g, ' '));
+}
+
+/** How the bytes would show: as Node inspects them, as JSON has them, and in encodings. */
+function traces(secret: Uint8Array): string[] {
+  // Not a copy by `Buffer.from`: that would lie in Node's pool, where the test itself would then find it.
+  const bytes = Buffer.alloc(secret.length);
+  bytes.set(secret);
+  const hex = bytes.toString('hex');
+  return [
+    hex.slice(0, 24),
+    hex.slice(0, 24).replaceAll(/(..)(?=.)/g, '$1 '),
+    bytes.toString('base64').slice(0, 16),
+    [...bytes.subarray(0, 8)].join(','),
+    [...bytes.subarray(0, 8)].join(', '),
+    bytes.toString('latin1').slice(0, 8),
+  ];
+}
+
+function expectNoTrace(value: unknown, ...secrets: Uint8Array[]): void {
+  for (const text of printOuts(value)) {
+    for (const trace of secrets.flatMap(traces)) {
+      expect(text).not.toContain(trace);
+    }
+  }
+}
+
+let seen: BenUdpContext | undefined;
+
+@Controller()
+class Echo {
+  @MessagePattern('echo')
+  echo(@Payload() data: unknown, @Ctx() context: BenUdpContext) {
+    seen = context;
+    return data;
+  }
+}
+
+describe('print-outs', () => {
+  it('of a transport, a client, a board and a context show no key, before and after an exchange', async () => {
+    const { transport, board, port } = await startApp({ controllers: [Echo] }, { key: contents });
+    const fresh = new BenUdpTransport({ keys: { a: contents, b: [randomBytes(32), 'b.sec'] } });
+    const client = new BenUdpClient({ port, key: contents });
+    onTestFinished(() => client.close());
+    const device = await board({ key: contents });
+    expectNoTrace([fresh, client, device], contents, derived);
+    await device.send({ action: 'echo', data: 1 });
+    expect(await firstValueFrom(client.send('echo', 1))).toBe(1);
+    await transport.reloadKeys({ key: [contents, randomBytes(32)] });
+    for (const value of [transport, client, device, seen, { options: { transport } }]) {
+      expectNoTrace(value, contents, derived);
+    }
+  });
+
+  it('of a JSON text of a transport and a client are there, though both hold sockets', async () => {
+    const { transport, port } = await startApp({ controllers: [Echo] }, { key: contents });
+    const client = new BenUdpClient({ port, key: contents });
+    onTestFinished(() => client.close());
+    expect(await firstValueFrom(client.send('echo', 1))).toBe(1);
+    expect(JSON.parse(JSON.stringify(transport))).toEqual({ transport: 'BenUdp', host: '127.0.0.1', port: 0 });
+    expect(JSON.parse(JSON.stringify(client))).toEqual({ client: 'BenUdp', host: '127.0.0.1', port });
+  });
+
+  it('of an exchange, a ring, a sealer and a hash show neither keys nor the pair secret', () => {
+    const secret = randomBytes(32);
+    const padded = Buffer.from(secret.map((byte) => byte ^ 0x36));
+    const exchange = new ServerExchange({
+      keys: new KeyRing([{ device: 'a', key: derived }]),
+      maxDatagramBytes: 4096,
+      deviceTimeoutMs: 10_000,
+      maxEndpoints: 16,
+      limits: DEFAULT_LIMITS,
+      workload: { maxInFlight: 1, maxInFlightPerDevice: 1 },
+      repair: true,
+      secret,
+    });
+    expectNoTrace(exchange, secret, padded, derived);
+    expectNoTrace(new Hmac(secret), secret, padded);
+    expectNoTrace(new Sealer(derived), derived);
+  });
+
+  it('of an error of the options show no byte that was given', () => {
+    const short = randomBytes(31);
+    for (const make of [
+      () => new BenUdpTransport({ key: short }),
+      () => new BenUdpTransport({ keys: { a: short } }),
+      () => new BenUdpClient({ key: short }),
+      () => new BenUdpClient({ key: [short] as never }),
+    ]) {
+      let error: unknown;
+      try {
+        make();
+      } catch (thrown) {
+        error = thrown;
+      }
+      expect(error).toBeInstanceOf(Error);
+      expectNoTrace(error, short);
+    }
+  });
+});
+
+describe('the bytes that a user gave', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+
+  /** Whether the bytes are collected while what was made of them lives. */
+  async function isLetGo(make: (bytes: Uint8Array) => unknown): Promise<boolean> {
+    let isCollected = false;
+    const registry = new FinalizationRegistry(() => (isCollected = true));
+    const made = (() => {
+      const bytes = new Uint8Array(randomBytes(32));
+      registry.register(bytes, undefined);
+      return make(bytes);
+    })();
+    for (let turn = 0; turn < 20 && !isCollected; turn++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      collect();
+    }
+    expect(made).toBeDefined();
+    return isCollected;
+  }
+
+  it.each<[string, (bytes: Uint8Array) => unknown]>([
+    ['transport', (key) => new BenUdpTransport({ key })],
+    ['transport with names', (key) => new BenUdpTransport({ keys: { a: key } })],
+    ['client', (key) => new BenUdpClient({ key })],
+    ['module', (key) => BenUdpModule.forRoot({ key })],
+    ['module with names', (key) => BenUdpModule.forRoot({ keys: { a: [key] } })],
+    ['board', (key) => VirtualBoard.start({ key, port: 1 }).then((board) => board.close().then(() => board))],
+  ])('are not kept alive by a %s', async (_what, make) => {
+    expect(await isLetGo(make)).toBe(true);
+  });
+
+  it('are not changed', async () => {
+    const given = Buffer.from(contents);
+    const { transport } = await startApp({ controllers: [Echo] }, { key: given });
+    await transport.reloadKeys();
+    expect(given).toEqual(contents);
+  });
+});
