@@ -22,6 +22,9 @@ const PAGE = join(root, 'docs', 'command-line.md');
 /** The port that the page shows; the one that is used is any free one. */
 const SHOWN_PORT = '8585';
 
+/** Messages name absolute paths; a reader has another folder. */
+const SHOWN_FOLDER = '/home/you/boards';
+
 /**
  * What is run for each block, in this order, in one folder. `listen` goes on in the background from `start` to `stop`, which is when
  * its block is complete.
@@ -72,7 +75,11 @@ async function prepare(folder, program) {
 async function record(program) {
   const folder = await mkdtemp(join(tmpdir(), 'ben-udp-transcripts-'));
   const port = String(await findFreePort());
-  const show = (text) => text.replaceAll('PORT', SHOWN_PORT).replaceAll(new RegExp(`\\b${port}\\b`, 'g'), SHOWN_PORT);
+  const show = (text) =>
+    text
+      .replaceAll(folder, SHOWN_FOLDER)
+      .replaceAll('PORT', SHOWN_PORT)
+      .replaceAll(new RegExp(`\\b${port}\\b`, 'g'), SHOWN_PORT);
   const blocks = new Map();
   let listening;
   try {

@@ -49,7 +49,7 @@ export const keygen = defineCommand({
     if (values['any-key-file'] && !values.existing) {
       throw new UsageError('--any-key-file is for --existing: a new key file is always a good one');
     }
-    const file = resolve(path!);
+    const file = path!;
     const made = values.existing ? undefined : await make(file);
     const contents = wantsLiteral ? await read(file, values) : undefined;
     const literals = {
@@ -74,14 +74,15 @@ async function make(file: string): Promise<string> {
       throw error;
     }
     const { code, cause, message } = error;
+    const absolute = resolve(file);
     if (code === 'BEN_KEY_FILE_EXISTS') {
-      throw new CliFailure(`"${file}" exists and is not overwritten: devices that hold its key would be locked out`, {
+      throw new CliFailure(`"${absolute}" exists and is not overwritten: devices that hold its key would be locked out`, {
         code,
         hint: 'Name another file, or remove this one first. To print the secret it holds: --existing --c or --python.',
       });
     }
     const reason = (cause as NodeJS.ErrnoException | undefined)?.code;
-    throw new CliFailure(reason ? `"${file}" can't be written (${reason})` : message, {
+    throw new CliFailure(reason ? `"${absolute}" can't be written (${reason})` : message, {
       code,
       hint: 'Does its folder exist, and may you write there?',
     });
@@ -90,7 +91,7 @@ async function make(file: string): Promise<string> {
 
 async function read(file: string, values: Pick<KeyValues, 'any-key-file'>): Promise<Buffer> {
   const { bytes: contents } = await readKeyFile(file, keyFileChecks(values)).catch((error: unknown): never => {
-    throw error instanceof BenUdpError ? explainKeyFile(error, file) : error;
+    throw error instanceof BenUdpError ? explainKeyFile(error, resolve(file)) : error;
   });
   if (contents.length > MAX_LITERAL_BYTES) {
     throw new CliFailure(`"${file}" holds ${contents.length} bytes: that is no key for a literal`, {
