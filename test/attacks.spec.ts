@@ -28,6 +28,7 @@ import {
   parseEnvelope,
   stripWhiteSpace,
 } from '../lib/protocol/index.js';
+import type { DatagramSocket } from '../lib/net/index.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from './support/pure-device.js';
 import { extendSha256, sha256Padding } from './support/sha256-extension.js';
 
@@ -425,6 +426,28 @@ describe('what the server holds', () => {
   });
 });
 
+/** Answers a hello with any pair, and a request with its own parts. Knows no key. */
+async function startReflector(): Promise<DatagramSocket> {
+  const { bindDatagramSocket } = await import('../lib/net/index.js');
+  const socket = await bindDatagramSocket(
+    { host: '127.0.0.1', port: 0, receiveBufferSize: undefined },
+    {
+      onDatagram: (datagram, { port, address }) => {
+        const envelope = parseEnvelope(datagram);
+        const answer =
+          typeof envelope === 'string'
+            ? [randomBytes(16), randomBytes(16)]
+            : [envelope.hash, envelope.iv, envelope.data];
+        answer.forEach((each) => socket.send(each, port, address));
+      },
+      onError: (error) => {
+        throw error;
+      },
+    },
+  );
+  return socket;
+}
+
 describe('what no server can hold, carried out', () => {
   const sealer = new Sealer(KEY);
 
@@ -494,6 +517,33 @@ describe('what no server can hold, carried out', () => {
     expect(lost.length).toBeLessThanOrEqual(3);
   });
 
+  it("C27 sending a device's own request back to it: its parts verify as the reply, without any key", async () => {
+    const text = "{'action': 'door'}";
+    const envelope = capture(new PureDevice(createServer()), text);
+    // What the device does with three datagrams, here the request's hash, IV and ciphertext.
+    const device = new PureDevice(createServer());
+    device.hello(0);
+    const own = parseEnvelope(device.envelope(text)) as Exclude<ReturnType<typeof parseEnvelope>, string>;
+    expect(openReply(sealer, device.id, own.hash, { ciphertext: own.data, iv: own.iv })).toBe(text);
+    // For another id the parts are worth nothing.
+    expect(openReply(sealer, device.id, envelope.hash, { ciphertext: envelope.data, iv: envelope.iv })).toBeUndefined();
+    // Over real UDP: a board takes its own request for the answer, BenUdpClient ignores it.
+    const { VirtualBoard } = await import('../lib/testing/index.js');
+    const { BenUdpClient, BenUdpRecordBuilder } = await import('../lib/index.js');
+    const { firstValueFrom } = await import('rxjs');
+    const reflector = await startReflector();
+    const options = { key: randomBytes(32), port: reflector.address.port };
+    const board = await VirtualBoard.start(options);
+    expect(await board.send({ action: 'door' })).toBe(text);
+    await board.close();
+    const client = new BenUdpClient({ ...options, timeout: 100 });
+    const asked = firstValueFrom(client.send('door', new BenUdpRecordBuilder().build()));
+    await expect(asked).rejects.toMatchObject({ code: 'BEN_TIMEOUT', step: 'request' });
+    expect(client.getStats().disregarded.reflected).toBe(3);
+    await client.close();
+    await reflector.close();
+  });
+
   it('C22 a weak key file: a recorded request tells whoever guesses the file that the guess is right', () => {
     // So an empty, short or readable key file is refused; see the tests of key files.
     const iv = randomBytes(16);
@@ -512,7 +562,7 @@ describe('SECURITY.md', () => {
     const namesIn = (file: URL, pattern: RegExp) =>
       Array.from(readFileSync(file, 'utf8').matchAll(pattern), ([, name]) => name).toSorted();
     const rows = namesIn(new URL('../SECURITY.md', import.meta.url), /^\| (C\d+) +\|/gm);
-    expect(rows).toHaveLength(26);
+    expect(rows).toHaveLength(27);
     expect(rows).toEqual(namesIn(new URL(import.meta.url), /(?:it|describe)\('(C\d+) /g));
   });
 });

@@ -31,6 +31,7 @@ export class InProcessServer {
     const server = new InProcessServer(options);
     const platform = {
       ...nodePlatform,
+      resolveHost: async (host) => host,
       bindSocket: async (_options, handlers) => {
         server.#handlers = handlers;
         return server.#createSocket();

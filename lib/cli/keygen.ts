@@ -76,10 +76,13 @@ async function make(file: string): Promise<string> {
     const { code, cause, message } = error;
     const absolute = resolve(file);
     if (code === 'BEN_KEY_FILE_EXISTS') {
-      throw new CliFailure(`"${absolute}" exists and is not overwritten: devices that hold its key would be locked out`, {
-        code,
-        hint: 'Name another file, or remove this one first. To print the secret it holds: --existing --c or --python.',
-      });
+      throw new CliFailure(
+        `"${absolute}" exists and is not overwritten: devices that hold its key would be locked out`,
+        {
+          code,
+          hint: 'Name another file, or remove this one first. To print the secret it holds: --existing --c or --python.',
+        },
+      );
     }
     const reason = (cause as NodeJS.ErrnoException | undefined)?.code;
     throw new CliFailure(reason ? `"${absolute}" can't be written (${reason})` : message, {

@@ -6,10 +6,12 @@ import type { Socket } from 'node:dgram';
 import { isIP, isIPv6 } from 'node:net';
 import { BenUdpError, type BenUdpErrorCode, BenUdpRequestError, type BenUdpRequestStep } from '../ben-udp.errors.js';
 import { ClientExchange, DISREGARDS, type Disregard, maxRequestLength } from '../exchange/index.js';
+import { CallQueue } from './call-queue.js';
 import type { Line, LineOutcome, LineRemote } from './line.js';
 import { LinePool } from './line-pool.js';
 import { formatEndpoint } from '../ben-udp.endpoint.js';
-import { type Platform, resolveHost } from '../net/index.js';
+import type { Platform } from '../net/index.js';
+import { ServerAddress } from './server-address.js';
 import type { Sealed, Sealer } from '../protocol/index.js';
 
 /** Characters of a pattern that go into a message. */
@@ -112,8 +114,7 @@ class Call {
 }
 
 export class Caller {
-  /** First come, first served. */
-  private readonly waiting: Call[] = [];
+  private readonly waiting = new CallQueue<Call>();
   private readonly running = new Set<Call>();
   private readonly pool: LinePool;
   private closing: Promise<void> | undefined;
@@ -127,17 +128,15 @@ export class Caller {
 
   private constructor(
     private readonly options: CallerOptions,
-    private readonly server: LineRemote,
+    private readonly address: ServerAddress,
     private readonly sealer: Sealer,
     handlers: CallerHandlers,
     private readonly platform: Platform,
   ) {
-    const { localAddress, localPort, maxSockets, idleTimeout } = options;
-    const host = localAddress ?? (isIPv6(server.address) ? '::' : '0.0.0.0');
+    const { localPort, maxSockets, idleTimeout } = options;
     this.pool = new LinePool(
       {
-        bind: { host, port: localPort, receiveBufferSize: undefined },
-        peer: server,
+        bind: { host: this.localHost, port: localPort, receiveBufferSize: undefined },
         maxLines: maxSockets,
         idleTimeoutMs: idleTimeout,
       },
@@ -165,13 +164,18 @@ export class Caller {
     handlers: CallerHandlers,
     platform: Platform,
   ): Promise<Caller> {
-    const { host, port, localAddress } = options;
-    const address = await resolveHost(host, localAddress === undefined ? 0 : isIP(localAddress)).catch(
-      (cause: Error): never => {
-        throw new BenUdpError('BEN_HOST_UNKNOWN', `the host "${host}" is not known: ${cause.message}`, { cause });
-      },
-    );
-    return new Caller(options, { address, port }, sealer, handlers, platform);
+    const { host, localAddress } = options;
+    const unknown = (cause: Error) =>
+      new BenUdpError('BEN_HOST_UNKNOWN', `the host "${host}" is not known: ${cause.message}`, { cause });
+    const address = await ServerAddress.resolve(
+      host,
+      localAddress === undefined ? 0 : isIP(localAddress),
+      (cause) => handlers.onError(unknown(cause)),
+      platform,
+    ).catch((cause: Error): never => {
+      throw unknown(cause);
+    });
+    return new Caller(options, address, sealer, handlers, platform);
   }
 
   /** The sockets that are bound. */
@@ -202,7 +206,7 @@ export class Caller {
         return;
       }
       this.listenTo(signal, call);
-      this.waiting.push(call);
+      this.waiting.add(call);
       this.dispatch();
     });
   }
@@ -272,10 +276,7 @@ export class Caller {
 
   /** Takes a call that was cancelled from the queue, or from its line. */
   private withdraw(call: Call): void {
-    const place = this.waiting.indexOf(call);
-    if (place >= 0) {
-      this.waiting.splice(place, 1);
-    } else if (call.line && !this.pool.isPortFixed) {
+    if (!this.waiting.remove(call) && call.line && !this.pool.isPortFixed) {
       // What the server still sends goes to a closed port. The upstream server would not survive it: it waits for the request,
       // and ends where none comes. So on a fixed port the exchange runs on.
       void this.pool.discard(call.line);
@@ -284,10 +285,28 @@ export class Caller {
   }
 
   private dispatch(): void {
+    if (this.waiting.length > 0 && this.address.isStale) {
+      void this.renewAddress();
+      return;
+    }
     for (let line = this.takeLine(); line; line = this.takeLine()) {
-      this.start(line, this.waiting.shift()!);
+      this.start(line, this.waiting.take()!);
     }
     this.pool.provide(this.waiting.length);
+  }
+
+  /** Looks the server up and goes on with the calls that wait. */
+  private async renewAddress(): Promise<void> {
+    await this.address.refresh();
+    if (!this.closing) {
+      this.pool.sendFrom(this.localHost);
+      this.dispatch();
+    }
+  }
+
+  /** The address to send from: of the server's family. */
+  private get localHost(): string {
+    return this.options.localAddress ?? (isIPv6(this.address.current) ? '::' : '0.0.0.0');
   }
 
   private takeLine(): Line | undefined {
@@ -296,11 +315,12 @@ export class Caller {
 
   private start(line: Line, call: Call): void {
     const { noreturn, timeout } = call.question;
+    const peer = { address: this.address.current, port: this.options.port };
     call.attempts++;
     call.line = line;
     call.exchange = new ClientExchange({
       sealer: this.sealer,
-      peer: this.server,
+      peer,
       bufferSize: this.options.bufferSize,
       request: call.request,
       noreturn,
@@ -308,7 +328,7 @@ export class Caller {
     });
     this.running.add(call);
     const onEnd = (outcome: LineOutcome) => this.end(line, call, outcome);
-    line.begin({ exchange: call.exchange, noreturn, timeoutMs: timeout, onEnd });
+    line.begin({ exchange: call.exchange, peer, noreturn, timeoutMs: timeout, onEnd });
   }
 
   private end(line: Line, call: Call, outcome: LineOutcome): void {
@@ -326,6 +346,7 @@ export class Caller {
         break;
       }
       case 'timeout':
+        this.address.doubt();
         this.failOrRetry(line, call, 'BEN_TIMEOUT', `no answer within ${call.question.timeout} ms`);
         break;
       case 'bad-reply':
@@ -340,14 +361,14 @@ export class Caller {
     this.pool.retire(line, timeout);
     if (!call.isSettled && !this.closing && call.attempts <= retries && (idempotent || !hasLeft)) {
       this.retries++;
-      this.waiting.unshift(call);
+      this.waiting.addAgain(call);
     } else {
       this.fail(call, this.failure(call, code, reason));
     }
   }
 
   private failWaiting(code: BenUdpErrorCode, reason: string, cause?: Error): void {
-    this.waiting.splice(0).forEach((call) => this.fail(call, this.failure(call, code, reason, cause)));
+    this.waiting.takeAll().forEach((call) => this.fail(call, this.failure(call, code, reason, cause)));
   }
 
   private fail(call: Call, error: BenUdpRequestError): void {

@@ -30,13 +30,27 @@ export class LinePool {
   private readonly idleTimers = new Map<Line, () => void>();
   private readonly resting = new Set<Line>();
   private readonly opening = new Set<Promise<Line>>();
+  /** Lines that send from an address of a family that the server is not in any more. */
+  private outdated = new WeakSet<Line>();
+  private host: string;
   private isClosed = false;
 
   constructor(
     private readonly options: LinePoolOptions,
     private readonly handlers: LinePoolHandlers,
     private readonly platform: Platform,
-  ) {}
+  ) {
+    this.host = options.bind.host;
+  }
+
+  /** Sends from another address from now on; lines that are in use are closed when they come back. */
+  sendFrom(host: string): void {
+    if (host !== this.host) {
+      this.host = host;
+      this.lines.forEach((line) => this.outdated.add(line));
+      [...this.idle].forEach((line) => void this.discard(line));
+    }
+  }
 
   /** Lines that are open. */
   get open(): readonly Line[] {
@@ -79,6 +93,11 @@ export class LinePool {
 
   /** Takes back a line whose exchange succeeded. */
   release(line: Line): void {
+    if (this.outdated.has(line)) {
+      void this.discard(line);
+      this.handlers.onFree();
+      return;
+    }
     this.idle.push(line);
     this.handlers.onFree();
     if (this.idle.includes(line)) {
@@ -129,8 +148,9 @@ export class LinePool {
 
   private async openLine(): Promise<void> {
     const { handlers, options, platform } = this;
+    const { host } = this;
     const opened = Line.open(
-      options,
+      { bind: { ...options.bind, host } },
       {
         onDisregarded: (reason, remote) => handlers.onDisregarded(reason, remote),
         onError: (error, line) => this.reportError(line, error),
@@ -147,6 +167,9 @@ export class LinePool {
       }
     } else if (!this.isClosed) {
       this.lines.add(result);
+      if (host !== this.host) {
+        this.outdated.add(result);
+      }
       this.release(result);
     }
   }

@@ -16,6 +16,8 @@ export type LineOutcome =
 /** An exchange on a line, and whoever waits for its end. */
 export interface LineUse {
   readonly exchange: ClientExchange;
+  /** The server. */
+  readonly peer: LineRemote;
   readonly noreturn: boolean;
   /** Milliseconds for each step. */
   readonly timeoutMs: number;
@@ -36,8 +38,6 @@ export interface LineRemote {
 
 export interface LineOptions {
   readonly bind: DatagramSocketOptions;
-  /** The server. */
-  readonly peer: LineRemote;
 }
 
 export class Line {
@@ -51,14 +51,13 @@ export class Line {
   private closing: Promise<void> | undefined;
 
   private constructor(
-    private readonly peer: LineRemote,
     private readonly handlers: LineHandlers,
     private readonly platform: Platform,
   ) {}
 
   /** Binds the socket; rejects with the system's error where that is not possible. */
-  static async open({ bind, peer }: LineOptions, handlers: LineHandlers, platform: Platform): Promise<Line> {
-    const line = new Line(peer, handlers, platform);
+  static async open({ bind }: LineOptions, handlers: LineHandlers, platform: Platform): Promise<Line> {
+    const line = new Line(handlers, platform);
     line.socket = await platform.bindSocket(bind, {
       onDatagram: (datagram, remote) => line.receive(datagram, remote),
       onError: (error) => line.fail(error),
@@ -90,9 +89,10 @@ export class Line {
   /** Begins an exchange on a line that has none. */
   begin(use: LineUse): void {
     this.use = use;
+    this.lastExchange?.dispose();
     this.lastExchange = use.exchange;
     this.keepAlive(true);
-    this.send(use.exchange.hello);
+    this.send(use.exchange.hello, use);
     this.startTimer(use);
   }
 
@@ -122,6 +122,7 @@ export class Line {
     this.callOffTimer();
     this.use = undefined;
     this.givenUp = undefined;
+    this.lastExchange?.dispose();
     // Where its user has closed the socket by `unwrap`, it can't be closed again.
     this.closing ??= this.socket.close().catch(() => undefined);
     return this.closing;
@@ -150,7 +151,7 @@ export class Line {
         this.startTimer(use);
         return;
       case 'request':
-        this.send(receipt.datagram);
+        this.send(receipt.datagram, use);
         this.onRequestSent();
         if (use.noreturn) {
           // Where the system refuses the datagram, it says so before this runs.
@@ -181,9 +182,9 @@ export class Line {
     givenUp?.onEnd();
   }
 
-  private send(datagram: Buffer): void {
+  private send(datagram: Buffer, { peer }: LineUse): void {
     try {
-      this.socket.send(datagram, this.peer.port, this.peer.address);
+      this.socket.send(datagram, peer.port, peer.address);
     } catch (error) {
       this.fail(error as Error);
     }

@@ -46,6 +46,7 @@ export function openReply(sealer: Sealer, id: Uint8Array, hash: Uint8Array, seal
 export const DISREGARDS = {
   'other-sender': 'from another address or port than the server has',
   'wrong-size': 'of a size that nothing has that is waited for',
+  reflected: "a part of the client's own request, which would verify as its reply",
   duplicate: 'a second copy of a datagram of this exchange, or of the one before it',
   'bad-hash': 'part of no reply whose hash fits',
   unasked: 'while nothing was asked, or for a request that was given up',
@@ -98,6 +99,8 @@ export class ClientExchange {
   private id: Buffer = Buffer.alloc(0);
   /** What came of the pair. */
   private readonly pair: Buffer[] = [];
+  /** The three parts of the request that was sent. Somebody on the path may send them back. */
+  private own: readonly Uint8Array[] = [];
   /** What came since the request was sent. */
   private readonly kept: Buffer[] = [];
 
@@ -120,6 +123,11 @@ export class ClientExchange {
     return this.kept.length > 0 ? [...this.pair, ...this.kept] : [];
   }
 
+  /** Overwrites the id. The exchange can't read a reply any more. */
+  dispose(): void {
+    this.id.fill(0);
+  }
+
   receive(datagram: Buffer, remote: { readonly address: string; readonly port: number }): ClientReceipt {
     const { peer, bufferSize } = this.options;
     if (remote.port !== peer.port || !isSameAddress(remote.address, peer.address)) {
@@ -127,6 +135,9 @@ export class ClientExchange {
     }
     if (datagram.length > bufferSize) {
       return disregard('wrong-size');
+    }
+    if (this.own.some((part) => datagram.equals(part))) {
+      return disregard('reflected');
     }
     if (this.isCopy(datagram)) {
       return disregard('duplicate');
@@ -158,7 +169,10 @@ export class ClientExchange {
     this.pair.push(datagram);
     this.id = openId(sealer, { ciphertext: this.pair[0]!, iv: datagram });
     this.currentStep = 'request';
-    return { kind: 'request', datagram: signRequest(this.id, request, keyOrder) };
+    const { ciphertext: data, iv } = request;
+    const hash = digest(this.id, data, iv);
+    this.own = [hash, iv, data];
+    return { kind: 'request', datagram: formatEnvelope({ hash, data, iv }, keyOrder) };
   }
 
   private receiveReplyPart(datagram: Buffer): ClientReceipt {
@@ -173,6 +187,7 @@ export class ClientExchange {
     this.kept.push(datagram);
     const text = this.findReply();
     if (text !== undefined) {
+      this.dispose();
       return { kind: 'reply', text };
     }
     if (this.kept.length === MAX_KEPT_DATAGRAMS) {

@@ -1,5 +1,5 @@
 /**
- * Clock, timers and sockets of the machine: all that a simulator replaces.
+ * Clock, timers, sockets and names of the machine: all that a simulator replaces.
  */
 import {
   type DatagramSocket,
@@ -7,6 +7,7 @@ import {
   type DatagramSocketOptions,
   bindDatagramSocket,
 } from './datagram-socket.js';
+import { resolveHost } from './resolve-host.js';
 
 export interface Platform {
   /** Monotonic milliseconds: setting the machine's clock does not move it. */
@@ -16,6 +17,8 @@ export interface Platform {
   /** Runs `callback` when the sockets have been read once. */
   afterTurn(callback: () => void): void;
   bindSocket(options: DatagramSocketOptions, handlers: DatagramSocketHandlers): Promise<DatagramSocket>;
+  /** The address of a host, as `resolveHost` finds it. */
+  resolveHost(host: string, family: number): Promise<string>;
 }
 
 export const nodePlatform: Platform = {
@@ -29,4 +32,5 @@ export const nodePlatform: Platform = {
   },
   afterTurn: (callback) => void setImmediate(callback),
   bindSocket: bindDatagramSocket,
+  resolveHost,
 };

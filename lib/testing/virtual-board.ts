@@ -5,7 +5,7 @@
 import { isIP } from 'node:net';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { openId, openReply, sealRequest } from '../exchange/index.js';
-import { type DatagramSocket, type Platform, nodePlatform, resolveHost } from '../net/index.js';
+import { type DatagramSocket, type Platform, nodePlatform } from '../net/index.js';
 import { HELLO, type Sealed, Sealer, deriveKey, formatRequest, parseReply } from '../protocol/index.js';
 import { FaultyLink, NO_FAULTS } from './faulty-link.js';
 import { Inbox } from './inbox.js';
@@ -96,7 +96,7 @@ export class VirtualBoard {
   static async start(options: VirtualBoardOptions, platform: Platform = nodePlatform): Promise<VirtualBoard> {
     const resolved = resolveBoardOptions(options);
     const { host, localAddress, localPort, bufferSize } = resolved;
-    const board = new VirtualBoard(resolved, await resolveHost(host, isIP(localAddress)), platform);
+    const board = new VirtualBoard(resolved, await platform.resolveHost(host, isIP(localAddress)), platform);
     board.socket = await platform.bindSocket(
       { host: localAddress, port: localPort, receiveBufferSize: undefined },
       {

@@ -3,6 +3,7 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { BenUdpRequestError } from '../../lib/ben-udp.errors.js';
 import { Caller, type CallerHandlers, type CallerOptions, type Question } from '../../lib/client/caller.js';
+import { LOOKUP_PATIENCE_MS, MAX_ADDRESS_AGE_MS } from '../../lib/client/server-address.js';
 import { Sealer } from '../../lib/protocol/index.js';
 import { KEY } from '../support/pure-device.js';
 import { ScriptedPlatform, type ScriptedSocket, settle } from '../support/scripted-platform.js';
@@ -28,8 +29,10 @@ interface Result {
 async function create(
   options: Partial<CallerOptions> = {},
   onDisregarded?: CallerHandlers['onDisregarded'],
+  names: ReadonlyMap<string, string> = new Map(),
 ): Promise<Setup> {
   const platform = new ScriptedPlatform();
+  names.forEach((address, name) => platform.names.set(name, address));
   const reports: unknown[] = [];
   const handlers: CallerHandlers = {
     onDisregarded: onDisregarded ?? ((reason, remote) => reports.push([reason, remote.port])),
@@ -273,6 +276,7 @@ describe('a socket', () => {
     expect(caller.stats().disregarded).toEqual({
       'other-sender': 5,
       'wrong-size': 1,
+      reflected: 0,
       duplicate: 0,
       'bad-hash': 0,
       unasked: 1,
@@ -821,5 +825,124 @@ describe('an error', () => {
     expect(message.length).toBeLessThan(250);
     expect(message).not.toContain('secret');
     expect(result.error!.pattern).toBe(pattern);
+  });
+});
+
+describe('a server whose name gets another address', () => {
+  const moved = { address: '10.0.0.2', port: SERVER.port };
+
+  async function createNamed(options: Partial<CallerOptions> = {}) {
+    const setup = await create({ host: 'ben.test', ...options }, undefined, new Map([['ben.test', SERVER.address]]));
+    return { ...setup, move: (address = moved.address) => setup.platform.names.set('ben.test', address) };
+  }
+
+  it('is asked at the new one by the retry of a request that timed out', async () => {
+    const { ask, platform, move } = await createNamed();
+    const result = await ask({ retries: 1 });
+    move();
+    await platform.advance(1000);
+    const socket = platform.sockets.at(-1)!;
+    expect(socket.sentTo.at(-1)).toBe(`${moved.address}:${moved.port}`);
+    await socket.receive(server.pair(), moved);
+    await socket.receive(server.reply('{"data":1}'), moved);
+    expect(result).toMatchObject({ text: '{"data":1}' });
+  });
+
+  it('is asked at the new one once the known address is old, and is not looked up while nothing is asked', async () => {
+    const { ask, platform, move } = await createNamed();
+    move();
+    await platform.advance(10 * MAX_ADDRESS_AGE_MS);
+    expect(platform.lookups).toBe(1);
+    await ask();
+    expect(platform.lookups).toBe(2);
+    expect(platform.sockets.at(-1)!.sentTo).toEqual([`${moved.address}:${moved.port}`]);
+  });
+
+  it('is looked up once for many requests at once', async () => {
+    const { ask, platform } = await createNamed();
+    await platform.advance(MAX_ADDRESS_AGE_MS + 1);
+    await Promise.all([ask(), ask(), ask()]);
+    expect(platform.lookups).toBe(2);
+  });
+
+  it('is not looked up for each exchange', async () => {
+    const { ask, platform } = await createNamed();
+    for (let exchange = 0; exchange < 3; exchange++) {
+      const result = await ask();
+      const socket = platform.openSockets.at(-1)!;
+      await socket.receive(server.pair());
+      await socket.receive(server.reply('{"data":1}'));
+      expect(result.text).toBe('{"data":1}');
+    }
+    expect(platform.lookups).toBe(1);
+  });
+
+  it('ignores what the old address still sends', async () => {
+    const { ask, platform, move, reports } = await createNamed();
+    await ask();
+    move();
+    await platform.advance(1000);
+    await ask();
+    const socket = platform.openSockets.at(-1)!;
+    await socket.receive(server.pair(), SERVER);
+    expect(reports).toContainEqual(['other-sender', SERVER.port]);
+  });
+
+  it('is reached from a socket of its family', async () => {
+    const { ask, platform, move } = await createNamed();
+    const result = await ask();
+    const [first] = platform.openSockets;
+    await first!.receive(server.pair());
+    await first!.receive(server.reply('{"data":1}'));
+    expect(result.isSettled).toBe(true);
+    move('2001:db8::2');
+    await platform.advance(MAX_ADDRESS_AGE_MS + 1);
+    await ask();
+    expect(first!.isClosed).toBe(true);
+    expect(platform.bound.map(({ host }) => host)).toEqual(['0.0.0.0', '::']);
+  });
+
+  it('goes on at the known address if the name is not known any more, with one report', async () => {
+    const { ask, platform, reports } = await createNamed();
+    platform.names.clear();
+    for (let exchange = 0; exchange < 3; exchange++) {
+      await platform.advance(MAX_ADDRESS_AGE_MS + 1);
+      await ask();
+      expect(platform.openSockets.at(-1)!.sentTo.at(-1)).toBe(`${SERVER.address}:${SERVER.port}`);
+    }
+    expect(reports.filter((report) => report instanceof Error)).toEqual([
+      expect.objectContaining({ code: 'BEN_HOST_UNKNOWN' }),
+    ]);
+  });
+
+  it('lets a request go to the known address if the name server does not answer', async () => {
+    const { ask, platform } = await createNamed();
+    platform.names.set('ben.test', new Promise(() => undefined));
+    await platform.advance(MAX_ADDRESS_AGE_MS + 1);
+    await ask();
+    expect(platform.openSockets).toHaveLength(0);
+    await platform.advance(LOOKUP_PATIENCE_MS);
+    expect(platform.openSockets.at(-1)!.sentTo).toEqual([`${SERVER.address}:${SERVER.port}`]);
+  });
+});
+
+describe('cancelling', () => {
+  it('many requests that wait takes time in proportion to their number', async () => {
+    const cancelMany = async (count: number): Promise<number> => {
+      const { ask, caller } = await create({ maxQueue: count });
+      const controllers = Array.from({ length: count }, () => new AbortController());
+      const last = controllers.map(({ signal }) => ask({}, signal));
+      await Promise.all(last);
+      const begin = performance.now();
+      controllers.forEach((controller) => controller.abort());
+      const took = performance.now() - begin;
+      expect(caller.stats()).toMatchObject({ outcomes: { cancelled: count }, waiting: 0 });
+      return took;
+    };
+    await cancelMany(500);
+    const few = await cancelMany(1000);
+    const many = await cancelMany(10_000);
+    // Ten times as many; a square would be a hundred times.
+    expect(many).toBeLessThan(Math.max(few, 2) * 40);
   });
 });

@@ -6,9 +6,10 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Controller, Injectable, UseGuards } from '@nestjs/common';
 import { EventPattern, MessagePattern } from '@nestjs/microservices';
-import { type BenUdpExchange } from 'nestjs-ben-udp';
+import { BenUdpClient, type BenUdpExchange } from 'nestjs-ben-udp';
+import { firstValueFrom } from 'rxjs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { startApp } from '../support/nest-app.js';
+import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
 
 const store = new AsyncLocalStorage<number>();
 let entered = 0;
@@ -106,5 +107,48 @@ describe('async context of a request', () => {
     onTestFinished(() => void unsubscribe('nestjs-ben-udp:exchange', note));
     const answer = await (await board()).send({ action: 'guarded' });
     await vi.waitFor(() => expect(seen).toEqual([['guarded', answer]]));
+  });
+});
+
+describe("async context of a client's request", () => {
+  it('is that of its subscription, over shared sockets, queued, retried and given up', async () => {
+    const { port } = await startApp({ controllers: [Stores] });
+    const client = new BenUdpClient({ port, key: KEY_CONTENTS, maxSockets: 2, timeout: 2000 });
+    onTestFinished(() => client.close());
+    const seen = await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        store.run(
+          index,
+          () =>
+            new Promise((resolve) => client.send('plain', index).subscribe({ next: () => resolve(store.getStore()) })),
+        ),
+      ),
+    );
+    expect(seen).toEqual(Array.from({ length: 20 }, (_, index) => index));
+    // Nobody listens on port 1: each attempt ends by a timer.
+    const silent = new BenUdpClient({ port: 1, key: KEY_CONTENTS, timeout: 20, retries: 1, maxSockets: 1 });
+    onTestFinished(() => silent.close());
+    const failed = await Promise.all(
+      [1, 2, 3].map((index) =>
+        store.run(
+          index,
+          () =>
+            new Promise((resolve) => silent.send('plain', index).subscribe({ error: () => resolve(store.getStore()) })),
+        ),
+      ),
+    );
+    expect(failed).toEqual([1, 2, 3]);
+  });
+
+  it('does not stay with the client: a later request knows nothing of it', async () => {
+    const { port } = await startApp({ controllers: [Stores] });
+    const client = new BenUdpClient({ port, key: KEY_CONTENTS });
+    onTestFinished(() => client.close());
+    await store.run(7, async () => {
+      store.enterWith(8);
+      await firstValueFrom(client.send('plain', 1));
+    });
+    await firstValueFrom(client.send('plain', 1));
+    expect(store.getStore()).toBeUndefined();
   });
 });

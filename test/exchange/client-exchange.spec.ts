@@ -85,6 +85,29 @@ describe('ClientExchange', () => {
     expect(long.open(asked.datagram)).toBe(TEXT);
   });
 
+  describe('a part of its own request, which somebody on the path sent back', () => {
+    it('is ignored, whichever part it is, and the reply is still found', () => {
+      const request = new Sealer(KEY).seal(TEXT);
+      const exchange = create({ request });
+      const [ciphertext, iv] = server.pair();
+      exchange.receive(ciphertext, SERVER);
+      const { datagram } = exchange.receive(iv, SERVER) as Extract<ClientReceipt, { kind: 'request' }>;
+      const { hash, data, iv: ownIv } = parseEnvelope(datagram) as Exclude<ReturnType<typeof parseEnvelope>, string>;
+      // Without a key: these three are a reply whose hash is right.
+      expect(openReply(new Sealer(KEY), Buffer.from(server.id), hash, { ciphertext: data, iv: ownIv })).toBe(TEXT);
+      expect(feed(exchange, [hash, ownIv, data])).toEqual(['reflected', 'reflected', 'reflected']);
+      const [replyHash, replyIv, sealed] = server.reply('{"data":1}');
+      expect(feed(exchange, [replyHash, data, ownIv, replyIv, hash, sealed])).toEqual([
+        'taken',
+        'reflected',
+        'reflected',
+        'taken',
+        'reflected',
+        'reply',
+      ]);
+    });
+  });
+
   describe('the sender', () => {
     it.each([
       ['another port', { ...SERVER, port: SERVER.port + 1 }],

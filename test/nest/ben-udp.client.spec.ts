@@ -621,6 +621,7 @@ describe("upstream's server", () => {
     expect(client.getStats().disregarded).toEqual({
       'other-sender': 0,
       'wrong-size': 0,
+      reflected: 0,
       duplicate: 0,
       'bad-hash': 0,
       unasked: 0,

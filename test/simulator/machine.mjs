@@ -59,6 +59,7 @@ export class Machine {
       schedule: (callback, ms) => this.#schedule(callback, ms),
       afterTurn: (callback) => this.#afterTurn(callback),
       bindSocket: async (options, handlers) => this.#bind(options, handlers),
+      resolveHost: async (host) => host,
     };
   }
 

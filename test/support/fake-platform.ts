@@ -6,6 +6,7 @@ export class FakePlatform implements Platform {
   private readonly timers = new Set<{ readonly at: number; readonly callback: () => void }>();
   readonly afterTurn = nodePlatform.afterTurn;
   readonly bindSocket = nodePlatform.bindSocket;
+  readonly resolveHost = nodePlatform.resolveHost;
 
   now(): number {
     return this.time;

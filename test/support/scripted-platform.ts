@@ -1,6 +1,13 @@
 /** A machine whose clock the test moves and whose sockets the test plays: what they send is kept, what they receive is given. */
 import type { Socket } from 'node:dgram';
-import type { DatagramSocket, DatagramSocketHandlers, DatagramSocketOptions, Platform } from '../../lib/net/index.js';
+import { isIP } from 'node:net';
+import {
+  type DatagramSocket,
+  type DatagramSocketHandlers,
+  type DatagramSocketOptions,
+  type Platform,
+  resolveHost,
+} from '../../lib/net/index.js';
 import { FakePlatform } from './fake-platform.js';
 import { SERVER } from './scripted-server.js';
 
@@ -10,6 +17,9 @@ export class ScriptedPlatform implements Platform {
   readonly bound: DatagramSocketOptions[] = [];
   /** Thrown by `bindSocket` while it is set. */
   bindError: Error | undefined;
+  /** What names stand for; a name that is not here is not known. Set to a promise to let a look-up take its time. */
+  readonly names = new Map<string, string | Promise<string>>();
+  lookups = 0;
   private readonly clock = new FakePlatform();
 
   now(): number {
@@ -35,6 +45,18 @@ export class ScriptedPlatform implements Platform {
     return socket;
   }
 
+  async resolveHost(host: string): Promise<string> {
+    this.lookups++;
+    if (isIP(host) !== 0) {
+      return resolveHost(host, 0);
+    }
+    const address = this.names.get(host);
+    if (address === undefined) {
+      throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND', syscall: 'getaddrinfo' });
+    }
+    return address;
+  }
+
   get openSockets(): ScriptedSocket[] {
     return this.sockets.filter(({ isClosed }) => !isClosed);
   }
@@ -52,6 +74,8 @@ export class ScriptedPlatform implements Platform {
 
 export class ScriptedSocket implements DatagramSocket {
   readonly sent: Buffer[] = [];
+  /** Where each datagram of `sent` went. */
+  readonly sentTo: string[] = [];
   readonly address;
   readonly receiveBufferSize = 212_992;
   isClosed = false;
@@ -71,7 +95,7 @@ export class ScriptedSocket implements DatagramSocket {
     this.address = { address: host, port: port || 50_000, family: 'IPv4' };
   }
 
-  send(datagram: Uint8Array): void {
+  send(datagram: Uint8Array, port: number, address: string): void {
     if (this.isClosed) {
       throw new Error('Not running');
     }
@@ -80,6 +104,7 @@ export class ScriptedSocket implements DatagramSocket {
       process.nextTick(() => (this.handlers.onSendError ?? this.handlers.onError)(sendError));
     } else {
       this.sent.push(Buffer.from(datagram));
+      this.sentTo.push(`${address}:${port}`);
     }
   }
 
