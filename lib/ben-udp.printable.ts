@@ -2,14 +2,31 @@
  * Text that a peer may have chosen, made safe for a terminal and a log (a leaf: imports nothing).
  */
 
-/** Would move the cursor, change colours, or turn the direction of the text that follows. */
-const UNPRINTABLE = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu;
+/**
+ * Control characters would move the cursor or change colours; format characters turn the direction of the text that follows, or
+ * hide text (zero width, tags); separators of lines and paragraphs begin a new line for some programs; half a surrogate pair is
+ * no character.
+ */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-/** The text with control characters as escapes; line ends and tabs stay. */
+/** The text with every unprintable character as an escape, as JSON writes it. */
+export function escapeUnprintable(text: string): string {
+  return text.replace(UNPRINTABLE, escape);
+}
+
+/** The same, but for line ends and tabs, which stay. */
 export function printable(text: string): string {
-  return text.replace(UNPRINTABLE, (unit) =>
-    unit === '\n' || unit === '\t' ? unit : `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  return text.replace(UNPRINTABLE, (character) =>
+    character === '\n' || character === '\t' ? character : escape(character),
   );
+}
+
+function escape(character: string): string {
+  return Array.from({ length: character.length }, (_, index) => toEscape(character.charCodeAt(index))).join('');
+}
+
+function toEscape(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, '0')}`;
 }
 
 /** As `printable`, at most `maxLength` characters of it. */

@@ -517,7 +517,7 @@ describe('what no server can hold, carried out', () => {
     expect(lost.length).toBeLessThanOrEqual(3);
   });
 
-  it("C27 sending a device's own request back to it: its parts verify as the reply, without any key", async () => {
+  it('C27 sending the request of a device back to it: its parts verify as the reply, without any key', async () => {
     const text = "{'action': 'door'}";
     const envelope = capture(new PureDevice(createServer()), text);
     // What the device does with three datagrams, here the request's hash, IV and ciphertext.

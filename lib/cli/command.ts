@@ -3,6 +3,7 @@
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { BenUdpError } from '../ben-udp.errors.js';
+import { printable } from '../ben-udp.printable.js';
 import { EXIT_CODES, type ExitCode } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { printDocument } from './text.js';
@@ -66,7 +67,8 @@ export class CliFailure extends Error {
 
 export function defineCommand<const Options extends OptionsConfig>(definition: CommandDefinition<Options>): Command {
   const { name, help, run } = definition;
-  return async (args, io) => {
+  return async (args, given) => {
+    const io = withPrintableLines(given);
     try {
       const invocation = readInvocation(definition, args);
       if (invocation === 'help') {
@@ -86,6 +88,14 @@ export function defineCommand<const Options extends OptionsConfig>(definition: C
       return EXIT_CODES.usage;
     }
   };
+}
+
+/** Words of the command line, names of files and texts of peers are all printed: nothing of them may act on a terminal. */
+export function withPrintableLines(io: CliIo): CliIo {
+  return Object.create(io, {
+    out: { value: (line: string) => io.out(printable(line)) },
+    err: { value: (line: string) => io.err(printable(line)) },
+  }) as CliIo;
 }
 
 function readInvocation<Options extends OptionsConfig>(

@@ -1,7 +1,7 @@
 /**
  * The command line as a function: which command, and what there is.
  */
-import type { Command } from './command.js';
+import { type Command, withPrintableLines } from './command.js';
 import { decode } from './decode.js';
 import { doctor } from './doctor.js';
 import { EXIT_CODES, type ExitCode } from './exit-code.js';
@@ -28,7 +28,8 @@ Each has --help and --json. The key is in a file: --key-file FILE, else BEN_KEY_
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no answer, 4 the server answered with an error, 70 a bug here, 130 Ctrl+C.`;
 
 /** Runs a command line. Rejects only where there is a bug here. */
-export async function run(args: readonly string[], io: CliIo): Promise<ExitCode> {
+export async function run(args: readonly string[], given: CliIo): Promise<ExitCode> {
+  const io = withPrintableLines(given);
   const [name = '', ...rest] = args;
   switch (name) {
     case '-h':
@@ -42,7 +43,7 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
   }
   const command = COMMANDS.get(name);
   if (command) {
-    return command(rest, io);
+    return command(rest, given);
   }
   io.err(name === '' ? HELP : `nestjs-ben-udp: there is no command "${name.slice(0, 40)}"`);
   if (name !== '') {

@@ -11,13 +11,14 @@ import {
   MAX_OPTION_MS,
 } from '../ben-udp.constants.js';
 import { BenUdpError, BenUdpRequestError } from '../ben-udp.errors.js';
+import { printable } from '../ben-udp.printable.js';
 import { Caller } from '../client/index.js';
 import { type Reply, Sealer, formatRequest, parseJson, readReply } from '../protocol/index.js';
 import { CliFailure, UsageError, defineCommand, readInteger } from './command.js';
 import { EXIT_CODES, type ExitCode } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { type CliKey, KEY_HELP, KEY_OPTIONS, loadKey } from './key.js';
-import { count, printDocument, printable } from './text.js';
+import { count, printDocument } from './text.js';
 
 const MIN_TIMEOUT_MS = 10;
 const MAX_COUNT = 1_000_000;

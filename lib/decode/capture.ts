@@ -9,8 +9,8 @@ import { MAX_DATAGRAMS, refuseRecording } from './recording.js';
 export interface CapturedDatagram extends UdpPacket {
   /** Its packet's number, from 1. */
   readonly number: number;
-  /** Milliseconds since the epoch. */
-  readonly at: number;
+  /** Milliseconds since the epoch; `undefined` if the capture does not say, or says a time that is none. */
+  readonly at: number | undefined;
 }
 
 export interface Capture {
@@ -22,7 +22,7 @@ export interface Capture {
 interface Packet {
   readonly bytes: Buffer;
   readonly linkType: number;
-  readonly at: number;
+  readonly at: number | undefined;
 }
 
 const PCAP_HEADER_BYTES = 24;
@@ -42,6 +42,9 @@ const OPTION_TIME_RESOLUTION = 9;
 const MAX_OPEN_PACKETS = 1024;
 /** Pieces that a packet is put together from; at least 8 bytes each would be 8192 of them. */
 const MAX_FRAGMENTS = 64;
+
+/** The last moment that a `Date` can hold. */
+const LAST_TIME_MS = 8.64e15;
 
 const CUT_SHORT = 'end of the file in the midst of a packet';
 
@@ -117,7 +120,7 @@ function* readPcap(bytes: Buffer, skip: (reason: string) => void): Iterable<Pack
     yield {
       bytes: bytes.subarray(start, start + captured),
       linkType,
-      at: read(at) * 1000 + read(at + 4) / order.unitsPerMs,
+      at: toTime(read(at) * 1000 + read(at + 4) / order.unitsPerMs),
     };
     at = start + captured;
   }
@@ -159,7 +162,7 @@ function* readPcapng(bytes: Buffer, skip: (reason: string) => void): Iterable<Pa
       if (packet) {
         yield packet;
       } else {
-        skip('packet block that makes no sense');
+        skip('malformed packet block');
       }
     }
     at += length;
@@ -182,8 +185,13 @@ function readPcapngPacket(
   return {
     bytes: block.subarray(start, start + captured),
     linkType: origin.linkType,
-    at: isEnhanced ? (read(12) * 2 ** 32 + read(16)) / origin.unitsPerMs : 0,
+    at: isEnhanced ? toTime((read(12) * 2 ** 32 + read(16)) / origin.unitsPerMs) : undefined,
   };
+}
+
+/** A capture may hold any number; a `Date` can't. */
+function toTime(ms: number): number | undefined {
+  return ms <= LAST_TIME_MS ? ms : undefined;
 }
 
 /** Units of time in a millisecond: microseconds unless an option says otherwise. */

@@ -97,6 +97,8 @@ export function pcap(packets: readonly Buffer[], options: PcapOptions = {}): Buf
 export interface PcapngOptions {
   readonly linkType?: number;
   readonly isLittle?: boolean;
+  /** The two halves of each packet's time, whatever they mean. */
+  readonly time?: readonly [high: number, low: number];
   /** The value of the time resolution option; microseconds where there is none. */
   readonly resolution?: number;
   readonly isSimple?: boolean;
@@ -122,7 +124,7 @@ export function pcapng(packets: readonly Buffer[], options: PcapngOptions = {}):
     block(4, word(0)),
     ...packets.map((packet, index) => {
       const time = Math.round((at + 1.5 * index) * unitsPerMs);
-      const stamp = [word(Math.floor(time / 2 ** 32)), word(time % 2 ** 32)];
+      const stamp = (options.time ?? [Math.floor(time / 2 ** 32), time % 2 ** 32]).map((half) => word(half));
       return isSimple
         ? block(3, word(packet.length), packet)
         : block(6, word(0), ...stamp, word(packet.length), word(packet.length), packet);
