@@ -2,6 +2,7 @@
  * Micro-benchmarks, a program of its own: what the parts of an exchange cost, each beside an obvious way to do the same.
  * CPU time of many short turns, ours and the other's by turns; the median of those.
  */
+import { AsyncResource } from 'node:async_hooks';
 import {
   createCipheriv,
   createDecipheriv,
@@ -122,6 +123,9 @@ function compareAt(size) {
   ];
 }
 
+/** Stands for the handling of a request. */
+const answer = (value) => value + sink;
+
 /** Levels of a reply of some 65 kB that is lists inside lists: the longest that a peer can send. */
 const LEVELS = 32_000;
 
@@ -148,6 +152,12 @@ function compareFixed() {
         const decipher = createDecipheriv('aes-256-cbc', key, pair.iv).setAutoPadding(false);
         return decipher.update(pair.ciphertext).toString('latin1').trim().length;
       },
+    },
+    {
+      name: 'async scope of a request',
+      baseline: 'the call alone',
+      ours: () => new AsyncResource('BenUdpRequest').runInAsyncScope(answer, undefined, 1),
+      theirs: () => answer(1),
     },
     {
       name: 'read a reply of 64 kB of nested lists, with a big int (client)',

@@ -37,13 +37,13 @@ async function start(options, onExchange) {
 }
 
 /**
- * @param {{ keys?: number, platform?: object }} options how many keys the server accepts, one shared by all or one for
- * each device; and what replaces its socket
+ * @param {{ keys?: number, platform?: object, lib?: string }} options how many keys the server accepts, one shared by all or
+ * one for each device; what replaces its socket; and the address of another build of this package
  * @param {() => void} onExchange
  * @returns {Promise<import('nestjs-ben-udp').BenUdpTransport>}
  */
-export async function startBenUdp({ keys = 1, platform }, onExchange) {
-  const { BenUdpTransport } = await import('nestjs-ben-udp');
+export async function startBenUdp({ keys = 1, platform, lib = 'nestjs-ben-udp' }, onExchange) {
+  const { BenUdpTransport } = await import(lib);
   const ring = Array.from({ length: keys }, (_, index) => [`device-${index}`, keyFileAt(index)]);
   const keyOptions = keys === 1 ? { key: keyFileAt(0) } : { keys: Object.fromEntries(ring) };
   const strategy = new BenUdpTransport({ host: HOST, port: 0, ...keyOptions }, platform);

@@ -34,3 +34,23 @@ export function medianRecord(records) {
     ]),
   );
 }
+
+/**
+ * The 95 % interval of the median, by order statistics: it needs no assumption about how the values are spread. The number of
+ * values below the true median is binomial, with one half.
+ *
+ * @param {readonly number[]} values at least 6; fewer have no such interval
+ */
+export function medianInterval(values) {
+  const sorted = Float64Array.from(values).toSorted();
+  const { length } = sorted;
+  let probability = 0.5 ** length;
+  let below = probability;
+  let rank = 0;
+  while (rank < length / 2 - 1 && below + (probability * (length - rank)) / (rank + 1) <= 0.025) {
+    probability = (probability * (length - rank)) / (rank + 1);
+    below += probability;
+    rank++;
+  }
+  return { low: sorted[rank] ?? NaN, high: sorted[length - 1 - rank] ?? NaN };
+}

@@ -124,7 +124,7 @@ export function pcapng(packets: readonly Buffer[], options: PcapngOptions = {}):
     block(4, word(0)),
     ...packets.map((packet, index) => {
       const time = Math.round((at + 1.5 * index) * unitsPerMs);
-      const stamp = (options.time ?? [Math.floor(time / 2 ** 32), time % 2 ** 32]).map((half) => word(half));
+      const stamp = (options.time ?? [Math.floor(time / 2 ** 32), time % 2 ** 32]).map((part) => word(part));
       return isSimple
         ? block(3, word(packet.length), packet)
         : block(6, word(0), ...stamp, word(packet.length), word(packet.length), packet);
