@@ -100,6 +100,7 @@ const FILES = [
   'patterns',
   'observables',
   'errors',
+  'ways-out',
   'enhancers',
   'context',
   'scopes',

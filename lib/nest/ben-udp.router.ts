@@ -147,7 +147,10 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
       // The result of an event handler is not for the device. If the device waits, it learns that the handler ran.
       return { response: handler.isEventHandler ? undefined : response, isDisposed: true };
     } catch (error) {
-      // Filters answer with plain objects and texts. An Error is one that no filter has turned into an answer.
+      // Filters answer with plain objects, texts and RpcExceptions. Any other Error is one that no filter has turned into an answer.
+      if (isRpcException(error)) {
+        return { err: answerOf(error), isDisposed: true };
+      }
       if (error instanceof Error) {
         return { err: this.hide(error, handler, context), isDisposed: true };
       }
@@ -176,11 +179,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
         `An exception filter of ${this.quotePattern(context.getPattern())} threw, or let an error through: ` +
         describeError(error),
     );
-    if (!isRpcException(error)) {
-      return HIDDEN_ERROR;
-    }
-    const answer = error.getError();
-    return typeof answer === 'object' && answer !== null ? answer : { status: 'error', message: answer };
+    return isRpcException(error) ? answerOf(error) : HIDDEN_ERROR;
   }
 
   private async takeLast(
@@ -317,6 +316,12 @@ export function listSome(names: readonly string[]): string {
 /** Also an exception of another copy of Nest, as test runners load them. */
 function isRpcException(error: unknown): error is { getError(): unknown } {
   return error instanceof Error && 'getError' in error && typeof error.getError === 'function';
+}
+
+/** What Nest's exception layer answers for an `RpcException`. */
+function answerOf(error: { getError(): unknown }): unknown {
+  const answer = error.getError();
+  return typeof answer === 'object' && answer !== null ? answer : { status: 'error', message: answer };
 }
 
 /** An error for the log. Its other properties may hold secrets, so only its stack or message is taken. */

@@ -44,6 +44,31 @@ describe('ServerExchange', () => {
     expect(Array.isArray(reply) && device.readReply(reply)).toBe('{"data":1}');
   });
 
+  it.each(['0.0.0.0', '224.0.0.1', '255.255.255.255', '::ffff:239.1.2.3'])(
+    'answers no hello of %s, which is not one host',
+    (address) => {
+      const remote = { address, port: 8585, family: address.includes(':') ? 'IPv6' : 'IPv4' } as const;
+      expect(createServer().receive(HELLO, remote, 0)).toMatchObject({ kind: 'rejected', reason: 'no-way-back' });
+    },
+  );
+
+  it('overwrites an id once its reply is sealed, or is not to be sent', () => {
+    const server = createServer();
+    const device = new PureDevice(server);
+    for (const [now, isSent] of [
+      [0, true],
+      [1000, false],
+    ] as const) {
+      const { ticket, work } = accepted(device.ask(now));
+      expect(ticket!.id.some((byte) => byte !== 0)).toBe(true);
+      if (isSent) {
+        server.reply(ticket!, '{"data":1}', now);
+      }
+      server.finish(work, ticket, now);
+      expect(ticket!.id.every((byte) => byte === 0)).toBe(true);
+    }
+  });
+
   it('keeps nothing for a hello: the pair is the same until a request has used it', () => {
     const server = createServer();
     const device = new PureDevice(server);

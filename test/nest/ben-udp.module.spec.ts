@@ -11,7 +11,7 @@ import {
   BenUdpTransport,
 } from 'nestjs-ben-udp';
 import { firstValueFrom } from 'rxjs';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { KEY_CONTENTS, LogRecorder, startApp, startBoard } from '../support/nest-app.js';
 
 @Injectable()
@@ -48,6 +48,22 @@ const asyncModule = BenUdpModule.forRootAsync({
 });
 
 describe('BenUdpModule', () => {
+  it('warns 10 s after the bootstrap of an app that never connected the transport', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const logs = new LogRecorder();
+    const module = await Test.createTestingModule({ imports: [asyncModule] })
+      .setLogger(logs)
+      .compile();
+    const app = module.createNestApplication();
+    await app.init();
+    onTestFinished(() => app.close());
+    vi.advanceTimersByTime(9999);
+    expect(logs.of('warn')).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(logs.of('warn')).toEqual([expect.stringContaining('The transport does not listen')]);
+  });
+
   it('gives a microservice a transport whose options were awaited', async () => {
     const module = await Test.createTestingModule({ imports: [asyncModule], controllers: [Handlers] })
       .setLogger(new LogRecorder())

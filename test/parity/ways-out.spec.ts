@@ -118,20 +118,20 @@ class WaysOut {
   interceptorStream() {}
 }
 
-const WAYS: ReadonlyArray<readonly [pattern: string, words: string]> = [
-  ['throw', 'A handler throws'],
-  ['reject', 'A handler rejects'],
-  ['stream', "A handler's Observable fails"],
-  ['pipe', 'A pipe throws'],
-  ['guard', 'A guard throws'],
-  ['interceptor', 'An interceptor throws'],
-  ['interceptor-stream', "An interceptor's Observable fails"],
+const WAYS: ReadonlyArray<readonly [slug: string, pattern: string, words: string]> = [
+  ['out-of-throw', 'throw', 'A handler throws'],
+  ['out-of-reject', 'reject', 'A handler rejects'],
+  ['out-of-stream', 'stream', "A handler's Observable fails"],
+  ['out-of-pipe', 'pipe', 'A pipe throws'],
+  ['out-of-guard', 'guard', 'A guard throws'],
+  ['out-of-interceptor', 'interceptor', 'An interceptor throws'],
+  ['out-of-interceptor-stream', 'interceptor-stream', "An interceptor's Observable fails"],
 ];
 
 describe('Ways out', () => {
-  for (const [pattern, words] of WAYS) {
+  for (const [slug, pattern, words] of WAYS) {
     behaviour(
-      `out-of-${pattern}`,
+      slug,
       `${words}: an \`RpcException\` comes back, anything else (Error, HttpException, object, text, undefined) is hidden and logged`,
       {
         async both(transport) {
@@ -227,7 +227,7 @@ describe('Ways out', () => {
           for (const kind of ['raw error', 'rpc exception']) {
             const { client, logs } = await start(transport, { controllers: [Answered] });
             expect(await askInVain(client, 'answered', kind)).toEqual(ANSWERS[kind]!.answer);
-            expect(logs.of('error')).toHaveLength(1);
+            expect(logs.of('error')).toHaveLength(kind === 'raw error' ? 1 : 0);
           }
         },
       ],
