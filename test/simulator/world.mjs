@@ -2,7 +2,7 @@
  * One simulated world: a server, the real transport on a simulated machine; devices; a network with faults between them; and the
  * books of all three. Everything in it follows from its seed.
  */
-import { from } from 'rxjs';
+import { from, throwError } from 'rxjs';
 import { Random } from '../support/random.mjs';
 import { Device } from './device.mjs';
 import { Ledger } from './ledger.mjs';
@@ -337,9 +337,8 @@ export class World {
       machine.block(ms);
       return { n, p };
     });
-    handle('fail', ({ n }) => {
-      throw { n, message: 'as asked' };
-    });
+    // As Nest's exception layer answers.
+    handle('fail', ({ n }) => throwError(() => ({ n, message: 'as asked' })));
     handle('hang', () => new Promise(() => undefined));
     handle('many', ({ n, p }) => from([{ n: -1 }, { n, p }]));
   }
