@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { BenUdpError } from '../ben-udp.errors.js';
 import { printJson } from './json-text.js';
+import { setOwnProperty } from './own-property.js';
 import { sealedLength } from './seal.js';
 
 /**
@@ -106,7 +107,7 @@ function unmark(value: unknown): unknown {
     for (const key of Object.keys(container)) {
       const item = container[key as never] as unknown;
       if (typeof item === 'string' && item.startsWith(MARK)) {
-        setOwn(container, key, BigInt(item.slice(MARK.length)));
+        setOwnProperty(container as Record<string, unknown>, key, BigInt(item.slice(MARK.length)));
       } else if (typeof item === 'object' && item !== null) {
         open.push(item as Container);
       }
@@ -116,11 +117,6 @@ function unmark(value: unknown): unknown {
 }
 
 type Container = unknown[] | Record<string, unknown>;
-
-/** An assignment to `__proto__` would set the prototype. */
-function setOwn(target: object, key: string, value: unknown): void {
-  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
-}
 
 /** A device cuts off a longer datagram silently, and would then fail on half a JSON text. */
 function checkSize(text: string, bufferSize: number): string {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { METADATA_KEY, formatRequest, parseRequest } from '../../lib/protocol/index.js';
+import { pollutePrototype } from '../support/polluted-prototype.js';
 
 describe('parseRequest', () => {
   it('tells absent data from None', () => {
@@ -28,6 +29,13 @@ describe('parseRequest', () => {
   it('has no action where the device sent none, not even an inherited one', () => {
     expect(parseRequest("{'data': 1}").action).toBeUndefined();
     expect(parseRequest("{'__proto__': {'action': 'a'}}").action).toBeUndefined();
+  });
+
+  it.each(['action', 'data', 'noreturn', 'meta'])('takes no "%s" that Object.prototype has', (name) => {
+    pollutePrototype(name, { value: { a: 'b' } });
+    const absent = { action: undefined, data: undefined, noreturn: false, metadata: undefined, droppedMetadata: 0 };
+    expect(parseRequest('{}')).toEqual(absent);
+    expect(parseRequest("{(1,): 'a tuple makes it a Map'}")).toEqual(absent);
   });
 
   it('reads a dict that has keys of other types too', () => {

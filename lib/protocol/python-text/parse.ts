@@ -6,6 +6,7 @@
  *            | number | str | bytes | '[' items ']' | '(' items ')' | '{' items '}' | '{' pairs '}'
  *     bytes := 'b' str
  */
+import { setOwnProperty } from '../own-property.js';
 import { Cursor } from './cursor.js';
 import { printFloat, readNumber, startsNumber } from './number.js';
 import { isQuote, readBytes, readString } from './string.js';
@@ -88,11 +89,15 @@ function readValue(cursor: Cursor, depth: number, mustHash: boolean): PythonValu
 
 /** Refuses a container that would be too deep, or that stands where Python has to hash it and can't. */
 function checkContainer(cursor: Cursor, depth: number, isUnhashable: boolean): void {
-  if (isUnhashable) {
-    cursor.fail('BEN_TEXT_UNHASHABLE', 'a value that Python cannot hash');
-  }
+  checkHashable(cursor, isUnhashable);
   if (depth === cursor.limits.maxDepth) {
     cursor.fail('BEN_TEXT_TOO_DEEP', 'too many levels');
+  }
+}
+
+function checkHashable(cursor: Cursor, isUnhashable: boolean): void {
+  if (isUnhashable) {
+    cursor.fail('BEN_TEXT_UNHASHABLE', 'a value that Python cannot hash');
   }
 }
 
@@ -124,7 +129,7 @@ function readWord(cursor: Cursor, depth: number, mustHash: boolean): PythonValue
     return new Set();
   }
   if (text.startsWith(BYTEARRAY_CALL, position)) {
-    checkContainer(cursor, depth, mustHash);
+    checkHashable(cursor, mustHash);
     cursor.position += BYTEARRAY_CALL.length;
     return readByteArray(cursor);
   }
@@ -281,13 +286,7 @@ function toRecord(names: readonly string[], entries: ReadonlyMap<PythonValue, Py
   const record: { [key: string]: PythonValue } = {};
   let index = 0;
   for (const value of entries.values()) {
-    const name = names[index++]!;
-    if (name === '__proto__') {
-      // An assignment would set the prototype.
-      Object.defineProperty(record, name, { value, writable: true, enumerable: true, configurable: true });
-    } else {
-      record[name] = value;
-    }
+    setOwnProperty(record, names[index++]!, value);
   }
   return record;
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { BenProtocolError, type PythonTextErrorCode } from '../../../lib/ben-udp.errors.js';
 import {
   PYTHON_TEXT_LIMITS,
@@ -11,6 +11,7 @@ import {
   printPythonText,
 } from '../../../lib/protocol/index.js';
 import { equalityKey } from '../../../lib/protocol/python-text/value.js';
+import { pollutePrototype } from '../../support/polluted-prototype.js';
 
 /** Any UTF-16 unit, often half of a surrogate pair. */
 const utf16Unit = fc
@@ -127,6 +128,43 @@ describe('parsePythonText', () => {
     });
   });
 
+  describe('bytearray', () => {
+    it.each<[string, number[]]>([
+      [String.raw`bytearray(b'(\xff\x8b')`, [0x28, 0xff, 0x8b]],
+      [`bytearray(b"it's")`, [0x69, 0x74, 0x27, 0x73]],
+      [`bytearray(b')')`, [0x29]],
+    ])('reads %s as a Buffer', (text, bytes) => {
+      expect(parsePythonText(`{'rom': [${text}]}`)).toStrictEqual({ rom: [Buffer.from(bytes)] });
+    });
+
+    it.each<[string, PythonTextErrorCode, number]>([
+      ["{1, bytearray(b'')}", 'BEN_TEXT_UNHASHABLE', 4],
+      ["{(bytearray(b'a'),): 1}", 'BEN_TEXT_UNHASHABLE', 2],
+      ["bytearray(b'a'", 'BEN_TEXT_UNEXPECTED_END', 14],
+      ["bytearray(b'a", 'BEN_TEXT_UNEXPECTED_END', 13],
+      ['bytearray(', 'BEN_TEXT_UNEXPECTED_END', 10],
+      ['bytearray', 'BEN_TEXT_UNEXPECTED_NAME', 0],
+      ["bytearray (b'a')", 'BEN_TEXT_UNEXPECTED_NAME', 0],
+      ["bytearray( b'a')", 'BEN_TEXT_UNEXPECTED_CHARACTER', 10],
+      ["bytearray(b'a' )", 'BEN_TEXT_UNEXPECTED_CHARACTER', 14],
+      ["bytearray(b'a',)", 'BEN_TEXT_UNEXPECTED_CHARACTER', 14],
+      ["-bytearray(b'a')", 'BEN_TEXT_UNEXPECTED_NAME', 0],
+      ["memoryview(b'a')", 'BEN_TEXT_UNEXPECTED_NAME', 0],
+      ["bytearray(b'a').hex()", 'BEN_TEXT_TRAILING', 15],
+    ])('refuses %s with %s at %i', (text, code, position) => {
+      expect(parsing(text)).toThrow(refusal(code, position));
+    });
+
+    it('is one value and no level, as bytes are: reads one inside 32 lists', () => {
+      for (const bytes of ["b''", "bytearray(b'')"]) {
+        expect(() => parsePythonText(`${'['.repeat(32)}${bytes}${']'.repeat(32)}`)).not.toThrow();
+        expect(parsing(`[${bytes}]`, { ...PYTHON_TEXT_LIMITS, maxNodes: 1 })).toThrow(
+          refusal('BEN_TEXT_TOO_MANY_NODES', 1),
+        );
+      }
+    });
+  });
+
   describe('list and tuple', () => {
     it.each<[string, PythonValue]>([
       ['[]', []],
@@ -159,6 +197,12 @@ describe('parsePythonText', () => {
       expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
       expect(printPythonText(value)).toBe(text);
       expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+    });
+
+    it('leaves no copy in the memory that Node shares between small Buffers, of a key neither', () => {
+      const pool = Buffer.allocUnsafe(1).buffer;
+      parsePythonText("{b'marked as a key': b'marked as a value', (b'marked in a tuple',): 0}");
+      expect(Buffer.from(pool).includes('marked ')).toBe(false);
     });
 
     it.each(["b''", "b'a'", "bytearray(b'abc')", "[b'a', b'bc']"])(
@@ -222,6 +266,18 @@ describe('parsePythonText', () => {
       expect(value.polluted).toBeUndefined();
       expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
       expect(Object.keys(value)).toStrictEqual(['2', '__proto__']);
+    });
+
+    it('reads keys that Object.prototype has as a setter or a constant', () => {
+      const called = vi.fn();
+      pollutePrototype('setter', { set: called });
+      pollutePrototype('constant', { value: 1, writable: false });
+      const value = parsePythonText("{'setter': 1, 'constant': 2}");
+      expect(Object.entries(value as object)).toStrictEqual([
+        ['setter', 1],
+        ['constant', 2],
+      ]);
+      expect(called).not.toHaveBeenCalled();
     });
 
     it('lists keys that look like an array index first', () => {
