@@ -3,7 +3,8 @@
  * and a Map into `{}`, and would write text of any size before anyone could object.
  */
 import { BenUdpError } from '../ben-udp.errors.js';
-import { type Bytes, REFUSED, isSent, kindOf, toBuffer } from './value-kind.js';
+import { nameOfKey } from './python-text/key-name.js';
+import { type Bytes, REFUSED, isSent, kindOf, toBuffer, toKey, unbox } from './value-kind.js';
 
 const MAX_DEPTH = 64;
 
@@ -68,6 +69,9 @@ class JsonPrinter {
       this.expect(bytes.byteLength);
       return this.leaf(`"${toBuffer(bytes).toString('base64')}"`);
     }
+    if (kind === 'boxed') {
+      return this.print(unbox(value), depth);
+    }
     if (depth === MAX_DEPTH) {
       throw new BenUdpError('BEN_UNSERIALIZABLE', `nested deeper than ${MAX_DEPTH} levels, or contains itself`);
     }
@@ -79,8 +83,6 @@ class JsonPrinter {
         return `[${this.printItems(value as Iterable<unknown>, inner)}]`;
       case 'map':
         return `{${this.printEntries(value as ReadonlyMap<unknown, unknown>, inner)}}`;
-      case 'boxed':
-        return this.print(value.valueOf(), inner);
       case 'refused':
         throw new BenUdpError('BEN_UNSERIALIZABLE', REFUSED);
       case 'record':
@@ -146,18 +148,12 @@ function printJsonNumber(value: number): string {
   return Object.is(value, -0) ? '-0.0' : String(value);
 }
 
-function printJsonKey(key: unknown): string {
-  switch (typeof key) {
-    case 'string':
-      return key;
-    case 'number':
-    case 'bigint':
-    case 'boolean':
-      return String(key);
-    default:
-      if (key === null) {
-        return 'null';
-      }
-      throw new BenUdpError('BEN_UNSERIALIZABLE', "JSON can't carry a Map key that is no str, number, bool or None");
+function printJsonKey(mapKey: unknown): string {
+  const key = toKey(mapKey);
+  // A number is a float if Python text would print it as one.
+  const name = nameOfKey(key, !Number.isSafeInteger(key));
+  if (name === undefined) {
+    throw new BenUdpError('BEN_UNSERIALIZABLE', "JSON can't carry a Map key that is no str, number, bool or None");
   }
+  return name;
 }

@@ -8,7 +8,8 @@
  */
 import { setOwnProperty } from '../own-property.js';
 import { Cursor } from './cursor.js';
-import { printFloat, readNumber, startsNumber } from './number.js';
+import { nameOfKey } from './key-name.js';
+import { readNumber, startsNumber } from './number.js';
 import { isQuote, readBytes, readString } from './string.js';
 import { markForTransformers } from './marked-map.js';
 import { PYTHON_TEXT_LIMITS, type PythonTextLimits, type PythonValue, equalityKey } from './value.js';
@@ -215,7 +216,7 @@ function readDict(cursor: Cursor, depth: number, firstKey: PythonValue, firstSta
   let key = firstKey;
   let start = firstStart;
   for (;;) {
-    const name = nameOf(key, cursor.isFloat);
+    const name = nameOfKey(key, cursor.isFloat);
     names = name === undefined ? undefined : names;
     names?.push(name!);
     if (!cursor.take(COLON)) {
@@ -234,28 +235,6 @@ function readDict(cursor: Cursor, depth: number, firstKey: PythonValue, firstSta
     key = readValue(cursor, depth, true);
     cursor.skipWhiteSpace();
   }
-}
-
-/** A dict key as `json.dumps` writes it; `undefined` for a tuple or bytes, which it refuses. */
-function nameOf(key: PythonValue, isFloat: boolean): string | undefined {
-  switch (typeof key) {
-    case 'string':
-      return key;
-    case 'boolean':
-    case 'bigint':
-      return String(key);
-    case 'number':
-      return nameOfNumber(key, isFloat);
-    default:
-      return key === null ? 'null' : undefined;
-  }
-}
-
-function nameOfNumber(key: number, isFloat: boolean): string {
-  if (Number.isFinite(key)) {
-    return isFloat ? printFloat(key) : String(key);
-  }
-  return Number.isNaN(key) ? 'NaN' : String(key);
 }
 
 /** Whether a dict has a key already. A string is equal to itself alone; for any other key `others` is kept. */

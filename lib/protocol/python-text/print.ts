@@ -5,7 +5,7 @@ import { BenUdpError } from '../../ben-udp.errors.js';
 import { printNumber } from './number.js';
 import { printBytes, printString } from './string.js';
 import { PYTHON_TEXT_LIMITS } from './value.js';
-import { type Bytes, REFUSED, isSent, kindOf, toBuffer } from '../value-kind.js';
+import { type Bytes, REFUSED, isSent, kindOf, toBuffer, unbox } from '../value-kind.js';
 
 const { maxDepth, maxNodes, maxIntDigits, maxLength } = PYTHON_TEXT_LIMITS;
 
@@ -67,14 +67,15 @@ class Printer {
     if (kind === 'bytes') {
       return printBytes(toBuffer(value as Bytes));
     }
+    if (kind === 'boxed') {
+      return this.printScalar(unbox(value));
+    }
     // One level deeper; a value that contains itself ends here too.
     if (depth === maxDepth) {
       return refuse(`nested deeper than ${maxDepth} levels, or contains itself`);
     }
     const inner = depth + 1;
     switch (kind) {
-      case 'boxed':
-        return this.printScalar(value.valueOf());
       case 'refused':
         return refuse(REFUSED);
       case 'list': {
@@ -98,6 +99,9 @@ class Printer {
   }
 
   private printPair(key: unknown, value: unknown, depth: number): string {
+    if (key === undefined) {
+      refuse('a dict key that is undefined');
+    }
     return `${this.print(key, depth, true)}: ${this.print(value, depth, false)}`;
   }
 }

@@ -1,0 +1,23 @@
+/**
+ * The names that dict keys get in JSON, and in the object that a dict becomes.
+ */
+import { printFloat } from './number.js';
+
+/**
+ * A dict key as Python's `json.dumps` writes it; `undefined` for a tuple, bytes and every other key, which it refuses.
+ *
+ * @param isFloat whether a number is a float in Python: `1.0` and `1` are one number here, and two names.
+ */
+export function nameOfKey(key: unknown, isFloat: boolean): string | undefined {
+  switch (typeof key) {
+    case 'string':
+      return key;
+    case 'boolean':
+    case 'bigint':
+      return String(key);
+    case 'number':
+      return isFloat && Number.isFinite(key) ? printFloat(key) : String(key);
+    default:
+      return key === null ? 'null' : undefined;
+  }
+}
