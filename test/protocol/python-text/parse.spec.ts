@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
@@ -8,10 +7,12 @@ import {
   type PythonTextLimits,
   type PythonValue,
   parsePythonText,
+  printJson,
   printPythonText,
 } from '../../../lib/protocol/index.js';
 import { equalityKey } from '../../../lib/protocol/python-text/value.js';
 import { pollutePrototype } from '../../support/polluted-prototype.js';
+import { documentedRows, documentedTexts, inCode } from '../../support/python-text-page.js';
 
 /** Any UTF-16 unit, often half of a surrogate pair. */
 const utf16Unit = fc
@@ -651,11 +652,9 @@ describe('PYTHON_TEXT_LIMITS', () => {
 });
 
 describe('docs/python-text.md', () => {
-  const readRows = documentedRows('text').flatMap(({ text, result }) =>
-    inCode(text!).map((code): [string, string] => [code, result!]),
-  );
-  const printRows = documentedRows('printed').flatMap(({ value, printed }) =>
-    inCode(value!).map((code): [string, string] => [code, inCode(printed!)[0]!]),
+  const readRows = documentedTexts().map(({ text, result }): [string, string] => [text, result]);
+  const printRows = documentedRows('printed').flatMap(({ value, printed, 'in a reply': reply }) =>
+    inCode(value!).map((code): [string, string, string] => [code, inCode(printed!)[0]!, inCode(reply!)[0]!]),
   );
 
   it('has more than 100 texts and 25 values', () => {
@@ -663,8 +662,7 @@ describe('docs/python-text.md', () => {
     expect(printRows.length).toBeGreaterThan(25);
   });
 
-  it.each(readRows)('is right that %s is read as %s', (shownText, result) => {
-    const text = shownText.replaceAll('⏎', '\n').replaceAll('⇥', '\t');
+  it.each(readRows)('is right that %s is read as %s', (text, result) => {
     const [expected = ''] = inCode(result);
     if (expected.startsWith('BEN_')) {
       expect(parsing(text)).toThrow(refusal(expected as PythonTextErrorCode, Number(/ at (\d+)$/.exec(result)?.[1])));
@@ -673,12 +671,14 @@ describe('docs/python-text.md', () => {
     }
   });
 
-  it.each(printRows)('is right that %s is printed as %s', (value, printed) => {
-    const print = () => printPythonText(evaluate(value));
-    if (printed.startsWith('BEN_')) {
-      expect(print).toThrow(expect.objectContaining({ code: printed }));
-    } else {
-      expect(print()).toBe(printed);
+  it.each(printRows)('is right that %s is printed as %s, and in a reply as %s', (value, printed, reply) => {
+    const prints = [() => printPythonText(evaluate(value)), () => printJson(evaluate(value), 1000)];
+    for (const [index, text] of [printed, reply].entries()) {
+      if (text.startsWith('BEN_')) {
+        expect(prints[index]).toThrow(expect.objectContaining({ code: text }));
+      } else {
+        expect(prints[index]!()).toBe(text);
+      }
     }
   });
 });
@@ -821,30 +821,6 @@ function values(): fc.Arbitrary<PythonValue> {
 function toDict(entries: Array<[string, PythonValue]>): PythonValue {
   // It makes `__proto__` an own property too.
   return Object.fromEntries(entries) as PythonValue;
-}
-
-/** The rows of all tables of the page that have a column of this name, by the names of their columns. */
-function documentedRows(column: string): Array<Record<string, string>> {
-  const page = readFileSync(new URL('../../../docs/python-text.md', import.meta.url), 'utf8');
-  const tables = page.match(/(?:^\|.*\n)+/gm) ?? [];
-  return tables.flatMap((table) => {
-    const [head = [], , ...rows] = table.trimEnd().split('\n').map(splitRow);
-    return head.includes(column)
-      ? rows.map((cells) => Object.fromEntries(cells.map((cell, index) => [head[index], cell])))
-      : [];
-  });
-}
-
-function splitRow(line: string): string[] {
-  return line
-    .slice(1, -1)
-    .split('|')
-    .map((cell) => cell.trim());
-}
-
-/** The texts that a cell shows as code. */
-function inCode(cell: string): string[] {
-  return Array.from(cell.matchAll(/`([^`]+)`/g), ([, code = '']) => code);
 }
 
 function evaluate(expression: string): unknown {
