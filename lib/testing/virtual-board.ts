@@ -100,7 +100,7 @@ export class VirtualBoard {
     board.socket = await platform.bindSocket(
       { host: localAddress, port: localPort, receiveBufferSize: undefined },
       {
-        onDatagram: (datagram) => board.toBoard.send(copyOf(datagram.subarray(0, bufferSize))),
+        onDatagram: (datagram) => board.toBoard.send(datagram.subarray(0, bufferSize)),
         onError: () => undefined,
       },
     );
@@ -155,9 +155,10 @@ export class VirtualBoard {
     this.toServer.send(copyOf(datagram));
   }
 
-  /** The next datagram, whoever sent it. */
+  /** The next datagram, whoever sent it, in memory of its own. */
   async receive(): Promise<Buffer> {
-    return this.inbox.read(this.options.timeout);
+    // A datagram that arrived twice is one Buffer in the inbox.
+    return copyOf(await this.inbox.read(this.options.timeout));
   }
 
   /** Closes the socket. May be called more than once; whoever waits for a datagram gets `BEN_CLOSED`. */

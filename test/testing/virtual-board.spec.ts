@@ -111,6 +111,34 @@ describe('receiveSlots: 1', () => {
   });
 });
 
+describe('receive', () => {
+  const facts = ({ byteOffset, length, buffer }: Buffer) => [byteOffset, length, buffer.byteLength];
+
+  it('yields datagrams in memory of their own, leftovers and those that were cut off too', async () => {
+    const { board } = await start();
+    const given = Buffer.from('stray');
+    const device = await board({ leftovers: [given, Buffer.alloc(0)], bufferSize: 7 });
+    given.fill(0);
+    const leftover = await device.receive();
+    expect(leftover.toString()).toBe('stray');
+    expect(facts(leftover)).toEqual([0, 5, 5]);
+    expect(facts(await device.receive())).toEqual([0, 0, 0]);
+    device.sendDatagram(Buffer.from('/GETID'));
+    expect(facts(await device.receive())).toEqual([0, 7, 7]);
+    expect(facts(await device.receive())).toEqual([0, 7, 7]);
+  });
+
+  it('yields a datagram that arrived twice as two Buffers that share nothing', async () => {
+    const { board } = await start();
+    const device = await board({ faults: { duplicate: 1, direction: 'to-board' } });
+    device.sendDatagram(Buffer.from('/GETID'));
+    const [first, second] = [await device.receive(), await device.receive()];
+    expect(second).toEqual(first);
+    first.fill(0);
+    expect(second).not.toEqual(first);
+  });
+});
+
 describe('leftovers', () => {
   it('shift the datagrams that are read, so that the request does not verify', async () => {
     const { board, transport } = await start();
