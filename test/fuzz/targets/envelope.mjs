@@ -76,5 +76,5 @@ function describeDict(dict) {
 }
 
 function isPlainDict(value) {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === null;
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }

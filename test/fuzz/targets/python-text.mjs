@@ -35,12 +35,23 @@ export function createPythonTextTarget({ parsePythonText, printPythonText, BenPr
         assert.ok(error instanceof BenUdpError && error.code === 'BEN_UNSERIALIZABLE' && text.length > 6500, error);
         return 'too long to print';
       }
+      checkMemory(value);
       const again = parsePythonText(printed);
       assert.ok(isSame(value, again), `prints as ${printed.slice(0, 200)}, which is something else`);
       assert.equal(printPythonText(again), printed);
       return describe(value, 3);
     },
   };
+}
+
+/** Bytes own their memory, and objects have no other prototype than those of literals. */
+function checkMemory(value) {
+  if (value instanceof Uint8Array) {
+    assert.ok(value.byteOffset === 0 && value.buffer.byteLength === value.length, 'bytes that share memory');
+  } else if (typeof value === 'object' && value !== null) {
+    assert.ok(kindOf(value) !== 'dict' || Object.getPrototypeOf(value) === Object.prototype, 'a prototype');
+    itemsOf(value).flat().forEach(checkMemory);
+  }
 }
 
 /** Equal, and in the same order. */
@@ -66,15 +77,22 @@ function itemsOf(value) {
       : Object.entries(value);
 }
 
+/** The type of a value. A dict may have a key `constructor`, so that is not asked. */
+export function kindOf(value) {
+  if (typeof value !== 'object' || value === null) {
+    return value === null ? 'null' : typeof value;
+  }
+  return KINDS.find(([, kind]) => value instanceof kind)?.[0] ?? 'dict';
+}
+
+const KINDS = Object.entries({ bytes: Uint8Array, list: Array, set: Set, map: Map });
+
 /** The shape of a value, in few words. */
 function describe(value, depth) {
-  if (typeof value !== 'object' || value === null) {
-    return typeof value === 'number' && !Number.isSafeInteger(value) ? 'float' : typeof value;
+  const name = kindOf(value);
+  if (typeof value !== 'object' || value === null || name === 'bytes') {
+    return typeof value === 'number' && !Number.isSafeInteger(value) ? 'float' : name;
   }
-  if (value instanceof Uint8Array) {
-    return 'bytes';
-  }
-  const name = value.constructor?.name ?? 'dict';
   const items = itemsOf(value).slice(0, 2);
   return depth === 0 ? name : `${name}(${items.map((item) => describe(item, depth - 1)).join()})`;
 }

@@ -1,7 +1,7 @@
 /** What a request's ciphertext opens to, from its padding on: all that a key holder may put there. */
 import { strict as assert } from 'node:assert';
 import { recordings } from '../recordings.mjs';
-import { PYTHON_TOKENS, isSame } from './python-text.mjs';
+import { PYTHON_TOKENS, isSame, kindOf } from './python-text.mjs';
 
 export function createRequestTarget({ unpad, decodeUtf8, parseRequest, formatRequest, BenProtocolError, BenUdpError }) {
   return {
@@ -49,8 +49,4 @@ export function createRequestTarget({ unpad, decodeUtf8, parseRequest, formatReq
     }
     return 'printed';
   }
-}
-
-function kindOf(value) {
-  return value === null ? 'null' : typeof value === 'object' ? (value.constructor?.name ?? 'dict') : typeof value;
 }
