@@ -7,9 +7,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   DEFAULT_LIMITS,
-  type Receipt,
-  type RejectedReceipt,
-  type Remote,
+  type Decision,
+  type RejectedDecision,
+  type BenUdpRemote,
   SLOT_MS,
   type ServerExchange,
   derivePair,
@@ -34,9 +34,9 @@ import { extendSha256, sha256Padding } from './support/sha256-extension.js';
 
 const ATTACKER = remoteOf('10.66.6.6');
 
-const outcome = (receipt: Receipt): string => (receipt.kind === 'rejected' ? receipt.reason : receipt.kind);
-const bytesOf = (receipt: Receipt): number =>
-  receipt.kind === 'pair' ? receipt.datagrams.reduce((sum, { length }) => sum + length, 0) : 0;
+const outcome = (decision: Decision): string => (decision.kind === 'rejected' ? decision.reason : decision.kind);
+const bytesOf = (decision: Decision): number =>
+  decision.kind === 'pair' ? decision.datagrams.reduce((sum, { length }) => sum + length, 0) : 0;
 
 function xor(...blocks: Buffer[]): Buffer {
   const [first, ...rest] = blocks as [Buffer, ...Buffer[]];
@@ -225,16 +225,16 @@ describe('what the server holds', () => {
   });
 
   describe('C12 reflection: what a stranger can have sent to somebody else', () => {
-    const spray = (server: ServerExchange, remotes: Iterable<Remote>, now: number) => {
+    const spray = (server: ServerExchange, remotes: Iterable<BenUdpRemote>, now: number) => {
       let [datagrams, bytes] = [0, 0];
       for (const remote of remotes) {
-        const receipt = server.receive(HELLO, remote, now);
-        datagrams += receipt.kind === 'pair' ? receipt.datagrams.length : 0;
-        bytes += bytesOf(receipt);
+        const decision = server.receive(HELLO, remote, now);
+        datagrams += decision.kind === 'pair' ? decision.datagrams.length : 0;
+        bytes += bytesOf(decision);
       }
       return { datagrams, bytes };
     };
-    function* sources(count: number, hellos: number): Iterable<Remote> {
+    function* sources(count: number, hellos: number): Iterable<BenUdpRemote> {
       for (let hello = 0; hello < hellos; hello++) {
         const source = hello % count;
         yield remoteOf(`10.${source >> 16}.${(source >> 8) & 255}.${source & 255}`, 1 + (hello % 60_000));
@@ -259,8 +259,8 @@ describe('what the server holds', () => {
     it('is nothing for any other datagram', () => {
       const server = createServer();
       for (let run = 0; run < 20_000; run++) {
-        const receipt = server.receive(randomBytes(1 + (run % 600)), remoteOf(`10.1.${run >> 8}.${run & 255}`), 0);
-        expect(bytesOf(receipt)).toBe(0);
+        const decision = server.receive(randomBytes(1 + (run % 600)), remoteOf(`10.1.${run >> 8}.${run & 255}`), 0);
+        expect(bytesOf(decision)).toBe(0);
       }
     });
   });
@@ -279,7 +279,7 @@ describe('what the server holds', () => {
       limits: { ...DEFAULT_LIMITS, hellosOfStrangers: { perSecond: 20_000, burst: 20_000 } },
     });
     const remotes = Array.from({ length: 20_000 }, (_, index) => remoteOf(`10.1.${index >> 8}.${index & 255}`));
-    const cost = (each: Remote[], now: number) => {
+    const cost = (each: BenUdpRemote[], now: number) => {
       const before = process.cpuUsage();
       each.forEach((remote) => server.receive(HELLO, remote, now));
       const { user, system } = process.cpuUsage(before);
@@ -329,11 +329,11 @@ describe('what the server holds', () => {
   });
 
   it('C19 __proto__ and constructor: just own properties, and no prototype is set', () => {
-    const receipt = new PureDevice(createServer()).ask(
+    const decision = new PureDevice(createServer()).ask(
       0,
       "{'action': 'a', 'data': {'__proto__': {'admin': True}, 'constructor': 1}}",
     );
-    const data = receipt.kind === 'request' ? (receipt.request.data as Record<string, unknown>) : {};
+    const data = decision.kind === 'request' ? (decision.request.data as Record<string, unknown>) : {};
     expect(Object.getPrototypeOf(data)).toBe(Object.prototype);
     expect(Object.keys(data)).toEqual(['__proto__', 'constructor']);
     expect(data['admin']).toBeUndefined();
@@ -382,17 +382,17 @@ describe('what the server holds', () => {
       const iv = randomBytes(16);
       const data = encrypt(plaintext, iv);
       const hash = digest(device.id, data, iv);
-      const receipt = server.receive(formatEnvelope({ hash, data, iv }), device.remote, now);
-      expect(receipt.kind).toBe('rejected');
-      const { ticket, error } = receipt as RejectedReceipt;
+      const decision = server.receive(formatEnvelope({ hash, data, iv }), device.remote, now);
+      expect(decision.kind).toBe('rejected');
+      const { ticket, error } = decision as RejectedDecision;
       return server.reply(ticket!, formatUnreadableReply(error!, 'null'), now);
     });
     const lengths = replies.map((reply) => Array.isArray(reply) && reply.map(({ length }: Buffer) => length).join());
     expect(new Set(lengths)).toEqual(new Set(['32,16,224']));
     device.hello(20_000);
     const junk = { hash: randomBytes(32), data: randomBytes(16), iv: randomBytes(16) };
-    const receipt = server.receive(formatEnvelope(junk), device.remote, 20_000);
-    expect(receipt).toEqual({ kind: 'rejected', reason: 'bad-hash', device: undefined });
+    const decision = server.receive(formatEnvelope(junk), device.remote, 20_000);
+    expect(decision).toEqual({ kind: 'rejected', reason: 'bad-hash', device: undefined });
   });
 
   it('C25 a stolen device: with keys of their own it can be removed, and reads nothing of the others', () => {
@@ -539,7 +539,7 @@ describe('what no server can hold, carried out', () => {
     const client = new BenUdpClient({ ...options, timeout: 100 });
     const asked = firstValueFrom(client.send('door', new BenUdpRecordBuilder().build()));
     await expect(asked).rejects.toMatchObject({ code: 'BEN_TIMEOUT', step: 'request' });
-    expect(client.getStats().disregarded.reflected).toBe(3);
+    expect(client.getStats().ignored.reflected).toBe(3);
     await client.close();
     await reflector.close();
   });

@@ -3,7 +3,8 @@
  * the boards' part in between is left out of what is measured. The clock is made up, and the secret fixed, so that a run can
  * be repeated exactly.
  */
-import { DEFAULT_LIMITS, KeyRing, ServerExchange } from '../../dist/esm/exchange/index.js';
+import { DEFAULT_LIMITS, ServerExchange } from '../../dist/esm/exchange/index.js';
+import { KeyRing } from '../../dist/esm/keys/index.js';
 import { BoardCrypto, maxRequestLength, preparePlaintext } from './board-crypto.mjs';
 import { HELLO, addressOf, dataOf, keyAt, requestText } from './wire.mjs';
 
@@ -48,8 +49,8 @@ export class Steps {
 
   /** Datagrams 2 and 3. */
   hello(index, remote = this.remoteOf(index)) {
-    const receipt = this.exchange.receive(HELLO, remote, this.now);
-    return receipt.kind === 'pair' ? receipt.datagrams : fail(receipt);
+    const decision = this.exchange.receive(HELLO, remote, this.now);
+    return decision.kind === 'pair' ? decision.datagrams : fail(decision);
   }
 
   /** Datagram 4, the board's part. */
@@ -61,11 +62,11 @@ export class Steps {
 
   /** Datagrams 5 to 7. */
   answer(index, envelope, remote = this.remoteOf(index)) {
-    const receipt = this.exchange.receive(envelope, remote, this.now);
-    if (receipt.kind !== 'request') {
-      return fail(receipt);
+    const decision = this.exchange.receive(envelope, remote, this.now);
+    if (decision.kind !== 'request') {
+      return fail(decision);
     }
-    const { ticket, work } = receipt;
+    const { ticket, work } = decision;
     const datagrams = this.exchange.reply(ticket, this.reply, this.now);
     this.exchange.finish(work, ticket, this.now);
     return datagrams;
@@ -102,6 +103,6 @@ export class Steps {
   }
 }
 
-function fail(receipt) {
-  throw new Error(`a datagram was not taken: ${receipt.reason ?? receipt.kind}`);
+function fail(decision) {
+  throw new Error(`a datagram was not taken: ${decision.reason ?? decision.kind}`);
 }

@@ -2,8 +2,8 @@
  * What all commands share: options are read by one rule, `--help` answers, and what fails becomes words and an exit code.
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { BenUdpError } from '../ben-udp.errors.js';
-import { printable } from '../ben-udp.printable.js';
+import { BenUdpError } from '../errors.js';
+import { printable } from '../printable.js';
 import { EXIT_CODES, type ExitCode } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { printDocument } from './text.js';

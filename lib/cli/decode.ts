@@ -9,8 +9,8 @@ import {
   decodeExchanges,
   readRecording,
 } from '../decode/index.js';
-import { BenUdpError } from '../ben-udp.errors.js';
-import { fingerprint } from '../protocol/index.js';
+import { BenUdpError } from '../errors.js';
+import { fingerprint } from '../keys/index.js';
 import { CliFailure, defineCommand, readInteger } from './command.js';
 import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';

@@ -2,10 +2,10 @@
  * `doctor`: looks for what keeps boards from reaching this machine.
  */
 import { open } from 'node:fs/promises';
-import { formatEndpoint } from '../ben-udp.endpoint.js';
-import { DEFAULT_BUFFER_SIZE, DEFAULT_HOST, DEFAULT_IDLE_TIMEOUT_MS, DEFAULT_PORT } from '../ben-udp.constants.js';
-import { Caller } from '../client/index.js';
-import { DEFAULT_KEY_FILE } from '../options/index.js';
+import { formatEndpoint } from '../format-endpoint.js';
+import { DEFAULT_BUFFER_SIZE, DEFAULT_HOST, DEFAULT_IDLE_TIMEOUT_MS, DEFAULT_PORT } from '../constants.js';
+import { RequestClient } from '../client/index.js';
+import { DEFAULT_KEY_FILE } from '../keys/index.js';
 import { KEY_BYTES, Sealer, formatRequest, readReply } from '../protocol/index.js';
 import { type ReachableAddress, listAddresses } from './addresses.js';
 import { CliFailure, defineCommand, readInteger } from './command.js';
@@ -176,8 +176,8 @@ async function exchangeWithItself(key: Buffer, platform: CliIo['platform']): Pro
       maxQueue: 1,
       idleTimeout: DEFAULT_IDLE_TIMEOUT_MS,
     };
-    const handlers = { onDisregarded: () => undefined, onError: () => undefined };
-    const caller = await Caller.create({ ...options, ...limits }, new Sealer(key), handlers, platform);
+    const handlers = { onIgnored: () => undefined, onError: () => undefined };
+    const caller = await RequestClient.create({ ...options, ...limits }, new Sealer(key), handlers, platform);
     try {
       await askForEcho(caller);
     } finally {
@@ -188,7 +188,7 @@ async function exchangeWithItself(key: Buffer, platform: CliIo['platform']): Pro
   }
 }
 
-async function askForEcho(caller: Caller): Promise<void> {
+async function askForEcho(caller: RequestClient): Promise<void> {
   const data = 'nestjs-ben-udp doctor';
   const text = formatRequest({ action: 'echo', data });
   const question = {
@@ -199,7 +199,7 @@ async function askForEcho(caller: Caller): Promise<void> {
     retries: 0,
     idempotent: false,
   };
-  const reply = readReply((await caller.ask(question))!);
+  const reply = readReply((await caller.request(question))!);
   if (!('data' in reply) || reply.data !== data) {
     throw new Error('the answer was not what was sent');
   }

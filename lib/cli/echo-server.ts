@@ -9,10 +9,11 @@ import {
   DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
   DEFAULT_RECEIVE_BUFFER_SIZE,
   DEFAULT_TIMEOUT_MS,
-} from '../ben-udp.constants.js';
-import { BenUdpError } from '../ben-udp.errors.js';
-import { DEFAULT_LIMITS, KeyRing } from '../exchange/index.js';
-import { formatEndpoint } from '../ben-udp.endpoint.js';
+} from '../constants.js';
+import { BenUdpError } from '../errors.js';
+import { DEFAULT_LIMITS } from '../exchange/index.js';
+import { KeyRing } from '../keys/index.js';
+import { formatEndpoint } from '../format-endpoint.js';
 import type { Platform } from '../net/index.js';
 import { formatErrorReply, formatReply } from '../protocol/index.js';
 import { type Answer, Listener, type ListenerHandlers } from '../server/index.js';

@@ -3,9 +3,9 @@
  * every user of the machine could read them.
  */
 import { resolve } from 'node:path';
-import { BenUdpError } from '../ben-udp.errors.js';
-import { DEFAULT_KEY_FILE } from '../options/index.js';
-import { type KeyFileChecks, fingerprint, loadKeyFile } from '../protocol/index.js';
+import { BenUdpError } from '../errors.js';
+import { DEFAULT_KEY_FILE } from '../keys/index.js';
+import { type BenUdpKeyFileChecks, fingerprint, loadKeyFile } from '../keys/index.js';
 import { CliFailure } from './command.js';
 import type { CliIo } from './io.js';
 
@@ -33,7 +33,7 @@ export function keyPath(values: KeyValues, io: CliIo): string | undefined {
   return values['key-file'] ?? (io.env['BEN_KEY_FILE'] || undefined);
 }
 
-export function keyFileChecks(values: Pick<KeyValues, 'any-key-file'>): KeyFileChecks {
+export function keyFileChecks(values: Pick<KeyValues, 'any-key-file'>): BenUdpKeyFileChecks {
   return values['any-key-file'] ? 'upstream' : 'strict';
 }
 
@@ -44,7 +44,7 @@ export async function loadKey(values: KeyValues, io: CliIo): Promise<CliKey> {
 }
 
 /** @throws CliFailure */
-export async function readKey(path: string, checks: KeyFileChecks): Promise<CliKey> {
+export async function readKey(path: string, checks: BenUdpKeyFileChecks): Promise<CliKey> {
   const absolute = resolve(path);
   const { bytes: key } = await loadKeyFile(absolute, checks).catch((error: unknown): never => {
     throw error instanceof BenUdpError ? explainKeyFile(error, absolute) : error;

@@ -2,8 +2,9 @@
  * `keygen`: a new key file, and on request the same secret as a literal for firmware. Without that request no byte of it is printed.
  */
 import { resolve } from 'node:path';
-import { BenUdpError } from '../ben-udp.errors.js';
-import { KEY_BYTES, deriveKey, fingerprint, generateKeyFile, readKeyFile } from '../protocol/index.js';
+import { BenUdpError } from '../errors.js';
+import { KEY_BYTES } from '../protocol/index.js';
+import { deriveKey, fingerprint, generateKeyFile, readKeyFile } from '../keys/index.js';
 import { CliFailure, UsageError, defineCommand } from './command.js';
 import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';

@@ -1,10 +1,10 @@
 /**
  * `listen`: a server that prints what devices send, and echoes it or answers what it was given. For the bench: one key, no Nest.
  */
-import { formatEndpoint } from '../ben-udp.endpoint.js';
-import { DEFAULT_BUFFER_SIZE, DEFAULT_HOST, DEFAULT_PORT } from '../ben-udp.constants.js';
-import { BenUdpError } from '../ben-udp.errors.js';
-import { REJECTIONS, type RejectedReceipt, type Remote, type VerifiedRequest } from '../exchange/index.js';
+import { formatEndpoint } from '../format-endpoint.js';
+import { DEFAULT_BUFFER_SIZE, DEFAULT_HOST, DEFAULT_PORT } from '../constants.js';
+import { BenUdpError } from '../errors.js';
+import { REJECTIONS, type RejectedDecision, type BenUdpRemote, type VerifiedRequest } from '../exchange/index.js';
 import { formatReply, formatUnreadableReply } from '../protocol/index.js';
 import type { Listener, ListenerHandlers } from '../server/index.js';
 import { listAddresses } from './addresses.js';
@@ -168,7 +168,7 @@ class Reporter {
     this.io.out(`         ${noreturn ? 'no answer is wanted' : `answered ${excerpt(reply ?? '')}`}`);
   }
 
-  rejected({ reason, error }: RejectedReceipt, remote: Remote): void {
+  rejected({ reason, error }: RejectedDecision, remote: BenUdpRemote): void {
     if (!this.mayTell()) {
       return;
     }
@@ -223,7 +223,7 @@ class Reporter {
     }
   }
 
-  private line({ address, port }: Remote, text: string): void {
+  private line({ address, port }: BenUdpRemote, text: string): void {
     const time = new Date(this.io.wallClock()).toTimeString().slice(0, 8);
     this.io.out(`${time} ${formatEndpoint(address, port)}  ${text}`);
   }

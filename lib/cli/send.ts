@@ -2,17 +2,17 @@
  * `send`: asks a server as a device does, and prints what it answered.
  */
 import { isIP, isIPv6 } from 'node:net';
-import { formatEndpoint } from '../ben-udp.endpoint.js';
+import { formatEndpoint } from '../format-endpoint.js';
 import {
   DEFAULT_BUFFER_SIZE,
   DEFAULT_IDLE_TIMEOUT_MS,
   DEFAULT_PORT,
   DEFAULT_TIMEOUT_MS,
   MAX_OPTION_MS,
-} from '../ben-udp.constants.js';
-import { BenUdpError, BenUdpRequestError } from '../ben-udp.errors.js';
-import { printable } from '../ben-udp.printable.js';
-import { Caller } from '../client/index.js';
+} from '../constants.js';
+import { BenUdpError, BenUdpRequestError } from '../errors.js';
+import { printable } from '../printable.js';
+import { RequestClient } from '../client/index.js';
 import { type Reply, Sealer, formatRequest, parseJson, readReply } from '../protocol/index.js';
 import { CliFailure, UsageError, defineCommand, readInteger } from './command.js';
 import { EXIT_CODES, type ExitCode } from './exit-code.js';
@@ -139,8 +139,8 @@ function formatText(request: Parameters<typeof formatRequest>[0]): string {
   }
 }
 
-function openCaller({ host, port, localPort, localAddress }: Plan, { key }: CliKey, io: CliIo): Promise<Caller> {
-  return Caller.create(
+function openCaller({ host, port, localPort, localAddress }: Plan, { key }: CliKey, io: CliIo): Promise<RequestClient> {
+  return RequestClient.create(
     {
       host,
       port,
@@ -153,7 +153,7 @@ function openCaller({ host, port, localPort, localAddress }: Plan, { key }: CliK
     },
     new Sealer(key),
     // What belongs to no exchange is noise here; a socket that fails fails the request.
-    { onDisregarded: () => undefined, onError: () => undefined },
+    { onIgnored: () => undefined, onError: () => undefined },
     io.platform,
   ).catch((error: unknown): never => {
     if (error instanceof BenUdpError && error.code === 'BEN_HOST_UNKNOWN') {
@@ -166,7 +166,7 @@ function openCaller({ host, port, localPort, localAddress }: Plan, { key }: CliK
   });
 }
 
-async function askAll(plan: Plan, key: CliKey, caller: Caller, io: CliIo): Promise<ExitCode> {
+async function askAll(plan: Plan, key: CliKey, caller: RequestClient, io: CliIo): Promise<ExitCode> {
   const latencies: number[] = [];
   let exitCode: ExitCode = EXIT_CODES.ok;
   while (exitCode === EXIT_CODES.ok && latencies.length < plan.count) {
@@ -191,12 +191,12 @@ const INTERRUPTED = Symbol('interrupted');
 async function ask(
   { action, text, noreturn, timeoutMs, host, port }: Plan,
   { fingerprint }: CliKey,
-  caller: Caller,
+  caller: RequestClient,
   { signal }: CliIo,
 ): Promise<string | undefined | typeof INTERRUPTED> {
   try {
     const question = { text, noreturn, pattern: action, timeout: timeoutMs, retries: 0, idempotent: false };
-    return await caller.ask(question, signal);
+    return await caller.request(question, signal);
   } catch (error) {
     if (signal.aborted) {
       return INTERRUPTED;

@@ -1,7 +1,7 @@
 /**
  * What is printed: JSON documents for scripts, and text of others made safe for a terminal.
  */
-import { escapeUnprintable, printable } from '../ben-udp.printable.js';
+import { escapeUnprintable, printable } from '../printable.js';
 import { printJson } from '../protocol/index.js';
 
 /** Characters of one text of a peer that go into a line. */

@@ -1,8 +1,8 @@
 /**
  * Which of the datagrams of a capture are BenCommunication, and who is the device.
  */
-import { DEFAULT_PORT } from '../ben-udp.constants.js';
-import { formatEndpoint } from '../ben-udp.endpoint.js';
+import { DEFAULT_PORT } from '../constants.js';
+import { formatEndpoint } from '../format-endpoint.js';
 import { isHello, looksLikeEnvelope } from '../protocol/index.js';
 import type { CapturedDatagram } from './capture.js';
 import type { RecordedDatagram, Sender } from './recording.js';

@@ -1,7 +1,8 @@
 /**
  * From the bytes of a recording to the exchanges in it: each step named, and with the key opened, or the reason why not.
  */
-import { Sealer, fingerprint } from '../protocol/index.js';
+import { Sealer } from '../protocol/index.js';
+import { fingerprint } from '../keys/index.js';
 import { isPcap, isPcapng, parseCapture } from './capture.js';
 import { findConversations } from './conversations.js';
 import { parseHexText } from './hex-text.js';

@@ -2,7 +2,8 @@
  * Recorded exchanges as JSON, in the form of test/vectors/upstream-v1.json: runs of exchanges, or exchanges alone, each with its
  * datagrams as hex.
  */
-import { MAX_DATAGRAM_BYTES, deriveKey } from '../protocol/index.js';
+import { MAX_DATAGRAM_BYTES } from '../protocol/index.js';
+import { deriveKey } from '../keys/index.js';
 import { type RecordedDatagram, type Recording, type Sender, checkRoom, refuseRecording } from './recording.js';
 
 const DIRECTIONS: Readonly<Record<string, Sender>> = { c2s: 'device', s2c: 'server' };

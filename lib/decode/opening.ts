@@ -2,8 +2,8 @@
  * Opens an exchange with a key, or says why it does not open. Other than a server, which is silent about it, this looks at everything:
  * the sealed texts can be decrypted without the id, so a wrong key and a wrong hash are told apart.
  */
-import { BenProtocolError } from '../ben-udp.errors.js';
-import { REJECTIONS, type Rejection, openId } from '../exchange/index.js';
+import { BenUdpProtocolError } from '../errors.js';
+import { REJECTIONS, type BenUdpRejection, openId } from '../exchange/index.js';
 import {
   BLOCK_BYTES,
   type Envelope,
@@ -22,7 +22,7 @@ import type { NamedExchange, Step } from './steps.js';
 
 /** Why a server rejects a request; the words are those of its counters and events. */
 type SharedFault = Extract<
-  Rejection,
+  BenUdpRejection,
   'bad-envelope' | 'bad-sizes' | 'bad-padding' | 'bad-utf8' | 'bad-text' | 'bad-request'
 >;
 
@@ -186,7 +186,7 @@ function openText({ data, iv }: Envelope, sealer: Sealer): Pick<OpenedRequest, '
   try {
     return { text, request: parseRequest(text), faults: [] };
   } catch (error) {
-    if (!(error instanceof BenProtocolError)) {
+    if (!(error instanceof BenUdpProtocolError)) {
       throw error;
     }
     return { ...refuse(error.code === 'BEN_BAD_REQUEST' ? 'bad-request' : 'bad-text', error.message), text };

@@ -1,7 +1,7 @@
 /**
  * Recorded datagrams, whatever recorded them, and how much of a recording is read.
  */
-import { BenUdpError } from '../ben-udp.errors.js';
+import { BenUdpError } from '../errors.js';
 
 export type Sender = 'device' | 'server';
 

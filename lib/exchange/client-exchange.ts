@@ -4,7 +4,7 @@
  * The functions are what a device computes, which trusts whoever sends. `ClientExchange` is for askers with more to lose: it
  * looks at who sent a datagram and at its size, takes no datagram twice, and goes by the hash alone in what it calls a reply.
  */
-import { openId } from './id-pair.js';
+import { openId } from './ids/id-pair.js';
 import {
   BLOCK_BYTES,
   type EnvelopeKey,
@@ -43,7 +43,7 @@ export function openReply(sealer: Sealer, id: Uint8Array, hash: Uint8Array, seal
 }
 
 /** Every reason for which a client takes no notice of a datagram, in words. */
-export const DISREGARDS = {
+export const IGNORED_REASONS = {
   'other-sender': 'from another address or port than the server has',
   'wrong-size': 'of a size that nothing has that is waited for',
   reflected: "a part of the client's own request, which would verify as its reply",
@@ -52,13 +52,13 @@ export const DISREGARDS = {
   unasked: 'while nothing was asked, or for a request that was given up',
 } as const;
 
-/** Why a client took no notice of a datagram; `DISREGARDS` has each in words. */
-export type Disregard = keyof typeof DISREGARDS;
+/** Why a client took no notice of a datagram; `IGNORED_REASONS` has each in words. */
+export type BenUdpIgnoredReason = keyof typeof IGNORED_REASONS;
 
 /** What a datagram led to. */
-export type ClientReceipt =
+export type ClientDecision =
   /** No notice is taken of it. */
-  | { readonly kind: 'disregarded'; readonly reason: Disregard }
+  | { readonly kind: 'ignored'; readonly reason: BenUdpIgnoredReason }
   /** It was waited for, and more are to come. */
   | { readonly kind: 'taken' }
   /** Datagram 4 is to be sent. For `noreturn` that is the end of the exchange. */
@@ -128,19 +128,19 @@ export class ClientExchange {
     this.id.fill(0);
   }
 
-  receive(datagram: Buffer, remote: { readonly address: string; readonly port: number }): ClientReceipt {
+  receive(datagram: Buffer, remote: { readonly address: string; readonly port: number }): ClientDecision {
     const { peer, bufferSize } = this.options;
     if (remote.port !== peer.port || !isSameAddress(remote.address, peer.address)) {
-      return disregard('other-sender');
+      return ignore('other-sender');
     }
     if (datagram.length > bufferSize) {
-      return disregard('wrong-size');
+      return ignore('wrong-size');
     }
     if (this.own.some((part) => datagram.equals(part))) {
-      return disregard('reflected');
+      return ignore('reflected');
     }
     if (this.isCopy(datagram)) {
-      return disregard('duplicate');
+      return ignore('duplicate');
     }
     switch (this.currentStep) {
       case 'hello':
@@ -152,18 +152,18 @@ export class ClientExchange {
     }
   }
 
-  private receiveSealedId(datagram: Buffer): ClientReceipt {
+  private receiveSealedId(datagram: Buffer): ClientDecision {
     if (!isCiphertext(datagram)) {
-      return disregard('wrong-size');
+      return ignore('wrong-size');
     }
     this.pair.push(datagram);
     this.currentStep = 'id';
     return { kind: 'taken' };
   }
 
-  private receiveIdIv(datagram: Buffer): ClientReceipt {
+  private receiveIdIv(datagram: Buffer): ClientDecision {
     if (datagram.length !== BLOCK_BYTES) {
-      return disregard('wrong-size');
+      return ignore('wrong-size');
     }
     const { sealer, request, keyOrder } = this.options;
     this.pair.push(datagram);
@@ -175,13 +175,13 @@ export class ClientExchange {
     return { kind: 'request', datagram: formatEnvelope({ hash, data, iv }, keyOrder) };
   }
 
-  private receiveReplyPart(datagram: Buffer): ClientReceipt {
+  private receiveReplyPart(datagram: Buffer): ClientDecision {
     if (this.options.noreturn) {
-      return disregard('unasked');
+      return ignore('unasked');
     }
     // Of the three sizes, that of the IV is the only one that is a block, and a hash is two.
     if (!isCiphertext(datagram)) {
-      return disregard('wrong-size');
+      return ignore('wrong-size');
     }
     this.currentStep = 'reply';
     this.kept.push(datagram);
@@ -193,7 +193,7 @@ export class ClientExchange {
     if (this.kept.length === MAX_KEPT_DATAGRAMS) {
       return { kind: 'bad-reply' };
     }
-    return this.kept.length <= REPLY_DATAGRAMS ? { kind: 'taken' } : disregard('bad-hash');
+    return this.kept.length <= REPLY_DATAGRAMS ? { kind: 'taken' } : ignore('bad-hash');
   }
 
   /**
@@ -240,6 +240,6 @@ function withoutZone(address: string): string {
   return address.split('%', 1)[0]!;
 }
 
-function disregard(reason: Disregard): ClientReceipt {
-  return { kind: 'disregarded', reason };
+function ignore(reason: BenUdpIgnoredReason): ClientDecision {
+  return { kind: 'ignored', reason };
 }

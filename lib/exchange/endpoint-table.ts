@@ -1,8 +1,8 @@
 /**
  * What is remembered of endpoints, and only of those that sent a request which verified: strangers can't make this grow.
  */
-import { LIVE_SLOTS } from './id-pair.js';
-import type { RingKey } from './key-ring.js';
+import { LIVE_SLOTS } from './ids/id-pair.js';
+import type { RingKey } from '../keys/key-ring.js';
 import {
   type PackedPair,
   type PairHistory,
@@ -12,9 +12,9 @@ import {
   isSamePair,
   packPair,
   unpackPair,
-} from './pair-history.js';
-import { type Rate, fullAfter, isWithinRate } from './rate-limit.js';
-import { type Remote, endpointName, readIPv4 } from './source.js';
+} from './ids/pair-history.js';
+import { type BenUdpRate, fullAfter, isWithinRate } from './limits/rate-limit.js';
+import { type BenUdpRemote, endpointName, readIPv4 } from './limits/ip-prefix.js';
 
 /** How a hello is answered: with a pair, with its first datagram alone, or not at all. */
 export type HelloAnswer = 'pair' | 'single' | 'nothing';
@@ -22,7 +22,7 @@ export type HelloAnswer = 'pair' | 'single' | 'nothing';
 /**
  * Hellos of an endpoint that may be left unanswered on purpose. Who replays a device's requests can provoke no more of it.
  */
-export const WITHHOLD_RATE: Rate = { perSecond: 1 / 60, burst: 3 };
+export const WITHHOLD_RATE: BenUdpRate = { perSecond: 1 / 60, burst: 3 };
 
 /** One address and port that holds a key. */
 export class Endpoint implements PairHistory {
@@ -103,7 +103,7 @@ export class Endpoint implements PairHistory {
    *
    * @returns whether it is the endpoint's first in this slot.
    */
-  burn(pair: PairName, current: number): boolean {
+  consume(pair: PairName, current: number): boolean {
     const isFirst = current > this.slot;
     if (isFirst) {
       this.usedBefore = current === this.slot + 1 ? this.used : 0;
@@ -128,7 +128,7 @@ export class Endpoint implements PairHistory {
   }
 
   /** Notes what the device has not read; the next answers bring it back into step. */
-  expectUnread(count: number): void {
+  recordUnread(count: number): void {
     this.unread = count;
   }
 
@@ -151,7 +151,7 @@ export class Endpoint implements PairHistory {
   }
 
   /** Notes that a pair, or its first datagram alone, was sent. */
-  noteSent(pair: PairName, isSingle: boolean, now: number): void {
+  recordSent(pair: PairName, isSingle: boolean, now: number): void {
     const isLost = !this.isLatestUsed && this.latest?.isSingle === true;
     if (!isLost) {
       this.packed.copyWithin(1, 0, REMEMBERED_PAIRS - 1);
@@ -176,7 +176,7 @@ function packIfAny(pair: SentPair | undefined): PackedPair {
  */
 export type EndpointKey = number | string;
 
-export function endpointKey(remote: Remote): EndpointKey {
+export function endpointKey(remote: BenUdpRemote): EndpointKey {
   return remote.family === 'IPv4' ? readIPv4(remote.address) * 0x1_0000 + remote.port : endpointName(remote);
 }
 

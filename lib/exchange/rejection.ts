@@ -17,7 +17,7 @@ export const REJECTIONS = {
   'hello-budget': 'too many hellos of endpoints that never verified',
   'request-rate': 'too many requests of one source that did not verify',
   'request-budget': 'too many requests of endpoints that never said hello',
-  'trial-budget': 'too many keys tried for endpoints whose key is not known',
+  'key-attempt-budget': 'too many keys tried for endpoints whose key is not known',
   'table-full': 'no room for one more verified endpoint',
   busy: 'too many handlers are running',
   // Care for devices.
@@ -36,4 +36,4 @@ export const REJECTIONS = {
 } as const;
 
 /** Why a datagram gets no answer; `REJECTIONS` has each in words. */
-export type Rejection = keyof typeof REJECTIONS;
+export type BenUdpRejection = keyof typeof REJECTIONS;

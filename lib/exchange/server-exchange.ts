@@ -7,7 +7,7 @@
  * constant time → the id is burnt → decrypted → padding, UTF-8 and Python text, all strict.
  */
 import { randomBytes } from 'node:crypto';
-import { BenProtocolError } from '../ben-udp.errors.js';
+import { BenUdpProtocolError } from '../errors.js';
 import {
   type Envelope,
   Hmac,
@@ -22,15 +22,15 @@ import {
   unpad,
 } from '../protocol/index.js';
 import { Endpoint, type EndpointKey, EndpointTable, endpointKey } from './endpoint-table.js';
-import { Gate } from './gate.js';
-import { LIVE_SLOTS, derivePair, slotAt, toPair } from './id-pair.js';
-import type { KeyRing, RingKey } from './key-ring.js';
-import type { ExchangeLimits } from './limits.js';
-import { HintTable, type PairHistory, historyOf } from './pair-history.js';
-import { REJECTIONS, type Rejection } from './rejection.js';
-import { type Remote, endpointName, isOneHost } from './source.js';
-import { type Verified, Verifier } from './verifier.js';
-import { type Work, Workload, type WorkloadLimits } from './workload.js';
+import { Admission } from './limits/admission.js';
+import { LIVE_SLOTS, derivePair, slotAt, toPair } from './ids/id-pair.js';
+import type { KeyRing, RingKey } from '../keys/key-ring.js';
+import type { BenUdpLimits } from './limits/exchange-limits.js';
+import { HelloCache, type PairHistory, historyOf } from './ids/pair-history.js';
+import { REJECTIONS, type BenUdpRejection } from './rejection.js';
+import { type BenUdpRemote, endpointName, isSingleHost } from './limits/ip-prefix.js';
+import { type Verified, Verifier } from './ids/verifier.js';
+import { type Work, InFlight, type InFlightLimits } from './limits/in-flight.js';
 
 const SECRET_BYTES = 32;
 
@@ -69,8 +69,8 @@ export interface ServerExchangeOptions {
   readonly deviceTimeoutMs: number;
   /** Verified endpoints that are remembered. */
   readonly maxEndpoints: number;
-  readonly limits: ExchangeLimits;
-  readonly workload: WorkloadLimits;
+  readonly limits: BenUdpLimits;
+  readonly workload: InFlightLimits;
   /** Whether devices that are out of step are heard and brought back. */
   readonly repair: boolean;
   /** Keys the id pairs; drawn anew by default, so that nothing recorded before a restart is valid after it. */
@@ -79,7 +79,7 @@ export interface ServerExchangeOptions {
 
 /** A request that verified, opened and could be read. */
 export interface VerifiedRequest extends Request {
-  readonly remote: Remote;
+  readonly remote: BenUdpRemote;
   /** The device whose key verified; `undefined` for a shared key. */
   readonly device: string | undefined;
   /** The decrypted Python text. */
@@ -96,7 +96,7 @@ export interface ReplyTicket {
 }
 
 /** What a datagram led to. */
-export type Receipt =
+export type Decision =
   /** The answer to a hello: datagrams 2 and 3, or 2 alone. */
   | { readonly kind: 'pair'; readonly datagrams: readonly Buffer[] }
   | {
@@ -109,16 +109,16 @@ export type Receipt =
     }
   | {
       readonly kind: 'rejected';
-      readonly reason: Rejection;
+      readonly reason: BenUdpRejection;
       /** Whose key verified, where one did. */
       readonly device?: string | undefined;
       /** What is wrong with the request, if its hash was right. */
-      readonly error?: BenProtocolError;
+      readonly error?: BenUdpProtocolError;
       /** Set if the device waits for a reply and can be told the error. */
       readonly ticket?: ReplyTicket;
     };
 
-export type RejectedReceipt = Extract<Receipt, { kind: 'rejected' }>;
+export type RejectedDecision = Extract<Decision, { kind: 'rejected' }>;
 
 /** Why a reply was not sent although there was one. */
 export type ReplyRefusal =
@@ -135,14 +135,14 @@ interface OpenedRequest {
 
 /** A request whose hash is right, and whose text is not. */
 interface UnreadableRequest {
-  readonly reason: Rejection;
-  readonly error: BenProtocolError;
+  readonly reason: BenUdpRejection;
+  readonly error: BenUdpProtocolError;
   readonly isNoreturn: boolean;
 }
 
 /** When and from whom a datagram came. */
 interface Arrival {
-  readonly remote: Remote;
+  readonly remote: BenUdpRemote;
   readonly key: EndpointKey;
   readonly now: number;
   readonly slot: number;
@@ -155,10 +155,10 @@ export class ServerExchange {
   private readonly options: Omit<ServerExchangeOptions, 'keys' | 'secret'>;
   private readonly secret: Hmac;
   private readonly endpoints: EndpointTable;
-  private readonly hints = new HintTable(HINTS);
-  private readonly gate: Gate;
+  private readonly hints = new HelloCache(HINTS);
+  private readonly gate: Admission;
   private readonly verifier: Verifier;
-  private readonly workload: Workload;
+  private readonly workload: InFlight;
   /** The values of the envelope that is looked at; nothing keeps them longer. */
   private readonly envelopeBytes: Buffer;
   private isClosing = false;
@@ -176,10 +176,10 @@ export class ServerExchange {
       secret.fill(0);
     }
     this.endpoints = new EndpointTable(options.maxEndpoints);
-    this.gate = new Gate(options.limits);
+    this.gate = new Admission(options.limits);
     this.envelopeBytes = Buffer.allocUnsafeSlow(options.maxDatagramBytes);
     this.verifier = new Verifier(this.secret, options.repair);
-    this.workload = new Workload(options.workload, options.deviceTimeoutMs);
+    this.workload = new InFlight(options.workload, options.deviceTimeoutMs);
   }
 
   /** Verified endpoints that are remembered. */
@@ -206,8 +206,8 @@ export class ServerExchange {
    * @param now monotonic milliseconds.
    * @param waited how long the datagram may have waited to be read, in milliseconds.
    */
-  receive(datagram: Buffer, remote: Remote, now: number, waited = 0): Receipt {
-    if (!isOneHost(remote)) {
+  receive(datagram: Buffer, remote: BenUdpRemote, now: number, waited = 0): Decision {
+    if (!isSingleHost(remote)) {
       return reject('no-way-back');
     }
     const arrival = { remote, key: endpointKey(remote), now, slot: slotAt(now), waited };
@@ -245,7 +245,7 @@ export class ServerExchange {
     }
   }
 
-  private receiveHello(arrival: Arrival): Receipt {
+  private receiveHello(arrival: Arrival): Decision {
     if (this.isClosing) {
       return reject('closing');
     }
@@ -256,7 +256,7 @@ export class ServerExchange {
     return endpoint ? this.answerKnown(endpoint, arrival) : this.answerStranger(arrival);
   }
 
-  private answerStranger(arrival: Arrival): Receipt {
+  private answerStranger(arrival: Arrival): Decision {
     const { remote, now, slot } = arrival;
     const name = endpointName(remote);
     const hint = this.hints.get(name);
@@ -265,11 +265,11 @@ export class ServerExchange {
     if (rejection) {
       return reject(rejection);
     }
-    this.hints.note(name, slot, now);
+    this.hints.record(name, slot, now);
     return this.sendPair(derivePair(this.secret, name, slot, 0), false, now);
   }
 
-  private answerKnown(endpoint: Endpoint, arrival: Arrival): Receipt {
+  private answerKnown(endpoint: Endpoint, arrival: Arrival): Decision {
     const { now, slot } = arrival;
     const { waitingSince } = endpoint;
     const isReplyDue = waitingSince !== undefined && now - waitingSince < this.options.deviceTimeoutMs * PATIENCE_SHARE;
@@ -284,7 +284,7 @@ export class ServerExchange {
       return reject('withheld');
     }
     const pair = { slot, n: endpoint.nextIn(slot) };
-    endpoint.noteSent(pair, answer === 'single', now);
+    endpoint.recordSent(pair, answer === 'single', now);
     endpoint.derived = derivePair(this.secret, endpointName(arrival.remote), slot, pair.n);
     return this.sendPair(endpoint.derived, answer === 'single', now);
   }
@@ -293,14 +293,14 @@ export class ServerExchange {
     return now - sentAt < Math.min(DUPLICATE_HELLO_MS, this.options.deviceTimeoutMs * PATIENCE_SHARE);
   }
 
-  private sendPair(derived: string, isSingle: boolean, now: number): Receipt {
+  private sendPair(derived: string, isSingle: boolean, now: number): Decision {
     this.unusedPairs = this.awaitsRequests(now) ? this.unusedPairs + 1 : 1;
     this.lastPairAt = now;
     const { ciphertext, iv } = toPair(derived);
     return { kind: 'pair', datagrams: isSingle ? [ciphertext] : [ciphertext, iv] };
   }
 
-  private receiveEnvelope(datagram: Buffer, arrival: Arrival): Receipt {
+  private receiveEnvelope(datagram: Buffer, arrival: Arrival): Decision {
     const { key, remote, now, slot } = arrival;
     const known = this.endpoints.get(key);
     const hint = known ?? this.hints.get(endpointName(remote));
@@ -318,7 +318,7 @@ export class ServerExchange {
     if (known?.lastHash === hashTag) {
       return reject('replayed');
     }
-    const trials = this.gate.trials.open(remote.address, envelope.data.length, now);
+    const attempts = this.gate.keyAttempts.open(remote.address, envelope.data.length, now);
     const verify = (history: PairHistory) =>
       this.verifier.verify(
         {
@@ -329,7 +329,7 @@ export class ServerExchange {
           derived: known?.derived,
           isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n >= (known?.usedIn(its) ?? 0),
           knownKey: known?.key,
-          trials,
+          attempts,
         },
         this.keys,
       );
@@ -340,7 +340,7 @@ export class ServerExchange {
       history = historyOf([slot - 1], -Infinity);
       verified = verify(history);
     }
-    if (!verified || verified === 'trial-budget') {
+    if (!verified || verified === 'key-attempt-budget') {
       return this.fail(verified ?? 'bad-hash', known, arrival);
     }
     const endpoint = known ?? this.admit(new Endpoint(verified.key, history), arrival);
@@ -348,19 +348,19 @@ export class ServerExchange {
       return reject('table-full', verified.key);
     }
     if (verified.isLive) {
-      trials.giveBack();
+      attempts.refund();
     }
     endpoint.key = verified.key;
     endpoint.lastHash = hashTag;
-    const receipt = this.accept(envelope, verified, endpoint, arrival);
-    if (!('ticket' in receipt) || !receipt.ticket) {
+    const decision = this.accept(envelope, verified, endpoint, arrival);
+    if (!('ticket' in decision) || !decision.ticket) {
       verified.id.fill(0);
     }
-    return receipt;
+    return decision;
   }
 
   /** Counts a request that did not verify against whoever it claims to come from. */
-  private fail(reason: Rejection, known: Endpoint | undefined, { remote, now }: Arrival): Receipt {
+  private fail(reason: BenUdpRejection, known: Endpoint | undefined, { remote, now }: Arrival): Decision {
     if (known) {
       this.gate.countKnownFailure(known, now);
     } else {
@@ -374,30 +374,30 @@ export class ServerExchange {
     if (!this.endpoints.add(key, endpoint, slot)) {
       return undefined;
     }
-    this.gate.giveBackHello(remote.address);
+    this.gate.refundHello(remote.address);
     return endpoint;
   }
 
   /** Uses up the id, opens the request, and decides whether it can be answered. */
   private accept(
     envelope: Envelope,
-    { key, id, reading, isLive }: Verified,
+    { key, id, candidate, isLive }: Verified,
     endpoint: Endpoint,
     arrival: Arrival,
-  ): Receipt {
+  ): Decision {
     const { remote, now, slot, waited } = arrival;
     if (isLive) {
-      if (endpoint.burn(reading.uses, slot)) {
+      if (endpoint.consume(candidate.uses, slot)) {
         this.endpoints.touch(arrival.key, endpoint);
       }
       this.unusedPairs--;
-      this.gate.giveBackKnownHello(endpoint, now);
+      this.gate.refundKnownHello(endpoint, now);
     }
     const deadline = now - waited + this.options.deviceTimeoutMs * REPLY_SHARE;
     const opened = openRequest(envelope, key);
     if ('error' in opened) {
       const { reason, error, isNoreturn } = opened;
-      const canAnswer = isLive && reading.leftover === 0 && now <= deadline && !isNoreturn;
+      const canAnswer = isLive && candidate.unread === 0 && now <= deadline && !isNoreturn;
       const rejected = reject(reason, key, error);
       return canAnswer
         ? { ...rejected, ticket: { endpoint, turn: endpoint.beginTurn(false, now), key, id, deadline } }
@@ -405,11 +405,11 @@ export class ServerExchange {
     }
     const { action, data, noreturn, metadata, droppedMetadata } = opened.request;
     // A device that waits for its reply reads what is left meanwhile, and takes it for the reply.
-    endpoint.expectUnread(noreturn ? reading.leftover : Math.max(0, reading.leftover - REPLY_DATAGRAMS));
+    endpoint.recordUnread(noreturn ? candidate.unread : Math.max(0, candidate.unread - REPLY_DATAGRAMS));
     if (!isLive) {
       return reject('expired', key);
     }
-    if (!noreturn && reading.leftover > 0) {
+    if (!noreturn && candidate.unread > 0) {
       return reject('out-of-step', key);
     }
     if (!noreturn && now > deadline) {
@@ -447,29 +447,29 @@ function tagOf(hash: Buffer): number {
 /** Decrypts and reads a request that has verified. Strict, because SHA-256 lets a hash be extended to more data. */
 function openRequest({ data, iv }: Envelope, key: RingKey): OpenedRequest | UnreadableRequest {
   const plaintext = key.sealer.open(data, iv);
-  const unreadable = (reason: Rejection, error: BenProtocolError): UnreadableRequest => ({
+  const unreadable = (reason: BenUdpRejection, error: BenUdpProtocolError): UnreadableRequest => ({
     reason,
     error,
     isNoreturn: looksLikeNoreturn(plaintext),
   });
   const bytes = unpad(plaintext);
   if (!bytes) {
-    return unreadable('bad-padding', new BenProtocolError('BEN_BAD_REQUEST', REJECTIONS['bad-padding']));
+    return unreadable('bad-padding', new BenUdpProtocolError('BEN_BAD_REQUEST', REJECTIONS['bad-padding']));
   }
   const text = decodeUtf8(bytes);
   if (text === undefined) {
-    return unreadable('bad-utf8', new BenProtocolError('BEN_BAD_REQUEST', REJECTIONS['bad-utf8']));
+    return unreadable('bad-utf8', new BenUdpProtocolError('BEN_BAD_REQUEST', REJECTIONS['bad-utf8']));
   }
   try {
     return { request: parseRequest(text), text };
   } catch (error) {
-    if (error instanceof BenProtocolError) {
+    if (error instanceof BenUdpProtocolError) {
       return unreadable(error.code === 'BEN_BAD_REQUEST' ? 'bad-request' : 'bad-text', error);
     }
     throw error;
   }
 }
 
-function reject(reason: Rejection, key?: RingKey, error?: BenProtocolError): RejectedReceipt {
+function reject(reason: BenUdpRejection, key?: RingKey, error?: BenUdpProtocolError): RejectedDecision {
   return { kind: 'rejected', reason, device: key?.device, ...(error && { error }) };
 }

@@ -13,10 +13,12 @@ import {
   DEFAULT_TIMEOUT_MS,
   MAX_OPTION_MS,
   MIN_BUFFER_SIZE,
-} from '../ben-udp.constants.js';
-import type { CallerOptions } from '../client/index.js';
-import { OptionReader, type ResolvedKeyOptions, resolveKeyOptions } from '../options/index.js';
-import { type KeyFileChecks, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
+} from '../constants.js';
+import type { RequestClientOptions } from '../client/index.js';
+import { OptionReader } from '../option-reader.js';
+import { type ResolvedKeyOptions, resolveKeyOptions } from '../keys/index.js';
+import type { BenUdpKeyFileChecks } from '../keys/index.js';
+import { MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
 /** How a request is made. */
 export interface BenUdpCallOptions {
@@ -46,7 +48,7 @@ export interface BenUdpClientOptions extends BenUdpCallOptions {
   /** What the key file would hold, at least 32 bytes, in place of `keyFile`. */
   key?: Uint8Array;
   /** As the transport's option of that name: `strict` (default) or `upstream`. */
-  keyFileChecks?: KeyFileChecks;
+  keyFileChecks?: BenUdpKeyFileChecks;
   /** Address or name of the server. A name is looked up by `connect`, after a timeout, and once a minute. Default `127.0.0.1`. */
   host?: string;
   /** Port of the server, 1 to 65535. Default 8585. */
@@ -100,7 +102,7 @@ export type ResolvedCallOptions = Readonly<Required<BenUdpCallOptions>>;
 export interface ResolvedClientOptions {
   /** Exactly one. */
   readonly keys: ResolvedKeyOptions;
-  readonly caller: CallerOptions;
+  readonly client: RequestClientOptions;
   readonly call: ResolvedCallOptions;
 }
 
@@ -122,7 +124,7 @@ export function resolveClientOptions(options: BenUdpClientOptions): ResolvedClie
   }
   return {
     keys,
-    caller: {
+    client: {
       ...resolveAddresses(options, reader),
       localPort,
       maxSockets,

@@ -13,19 +13,19 @@ import {
   resolveCallOptions,
   resolveClientOptions,
 } from './ben-udp.client-options.js';
-import { BenUdpError, BenUdpRequestError } from '../ben-udp.errors.js';
+import { BenUdpError, BenUdpRequestError } from '../errors.js';
 import { BenUdpStatus } from './ben-udp.events.js';
 import { GuardedEmitter } from './guarded-emitter.js';
 import { isRecord } from './ben-udp.record-builder.js';
-import { Caller, type CallerHandlers, type CallerStats } from '../client/index.js';
-import type { Disregard } from '../exchange/index.js';
-import { loadKeys } from '../options/index.js';
+import { RequestClient, type RequestClientHandlers, type BenUdpClientStats } from '../client/index.js';
+import type { BenUdpIgnoredReason } from '../exchange/index.js';
+import { loadKeys } from '../keys/index.js';
 import { type Platform, nodePlatform } from '../net/index.js';
 import { Sealer, formatRequest, readReply } from '../protocol/index.js';
 
 /** A datagram that a client took no notice of. */
-export interface DisregardedDatagram {
-  readonly reason: Disregard;
+export interface BenUdpIgnoredDatagram {
+  readonly reason: BenUdpIgnoredReason;
   readonly remote: { readonly address: string; readonly port: number };
 }
 
@@ -38,7 +38,7 @@ export type BenUdpClientEvents = {
   /** A socket failed while nothing was asked on it; the client goes on. */
   error: (error: Error) => void;
   /** A datagram came that belongs to nothing that was asked. */
-  disregarded: (datagram: DisregardedDatagram) => void;
+  ignored: (datagram: BenUdpIgnoredDatagram) => void;
 };
 
 /** What is sent for an error without content, which Nest would not take for an error. */
@@ -46,8 +46,8 @@ const UNNAMED_ERROR = { status: 'error', message: 'Unknown error' } as const;
 
 /** From `connect` to `close`. */
 interface Connection {
-  caller: Caller | undefined;
-  opening: Promise<Caller>;
+  caller: RequestClient | undefined;
+  opening: Promise<RequestClient>;
   isClosed: boolean;
 }
 
@@ -141,13 +141,13 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
    *
    * @throws Error before `connect` has succeeded and after `close`.
    */
-  getStats(): CallerStats {
+  getStats(): BenUdpClientStats {
     return this.current().stats();
   }
 
   /** For logs and debuggers: which client this is. The rest holds sockets and a key. */
   toJSON(): object {
-    const { host, port } = this.options.caller;
+    const { host, port } = this.options.client;
     return { client: 'BenUdp', host, port };
   }
 
@@ -183,11 +183,11 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     const outgoing = await this.serialize({ ...packet, data });
     const { pattern: action, metadata } = outgoing;
     const text = formatRequest({ action, data: outgoing.data as unknown, metadata, noreturn });
-    return caller.ask({ ...options, text, noreturn, pattern }, signal);
+    return caller.request({ ...options, text, noreturn, pattern }, signal);
   }
 
   private failClosed(pattern: string): never {
-    const { host, port } = this.options.caller;
+    const { host, port } = this.options.client;
     const facts = { pattern, peer: { host, port }, step: 'waiting', attempts: 0, elapsedMs: 0 } as const;
     throw new BenUdpRequestError('BEN_CLOSED', 'the client was closed', facts);
   }
@@ -212,7 +212,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     return typeof pattern === 'string' ? pattern : String(this.normalizePattern(pattern as string));
   }
 
-  private connected(): Promise<Caller> {
+  private connected(): Promise<RequestClient> {
     if (!this.connection) {
       const connection = { caller: undefined, isClosed: false } as unknown as Connection;
       this.connection = connection;
@@ -221,16 +221,16 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     return this.connection.opening;
   }
 
-  private async open(connection: Connection): Promise<Caller> {
-    const handlers: CallerHandlers = {
-      onDisregarded: (reason, remote) => this.events.emit('disregarded', { reason, remote }),
+  private async open(connection: Connection): Promise<RequestClient> {
+    const handlers: RequestClientHandlers = {
+      onIgnored: (reason, remote) => this.events.emit('ignored', { reason, remote }),
       onError: (error) => this.reportError(error),
     };
     try {
       // A fixed port is not free before the client that had it has closed it.
       await this.closing;
       const sealer = await this.loadSealer();
-      const caller = await Caller.create(this.options.caller, sealer, handlers, this.platform);
+      const caller = await RequestClient.create(this.options.client, sealer, handlers, this.platform);
       if (connection.isClosed) {
         throw new BenUdpError('BEN_CLOSED', 'the client was closed while it connected');
       }
@@ -266,7 +266,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     await closed;
   }
 
-  private current(): Caller {
+  private current(): RequestClient {
     const caller = this.connection?.caller;
     if (!caller) {
       throw new Error('Not initialized. Please call the "connect" method first.');

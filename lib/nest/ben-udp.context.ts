@@ -2,7 +2,7 @@
  * What `@Ctx()`, guards, interceptors and filters know about a request.
  */
 import { BaseRpcContext } from '@nestjs/microservices';
-import { brand } from '../ben-udp.brand.js';
+import { brand } from '../brand.js';
 import type { VerifiedRequest } from '../exchange/index.js';
 
 /** @internal */

@@ -2,8 +2,8 @@
  * What `status` and `on()` report.
  */
 import type { AddressInfo } from 'node:net';
-import type { BenUdpDevice, ExchangeOutcome } from '../server/index.js';
-import type { Rejection, Remote } from '../exchange/index.js';
+import type { BenUdpDevice, BenUdpOutcome } from '../server/index.js';
+import type { BenUdpRejection, BenUdpRemote } from '../exchange/index.js';
 
 /** Values of `status`. UDP has no connection that could be lost, so there are no more. */
 export const BenUdpStatus = {
@@ -16,9 +16,9 @@ export const BenUdpStatus = {
 export type BenUdpStatus = (typeof BenUdpStatus)[keyof typeof BenUdpStatus];
 
 /** A datagram that got no answer. */
-export interface RejectedDatagram {
-  readonly reason: Rejection;
-  readonly remote: Remote;
+export interface BenUdpRejectedDatagram {
+  readonly reason: BenUdpRejection;
+  readonly remote: BenUdpRemote;
   /** The device whose key verified, where one did and it has a name. */
   readonly device: string | undefined;
 }
@@ -29,10 +29,10 @@ export interface BenUdpExchange {
   readonly pattern: string;
   /** The device whose key verified; `undefined` where that key has no name, and for the transport's own `ping`. */
   readonly device: string | undefined;
-  readonly remote: Remote;
+  readonly remote: BenUdpRemote;
   /** As `BenUdpContext#getMetadata` gives it. */
   readonly metadata: Readonly<Record<string, string>> | undefined;
-  readonly outcome: ExchangeOutcome;
+  readonly outcome: BenUdpOutcome;
   /** Milliseconds from the request to its reply, or to the end of its handlers. */
   readonly durationMs: number;
 }
@@ -46,7 +46,7 @@ export type BenUdpEvents = {
   /** The socket is closed. */
   close: () => void;
   /** A datagram got no answer. */
-  rejected: (rejected: RejectedDatagram) => void;
+  rejected: (rejected: BenUdpRejectedDatagram) => void;
   /** A request has ended. */
   exchange: (exchange: BenUdpExchange) => void;
   /** A device was not heard for longer than `silentAfter`; told once until it is heard again. */

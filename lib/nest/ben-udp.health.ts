@@ -1,8 +1,8 @@
 /**
  * A health indicator for `@nestjs/terminus`, which it resembles without knowing it: what `HealthCheckService` takes is the shape.
  */
-import { brand } from '../ben-udp.brand.js';
-import { BenUdpError, type BenUdpErrorCode } from '../ben-udp.errors.js';
+import { brand } from '../brand.js';
+import { BenUdpError, type BenUdpErrorCode } from '../errors.js';
 import type { BenUdpPingOptions, BenUdpTransport } from './ben-udp.transport.js';
 
 /** What is known of a transport's health. */

@@ -10,11 +10,11 @@ import type {
   OnModuleDestroy,
   OptionalFactoryDependency,
 } from '@nestjs/common';
-import { BEN_UDP_TRANSPORT } from '../ben-udp.constants.js';
+import { BEN_UDP_TRANSPORT } from '../constants.js';
 import { BenUdpHealthIndicator } from './ben-udp.health.js';
-import type { BenUdpTransportOptions } from './ben-udp.options.js';
+import type { BenUdpTransportOptions } from './ben-udp.transport-options.js';
 import { BenUdpTransport } from './ben-udp.transport.js';
-import { withoutKeyBytes } from '../options/index.js';
+import { withoutKeyBytes } from '../keys/index.js';
 
 /** Options of `BenUdpModule.forRootAsync`. */
 export interface BenUdpModuleAsyncOptions {

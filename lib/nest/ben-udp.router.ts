@@ -5,8 +5,8 @@ import { inspect } from 'node:util';
 import { Logger } from '@nestjs/common';
 import { type MessageHandler, Server } from '@nestjs/microservices';
 import { Observable, Subject, isObservable, merge, takeUntil } from 'rxjs';
-import { BEN_UDP_TRANSPORT } from '../ben-udp.constants.js';
-import { excerptOf } from '../ben-udp.printable.js';
+import { BEN_UDP_TRANSPORT } from '../constants.js';
+import { excerptOf } from '../printable.js';
 import { BenUdpContext } from './ben-udp.context.js';
 import type { BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
 import type { VerifiedRequest } from '../exchange/index.js';
@@ -127,7 +127,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     const handler = this.findHandler(pattern, request.noreturn);
     if (!handler) {
       const message = request.noreturn ? NO_EVENT_HANDLER : NO_MESSAGE_HANDLER;
-      this.limitedLog.note(message, 'error', () => `${message} Pattern: ${this.quotePattern(pattern)}`);
+      this.limitedLog.record(message, 'error', () => `${message} Pattern: ${this.quotePattern(pattern)}`);
       return { err: { status: 'error', message: NO_MESSAGE_HANDLER }, isDisposed: true };
     }
     const context = new BenUdpContext([request, name, receivedAt]);
@@ -163,7 +163,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
 
   /** Logs the failure of an event handler: no device learns of it. */
   private logFailure(error: unknown, handler: MessageHandler, context: BenUdpContext): void {
-    this.limitedLog.note(
+    this.limitedLog.record(
       `event ${this.patterns.get(handler)}`,
       'error',
       () => `Event ${this.quotePattern(context.getPattern())} failed: ${describeError(error)}`,
@@ -172,7 +172,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
 
   /** The reply to an error that did not pass Nest's exception layer, in the way of that layer: hidden and logged. */
   private hide(error: unknown, handler: MessageHandler, context: BenUdpContext): unknown {
-    this.limitedLog.note(
+    this.limitedLog.record(
       `unhandled ${this.patterns.get(handler)}`,
       'error',
       () =>

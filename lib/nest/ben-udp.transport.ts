@@ -6,16 +6,16 @@ import { AsyncResource } from 'node:async_hooks';
 import cluster from 'node:cluster';
 import type { Socket } from 'node:dgram';
 import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
-import { brand } from '../ben-udp.brand.js';
-import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../ben-udp.constants.js';
-import { formatEndpoint } from '../ben-udp.endpoint.js';
-import { BenUdpError } from '../ben-udp.errors.js';
-import { type BenUdpEvents, type BenUdpExchange, BenUdpStatus, type RejectedDatagram } from './ben-udp.events.js';
+import { brand } from '../brand.js';
+import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../constants.js';
+import { formatEndpoint } from '../format-endpoint.js';
+import { BenUdpError } from '../errors.js';
+import { type BenUdpEvents, type BenUdpExchange, BenUdpStatus, type BenUdpRejectedDatagram } from './ben-udp.events.js';
 import {
   type BenUdpTransportOptions,
   type ResolvedTransportOptions,
   resolveTransportOptions,
-} from './ben-udp.options.js';
+} from './ben-udp.transport-options.js';
 import { BenUdpRouter, HIDDEN_ERROR, type Outcome, describeError, isPromiseLike, listSome } from './ben-udp.router.js';
 import {
   type Answer,
@@ -23,36 +23,32 @@ import {
   type BenUdpStats,
   DeviceRegistry,
   type EndedExchange,
-  KeyFileWatcher,
   Listener,
   type ListenerHandlers,
 } from '../server/index.js';
+import { KeyFileWatcher } from '../keys/index.js';
 import { GuardedEmitter } from './guarded-emitter.js';
 import { exchangeChannel, rejectedChannel } from './diagnostics.js';
 import {
   REJECTIONS,
-  type RejectedReceipt,
-  type Rejection,
-  type Remote,
+  type RejectedDecision,
+  type BenUdpRejection,
+  type BenUdpRemote,
   type VerifiedRequest,
 } from '../exchange/index.js';
-import {
-  type KeyOptions,
-  OptionReader,
-  type ResolvedKeyOptions,
-  loadKeyRing,
-  readKeyOptions,
-} from '../options/index.js';
+import { type BenUdpKeyOptions, type ResolvedKeyOptions, loadKeyRing, readKeyOptions } from '../keys/index.js';
+import { OptionReader } from '../option-reader.js';
 import { ListenReminder } from './listen-reminder.js';
 import { HEALTHY_REPLY, LoopbackProbe } from './loopback-probe.js';
 import { type Platform, nodePlatform } from '../net/index.js';
-import { type FileSignature, formatErrorReply, formatReply, formatUnreadableReply } from '../protocol/index.js';
+import type { FileSignature } from '../keys/index.js';
+import { formatErrorReply, formatReply, formatUnreadableReply } from '../protocol/index.js';
 
 /**
  * Rejections in an orderly network, and those of noise: logged for who looks for them. All others ask something of the operator:
  * a key to be set right, a limit or a machine that is too small.
  */
-const ORDINARY_REJECTIONS: ReadonlySet<Rejection> = new Set<Rejection>([
+const ORDINARY_REJECTIONS: ReadonlySet<BenUdpRejection> = new Set<BenUdpRejection>([
   'unknown-datagram',
   'too-large',
   'bad-envelope',
@@ -172,7 +168,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
    * @param options keys instead of those of the constructor, from now on.
    * @throws TypeError, RangeError naming the option; BenUdpError as `listen`. The old keys stay then.
    */
-  async reloadKeys(options?: KeyOptions): Promise<void> {
+  async reloadKeys(options?: BenUdpKeyOptions): Promise<void> {
     const given = options && readKeyOptions('BenUdpTransport#reloadKeys', options);
     // One after the other: a file that is still being read must not undo what was asked for after it.
     const reloading = this.reloading.then(() => this.replaceKeys(given ?? this.keyOptions));
@@ -256,7 +252,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
         if (this.isOwn(request)) {
           return Promise.resolve({ text: HEALTHY_REPLY, isError: false });
         }
-        devices.note(request.device, request.remote);
+        devices.record(request.device, request.remote);
         return this.answer(request);
       },
       onRejected: (rejected, remote) => this.reportRejection(rejected, remote),
@@ -400,7 +396,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
         ? { text: this.formatError(packet.err), isError: true }
         : { text: formatReply(packet.response, bufferSize), isError: false };
     } catch (error) {
-      this.limitedLog.note(
+      this.limitedLog.record(
         'unsendable',
         'error',
         () => `The result of ${this.quotePattern(request.action)} can't be sent: ${describeError(error)}`,
@@ -415,14 +411,14 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return errorReply === 'none' ? undefined : formatErrorReply(error, errorReply, bufferSize);
   }
 
-  private reportRejection(rejected: RejectedReceipt, remote: Remote): void {
+  private reportRejection(rejected: RejectedDecision, remote: BenUdpRemote): void {
     const { reason, device } = rejected;
     const level = ORDINARY_REJECTIONS.has(reason) ? 'debug' : 'warn';
-    this.limitedLog.note(reason, level, () => describeRejection(rejected, remote));
+    this.limitedLog.record(reason, level, () => describeRejection(rejected, remote));
     if (!this.events.hasListeners('rejected') && !rejectedChannel.hasSubscribers) {
       return;
     }
-    const report: RejectedDatagram = { reason, remote, device };
+    const report: BenUdpRejectedDatagram = { reason, remote, device };
     this.events.emit('rejected', report);
     // In a scope of its own, as a listener has: a store that a subscriber enters would else stay with the socket.
     new AsyncResource('BenUdpRejection').runInAsyncScope(() => rejectedChannel.publish(report));
@@ -434,7 +430,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     if (outcome === 'late' || outcome === 'superseded') {
       const describe = () =>
         `The reply to ${this.quotePattern(action)} was not sent: the device has stopped waiting (${outcome})`;
-      this.limitedLog.note(outcome, 'warn', describe);
+      this.limitedLog.record(outcome, 'warn', describe);
     }
     if (!this.events.hasListeners('exchange') && !exchangeChannel.hasSubscribers) {
       return;
@@ -461,12 +457,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   /** For errors that may come with every datagram. */
   private logError(error: unknown): void {
     const { code, name = 'unknown' } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
-    this.limitedLog.note(`error ${code ?? name}`, 'error', () => describeError(error));
+    this.limitedLog.record(`error ${code ?? name}`, 'error', () => describeError(error));
   }
 }
 
 /** Nothing of what the datagram holds but, for one that verified, what is wrong with its text. */
-function describeRejection({ reason, device, error }: RejectedReceipt, { address, port }: Remote): string {
+function describeRejection({ reason, device, error }: RejectedDecision, { address, port }: BenUdpRemote): string {
   const endpoint = formatEndpoint(address, port);
   const sender = device === undefined ? endpoint : `${device} at ${endpoint}`;
   return `Datagram of ${sender} rejected: ${reason}, ${error?.message ?? REJECTIONS[reason]}`;

@@ -6,5 +6,5 @@ import { channel } from 'node:diagnostics_channel';
 /** Each message is a `BenUdpExchange`: a request that has ended. */
 export const exchangeChannel = channel('nestjs-ben-udp:exchange');
 
-/** Each message is a `RejectedDatagram`. */
+/** Each message is a `BenUdpRejectedDatagram`. */
 export const rejectedChannel = channel('nestjs-ben-udp:rejected');

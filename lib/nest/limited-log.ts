@@ -24,7 +24,7 @@ interface Kind {
   latest: Line | undefined;
   /** How many were not written. */
   held: number;
-  callOff: () => void;
+  cancel: () => void;
 }
 
 export class LimitedLog {
@@ -37,7 +37,7 @@ export class LimitedLog {
   ) {}
 
   /** @param name the kind: each takes memory until its time is over. */
-  note(name: string, level: LogLevel, describe: () => string): void {
+  record(name: string, level: LogLevel, describe: () => string): void {
     const kind = this.kinds.size < MAX_KINDS || this.kinds.has(name) ? name : OTHER_KINDS;
     const known = this.kinds.get(kind);
     if (known) {
@@ -45,7 +45,7 @@ export class LimitedLog {
       known.latest = { level, describe };
       return;
     }
-    const fresh: Kind = { latest: undefined, held: 0, callOff: () => undefined };
+    const fresh: Kind = { latest: undefined, held: 0, cancel: () => undefined };
     this.kinds.set(kind, fresh);
     this.await(kind, fresh);
     this.write(level, describe());
@@ -54,7 +54,7 @@ export class LimitedLog {
   /** Writes what is held back. */
   stop(): void {
     for (const kind of this.kinds.values()) {
-      kind.callOff();
+      kind.cancel();
       this.writeHeld(kind);
     }
     this.kinds.clear();
@@ -68,7 +68,7 @@ export class LimitedLog {
         this.kinds.delete(name);
       }
     };
-    kind.callOff = this.platform.schedule(atEnd, LOG_INTERVAL_MS, { isBackground: true });
+    kind.cancel = this.platform.schedule(atEnd, LOG_INTERVAL_MS, { isBackground: true });
   }
 
   /** Whether there was something to write. */

@@ -3,10 +3,11 @@
  * loop, keys and exchange, and not only that an object exists.
  */
 import { randomBytes } from 'node:crypto';
-import { BenUdpError } from '../ben-udp.errors.js';
-import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../ben-udp.constants.js';
-import { Caller } from '../client/index.js';
-import type { KeyRing, VerifiedRequest } from '../exchange/index.js';
+import { BenUdpError } from '../errors.js';
+import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../constants.js';
+import { RequestClient } from '../client/index.js';
+import type { KeyRing } from '../keys/index.js';
+import type { VerifiedRequest } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
 import { formatReply, formatRequest } from '../protocol/index.js';
 
@@ -31,7 +32,7 @@ export class LoopbackProbe {
    * no handler would be logged as an error.
    */
   private readonly action = randomBytes(16).toString('hex');
-  private caller: { readonly of: Promise<Caller>; readonly ring: KeyRing } | undefined;
+  private client: { readonly of: Promise<RequestClient>; readonly ring: KeyRing } | undefined;
   private latest: Finding | undefined;
 
   constructor(
@@ -66,7 +67,7 @@ export class LoopbackProbe {
   }
 
   async close(): Promise<void> {
-    const caller = await this.caller?.of.catch(() => undefined);
+    const caller = await this.client?.of.catch(() => undefined);
     await caller?.close();
   }
 
@@ -79,7 +80,7 @@ export class LoopbackProbe {
     try {
       const caller = await this.connect();
       const text = formatRequest({ action: this.action });
-      await caller.ask(
+      await caller.request(
         { text, noreturn: false, pattern: BEN_UDP_HEALTH_PATTERN, timeout: timeoutMs, retries: 0, idempotent: true },
         abort.signal,
       );
@@ -90,12 +91,12 @@ export class LoopbackProbe {
   }
 
   /** With the first of the server's keys, as it is now. */
-  private connect(): Promise<Caller> {
+  private connect(): Promise<RequestClient> {
     const ring = this.currentKeys();
-    if (this.caller?.ring !== ring) {
+    if (this.client?.ring !== ring) {
       void this.close();
       const { address, port } = this.server;
-      const of = Caller.create(
+      const of = RequestClient.create(
         {
           host: loopbackOf(address),
           port,
@@ -108,12 +109,12 @@ export class LoopbackProbe {
           idleTimeout: IDLE_TIMEOUT_MS,
         },
         ring.keys[0]!.sealer,
-        { onDisregarded: () => undefined, onError: () => undefined },
+        { onIgnored: () => undefined, onError: () => undefined },
         this.platform,
       );
-      this.caller = { of, ring };
+      this.client = { of, ring };
     }
-    return this.caller.of;
+    return this.client.of;
   }
 }
 

@@ -21,7 +21,7 @@ export class StallWatch {
   /** While there is a standstill to catch up with: when the loop was seen running last. */
   private lastSeen = -Infinity;
   private datagramsThisTurn = 0;
-  private callOff: () => void = () => undefined;
+  private cancel: () => void = () => undefined;
 
   constructor(private readonly platform: Platform) {
     this.lastTick = platform.now();
@@ -46,14 +46,14 @@ export class StallWatch {
   }
 
   stop(): void {
-    this.callOff();
+    this.cancel();
   }
 
   private tick(): void {
     const now = this.platform.now();
     this.check(now);
     this.lastTick = now;
-    this.callOff = this.platform.schedule(() => this.tick(), TICK_MS);
+    this.cancel = this.platform.schedule(() => this.tick(), TICK_MS);
   }
 
   private check(now: number): void {

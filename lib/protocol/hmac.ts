@@ -5,7 +5,7 @@
  * hash takes half the time: `H(key ⊕ opad, H(key ⊕ ipad, text))`.
  */
 import { hash } from 'node:crypto';
-import { Secret } from './secret.js';
+import { Secret } from '../secret.js';
 import { HASH_BYTES } from './wire.js';
 
 const SHA256_BLOCK_BYTES = 64;

@@ -2,7 +2,7 @@
  * Prints a handler's result as JSON for a device. `JSON.stringify` would refuse a bigint, turn bytes into a long object
  * and a Map into `{}`, and would write text of any size before anyone could object.
  */
-import { BenUdpError } from '../ben-udp.errors.js';
+import { BenUdpError } from '../errors.js';
 import { nameOfKey } from './python-text/key-name.js';
 import { type Bytes, REFUSED, isSent, kindOf, toBuffer, toKey, unbox } from './value-kind.js';
 

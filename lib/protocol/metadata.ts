@@ -2,8 +2,8 @@
  * Metadata: texts that travel beside the payload, such as a trace id. Third parties read them (tracing, diagnostics), so they
  * get the one shape that no reader trips over: a flat, frozen record of texts, few and short.
  */
-import { BenUdpError } from '../ben-udp.errors.js';
-import type { PythonValue } from './python-text/index.js';
+import { BenUdpError } from '../errors.js';
+import type { BenUdpValue } from './python-text/index.js';
 
 export type Metadata = Readonly<Record<string, string>>;
 
@@ -15,7 +15,7 @@ export const MAX_METADATA_NAME_LENGTH = 256;
 export const MAX_METADATA_TEXT_LENGTH = 1024;
 
 /** The metadata of a request as it came. What does not fit is dropped and counted, never refused: the payload is good. */
-export function readMetadata(value: PythonValue | undefined): {
+export function readMetadata(value: BenUdpValue | undefined): {
   readonly metadata: Metadata | undefined;
   readonly droppedMetadata: number;
 } {

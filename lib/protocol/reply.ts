@@ -2,7 +2,7 @@
  * The reply, what datagram 7 opens to: JSON, `{"data": <what the handler returned>}`.
  */
 import { randomUUID } from 'node:crypto';
-import { BenUdpError } from '../ben-udp.errors.js';
+import { BenUdpError } from '../errors.js';
 import { printJson } from './json-text.js';
 import { setOwnProperty } from './own-property.js';
 import { sealedLength } from './seal.js';
@@ -13,7 +13,7 @@ import { sealedLength } from './seal.js';
  * - `text`: `{"error": …}`. Without `data` the upstream client returns the whole JSON text as a `str`.
  * - `none`: nothing. The upstream client raises `OSError` after its timeout, as with the upstream server.
  */
-export type ErrorReply = 'null' | 'text' | 'none';
+export type BenUdpErrorReply = 'null' | 'text' | 'none';
 
 /**
  * The text of a reply.

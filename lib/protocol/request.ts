@@ -2,9 +2,9 @@
  * The request, what the envelope's `data` opens to: the Python text of a dict with `action`, and where given `data`, `meta`
  * and `noreturn`.
  */
-import { BenProtocolError } from '../ben-udp.errors.js';
+import { BenUdpProtocolError } from '../errors.js';
 import { type Metadata, checkMetadata, readMetadata } from './metadata.js';
-import { type PythonTextLimits, type PythonValue, parsePythonText, printPythonText } from './python-text/index.js';
+import { type PythonTextLimits, type BenUdpValue, parsePythonText, printPythonText } from './python-text/index.js';
 
 /**
  * Names the dict of values that travel beside the payload, such as a trace id. Not upstream's: its server does not look at keys
@@ -14,9 +14,9 @@ export const METADATA_KEY = 'meta';
 
 export interface Request {
   /** Names the handler: any literal; `undefined` where the device sent none. */
-  readonly action: PythonValue | undefined;
+  readonly action: BenUdpValue | undefined;
   /** What the handler is called with; `undefined` where the device sent none. */
-  readonly data: PythonValue | undefined;
+  readonly data: BenUdpValue | undefined;
   /** Whether the device does not wait for a reply: the key `noreturn` is there. Upstream does not look at its value either. */
   readonly noreturn: boolean;
   /** Travelled beside the payload; `undefined` if there was none, or none that is kept. */
@@ -28,12 +28,12 @@ export interface Request {
 /**
  * Reads a request.
  *
- * @throws BenProtocolError with a `PythonTextErrorCode`, or `BEN_BAD_REQUEST` where the text is not a dict.
+ * @throws BenUdpProtocolError with a `BenUdpTextErrorCode`, or `BEN_BAD_REQUEST` where the text is not a dict.
  */
 export function parseRequest(text: string, limits?: PythonTextLimits): Request {
   const dict = parsePythonText(text, limits);
   if (!isDict(dict)) {
-    throw new BenProtocolError('BEN_BAD_REQUEST', 'a request is a dict');
+    throw new BenUdpProtocolError('BEN_BAD_REQUEST', 'a request is a dict');
   }
   // The dict is a Map if one of its keys is a tuple or bytes.
   const has = (key: string) => (dict instanceof Map ? dict.has(key) : Object.hasOwn(dict, key));
@@ -71,9 +71,9 @@ export function formatRequest({ action, data, noreturn, metadata }: OutgoingRequ
   return printPythonText(new Map(pairs.filter(([, value]) => value !== undefined)));
 }
 
-type Dict = { [key: string]: PythonValue } | Map<PythonValue, PythonValue>;
+type Dict = { [key: string]: BenUdpValue } | Map<BenUdpValue, BenUdpValue>;
 
-function isDict(value: PythonValue | undefined): value is Dict {
+function isDict(value: BenUdpValue | undefined): value is Dict {
   return (
     typeof value === 'object' &&
     value !== null &&

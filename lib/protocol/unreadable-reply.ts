@@ -2,7 +2,7 @@
  * The reply to a request that verified and could not be read. A board whose text is wrong learns why; with a wrong key it would
  * get silence, and the two must not look alike to its owner.
  */
-import type { BenProtocolError } from '../ben-udp.errors.js';
+import type { BenUdpProtocolError } from '../errors.js';
 import { formatErrorReply } from './reply.js';
 
 /**
@@ -12,7 +12,7 @@ import { formatErrorReply } from './reply.js';
 const UNREADABLE_REPLY_BYTES = 223;
 
 /** The text of the reply: an error with the code, and the position if one is known. Fits the smallest `bufferSize`. */
-export function formatUnreadableReply({ code, position }: BenProtocolError, form: 'null' | 'text'): string {
+export function formatUnreadableReply({ code, position }: BenUdpProtocolError, form: 'null' | 'text'): string {
   const error = { status: 'error', message: `the request can't be read: ${code}`, code, position };
   return formatErrorReply(error, form, UNREADABLE_REPLY_BYTES).padEnd(UNREADABLE_REPLY_BYTES);
 }

@@ -2,8 +2,8 @@
  * Why a server could not be bound, and the next step, instead of the system's bare `bind EADDRINUSE`.
  */
 import cluster from 'node:cluster';
-import { formatEndpoint } from '../ben-udp.endpoint.js';
-import { BenUdpError, type BenUdpErrorCode } from '../ben-udp.errors.js';
+import { formatEndpoint } from '../format-endpoint.js';
+import { BenUdpError, type BenUdpErrorCode } from '../errors.js';
 
 const IN_USE_HINT =
   'Stop the other process, perhaps an earlier run of this one, or choose another port. "ss -lunp" (Linux) or ' +

@@ -1,8 +1,8 @@
 /**
  * When each device was last heard, and which have fallen silent.
  */
-import { formatEndpoint } from '../ben-udp.endpoint.js';
-import { type EndpointKey, type Remote, endpointKey } from '../exchange/index.js';
+import { formatEndpoint } from '../format-endpoint.js';
+import { type EndpointKey, type BenUdpRemote, endpointKey } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
 
 /** A device as the registry knows it. */
@@ -36,7 +36,7 @@ interface Entry {
 export class DeviceRegistry {
   /** Least recently heard first. */
   private readonly devices = new Map<EndpointKey, Entry>();
-  private callOff: () => void = () => undefined;
+  private cancel: () => void = () => undefined;
 
   /**
    * @param capacity devices that are remembered; beyond it the one heard longest ago is forgotten.
@@ -57,7 +57,7 @@ export class DeviceRegistry {
     }
   }
 
-  note(device: string | undefined, remote: Remote): void {
+  record(device: string | undefined, remote: BenUdpRemote): void {
     const key = device ?? endpointKey(remote);
     const entry = this.devices.get(key) ?? this.createEntry(device, remote);
     entry.address = remote.address;
@@ -75,10 +75,10 @@ export class DeviceRegistry {
   }
 
   stop(): void {
-    this.callOff();
+    this.cancel();
   }
 
-  private createEntry(device: string | undefined, { address, port }: Remote): Entry {
+  private createEntry(device: string | undefined, { address, port }: BenUdpRemote): Entry {
     if (this.devices.size >= this.capacity) {
       this.forgetOldest();
     }
@@ -94,7 +94,7 @@ export class DeviceRegistry {
 
   /** Looks at the devices as often as it takes to notice a silence within a tenth of it. */
   private watch(): void {
-    this.callOff = this.platform.schedule(
+    this.cancel = this.platform.schedule(
       () => {
         this.reportSilent();
         this.watch();

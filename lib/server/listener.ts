@@ -4,19 +4,19 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import {
-  type ExchangeLimits,
-  type KeyRing,
-  type Receipt,
-  type RejectedReceipt,
-  type Remote,
+  type BenUdpLimits,
+  type Decision,
+  type RejectedDecision,
+  type BenUdpRemote,
   type ReplyTicket,
   ServerExchange,
   type VerifiedRequest,
-  type WorkloadLimits,
+  type InFlightLimits,
 } from '../exchange/index.js';
+import type { KeyRing } from '../keys/index.js';
 import { type DatagramSocket, type Platform, StallWatch } from '../net/index.js';
 import { toBindError } from './bind-error.js';
-import { type BenUdpStats, type ExchangeOutcome, Statistics } from './statistics.js';
+import { type BenUdpStats, type BenUdpOutcome, Statistics } from './statistics.js';
 
 /** How often a shutdown looks whether there is still something to wait for. */
 const DRAIN_TICK_MS = 10;
@@ -29,12 +29,12 @@ export interface ListenerOptions {
   readonly timeout: number;
   readonly datagramGap: number;
   readonly maxEndpoints: number;
-  readonly workload: WorkloadLimits;
-  readonly limits: ExchangeLimits;
+  readonly workload: InFlightLimits;
+  readonly limits: BenUdpLimits;
   readonly repair: boolean;
 }
 
-type AcceptedReceipt = Extract<Receipt, { kind: 'request' }>;
+type AcceptedDecision = Extract<Decision, { kind: 'request' }>;
 
 /** What a request came to. */
 export interface Answer {
@@ -48,7 +48,7 @@ const NO_ANSWER: Answer = { text: undefined, isError: true };
 /** An accepted request that has ended. */
 export interface EndedExchange {
   readonly request: VerifiedRequest;
-  readonly outcome: ExchangeOutcome;
+  readonly outcome: BenUdpOutcome;
   /** From the request to the reply, or to the end of the handlers. */
   readonly durationMs: number;
 }
@@ -56,9 +56,9 @@ export interface EndedExchange {
 /** Whoever answers requests, and hears what happens. */
 export interface ListenerHandlers {
   onRequest(request: VerifiedRequest): Promise<Answer>;
-  onRejected(rejected: RejectedReceipt, remote: Remote): void;
+  onRejected(rejected: RejectedDecision, remote: BenUdpRemote): void;
   /** The text of the reply to a verified request that can't be read; `undefined` if the device gets none. */
-  onUnreadable(rejected: RejectedReceipt): string | undefined;
+  onUnreadable(rejected: RejectedDecision): string | undefined;
   onEnded(ended: EndedExchange): void;
   /** A bug here or in a handler of these, or a failure of the socket; the listener goes on. */
   onError(error: unknown): void;
@@ -146,7 +146,7 @@ export class Listener {
   }
 
   /** Every datagram comes in here; nothing may be thrown out of it, for that would end the process. */
-  private receive(datagram: Buffer, remote: Remote): void {
+  private receive(datagram: Buffer, remote: BenUdpRemote): void {
     try {
       const now = this.platform.now();
       this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now)), remote, now);
@@ -155,24 +155,24 @@ export class Listener {
     }
   }
 
-  private act(receipt: Receipt, remote: Remote, now: number): void {
-    switch (receipt.kind) {
+  private act(decision: Decision, remote: BenUdpRemote, now: number): void {
+    switch (decision.kind) {
       case 'pair':
         this.statistics.countHello();
-        this.send(receipt.datagrams, remote);
+        this.send(decision.datagrams, remote);
         return;
       case 'request':
-        this.statistics.countRequest(receipt.request.droppedMetadata);
+        this.statistics.countRequest(decision.request.droppedMetadata);
         // The socket's own async scope lasts as long as the socket: a store entered there would be seen by every later request.
-        void new AsyncResource('BenUdpRequest').runInAsyncScope(this.answer, this, receipt, now);
+        void new AsyncResource('BenUdpRequest').runInAsyncScope(this.answer, this, decision, now);
         return;
       case 'rejected':
-        this.statistics.countRejected(receipt.reason);
-        this.reject(receipt, remote, now);
+        this.statistics.countRejected(decision.reason);
+        this.reject(decision, remote, now);
     }
   }
 
-  private reject(rejected: RejectedReceipt, remote: Remote, now: number): void {
+  private reject(rejected: RejectedDecision, remote: BenUdpRemote, now: number): void {
     const { ticket } = rejected;
     const text = ticket && this.handlers.onUnreadable(rejected);
     const reply = ticket && text !== undefined ? this.exchange.reply(ticket, text, now) : undefined;
@@ -187,8 +187,8 @@ export class Listener {
   }
 
   /** Never rejects: what goes wrong, `onError` is told. */
-  private async answer(receipt: AcceptedReceipt, receivedAt: number): Promise<void> {
-    const { request } = receipt;
+  private async answer(decision: AcceptedDecision, receivedAt: number): Promise<void> {
+    const { request } = decision;
     let answer = NO_ANSWER;
     this.running.add(request);
     try {
@@ -202,15 +202,15 @@ export class Listener {
       return;
     }
     try {
-      this.conclude(receipt, answer, receivedAt);
+      this.conclude(decision, answer, receivedAt);
     } catch (error) {
       this.handlers.onError(error);
     }
   }
 
-  private conclude({ request, work, ticket }: AcceptedReceipt, answer: Answer, receivedAt: number): void {
+  private conclude({ request, work, ticket }: AcceptedDecision, answer: Answer, receivedAt: number): void {
     const now = this.platform.now();
-    let outcome: ExchangeOutcome = answer.isError ? 'event-failed' : 'event';
+    let outcome: BenUdpOutcome = answer.isError ? 'event-failed' : 'event';
     try {
       outcome = ticket ? this.reply(request, ticket, answer, now) : outcome;
     } finally {
@@ -225,7 +225,7 @@ export class Listener {
     ticket: ReplyTicket,
     { text, isError }: Answer,
     now: number,
-  ): ExchangeOutcome {
+  ): BenUdpOutcome {
     if (text === undefined) {
       return 'error-silent';
     }
@@ -237,7 +237,7 @@ export class Listener {
     return isError ? 'error-reply' : 'answered';
   }
 
-  private send(datagrams: readonly Buffer[], remote: Remote): void {
+  private send(datagrams: readonly Buffer[], remote: BenUdpRemote): void {
     if (this.options.datagramGap > 0) {
       this.sendSpaced(datagrams, remote).catch((error: unknown) => this.handlers.onError(error));
       return;
@@ -248,7 +248,7 @@ export class Listener {
     }
   }
 
-  private async sendSpaced(datagrams: readonly Buffer[], remote: Remote): Promise<void> {
+  private async sendSpaced(datagrams: readonly Buffer[], remote: BenUdpRemote): Promise<void> {
     this.sending++;
     for (const [index, datagram] of datagrams.entries()) {
       if (index > 0) {

@@ -3,10 +3,10 @@
  * that was accepted, or a rejection with its reason.
  */
 import { type RecordableHistogram, createHistogram } from 'node:perf_hooks';
-import { REJECTIONS, type Rejection } from '../exchange/index.js';
+import { REJECTIONS, type BenUdpRejection } from '../exchange/index.js';
 
 /** How an accepted request ended. */
-export type ExchangeOutcome =
+export type BenUdpOutcome =
   /** The device was sent what the handler returned. */
   | 'answered'
   /** The device was sent an error reply. */
@@ -22,7 +22,7 @@ export type ExchangeOutcome =
   /** There was a reply, but the device had stopped waiting: it had asked again. */
   | 'superseded';
 
-const OUTCOMES: readonly ExchangeOutcome[] = [
+const OUTCOMES: readonly BenUdpOutcome[] = [
   'answered',
   'error-reply',
   'error-silent',
@@ -40,8 +40,8 @@ export interface BenUdpStats {
   readonly hellos: number;
   /** Requests that were accepted: all of `outcomes` + those still `inFlight`. */
   readonly requests: number;
-  readonly rejected: Readonly<Record<Rejection, number>>;
-  readonly outcomes: Readonly<Record<ExchangeOutcome, number>>;
+  readonly rejected: Readonly<Record<BenUdpRejection, number>>;
+  readonly outcomes: Readonly<Record<BenUdpOutcome, number>>;
   /** Datagrams that the system refused to send: no route to their address, for example. */
   readonly sendErrors: number;
   /** Entries of requests' metadata that were dropped: no text, too long, or too many. */
@@ -64,7 +64,7 @@ export class Statistics {
   private ended = 0;
   private sendErrors = 0;
   private droppedMetadata = 0;
-  private readonly rejected = zeros(Object.keys(REJECTIONS) as Rejection[]);
+  private readonly rejected = zeros(Object.keys(REJECTIONS) as BenUdpRejection[]);
   private readonly outcomes = zeros(OUTCOMES);
   private readonly handlerTime: RecordableHistogram = createHistogram({
     highest: LONGEST_RECORDED_MS * MICROSECONDS_PER_MS,
@@ -75,7 +75,7 @@ export class Statistics {
     this.hellos++;
   }
 
-  countRejected(reason: Rejection): void {
+  countRejected(reason: BenUdpRejection): void {
     this.received++;
     this.rejected[reason]++;
   }
@@ -90,7 +90,7 @@ export class Statistics {
     this.sendErrors++;
   }
 
-  countOutcome(outcome: ExchangeOutcome, durationMs: number): void {
+  countOutcome(outcome: BenUdpOutcome, durationMs: number): void {
     this.ended++;
     this.outcomes[outcome]++;
     const bounded = Math.min(durationMs, LONGEST_RECORDED_MS);

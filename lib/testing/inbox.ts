@@ -1,7 +1,7 @@
 /**
  * A board's socket: holds a few datagrams until they are read, strictly in order, and drops what comes then.
  */
-import { BenUdpError } from '../ben-udp.errors.js';
+import { BenUdpError } from '../errors.js';
 import type { Platform } from '../net/index.js';
 
 export interface InboxOptions {

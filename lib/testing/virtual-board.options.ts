@@ -2,8 +2,8 @@
  * Options of the virtual board: what they mean, and one function that checks them and fills in defaults.
  */
 import { isIP } from 'node:net';
-import { DEFAULT_BUFFER_SIZE, DEFAULT_SERVER_HOST, DEFAULT_TIMEOUT_MS, MAX_OPTION_MS } from '../ben-udp.constants.js';
-import { OptionReader } from '../options/index.js';
+import { DEFAULT_BUFFER_SIZE, DEFAULT_SERVER_HOST, DEFAULT_TIMEOUT_MS, MAX_OPTION_MS } from '../constants.js';
+import { OptionReader } from '../option-reader.js';
 import { ENVELOPE_KEYS, type EnvelopeKey, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
 /** Options of `VirtualBoard`. What is left out is as on a board without faults and with memory to spare. */

@@ -3,10 +3,11 @@
  * socket for life, takes datagrams strictly in order, trusts whoever sends them, and does not drain what is left over.
  */
 import { isIP } from 'node:net';
-import { BenUdpError } from '../ben-udp.errors.js';
+import { BenUdpError } from '../errors.js';
 import { openId, openReply, sealRequest } from '../exchange/index.js';
 import { type DatagramSocket, type Platform, nodePlatform } from '../net/index.js';
-import { HELLO, type Sealed, Sealer, deriveKey, formatRequest, parseReply } from '../protocol/index.js';
+import { HELLO, type Sealed, Sealer, formatRequest, parseReply } from '../protocol/index.js';
+import { deriveKey } from '../keys/index.js';
 import { FaultyLink, NO_FAULTS } from './faulty-link.js';
 import { Inbox } from './inbox.js';
 import { Random } from './random.js';

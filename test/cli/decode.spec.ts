@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { decode } from 'nestjs-ben-udp/cli';
 import { describe, expect, it } from 'vitest';
-import { fingerprint, deriveKey } from '../../lib/protocol/index.js';
+import { fingerprint, deriveKey } from '../../lib/keys/index.js';
 import { runCommand } from '../support/cli-io.js';
 import { ethernet, ipv4, pcap, udp } from '../support/pcap.js';
 import { temporaryFolder } from '../support/temporary-folder.js';

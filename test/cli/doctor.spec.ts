@@ -7,7 +7,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { listAddresses } from '../../lib/cli/addresses.js';
 import { describeContents } from '../../lib/cli/doctor.js';
 import { bindDatagramSocket, nodePlatform } from '../../lib/net/index.js';
-import { deriveKey, fingerprint } from '../../lib/protocol/index.js';
+import { deriveKey, fingerprint } from '../../lib/keys/index.js';
 import { type TestIoOptions, runCommand } from '../support/cli-io.js';
 import { randomBytes } from 'node:crypto';
 import { temporaryFolder } from '../support/temporary-folder.js';

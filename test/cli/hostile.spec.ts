@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { EXIT_CODES, run } from 'nestjs-ben-udp/cli';
 import { describe, expect, it } from 'vitest';
-import { escapeUnprintable, excerptOf, printable } from '../../lib/ben-udp.printable.js';
+import { escapeUnprintable, excerptOf, printable } from '../../lib/printable.js';
 import { printDocument } from '../../lib/cli/text.js';
 import { Random } from '../support/random.mjs';
 import { TestIo } from '../support/cli-io.js';

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { keygen } from 'nestjs-ben-udp/cli';
 import { describe, expect, it } from 'vitest';
 import { printCLiteral, printPythonLiteral } from '../../lib/cli/keygen.js';
-import { deriveKey, fingerprint, parsePythonText } from '../../lib/protocol/index.js';
+import { deriveKey, fingerprint } from '../../lib/keys/index.js';
+import { parsePythonText } from '../../lib/protocol/index.js';
 import { runCommand } from '../support/cli-io.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listen } from 'nestjs-ben-udp/cli';
 import { describe, expect, it } from 'vitest';
-import { deriveKey, fingerprint } from '../../lib/protocol/index.js';
+import { deriveKey, fingerprint } from '../../lib/keys/index.js';
 import { runCommand, startCommand } from '../support/cli-io.js';
 import { KEY_CONTENTS, startBoard } from '../support/nest-app.js';
 import { temporaryFolder } from '../support/temporary-folder.js';

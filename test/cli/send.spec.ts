@@ -5,7 +5,7 @@ import { listen, send } from 'nestjs-ben-udp/cli';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { parseTarget } from '../../lib/cli/send.js';
 import { bindDatagramSocket } from '../../lib/net/index.js';
-import { deriveKey, fingerprint } from '../../lib/protocol/index.js';
+import { deriveKey, fingerprint } from '../../lib/keys/index.js';
 import { TestIo, runCommand, startCommand } from '../support/cli-io.js';
 import { ScriptedServer } from '../support/scripted-server.js';
 import { temporaryFolder } from '../support/temporary-folder.js';

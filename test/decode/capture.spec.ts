@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { type DecodedExchange, decodeExchanges, readRecording } from 'nestjs-ben-udp/cli';
 import { describe, expect, it } from 'vitest';
-import { deriveKey } from '../../lib/protocol/index.js';
+import { deriveKey } from '../../lib/keys/index.js';
 import { direction, ethernet, ipv4, ipv6, pcap, pcapng, udp } from '../support/pcap.js';
 import { recordedExchanges, recordedKey } from '../support/vectors.js';
 

@@ -14,7 +14,8 @@ import { describe, expect, it } from 'vitest';
 import { REJECTIONS } from 'nestjs-ben-udp';
 import { sealRequest } from '../../lib/exchange/index.js';
 import { MAX_DATAGRAMS, MAX_TEXT_BYTES } from '../../lib/decode/recording.js';
-import { Sealer, deriveKey, digest, fingerprint, formatEnvelope, parseEnvelope } from '../../lib/protocol/index.js';
+import { Sealer, digest, formatEnvelope, parseEnvelope } from '../../lib/protocol/index.js';
+import { deriveKey, fingerprint } from '../../lib/keys/index.js';
 import { ScriptedServer } from '../support/scripted-server.js';
 import { recordedExchanges, recordedKey } from '../support/vectors.js';
 

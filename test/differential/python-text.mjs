@@ -565,7 +565,7 @@ function canonicalOutcome({ value, error }) {
   if (!error) {
     return canonical(value);
   }
-  return error.name === 'BenProtocolError' ? `${error.code} at ${error.position}` : `BUG: ${error.stack}`;
+  return error.name === 'BenUdpProtocolError' ? `${error.code} at ${error.position}` : `BUG: ${error.stack}`;
 }
 
 /** The form described at `PYTHON`; anything that the reader must not return becomes `unsupported`. */

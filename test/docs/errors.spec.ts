@@ -5,7 +5,7 @@ import { Controller, UseGuards } from '@nestjs/common';
 import { MessagePattern, RpcException } from '@nestjs/microservices';
 import { BenUdpTransport, REJECTIONS } from 'nestjs-ben-udp';
 import { describe, expect, it } from 'vitest';
-import { DISREGARDS } from '../../lib/exchange/index.js';
+import { IGNORED_REASONS } from '../../lib/exchange/index.js';
 import { startApp } from '../support/nest-app.js';
 import { readPage, readTable, root } from './pages.js';
 
@@ -26,7 +26,7 @@ describe('docs/errors.md', () => {
   it('has every code, and none that is not', () => {
     const codes = [
       ...readUnion('ben-udp.errors.ts', 'BenUdpErrorCode'),
-      ...readUnion('ben-udp.errors.ts', 'PythonTextErrorCode'),
+      ...readUnion('ben-udp.errors.ts', 'BenUdpTextErrorCode'),
     ];
     const told = [...readPage(PAGE).matchAll(/^\| `(BEN_\w+)`/gm)].map(([, code]) => code!);
     expect(codes.length).toBeGreaterThan(20);
@@ -49,8 +49,8 @@ describe('docs/errors.md', () => {
 
   it('has every outcome, and every reason for which a client takes no notice', () => {
     expect(namesIn(readTable(PAGE, 'How requests end'))).toEqual([
-      ...readUnion('server/statistics.ts', 'ExchangeOutcome'),
-      ...Object.keys(DISREGARDS),
+      ...readUnion('server/statistics.ts', 'BenUdpOutcome'),
+      ...Object.keys(IGNORED_REASONS),
     ]);
   });
 

@@ -9,7 +9,7 @@ import { format, resolveConfig } from 'prettier';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { resolveClientOptions } from '../../lib/nest/ben-udp.client-options.js';
-import { resolveTransportOptions } from '../../lib/nest/ben-udp.options.js';
+import { resolveTransportOptions } from '../../lib/nest/ben-udp.transport-options.js';
 import { root } from './pages.js';
 
 const PAGE = join(root, 'docs/options.md');
@@ -23,7 +23,7 @@ interface Option {
 
 const FILES = [
   'options/key-options.ts',
-  'nest/ben-udp.options.ts',
+  'nest/ben-udp.transport-options.ts',
   'nest/ben-udp.client-options.ts',
   'exchange/limits.ts',
 ].map((file) => {
@@ -79,11 +79,11 @@ function formatTable(options: readonly Option[], defaults: Readonly<Record<strin
 
 const key = new Uint8Array(32);
 const { workload, limits, ...transport } = resolveTransportOptions({ key });
-const { caller, call, keys } = resolveClientOptions({ key });
+const { client, call, keys } = resolveClientOptions({ key });
 const keyDefaults = { keyFile: 'key.sec', keyFileChecks: keys.keyFileChecks, key: undefined, keys: undefined };
 const transportDefaults = { ...transport, ...workload, ...keyDefaults };
 const { keys: _several, ...oneKeyDefaults } = keyDefaults;
-const clientDefaults = { ...caller, ...call, ...oneKeyDefaults };
+const clientDefaults = { ...client, ...call, ...oneKeyDefaults };
 
 const SECTIONS = {
   BenUdpTransportOptions: transportDefaults,

@@ -222,7 +222,7 @@ describe('many requests', () => {
     expect(client.getStats()).toMatchObject({
       outcomes: { answered: 100, failed: 0 },
       retries: 0,
-      disregarded: { 'other-sender': 0, 'wrong-size': 0, duplicate: 0, 'bad-hash': 0, unasked: 0 },
+      ignored: { 'other-sender': 0, 'wrong-size': 0, duplicate: 0, 'bad-hash': 0, unasked: 0 },
     });
   });
 
@@ -321,12 +321,12 @@ describe('strangers', () => {
     const attack = async () => {
       const [socket] = client.unwrap();
       const sizes = [16, 16, 32, 16, 48, 0, 1, 15];
-      const before = client.getStats().disregarded;
+      const before = client.getStats().ignored;
       for (const size of [...sizes, ...sizes]) {
         stranger.send(Buffer.alloc(size, size), socket!.address().port, '127.0.0.1');
       }
       const count = (counters: typeof before) => counters['other-sender'] + counters.unasked;
-      await expect.poll(() => count(client.getStats().disregarded) - count(before)).toBe(16);
+      await expect.poll(() => count(client.getStats().ignored) - count(before)).toBe(16);
     };
     expect(await ask(client, 'echo', 0)).toBe(0);
     await attack();
@@ -336,7 +336,7 @@ describe('strangers', () => {
     finishSlow[0]!();
     expect(await slow).toBe('mine');
     expect(await ask(client, 'echo', 1)).toBe(1);
-    expect(client.getStats().disregarded).toMatchObject({ unasked: 16, 'other-sender': 16 });
+    expect(client.getStats().ignored).toMatchObject({ unasked: 16, 'other-sender': 16 });
   });
 });
 

@@ -7,10 +7,17 @@ import { once } from 'node:events';
 import { Controller, Logger } from '@nestjs/common';
 import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
 import fc from 'fast-check';
-import { BenUdpClient, BenUdpContext, BenUdpRecord, BenUdpTransport, type RejectedDatagram } from 'nestjs-ben-udp';
+import {
+  BenUdpClient,
+  BenUdpContext,
+  BenUdpRecord,
+  BenUdpTransport,
+  type BenUdpRejectedDatagram,
+} from 'nestjs-ben-udp';
 import { Subject, firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { Sealer, deriveKey, digest, parseEnvelope, parsePythonText, unpad } from '../../lib/protocol/index.js';
+import { Sealer, digest, parseEnvelope, parsePythonText, unpad } from '../../lib/protocol/index.js';
+import { deriveKey } from '../../lib/keys/index.js';
 import { MicroPythonBoard, type MicroPythonBoardOptions } from '../../tools/micropython/board.mjs';
 import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
 import { UpstreamServer } from '../support/upstream-server.js';
@@ -22,7 +29,7 @@ async function startDevice(port: number, options: Partial<MicroPythonBoardOption
   return board;
 }
 
-function nextRejection(transport: BenUdpTransport): Promise<RejectedDatagram> {
+function nextRejection(transport: BenUdpTransport): Promise<BenUdpRejectedDatagram> {
   return new Promise((resolve) => transport.on('rejected', resolve));
 }
 

@@ -9,7 +9,7 @@ import {
   type BenUdpExchange,
   type BenUdpTransport,
   REJECTIONS,
-  type RejectedDatagram,
+  type BenUdpRejectedDatagram,
 } from 'nestjs-ben-udp';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { VirtualBoard } from '../../lib/testing/index.js';
@@ -124,7 +124,7 @@ describe('exchange events', () => {
 describe('rejected events', () => {
   it('tell what got no answer and why, by on() and on a diagnostics channel alike', async () => {
     const { transport, board } = await startApp({ controllers: [Handlers] }, { key: [], keys: { hall: KEY_CONTENTS } });
-    const events: RejectedDatagram[] = [];
+    const events: BenUdpRejectedDatagram[] = [];
     const published: unknown[] = [];
     const record = (message: unknown) => void published.push(message);
     transport.on('rejected', (rejected) => events.push(rejected));
@@ -154,7 +154,7 @@ describe('rejected events', () => {
 
     unsubscribe('nestjs-ben-udp:rejected', record);
     const other = await startApp({ controllers: [Handlers] });
-    const events: RejectedDatagram[] = [];
+    const events: BenUdpRejectedDatagram[] = [];
     other.transport.on('rejected', (rejected) => events.push(rejected));
     (await other.board()).sendDatagram(Buffer.from('junk'));
     await expect.poll(() => events).toHaveLength(1);

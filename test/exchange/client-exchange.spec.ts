@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import {
   ClientExchange,
   type ClientExchangeOptions,
-  type ClientReceipt,
+  type ClientDecision,
   maxRequestLength,
   openReply,
 } from '../../lib/exchange/index.js';
@@ -32,13 +32,13 @@ function create(options: Partial<ClientExchangeOptions> = {}): ClientExchange {
   });
 }
 
-/** What each datagram led to: the kind of its receipt, or why no notice was taken of it. */
+/** What each datagram led to: the kind of its decision, or why no notice was taken of it. */
 function feed(exchange: ClientExchange, datagrams: readonly Buffer[], remote = SERVER): string[] {
   return datagrams.map((datagram) => summarise(exchange.receive(datagram, remote)));
 }
 
-function summarise(receipt: ClientReceipt): string {
-  return receipt.kind === 'disregarded' ? receipt.reason : receipt.kind;
+function summarise(decision: ClientDecision): string {
+  return decision.kind === 'ignored' ? decision.reason : decision.kind;
 }
 
 /** An exchange whose request was sent. */
@@ -59,7 +59,7 @@ describe('ClientExchange', () => {
     expect(exchange.step).toBe('hello');
     expect(exchange.receive(ciphertext, SERVER)).toEqual({ kind: 'taken' });
     expect(exchange.step).toBe('id');
-    const asked = exchange.receive(iv, SERVER) as Extract<ClientReceipt, { kind: 'request' }>;
+    const asked = exchange.receive(iv, SERVER) as Extract<ClientDecision, { kind: 'request' }>;
     expect(asked.kind).toBe('request');
     expect(server.open(asked.datagram)).toBe(TEXT);
     expect(exchange.step).toBe('request');
@@ -81,7 +81,7 @@ describe('ClientExchange', () => {
     const [ciphertext, iv] = long.pair();
     expect(ciphertext).toHaveLength(48);
     exchange.receive(ciphertext, SERVER);
-    const asked = exchange.receive(iv, SERVER) as Extract<ClientReceipt, { kind: 'request' }>;
+    const asked = exchange.receive(iv, SERVER) as Extract<ClientDecision, { kind: 'request' }>;
     expect(long.open(asked.datagram)).toBe(TEXT);
   });
 
@@ -91,7 +91,7 @@ describe('ClientExchange', () => {
       const exchange = create({ request });
       const [ciphertext, iv] = server.pair();
       exchange.receive(ciphertext, SERVER);
-      const { datagram } = exchange.receive(iv, SERVER) as Extract<ClientReceipt, { kind: 'request' }>;
+      const { datagram } = exchange.receive(iv, SERVER) as Extract<ClientDecision, { kind: 'request' }>;
       const { hash, data, iv: ownIv } = parseEnvelope(datagram) as Exclude<ReturnType<typeof parseEnvelope>, string>;
       // Without a key: these three are a reply whose hash is right.
       expect(openReply(new Sealer(KEY), Buffer.from(server.id), hash, { ciphertext: data, iv: ownIv })).toBe(TEXT);
@@ -313,8 +313,8 @@ describe('ClientExchange', () => {
       expect(exchange.hello).toEqual(recorded.hello);
       expect(summarise(exchange.receive(pair.ciphertext, SERVER))).toBe('taken');
       expect(exchange.receive(pair.iv, SERVER)).toEqual({ kind: 'request', datagram: envelope });
-      const receipts = reply.map((datagram) => exchange.receive(datagram, SERVER));
-      expect(receipts.at(-1)).toEqual(response === null ? undefined : { kind: 'reply', text: response });
+      const decisions = reply.map((datagram) => exchange.receive(datagram, SERVER));
+      expect(decisions.at(-1)).toEqual(response === null ? undefined : { kind: 'reply', text: response });
     });
   });
 });
@@ -326,7 +326,7 @@ describe('maxRequestLength', () => {
       const request = sealer.seal('x'.repeat(round));
       const exchange = create({ sealer, request });
       feed(exchange, [crypto.randomBytes(16)]);
-      const asked = exchange.receive(crypto.randomBytes(16), SERVER) as Extract<ClientReceipt, { kind: 'request' }>;
+      const asked = exchange.receive(crypto.randomBytes(16), SERVER) as Extract<ClientDecision, { kind: 'request' }>;
       expect(asked.datagram.length).toBeLessThanOrEqual(maxRequestLength(request));
     }
     const zeros = { ciphertext: Buffer.alloc(16), iv: Buffer.alloc(16) };

@@ -1,22 +1,22 @@
 import { createCipheriv, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { type Receipt, SLOT_MS } from '../../lib/exchange/index.js';
+import { type Decision, SLOT_MS } from '../../lib/exchange/index.js';
 import { HELLO, digest, formatEnvelope } from '../../lib/protocol/index.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from '../support/pure-device.js';
 
 const THIRD_KEY = Buffer.alloc(32, 3);
 const NORETURN = "{'action': 'log', 'noreturn': True}";
 
-/** What a receipt came to, in a word. */
-function outcome(receipt: Receipt): string {
-  return receipt.kind === 'rejected' ? receipt.reason : receipt.kind;
+/** What a decision came to, in a word. */
+function outcome(decision: Decision): string {
+  return decision.kind === 'rejected' ? decision.reason : decision.kind;
 }
 
-function accepted(receipt: Receipt): Extract<Receipt, { kind: 'request' }> {
-  if (receipt.kind !== 'request') {
-    throw new Error(`not accepted: ${outcome(receipt)}`);
+function accepted(decision: Decision): Extract<Decision, { kind: 'request' }> {
+  if (decision.kind !== 'request') {
+    throw new Error(`not accepted: ${outcome(decision)}`);
   }
-  return receipt;
+  return decision;
 }
 
 describe('ServerExchange', () => {
@@ -245,8 +245,8 @@ describe('ServerExchange', () => {
     ])('a verified request of %s', (_title, plaintext, reason) => {
       const device = new PureDevice(server, remoteOf('10.0.0.3'));
       device.hello(0);
-      const receipt = server.receive(sealRaw(device, plaintext), device.remote, 0);
-      expect(outcome(receipt)).toBe(reason);
+      const decision = server.receive(sealRaw(device, plaintext), device.remote, 0);
+      expect(outcome(decision)).toBe(reason);
     });
   });
 

@@ -37,7 +37,7 @@ const LIMITS = [
   'failuresPerSource',
   'failuresPerDevice',
   'requestsOfStrangers',
-  'keyTrials',
+  'keyAttempts',
 ];
 
 /** Sealed and printed it still fits into a datagram. */

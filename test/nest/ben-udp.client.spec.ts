@@ -8,7 +8,8 @@ import { BenUdpClient } from '../../lib/nest/ben-udp.client.js';
 import { type BenUdpClientOptions, resolveClientOptions } from '../../lib/nest/ben-udp.client-options.js';
 import { BenUdpStatus } from '../../lib/nest/ben-udp.events.js';
 import { BenUdpRecord, BenUdpRecordBuilder } from '../../lib/nest/ben-udp.record-builder.js';
-import { deriveKey, parsePythonText, parseReply, parseRequest } from '../../lib/protocol/index.js';
+import { deriveKey } from '../../lib/keys/index.js';
+import { parsePythonText, parseReply, parseRequest } from '../../lib/protocol/index.js';
 import { Random } from '../support/random.mjs';
 import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
 import { ScriptedServer, SERVER } from '../support/scripted-server.js';
@@ -103,11 +104,11 @@ describe('BenUdpClient options', () => {
       [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => [name!, fallback!.replace(/^['`]+|['`]+$/g, '')] as const),
     );
     const documented = Object.fromEntries(rows);
-    const { keys, caller, call } = resolveClientOptions({});
+    const { keys, client, call } = resolveClientOptions({});
     const { source } = keys.sources[0]!;
     expect(documented).toEqual({
       ...Object.fromEntries(
-        Object.entries({ ...caller, ...call }).map(([name, value]) => [name, String(value ?? '–')]),
+        Object.entries({ ...client, ...call }).map(([name, value]) => [name, String(value ?? '–')]),
       ),
       keyFile: source,
       key: source,
@@ -263,23 +264,23 @@ describe('close', () => {
 describe('on', () => {
   it('tells of datagrams that belong to nothing that was asked, and survives a listener that throws', async () => {
     const { client, platform, answer } = createScripted();
-    client.on('disregarded', () => {
+    client.on('ignored', () => {
       throw new Error('listener');
     });
-    const disregarded = vi.fn();
+    const ignored = vi.fn();
     const asked = outcome(client.send('echo', 1));
-    client.on('disregarded', disregarded);
+    client.on('ignored', ignored);
     await settle();
     await platform.sockets[0]!.receive([Buffer.alloc(16)], { address: '10.0.0.66', port: 9 });
     await answer('{"data":1}');
     expect(await asked).toEqual([1]);
-    expect(disregarded).not.toHaveBeenCalled();
-    expect(client.getStats().disregarded['other-sender']).toBe(1);
+    expect(ignored).not.toHaveBeenCalled();
+    expect(client.getStats().ignored['other-sender']).toBe(1);
     const heard = createScripted();
-    heard.client.on('disregarded', disregarded);
+    heard.client.on('ignored', ignored);
     await heard.textOf('echo', 1);
     await heard.platform.sockets[0]!.receive([Buffer.alloc(16)]);
-    expect(disregarded).toHaveBeenCalledExactlyOnceWith({ reason: 'unasked', remote: expect.objectContaining(SERVER) });
+    expect(ignored).toHaveBeenCalledExactlyOnceWith({ reason: 'unasked', remote: expect.objectContaining(SERVER) });
   });
 
   it('tells of sockets that failed while idle, and needs no listener for it', async () => {
@@ -618,7 +619,7 @@ describe("upstream's server", () => {
     const asked = [client.emit('log', 1), client.send('echo', 2), client.emit('log', 3), client.send('echo', 4)];
     expect(await Promise.all(asked.map(outcome))).toEqual([[undefined], [2], [undefined], [4]]);
     expect(logged).toEqual([1, 3]);
-    expect(client.getStats().disregarded).toEqual({
+    expect(client.getStats().ignored).toEqual({
       'other-sender': 0,
       'wrong-size': 0,
       reflected: 0,
@@ -685,7 +686,7 @@ describe("upstream's server", () => {
     const [first, second] = [outcome(client.send('slow', 750)), outcome(client.send('echo', 'after'))];
     expect(await first).toMatchObject({ error: { code: 'BEN_TIMEOUT', step: 'request' } });
     expect(await second).toEqual(['after']);
-    expect(client.getStats().disregarded.unasked).toBe(3);
+    expect(client.getStats().ignored.unasked).toBe(3);
     expect(server.causeOfDeath).toBeUndefined();
   });
 

@@ -12,7 +12,7 @@ import {
   BenUdpStatus,
   BenUdpTransport,
   type BenUdpTransportOptions,
-  type RejectedDatagram,
+  type BenUdpRejectedDatagram,
 } from 'nestjs-ben-udp';
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it, onTestFinished, vi } from 'vitest';
 import { type Platform, nodePlatform } from '../../lib/net/index.js';
@@ -315,7 +315,7 @@ describe('on', () => {
     const transport = create();
     transport.on('listening', (address) => expectTypeOf(address).toEqualTypeOf<AddressInfo>());
     transport.on('error', (error) => expectTypeOf(error).toEqualTypeOf<Error>());
-    transport.on('rejected', (rejected) => expectTypeOf(rejected).toEqualTypeOf<RejectedDatagram>());
+    transport.on('rejected', (rejected) => expectTypeOf(rejected).toEqualTypeOf<BenUdpRejectedDatagram>());
     transport.on('exchange', (exchange) => expectTypeOf(exchange).toEqualTypeOf<BenUdpExchange>());
     transport.on('deviceSilent', (device) => expectTypeOf(device).toEqualTypeOf<BenUdpDevice>());
     expectTypeOf(transport.on<'close'>)
@@ -328,7 +328,7 @@ describe('on', () => {
   it('tells of every rejected datagram by its reason, and survives a listener that throws', async () => {
     const transport = create();
     transport.addHandler('echo', async (data: unknown) => data as never);
-    const rejected: RejectedDatagram[] = [];
+    const rejected: BenUdpRejectedDatagram[] = [];
     transport.on('rejected', () => {
       throw new Error('listener');
     });

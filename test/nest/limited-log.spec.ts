@@ -14,30 +14,30 @@ describe('LimitedLog', () => {
   });
 
   it('writes the first line of a kind at once', () => {
-    log.note('bad-hash', 'warn', () => 'from a');
-    log.note('too-large', 'debug', () => 'from b');
+    log.record('bad-hash', 'warn', () => 'from a');
+    log.record('too-large', 'debug', () => 'from b');
     expect(lines).toEqual(['warn from a', 'debug from b']);
   });
 
   it('holds the second back until 10 s after the first, to the millisecond', () => {
-    log.note('bad-hash', 'warn', () => 'from a');
+    log.record('bad-hash', 'warn', () => 'from a');
     platform.advance(LOG_INTERVAL_MS - 1);
-    log.note('bad-hash', 'warn', () => 'from b');
+    log.record('bad-hash', 'warn', () => 'from b');
     expect(lines).toHaveLength(1);
     platform.advance(1);
     expect(lines).toEqual(['warn from a', 'warn from b']);
   });
 
   it('writes at once again what comes after 10 s of silence', () => {
-    log.note('bad-hash', 'warn', () => 'from a');
+    log.record('bad-hash', 'warn', () => 'from a');
     platform.advance(LOG_INTERVAL_MS);
-    log.note('bad-hash', 'warn', () => 'from b');
+    log.record('bad-hash', 'warn', () => 'from b');
     expect(lines).toEqual(['warn from a', 'warn from b']);
   });
 
   it('makes one line every 10 s of a flood, and says how many it stands for', () => {
     for (let ms = 0; ms < 30_000; ms++) {
-      log.note('bad-hash', 'warn', () => `at ${ms}`);
+      log.record('bad-hash', 'warn', () => `at ${ms}`);
       platform.advance(1);
     }
     expect(lines).toEqual([
@@ -51,24 +51,24 @@ describe('LimitedLog', () => {
   it('describes only what it writes', () => {
     let described = 0;
     for (let count = 0; count < 1000; count++) {
-      log.note('bad-hash', 'warn', () => `${++described}`);
+      log.record('bad-hash', 'warn', () => `${++described}`);
     }
     platform.advance(LOG_INTERVAL_MS);
     expect(described).toBe(2);
   });
 
   it('keeps nothing of a kind that has fallen silent', () => {
-    log.note('bad-hash', 'warn', () => 'from a');
-    log.note('bad-hash', 'warn', () => 'from b');
+    log.record('bad-hash', 'warn', () => 'from a');
+    log.record('bad-hash', 'warn', () => 'from b');
     expect(platform.pendingTimers).toBe(1);
     platform.advance(2 * LOG_INTERVAL_MS);
     expect(platform.pendingTimers).toBe(0);
   });
 
   it('writes what it holds back when it is stopped, and leaves no timer', () => {
-    log.note('bad-hash', 'warn', () => 'from a');
-    log.note('bad-hash', 'warn', () => 'from b');
-    log.note('bad-hash', 'warn', () => 'from c');
+    log.record('bad-hash', 'warn', () => 'from a');
+    log.record('bad-hash', 'warn', () => 'from b');
+    log.record('bad-hash', 'warn', () => 'from c');
     log.stop();
     expect(lines).toEqual(['warn from a', 'warn from c (the last of 2 within 10 s)']);
     expect(platform.pendingTimers).toBe(0);
@@ -80,7 +80,7 @@ describe('LimitedLog', () => {
       backgrounds.push(options?.isBackground);
       return () => true;
     };
-    log.note('bad-hash', 'warn', () => 'from a');
+    log.record('bad-hash', 'warn', () => 'from a');
     expect(backgrounds).toEqual([true]);
   });
 });

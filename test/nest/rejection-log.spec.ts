@@ -5,7 +5,8 @@ import { BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
 import { throwError } from 'rxjs';
 import { afterAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { openId, sealRequest } from '../../lib/exchange/index.js';
-import { HELLO, Sealer, deriveKey, formatEnvelope } from '../../lib/protocol/index.js';
+import { HELLO, Sealer, formatEnvelope } from '../../lib/protocol/index.js';
+import { deriveKey } from '../../lib/keys/index.js';
 import { LogRecorder } from '../support/nest-app.js';
 import { ScriptedPlatform, type ScriptedSocket, settle } from '../support/scripted-platform.js';
 

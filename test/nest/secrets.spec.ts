@@ -9,8 +9,10 @@ import { BenUdpClient, BenUdpContext, BenUdpModule, BenUdpTransport } from 'nest
 import { VirtualBoard } from 'nestjs-ben-udp/testing';
 import { firstValueFrom } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { DEFAULT_LIMITS, KeyRing, ServerExchange } from '../../lib/exchange/index.js';
-import { Hmac, Sealer, deriveKey } from '../../lib/protocol/index.js';
+import { DEFAULT_LIMITS, ServerExchange } from '../../lib/exchange/index.js';
+import { KeyRing } from '../../lib/keys/index.js';
+import { Hmac, Sealer } from '../../lib/protocol/index.js';
+import { deriveKey } from '../../lib/keys/index.js';
 import { startApp } from '../support/nest-app.js';
 
 const contents = randomBytes(32);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { BenProtocolError } from '../../lib/ben-udp.errors.js';
-import { MIN_BUFFER_SIZE } from '../../lib/ben-udp.constants.js';
+import { BenUdpProtocolError } from '../../lib/errors.js';
+import { MIN_BUFFER_SIZE } from '../../lib/constants.js';
 import {
   formatUnreadableReply,
   looksLikeNoreturn,
@@ -9,8 +9,8 @@ import {
   sealedLength,
 } from '../../lib/protocol/index.js';
 
-const LONGEST = new BenProtocolError('BEN_TEXT_UNEXPECTED_CHARACTER', 'unexpected character', 65_535);
-const SHORTEST = new BenProtocolError('BEN_BAD_REQUEST', 'no dict');
+const LONGEST = new BenUdpProtocolError('BEN_TEXT_UNEXPECTED_CHARACTER', 'unexpected character', 65_535);
+const SHORTEST = new BenUdpProtocolError('BEN_BAD_REQUEST', 'no dict');
 
 describe('formatUnreadableReply', () => {
   it('names the code and the position', () => {

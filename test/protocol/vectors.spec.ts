@@ -8,7 +8,6 @@ import {
   type EnvelopeKey,
   Sealer,
   decodeUtf8,
-  deriveKey,
   digest,
   formatReply,
   formatRequest,
@@ -19,6 +18,7 @@ import {
   parseRequest,
   unpad,
 } from '../../lib/protocol/index.js';
+import { deriveKey } from '../../lib/keys/index.js';
 import { sealerWithFixedIv } from '../support/fixed-iv.js';
 import {
   isPrintedAlike,

@@ -14,10 +14,10 @@ function create({ capacity = 100, silentAfterMs = 0 } = {}) {
 describe('DeviceRegistry', () => {
   it('knows a named device by its name wherever it is, and others by where they are', () => {
     const { registry } = create();
-    registry.note('kitchen', remoteOf('10.0.0.1', 1));
-    registry.note('kitchen', remoteOf('10.0.0.2', 2));
-    registry.note(undefined, remoteOf('10.0.0.3', 3));
-    registry.note(undefined, remoteOf('fe80::1', 4));
+    registry.record('kitchen', remoteOf('10.0.0.1', 1));
+    registry.record('kitchen', remoteOf('10.0.0.2', 2));
+    registry.record(undefined, remoteOf('10.0.0.3', 3));
+    registry.record(undefined, remoteOf('fe80::1', 4));
     expect(registry.list()).toEqual([
       {
         name: 'kitchen',
@@ -35,24 +35,24 @@ describe('DeviceRegistry', () => {
 
   it('remembers as many devices as it may and forgets the one heard longest ago', () => {
     const { registry } = create({ capacity: 2 });
-    registry.note('a', remoteOf('10.0.0.1', 1));
-    registry.note('b', remoteOf('10.0.0.1', 1));
-    registry.note('a', remoteOf('10.0.0.1', 1));
+    registry.record('a', remoteOf('10.0.0.1', 1));
+    registry.record('b', remoteOf('10.0.0.1', 1));
+    registry.record('a', remoteOf('10.0.0.1', 1));
     expect(registry.list().map(({ name }) => name)).toEqual(['b', 'a']);
-    registry.note('c', remoteOf('10.0.0.1', 1));
+    registry.record('c', remoteOf('10.0.0.1', 1));
     expect(registry.list().map(({ name }) => name)).toEqual(['a', 'c']);
   });
 
   it('tells once of a device that falls silent, within a tenth of the time, and again after it was heard', () => {
     const { platform, registry, silent } = create({ silentAfterMs: 1000 });
-    registry.note('a', remoteOf('10.0.0.1', 1));
+    registry.record('a', remoteOf('10.0.0.1', 1));
     platform.advance(999);
     expect(silent).toEqual([]);
     platform.advance(101);
     expect(silent).toEqual([expect.objectContaining({ name: 'a', isSilent: true })]);
     platform.advance(5000);
     expect(silent).toHaveLength(1);
-    registry.note('a', remoteOf('10.0.0.1', 1));
+    registry.record('a', remoteOf('10.0.0.1', 1));
     expect(registry.list()[0]).toMatchObject({ isSilent: false });
     platform.advance(1200);
     expect(silent).toHaveLength(2);
@@ -61,7 +61,7 @@ describe('DeviceRegistry', () => {
   it('tells of no device that is heard in time', () => {
     const { platform, registry, silent } = create({ silentAfterMs: 1000 });
     for (let minute = 0; minute < 50; minute++) {
-      registry.note('a', remoteOf('10.0.0.1', 1));
+      registry.record('a', remoteOf('10.0.0.1', 1));
       platform.advance(900);
     }
     expect(silent).toEqual([]);

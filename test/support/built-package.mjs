@@ -2,7 +2,7 @@
 
 /** The public list, and what the layers beneath export. Ends the process where nothing is built. */
 export async function loadBuiltPackage() {
-  const parts = ['index.js', 'options/index.js', 'exchange/index.js', 'protocol/index.js', 'testing/index.js'];
+  const parts = ['index.js', 'keys/index.js', 'exchange/index.js', 'protocol/index.js', 'testing/index.js'];
   try {
     const modules = await Promise.all(parts.map((part) => import(`../../dist/esm/${part}`)));
     return Object.assign({}, ...modules);

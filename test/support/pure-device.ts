@@ -1,22 +1,21 @@
 /** The device's side of the exchange without a socket: made for driving a ServerExchange on a clock of the test's own. */
 import {
   DEFAULT_LIMITS,
-  KeyRing,
-  type NamedKey,
-  type Receipt,
-  type Remote,
+  type Decision,
+  type BenUdpRemote,
   ServerExchange,
   type ServerExchangeOptions,
   openId,
   openReply,
   sealRequest,
 } from '../../lib/exchange/index.js';
+import { KeyRing, type NamedKey } from '../../lib/keys/index.js';
 import { HELLO, Sealer } from '../../lib/protocol/index.js';
 
 export const KEY = Buffer.alloc(32, 1);
 export const OTHER_KEY = Buffer.alloc(32, 2);
 
-export function remoteOf(address: string, port = 8585): Remote {
+export function remoteOf(address: string, port = 8585): BenUdpRemote {
   return { address, port, family: address.includes(':') ? 'IPv6' : 'IPv4' };
 }
 
@@ -48,13 +47,13 @@ export class PureDevice {
   }
 
   /** Says hello and takes the id from the pair. */
-  hello(now: number): Receipt {
-    const receipt = this.server.receive(HELLO, this.remote, now);
-    if (receipt.kind === 'pair') {
-      const [ciphertext, iv] = receipt.datagrams as [Buffer, Buffer];
+  hello(now: number): Decision {
+    const decision = this.server.receive(HELLO, this.remote, now);
+    if (decision.kind === 'pair') {
+      const [ciphertext, iv] = decision.datagrams as [Buffer, Buffer];
       this.id = openId(this.sealer, { ciphertext, iv });
     }
-    return receipt;
+    return decision;
   }
 
   /** The envelope for a request under the id at hand. */
@@ -62,12 +61,12 @@ export class PureDevice {
     return sealRequest(this.sealer, this.id, text);
   }
 
-  request(now: number, text?: string): Receipt {
+  request(now: number, text?: string): Decision {
     return this.server.receive(this.envelope(text), this.remote, now);
   }
 
   /** Hello and request in a row. */
-  ask(now: number, text?: string): Receipt {
+  ask(now: number, text?: string): Decision {
     this.hello(now);
     return this.request(now, text);
   }

@@ -4,7 +4,7 @@
  */
 import {
   type ReplyTicket,
-  type Remote,
+  type BenUdpRemote,
   type ServerExchange,
   openReply,
   sealRequest,
@@ -25,7 +25,7 @@ export class QueueDevice {
 
   constructor(
     public server: ServerExchange,
-    readonly remote: Remote = remoteOf('10.0.0.1'),
+    readonly remote: BenUdpRemote = remoteOf('10.0.0.1'),
     key: Buffer = KEY,
     /** Datagrams its socket keeps; what comes then is dropped. ESP32's keeps 6. */
     private readonly capacity = 6,
@@ -69,9 +69,9 @@ export class QueueDevice {
 
   /** A hello in the name of this device, whoever says it; the answer goes to its socket. */
   hello(now: number): void {
-    const receipt = this.server.receive(HELLO, this.remote, now);
-    if (receipt.kind === 'pair') {
-      this.store(receipt.datagrams);
+    const decision = this.server.receive(HELLO, this.remote, now);
+    if (decision.kind === 'pair') {
+      this.store(decision.datagrams);
     }
   }
 
@@ -81,13 +81,13 @@ export class QueueDevice {
   }
 
   private request(envelope: Buffer, now: number): ReplyTicket | undefined {
-    const receipt = this.server.receive(envelope, this.remote, now);
-    if (receipt.kind !== 'request') {
+    const decision = this.server.receive(envelope, this.remote, now);
+    if (decision.kind !== 'request') {
       return undefined;
     }
-    this.heard.push(receipt.request.data as number);
-    this.server.finish(receipt.work, undefined, now);
-    return receipt.ticket;
+    this.heard.push(decision.request.data as number);
+    this.server.finish(decision.work, undefined, now);
+    return decision.ticket;
   }
 
   /** Reads so many datagrams; reads what there is and gives up where there are fewer. */

@@ -5,15 +5,8 @@
 import { randomInt } from 'node:crypto';
 import { onTestFinished } from 'vitest';
 import { type DatagramSocket, bindDatagramSocket } from '../../lib/net/index.js';
-import {
-  Sealer,
-  deriveKey,
-  digest,
-  isHello,
-  parseEnvelope,
-  parsePythonText,
-  printPythonText,
-} from '../../lib/protocol/index.js';
+import { Sealer, digest, isHello, parseEnvelope, parsePythonText, printPythonText } from '../../lib/protocol/index.js';
+import { deriveKey } from '../../lib/keys/index.js';
 
 export interface UpstreamServerOptions {
   /** What the key file holds. */

@@ -1,7 +1,7 @@
 /**
  * A position in a Python text, shared by the readers of one text.
  */
-import { BenProtocolError, type PythonTextErrorCode } from '../../ben-udp.errors.js';
+import { BenUdpProtocolError, type BenUdpTextErrorCode } from '../../errors.js';
 import type { PythonTextLimits } from './value.js';
 
 export class Cursor {
@@ -49,7 +49,7 @@ export class Cursor {
       : this.fail('BEN_TEXT_UNEXPECTED_CHARACTER', 'unexpected character');
   }
 
-  fail(code: PythonTextErrorCode, message: string, position = this.position): never {
-    throw new BenProtocolError(code, `${message} at position ${position}`, position);
+  fail(code: BenUdpTextErrorCode, message: string, position = this.position): never {
+    throw new BenUdpProtocolError(code, `${message} at position ${position}`, position);
   }
 }

@@ -12,7 +12,7 @@ import { nameOfKey } from './key-name.js';
 import { readNumber, startsNumber } from './number.js';
 import { isQuote, readBytes, readString } from './string.js';
 import { markForTransformers } from './marked-map.js';
-import { PYTHON_TEXT_LIMITS, type PythonTextLimits, type PythonValue, equalityKey } from './value.js';
+import { PYTHON_TEXT_LIMITS, type PythonTextLimits, type BenUdpValue, equalityKey } from './value.js';
 
 const SET_CALL = 'set()';
 const BYTEARRAY_CALL = 'bytearray(';
@@ -28,7 +28,7 @@ const LOWER_B = 0x62;
 const MINUS = 0x2d;
 
 /** Words that stand for a value. MicroPython prints a broken sensor's float as a bare `nan` or `inf`. */
-const WORDS: ReadonlyMap<string, PythonValue> = new Map<string, PythonValue>([
+const WORDS: ReadonlyMap<string, BenUdpValue> = new Map<string, BenUdpValue>([
   ['None', null],
   ['True', true],
   ['False', false],
@@ -41,9 +41,9 @@ const WORDS: ReadonlyMap<string, PythonValue> = new Map<string, PythonValue>([
 /**
  * The value a Python text stands for.
  *
- * @throws BenProtocolError with a `PythonTextErrorCode` and the position.
+ * @throws BenUdpProtocolError with a `BenUdpTextErrorCode` and the position.
  */
-export function parsePythonText(text: string, limits: PythonTextLimits = PYTHON_TEXT_LIMITS): PythonValue {
+export function parsePythonText(text: string, limits: PythonTextLimits = PYTHON_TEXT_LIMITS): BenUdpValue {
   const cursor = new Cursor(text, limits);
   if (text.length > limits.maxLength) {
     return cursor.fail('BEN_TEXT_TOO_LONG', `a text of ${text.length} characters`);
@@ -58,7 +58,7 @@ export function parsePythonText(text: string, limits: PythonTextLimits = PYTHON_
 }
 
 /** @param mustHash whether the value is a dict key or a set element, or inside one. */
-function readValue(cursor: Cursor, depth: number, mustHash: boolean): PythonValue {
+function readValue(cursor: Cursor, depth: number, mustHash: boolean): BenUdpValue {
   if (++cursor.nodes > cursor.limits.maxNodes) {
     return cursor.fail('BEN_TEXT_TOO_MANY_NODES', 'too many values');
   }
@@ -106,7 +106,7 @@ function isSignedWord(cursor: Cursor): boolean {
   return cursor.unit === MINUS && isLetter(cursor.text.charCodeAt(cursor.position + 1));
 }
 
-function readWord(cursor: Cursor, depth: number, mustHash: boolean): PythonValue {
+function readWord(cursor: Cursor, depth: number, mustHash: boolean): BenUdpValue {
   const { text, position } = cursor;
   let end = position;
   if (text.charCodeAt(end) === MINUS) {
@@ -138,7 +138,7 @@ function readWord(cursor: Cursor, depth: number, mustHash: boolean): PythonValue
 }
 
 /** MicroPython prints a `bytearray` so, the address of a DS18x20 for example. The cursor is behind the parenthesis. */
-function readByteArray(cursor: Cursor): PythonValue {
+function readByteArray(cursor: Cursor): BenUdpValue {
   if (!cursor.take(LOWER_B) || !isQuote(cursor.unit)) {
     return cursor.failHere();
   }
@@ -156,8 +156,8 @@ function readItems(
   close: number,
   depth: number,
   mustHash: boolean,
-  items: PythonValue[] = [],
-): PythonValue[] {
+  items: BenUdpValue[] = [],
+): BenUdpValue[] {
   cursor.skipWhiteSpace();
   while (!cursor.take(close)) {
     items.push(readValue(cursor, depth, mustHash));
@@ -177,7 +177,7 @@ function readSeparator(cursor: Cursor, close: number): void {
 }
 
 /** A tuple; around one value without a comma, parentheses only group, as in Python. */
-function readTuple(cursor: Cursor, depth: number, mustHash: boolean): PythonValue {
+function readTuple(cursor: Cursor, depth: number, mustHash: boolean): BenUdpValue {
   cursor.skipWhiteSpace();
   if (cursor.take(CLOSE_PAREN)) {
     return [];
@@ -191,7 +191,7 @@ function readTuple(cursor: Cursor, depth: number, mustHash: boolean): PythonValu
   return readItems(cursor, CLOSE_PAREN, depth, mustHash, [first]);
 }
 
-function readDictOrSet(cursor: Cursor, depth: number): PythonValue {
+function readDictOrSet(cursor: Cursor, depth: number): BenUdpValue {
   cursor.skipWhiteSpace();
   if (cursor.take(CLOSE_BRACE)) {
     return {};
@@ -207,8 +207,8 @@ function readDictOrSet(cursor: Cursor, depth: number): PythonValue {
 }
 
 /** The rest of a dict; the cursor is on the colon behind its first key. */
-function readDict(cursor: Cursor, depth: number, firstKey: PythonValue, firstStart: number): PythonValue {
-  const entries = new Map<PythonValue, PythonValue>();
+function readDict(cursor: Cursor, depth: number, firstKey: BenUdpValue, firstStart: number): BenUdpValue {
+  const entries = new Map<BenUdpValue, BenUdpValue>();
   /** Keys that are no strings: those are equal if their texts are, and to no other. */
   const others = new Set<string>();
   /** The keys as `json.dumps` writes them; `undefined` as soon as one of them can't be a key of JSON. */
@@ -238,7 +238,7 @@ function readDict(cursor: Cursor, depth: number, firstKey: PythonValue, firstSta
 }
 
 /** Whether a dict has a key already. A string is equal to itself alone; for any other key `others` is kept. */
-function isAmong(key: PythonValue, entries: ReadonlyMap<PythonValue, PythonValue>, others: Set<string>): boolean {
+function isAmong(key: BenUdpValue, entries: ReadonlyMap<BenUdpValue, BenUdpValue>, others: Set<string>): boolean {
   if (typeof key === 'string') {
     return entries.has(key);
   }
@@ -249,8 +249,8 @@ function isAmong(key: PythonValue, entries: ReadonlyMap<PythonValue, PythonValue
 }
 
 /** The first of each group of equal elements, as in Python. */
-function toSet(items: PythonValue[]): PythonValue {
-  const elements = new Map<string, PythonValue>();
+function toSet(items: BenUdpValue[]): BenUdpValue {
+  const elements = new Map<string, BenUdpValue>();
   for (const item of items) {
     const key = equalityKey(item);
     if (!elements.has(key)) {
@@ -261,8 +261,8 @@ function toSet(items: PythonValue[]): PythonValue {
 }
 
 /** An ordinary object, as from `JSON.parse`. If two keys have one name, the last one wins, as there. */
-function toRecord(names: readonly string[], entries: ReadonlyMap<PythonValue, PythonValue>): PythonValue {
-  const record: { [key: string]: PythonValue } = {};
+function toRecord(names: readonly string[], entries: ReadonlyMap<BenUdpValue, BenUdpValue>): BenUdpValue {
+  const record: { [key: string]: BenUdpValue } = {};
   let index = 0;
   for (const value of entries.values()) {
     setOwnProperty(record, names[index++]!, value);

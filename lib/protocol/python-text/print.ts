@@ -1,7 +1,7 @@
 /**
  * Prints values as MicroPython's `str()` prints them: what a device would send.
  */
-import { BenUdpError } from '../../ben-udp.errors.js';
+import { BenUdpError } from '../../errors.js';
 import { printNumber } from './number.js';
 import { printBytes, printString } from './string.js';
 import { PYTHON_TEXT_LIMITS } from './value.js';

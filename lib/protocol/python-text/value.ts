@@ -18,23 +18,23 @@ import { toBuffer } from '../value-kind.js';
  * | set | `Set` |
  * | dict | ordinary object, keys as `json.dumps` writes them; `Map` if a key is a tuple or bytes |
  */
-export type PythonValue =
+export type BenUdpValue =
   | null
   | boolean
   | number
   | bigint
   | string
   | Uint8Array
-  | PythonValue[]
-  | Set<PythonValue>
-  | Map<PythonValue, PythonValue>
-  | { [key: string]: PythonValue };
+  | BenUdpValue[]
+  | Set<BenUdpValue>
+  | Map<BenUdpValue, BenUdpValue>
+  | { [key: string]: BenUdpValue };
 
 /**
  * The same text for two hashable values exactly where Python takes them for one key: 1 == 1.0 == True, and bytes and
  * tuples are equal by content.
  */
-export function equalityKey(value: PythonValue): string {
+export function equalityKey(value: BenUdpValue): string {
   switch (typeof value) {
     case 'string':
       return `str ${value}`;

@@ -171,14 +171,14 @@ class Session {
 
   #hello(endpoint, isDelivered) {
     this.datagrams++;
-    const receipt = this.#exchange.receive(this.#lib.HELLO, endpoint.remote, this.now);
-    if (receipt.kind !== 'pair') {
-      if (this.#reject(receipt) === 'withheld') {
+    const decision = this.#exchange.receive(this.#lib.HELLO, endpoint.remote, this.now);
+    if (decision.kind !== 'pair') {
+      if (this.#reject(decision) === 'withheld') {
         endpoint.turn++;
       }
       return;
     }
-    const { datagrams } = receipt;
+    const { datagrams } = decision;
     assert.ok(datagrams.length <= 2 && datagrams.every(({ length }) => length === 16));
     endpoint.turn++;
     if (datagrams.length === 2) {
@@ -235,13 +235,13 @@ class Session {
       return;
     }
     this.datagrams++;
-    const receipt = this.#exchange.receive(datagram, endpoint.remote, this.now);
-    if (receipt.kind === 'rejected') {
-      this.#reject(receipt);
+    const decision = this.#exchange.receive(datagram, endpoint.remote, this.now);
+    if (decision.kind === 'rejected') {
+      this.#reject(decision);
       return;
     }
-    assert.equal(receipt.kind, 'request');
-    this.#accept(receipt, this.#sealed.get(hashOf(this.#lib, datagram)), endpoint);
+    assert.equal(decision.kind, 'request');
+    this.#accept(decision, this.#sealed.get(hashOf(this.#lib, datagram)), endpoint);
   }
 
   #accept({ request, work, ticket }, sealed, endpoint) {

@@ -1,14 +1,14 @@
 /** All targets that are functions of their input; `app.mjs` is the one that is not. */
 import { createEnvelopeTarget } from './envelope.mjs';
 import { createExchangeTarget } from './exchange.mjs';
-import { createGateTarget } from './gate.mjs';
+import { createStrangerTarget } from './stranger.mjs';
 import { createKeysTarget } from './keys.mjs';
 import { createPythonTextTarget } from './python-text.mjs';
 import { createReplyTarget } from './reply.mjs';
 import { createRequestTarget } from './request.mjs';
 
 export const TARGETS = {
-  gate: createGateTarget,
+  stranger: createStrangerTarget,
   envelope: createEnvelopeTarget,
   'python-text': createPythonTextTarget,
   request: createRequestTarget,

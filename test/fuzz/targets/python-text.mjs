@@ -10,7 +10,7 @@ export const PYTHON_TOKENS = [
   ...'0 -0 -0.0 1e400 1e-400 9007199254740993 0x 1_0 2j .5 5.'.split(' '),
 ];
 
-export function createPythonTextTarget({ parsePythonText, printPythonText, BenProtocolError, BenUdpError }) {
+export function createPythonTextTarget({ parsePythonText, printPythonText, BenUdpProtocolError, BenUdpError }) {
   return {
     name: 'python-text',
     about: 'the literals that repr prints: parse, print, parse',
@@ -23,7 +23,7 @@ export function createPythonTextTarget({ parsePythonText, printPythonText, BenPr
       try {
         value = parsePythonText(text);
       } catch (error) {
-        assert.ok(error instanceof BenProtocolError && error.code.startsWith('BEN_TEXT_'), error);
+        assert.ok(error instanceof BenUdpProtocolError && error.code.startsWith('BEN_TEXT_'), error);
         assert.ok(error.position >= 0 && error.position <= text.length, `position ${error.position}`);
         return `${error.code} ${Math.min(error.position, 32)}`;
       }

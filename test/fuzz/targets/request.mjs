@@ -3,7 +3,14 @@ import { strict as assert } from 'node:assert';
 import { recordings } from '../recordings.mjs';
 import { PYTHON_TOKENS, isSame, kindOf } from './python-text.mjs';
 
-export function createRequestTarget({ unpad, decodeUtf8, parseRequest, formatRequest, BenProtocolError, BenUdpError }) {
+export function createRequestTarget({
+  unpad,
+  decodeUtf8,
+  parseRequest,
+  formatRequest,
+  BenUdpProtocolError,
+  BenUdpError,
+}) {
   return {
     name: 'request',
     about: "a request's plaintext: padding, UTF-8, Python text, dict",
@@ -26,7 +33,7 @@ export function createRequestTarget({ unpad, decodeUtf8, parseRequest, formatReq
       try {
         request = parseRequest(text);
       } catch (error) {
-        assert.ok(error instanceof BenProtocolError && /^BEN_(?:TEXT_|BAD_REQUEST)/.test(error.code), error);
+        assert.ok(error instanceof BenUdpProtocolError && /^BEN_(?:TEXT_|BAD_REQUEST)/.test(error.code), error);
         return error.code;
       }
       const { action, data, noreturn, metadata } = request;

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import { BenProtocolError, type PythonTextErrorCode } from '../../../lib/ben-udp.errors.js';
+import { BenUdpProtocolError, type BenUdpTextErrorCode } from '../../../lib/errors.js';
 import {
   PYTHON_TEXT_LIMITS,
   type PythonTextLimits,
-  type PythonValue,
+  type BenUdpValue,
   parsePythonText,
   printJson,
   printPythonText,
@@ -21,7 +21,7 @@ const utf16Unit = fc
 
 describe('parsePythonText', () => {
   describe('None and bool', () => {
-    it.each<[string, PythonValue]>([
+    it.each<[string, BenUdpValue]>([
       ['None', null],
       ['True', true],
       ['False', false],
@@ -138,7 +138,7 @@ describe('parsePythonText', () => {
       expect(parsePythonText(`{'rom': [${text}]}`)).toStrictEqual({ rom: [Buffer.from(bytes)] });
     });
 
-    it.each<[string, PythonTextErrorCode, number]>([
+    it.each<[string, BenUdpTextErrorCode, number]>([
       ["{1, bytearray(b'')}", 'BEN_TEXT_UNHASHABLE', 4],
       ["{(bytearray(b'a'),): 1}", 'BEN_TEXT_UNHASHABLE', 2],
       ["bytearray(b'a'", 'BEN_TEXT_UNEXPECTED_END', 14],
@@ -167,7 +167,7 @@ describe('parsePythonText', () => {
   });
 
   describe('list and tuple', () => {
-    it.each<[string, PythonValue]>([
+    it.each<[string, BenUdpValue]>([
       ['[]', []],
       ['[1]', [1]],
       ["[1, 2.5, None, 'x']", [1, 2.5, null, 'x']],
@@ -285,7 +285,7 @@ describe('parsePythonText', () => {
       expect(Object.keys(parsePythonText("{'b': 1, '10': 2, '9': 3}") as object)).toStrictEqual(['9', '10', 'b']);
     });
 
-    it.each<[string, Array<[PythonValue, PythonValue]>]>([
+    it.each<[string, Array<[BenUdpValue, BenUdpValue]>]>([
       [
         "{None: 1, True: 2, 2.5: 3, b'k': 4, (1, 'x'): 5, 9007199254740993: 6, nan: 7, (): 8}",
         [
@@ -317,12 +317,12 @@ describe('parsePythonText', () => {
     ])('reads %s as a Map, in its order, because a key is a tuple or bytes', (text, entries) => {
       const value = parsePythonText(text);
       expect(value).toBeInstanceOf(Map);
-      expect([...(value as Map<PythonValue, PythonValue>)]).toStrictEqual(entries);
+      expect([...(value as Map<BenUdpValue, BenUdpValue>)]).toStrictEqual(entries);
     });
   });
 
   describe('set', () => {
-    it.each<[string, PythonValue[]]>([
+    it.each<[string, BenUdpValue[]]>([
       ['set()', []],
       ['{1}', [1]],
       ["{'b', 'a', None}", ['b', 'a', null]],
@@ -332,10 +332,10 @@ describe('parsePythonText', () => {
     ])('reads %s as a Set, in its order', (text, elements) => {
       const value = parsePythonText(text);
       expect(value).toBeInstanceOf(Set);
-      expect([...(value as Set<PythonValue>)]).toStrictEqual(elements);
+      expect([...(value as Set<BenUdpValue>)]).toStrictEqual(elements);
     });
 
-    it.each<[string, PythonValue[]]>([
+    it.each<[string, BenUdpValue[]]>([
       ['{1, 1}', [1]],
       ['{True, 1, 1.0}', [true]],
       ['{0, False, -0.0}', [0]],
@@ -349,7 +349,7 @@ describe('parsePythonText', () => {
       ["{('a', 'b'), ('ab',), ('a', 'b', ''), ('', 'ab')}", [['a', 'b'], ['ab'], ['a', 'b', ''], ['', 'ab']]],
       ["{'', None, b'', (), 0}", ['', null, Buffer.from(''), [], 0]],
     ])('keeps the first of the elements of %s that are equal in Python', (text, elements) => {
-      expect([...(parsePythonText(text) as Set<PythonValue>)]).toStrictEqual(elements);
+      expect([...(parsePythonText(text) as Set<BenUdpValue>)]).toStrictEqual(elements);
     });
   });
 
@@ -382,7 +382,7 @@ describe('parsePythonText', () => {
 
   // The rule for every part of literal_eval's grammar that is refused stands in docs/python-text.md, which is tested below.
   describe('refusals that the page does not list', () => {
-    it.each<[string, PythonTextErrorCode, number]>([
+    it.each<[string, BenUdpTextErrorCode, number]>([
       ['', 'BEN_TEXT_UNEXPECTED_END', 0],
       [' \n', 'BEN_TEXT_UNEXPECTED_END', 2],
       ['(', 'BEN_TEXT_UNEXPECTED_END', 1],
@@ -478,7 +478,7 @@ describe('parsePythonText', () => {
       String.raw`{b'\x80': 0, b'\xff': 0}`,
       "{(): 0, 'str a': 0, 'a': 0, 'int 1': 0, 1: 0}",
     ])('are all kept in %s', (text) => {
-      const { size } = parsePythonText(text) as Map<PythonValue, PythonValue>;
+      const { size } = parsePythonText(text) as Map<BenUdpValue, BenUdpValue>;
       expect(size).toBe(text.split(': 0').length - 1);
     });
   });
@@ -615,11 +615,11 @@ describe('parsePythonText', () => {
       ['of any UTF-16 units in quotes', fc.string({ unit: utf16Unit, maxLength: 50 }).map((text) => `'${text}'`)],
       ['of tokens', fc.array(tokens, { maxLength: 30 }).map((parts) => parts.join(''))],
       ['that was printed and then changed', mutants],
-    ])('%s becomes a value, which prints and reads as itself, or a BenProtocolError', (_title, texts) => {
+    ])('%s becomes a value, which prints and reads as itself, or a BenUdpProtocolError', (_title, texts) => {
       fc.assert(
         fc.property(texts, (text) => {
           const outcome = tryParse(text);
-          if (outcome instanceof BenProtocolError) {
+          if (outcome instanceof BenUdpProtocolError) {
             expectPlainError(outcome, text);
           } else {
             expect(isDeepStrictEqual(parsePythonText(printPythonText(outcome)), outcome)).toBe(true);
@@ -665,7 +665,7 @@ describe('docs/python-text.md', () => {
   it.each(readRows)('is right that %s is read as %s', (text, result) => {
     const [expected = ''] = inCode(result);
     if (expected.startsWith('BEN_')) {
-      expect(parsing(text)).toThrow(refusal(expected as PythonTextErrorCode, Number(/ at (\d+)$/.exec(result)?.[1])));
+      expect(parsing(text)).toThrow(refusal(expected as BenUdpTextErrorCode, Number(/ at (\d+)$/.exec(result)?.[1])));
     } else {
       expect(parsePythonText(text)).toStrictEqual(evaluate(expected));
     }
@@ -683,19 +683,19 @@ describe('docs/python-text.md', () => {
   });
 });
 
-function parsing(text: string, limits?: PythonTextLimits): () => PythonValue {
+function parsing(text: string, limits?: PythonTextLimits): () => BenUdpValue {
   return () => parsePythonText(text, limits);
 }
 
-function refusal(code: PythonTextErrorCode, position: number): unknown {
-  return expect.objectContaining({ name: 'BenProtocolError', code, position });
+function refusal(code: BenUdpTextErrorCode, position: number): unknown {
+  return expect.objectContaining({ name: 'BenUdpProtocolError', code, position });
 }
 
 /** All that an error says: its message is one of these sentences, so it holds nothing of the text. */
 const MESSAGE =
   /^(?:unexpected character|something follows the literal|the text ends inside a literal|too many levels|too many values|a word that is no literal|a key that stands twice|a value that Python cannot hash|an int of \d+ digits|a text of \d+ characters|a number in a form that repr never prints|an escape that repr never prints|\\[xuU] needs [248] hex digits) at position (\d+)$/;
 
-function expectPlainError(error: BenProtocolError, text: string): void {
+function expectPlainError(error: BenUdpProtocolError, text: string): void {
   const { code, position, message, cause } = error;
   expect(code).toMatch(/^BEN_TEXT_[A-Z_]+$/);
   expect(MESSAGE.exec(message)?.[1]).toBe(String(position));
@@ -705,11 +705,11 @@ function expectPlainError(error: BenProtocolError, text: string): void {
 }
 
 /** The value, or the refusal; any other exception is thrown on. */
-function tryParse(text: string): PythonValue | BenProtocolError {
+function tryParse(text: string): BenUdpValue | BenUdpProtocolError {
   try {
     return parsePythonText(text);
   } catch (error) {
-    if (error instanceof BenProtocolError) {
+    if (error instanceof BenUdpProtocolError) {
       return error;
     }
     throw error;
@@ -778,7 +778,7 @@ function edit(text: string, [at, count, token]: [at: number, count: number, toke
 }
 
 /** Values in exactly the form that the reader returns. */
-function values(): fc.Arbitrary<PythonValue> {
+function values(): fc.Arbitrary<BenUdpValue> {
   const numbers = fc.oneof(fc.integer(), fc.maxSafeInteger(), fc.double(), fc.constantFrom(0, -0, 1, 2 ** 53));
   const bigints = fc
     .tuple(fc.bigInt({ min: 2n ** 53n, max: 10n ** 500n }), fc.constantFrom(1n, -1n))
@@ -797,12 +797,12 @@ function values(): fc.Arbitrary<PythonValue> {
     strings,
     fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
   );
-  const { key } = fc.letrec<{ key: PythonValue; tuple: PythonValue[] }>((tie) => ({
+  const { key } = fc.letrec<{ key: BenUdpValue; tuple: BenUdpValue[] }>((tie) => ({
     key: fc.oneof({ depthSize: 'small', withCrossShrink: true }, leaf, tie('tuple')),
     tuple: fc.array(tie('key'), { maxLength: 3 }),
   }));
   const distinct = { maxLength: 5, selector: equalityKey };
-  const { value } = fc.letrec<{ value: PythonValue }>((tie) => ({
+  const { value } = fc.letrec<{ value: BenUdpValue }>((tie) => ({
     value: fc.oneof(
       { depthSize: 'small', withCrossShrink: true },
       leaf,
@@ -818,9 +818,9 @@ function values(): fc.Arbitrary<PythonValue> {
   return value;
 }
 
-function toDict(entries: Array<[string, PythonValue]>): PythonValue {
+function toDict(entries: Array<[string, BenUdpValue]>): BenUdpValue {
   // It makes `__proto__` an own property too.
-  return Object.fromEntries(entries) as PythonValue;
+  return Object.fromEntries(entries) as BenUdpValue;
 }
 
 function evaluate(expression: string): unknown {

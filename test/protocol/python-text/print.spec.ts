@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BenProtocolError, BenUdpError } from '../../../lib/ben-udp.errors.js';
+import { BenUdpProtocolError, BenUdpError } from '../../../lib/errors.js';
 import { PYTHON_TEXT_LIMITS, parsePythonText, printPythonText } from '../../../lib/protocol/index.js';
 
 const { maxDepth, maxNodes, maxIntDigits, maxLength } = PYTHON_TEXT_LIMITS;
@@ -340,7 +340,7 @@ function hasEqualKeys(text: string): boolean {
     parsePythonText(text);
     return false;
   } catch (error) {
-    if (error instanceof BenProtocolError && error.code === 'BEN_TEXT_DUPLICATE_KEY') {
+    if (error instanceof BenUdpProtocolError && error.code === 'BEN_TEXT_DUPLICATE_KEY') {
       return true;
     }
     throw error;

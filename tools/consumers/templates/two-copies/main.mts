@@ -30,11 +30,11 @@ function checkErrors(): void {
     [esmCopy, commonJsCopy],
   ] as const) {
     const error: unknown = new thrown.BenUdpError('BEN_TIMEOUT', 'no datagram');
-    const protocolError: unknown = new thrown.BenProtocolError('BEN_BAD_REQUEST', 'no dict');
+    const protocolError: unknown = new thrown.BenUdpProtocolError('BEN_BAD_REQUEST', 'no dict');
     ok(error instanceof caught.BenUdpError, 'a BenUdpError of the other copy is one');
-    ok(protocolError instanceof caught.BenUdpError, 'a BenProtocolError of the other copy is a BenUdpError');
-    ok(protocolError instanceof caught.BenProtocolError, 'a BenProtocolError of the other copy is one');
-    ok(!(error instanceof caught.BenProtocolError), 'a BenUdpError is no BenProtocolError');
+    ok(protocolError instanceof caught.BenUdpError, 'a BenUdpProtocolError of the other copy is a BenUdpError');
+    ok(protocolError instanceof caught.BenUdpProtocolError, 'a BenUdpProtocolError of the other copy is one');
+    ok(!(error instanceof caught.BenUdpProtocolError), 'a BenUdpError is no BenUdpProtocolError');
   }
   class OwnError extends BenUdpError {}
   ok(new OwnError('BEN_TIMEOUT', 'own') instanceof commonJsCopy.BenUdpError, 'a subclass belongs to both copies');

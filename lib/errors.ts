@@ -1,0 +1,170 @@
+/**
+ * Every error this package throws on purpose, with its code (a leaf: imports no other layer).
+ * Messages name what was expected; they never hold key, id or payload bytes.
+ */
+
+import { brand } from './brand.js';
+
+/** The closed list of error codes. Match on `error.code`, not on the message. */
+export type BenUdpErrorCode =
+  /** A key file does not exist. */
+  | 'BEN_KEY_FILE_MISSING'
+  /** A key file could not be read or written; `cause` holds the system's error. */
+  | 'BEN_KEY_FILE_IO'
+  /** A folder, a pipe or a device was named in place of a key file. */
+  | 'BEN_KEY_FILE_NOT_A_FILE'
+  /** A key file holds fewer than 32 bytes. */
+  | 'BEN_KEY_FILE_TOO_SHORT'
+  /** A key file holds more than 64 KiB. */
+  | 'BEN_KEY_FILE_TOO_LARGE'
+  /** A key file can be read by other users of the machine. */
+  | 'BEN_KEY_FILE_READABLE_BY_OTHERS'
+  /** A new key would have overwritten an existing file. */
+  | 'BEN_KEY_FILE_EXISTS'
+  /** The same key was configured twice, so it could not tell two devices apart. */
+  | 'BEN_KEY_DUPLICATE'
+  /** `listen` was called on a transport that listens. */
+  | 'BEN_ALREADY_LISTENING'
+  /** A value can't be written as JSON or as Python text. */
+  | 'BEN_UNSERIALIZABLE'
+  /** A reply does not fit the device's buffer. */
+  | 'BEN_REPLY_TOO_LARGE'
+  /** The peer did not send the next datagram in time. */
+  | 'BEN_TIMEOUT'
+  /** A reply whose hash does not fit: another key, another exchange, or a forgery. */
+  | 'BEN_BAD_REPLY'
+  /** A verified request opens to something that is not a request dict. */
+  | 'BEN_BAD_REQUEST'
+  /** The client was closed before the request had ended. */
+  | 'BEN_CLOSED'
+  /** More requests wait for a socket than `maxQueue` allows. */
+  | 'BEN_QUEUE_FULL'
+  /** A request does not fit the server's buffer; nothing was sent. */
+  | 'BEN_REQUEST_TOO_LARGE'
+  /** A server's address and port are in use by another process; `cause` holds the system's error. */
+  | 'BEN_ADDRESS_IN_USE'
+  /** A socket could not be bound, or the system refused a datagram; `cause` holds its error. */
+  | 'BEN_SOCKET'
+  /** The name of a host could not be resolved; `cause` holds the system's error. */
+  | 'BEN_HOST_UNKNOWN'
+  /** A recording of datagrams that can't be read: no hex, no JSON of exchanges, no capture. */
+  | 'BEN_BAD_RECORDING'
+  /** Python text that is not one of the accepted literals; see `position`. */
+  | BenUdpTextErrorCode;
+
+/** Why a Python text was refused. */
+export type BenUdpTextErrorCode =
+  /** The text ends inside a literal. */
+  | 'BEN_TEXT_UNEXPECTED_END'
+  /** A character that can't start or continue a literal here. */
+  | 'BEN_TEXT_UNEXPECTED_CHARACTER'
+  /** A word other than None, True, False, nan, inf and set(). */
+  | 'BEN_TEXT_UNEXPECTED_NAME'
+  /** A number in a form that `repr` never prints (hex, underscores, leading zeros, complex). */
+  | 'BEN_TEXT_BAD_NUMBER'
+  /** An escape that `repr` never prints. */
+  | 'BEN_TEXT_BAD_ESCAPE'
+  /** A key or set element that Python can't hash (list, dict, set). */
+  | 'BEN_TEXT_UNHASHABLE'
+  /** A dict names one key twice. */
+  | 'BEN_TEXT_DUPLICATE_KEY'
+  /** Something follows the literal. */
+  | 'BEN_TEXT_TRAILING'
+  /** Nested deeper than the limit. */
+  | 'BEN_TEXT_TOO_DEEP'
+  /** More values than the limit. */
+  | 'BEN_TEXT_TOO_MANY_NODES'
+  /** An int with more digits than the limit. */
+  | 'BEN_TEXT_TOO_MANY_DIGITS'
+  /** Longer than the limit. */
+  | 'BEN_TEXT_TOO_LONG';
+
+/** Base of all errors of this package: a stable `code`, and `cause` where another error led to it. */
+export class BenUdpError extends Error {
+  static {
+    brand(this, 'BenUdpError');
+  }
+
+  override readonly name: string = 'BenUdpError';
+
+  constructor(
+    readonly code: BenUdpErrorCode,
+    message: string,
+    options?: { readonly cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+/** Bytes or text of a peer that do not follow the protocol. */
+export class BenUdpProtocolError extends BenUdpError {
+  static {
+    brand(this, 'BenUdpProtocolError');
+  }
+
+  override readonly name = 'BenUdpProtocolError';
+
+  constructor(
+    code: BenUdpErrorCode,
+    message: string,
+    /** Index into the text, in UTF-16 units; undefined where the whole is meant. */
+    readonly position?: number,
+  ) {
+    super(code, message);
+  }
+}
+
+/** How far a request had come. */
+export type BenUdpRequestStep =
+  /** It waited for a socket; nothing was sent. */
+  | 'waiting'
+  /** The hello was sent. The server knows nothing of the request. */
+  | 'hello'
+  /** The sealed id came, its IV did not. The server knows nothing of the request. */
+  | 'id'
+  /** The request was sent. Its handler may have run. */
+  | 'request'
+  /** Part of a reply came. */
+  | 'reply';
+
+/** What is known of a request that failed. */
+export interface BenUdpRequestFacts {
+  /** The action: itself, or the route of an object pattern. */
+  readonly pattern: string;
+  /** The server, as the options name it. */
+  readonly peer: { readonly host: string; readonly port: number };
+  /** How far the last attempt had come. */
+  readonly step: BenUdpRequestStep;
+  /** Milliseconds since the request was made, time in the queue included. */
+  readonly elapsedMs: number;
+  /** Exchanges that were begun; 0 where nothing was sent. */
+  readonly attempts: number;
+}
+
+/** A request that came to nothing. */
+export class BenUdpRequestError extends BenUdpError implements BenUdpRequestFacts {
+  static {
+    brand(this, 'BenUdpRequestError');
+  }
+
+  override readonly name = 'BenUdpRequestError';
+  readonly pattern: string;
+  readonly peer: { readonly host: string; readonly port: number };
+  readonly step: BenUdpRequestStep;
+  readonly elapsedMs: number;
+  readonly attempts: number;
+
+  constructor(
+    code: BenUdpErrorCode,
+    message: string,
+    facts: BenUdpRequestFacts,
+    options?: { readonly cause?: unknown },
+  ) {
+    super(code, message, options);
+    this.pattern = facts.pattern;
+    this.peer = facts.peer;
+    this.step = facts.step;
+    this.elapsedMs = facts.elapsedMs;
+    this.attempts = facts.attempts;
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * Options of the transport: what they mean, and one function that checks them and fills in defaults.
+ */
+import type { Deserializer, Serializer } from '@nestjs/microservices';
+import {
+  DEFAULT_BUFFER_SIZE,
+  DEFAULT_DATAGRAM_GAP_MS,
+  DEFAULT_HOST,
+  DEFAULT_MAX_ENDPOINTS,
+  DEFAULT_MAX_IN_FLIGHT,
+  DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
+  DEFAULT_PORT,
+  DEFAULT_RECEIVE_BUFFER_SIZE,
+  DEFAULT_RETRY_ATTEMPTS,
+  DEFAULT_RETRY_DELAY_MS,
+  DEFAULT_SHUTDOWN_TIMEOUT_MS,
+  DEFAULT_TIMEOUT_MS,
+  MAX_OPTION_MS,
+  MIN_BUFFER_SIZE,
+} from '../constants.js';
+import { KEY_OPTION_NAMES, type BenUdpKeyOptions, type ResolvedKeyOptions, resolveKeyOptions } from '../keys/index.js';
+import { OptionReader } from '../option-reader.js';
+import { DEFAULT_LIMITS, type BenUdpLimits, type BenUdpRate, type InFlightLimits } from '../exchange/index.js';
+import { type BenUdpErrorReply, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
+
+/** A month. */
+const MAX_SILENCE_MS = 2_678_400_000;
+
+export type { BenUdpLimits };
+
+/** Options of `BenUdpTransport`. Upstream's are under the platform's names: `localip` is `host`, `keyfile` is `keyFile`. */
+export interface BenUdpTransportOptions extends BenUdpKeyOptions {
+  /** Address or name to bind to; `::` takes IPv6 and IPv4, whose boards then are `::ffff:10.0.0.7`. Default `0.0.0.0`. */
+  host?: string;
+  /** Port, 0 to 65535; 0 takes any free one. Default 8585. */
+  port?: number;
+  /**
+   * Milliseconds the devices wait for a datagram, 100 to 86400000. Default 10000, as upstream. A reply that is not ready within
+   * nine tenths of it is not sent, for it might come too late.
+   */
+  timeout?: number;
+  /**
+   * Bytes the devices can receive in one datagram, 256 to 65507. Default 4096, as upstream. A longer reply becomes an error
+   * reply. Requests are read up to this size too, but never less than 4096 bytes.
+   */
+  bufferSize?: number;
+  /**
+   * Milliseconds between the datagrams of one answer, 0 to 1000. Default 0. ESP8266 and Pico W firmware before MicroPython
+   * 1.26 holds one unread datagram and drops the next: try 5 there if exchanges fail.
+   */
+  datagramGap?: number;
+  /**
+   * How an error is told to the device: `null` (default) `{"data": null, "error": …}`, which unmodified devices return as
+   * `None`; `text` `{"error": …}`, which they return as a `str`; `none` nothing, so that they time out as with upstream.
+   */
+  errorReply?: BenUdpErrorReply;
+  /**
+   * Further attempts to bind while another process has the port, 0 to 100. Default 5. An earlier run of the app may still be
+   * ending. A `node:cluster` worker does not try again, because its sibling keeps the port.
+   */
+  retryAttempts?: number;
+  /** Milliseconds between attempts to bind, 0 to 60000. Default 200. */
+  retryDelay?: number;
+  /** Milliseconds that running handlers are given on shutdown, 0 to 86400000. Default 10000. */
+  shutdownTimeout?: number;
+  /** Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. */
+  maxEndpoints?: number;
+  /** Handlers that may run at once, 1 to 1048576, hanging ones included; more requests are dropped as `busy`. Default 10000. */
+  maxInFlight?: number;
+  /**
+   * Handlers that may run at once for one device (address and port), 1 to 65536. Default 16. One that runs longer than `timeout`
+   * does not count here any more, so that one that hangs does not lock its device out.
+   */
+  maxInFlightPerDevice?: number;
+  /** How much strangers and devices may ask for; see `BenUdpLimits`. */
+  limits?: Partial<BenUdpLimits>;
+  /**
+   * Whether devices that are out of step are heard and brought back: a `noreturn` device with an unread datagram in its socket
+   * computes a wrong id each time, and a strict server would never hear it again. Default true.
+   */
+  repair?: boolean;
+  /** Milliseconds after which a device that is not heard is reported by the event `deviceSilent`; 0 (default) for never. */
+  silentAfter?: number;
+  /** Whether key files are read again when they change. Default false. A file that can't be used is reported, and the old keys stay. */
+  watchKeyFiles?: boolean;
+  /**
+   * Whether `*` and `#` in string patterns stand for words between dots: `*` for one, `#` for any number. Default false. An
+   * exact pattern wins, then the one with the most words that are spelt out, then the one that was registered first.
+   */
+  wildcards?: boolean;
+  /** Bytes asked of the system for datagrams not yet read, 4096 to 1073741824. Default 4194304; the system may grant less. */
+  receiveBufferSize?: number;
+  /** Turns what a handler answers, `{ response }` or `{ err }`, into the same with other contents. */
+  serializer?: Serializer;
+  /** Turns what a device sent, `{ pattern, data }`, into the same with other contents. */
+  deserializer?: Deserializer;
+}
+
+const OPTION_NAMES = [
+  ...KEY_OPTION_NAMES,
+  'host',
+  'port',
+  'timeout',
+  'bufferSize',
+  'datagramGap',
+  'errorReply',
+  'retryAttempts',
+  'retryDelay',
+  'shutdownTimeout',
+  'maxEndpoints',
+  'maxInFlight',
+  'maxInFlightPerDevice',
+  'limits',
+  'repair',
+  'silentAfter',
+  'watchKeyFiles',
+  'wildcards',
+  'receiveBufferSize',
+  'serializer',
+  'deserializer',
+] as const;
+
+export interface ResolvedTransportOptions {
+  readonly keys: ResolvedKeyOptions;
+  readonly host: string;
+  readonly port: number;
+  readonly timeout: number;
+  readonly bufferSize: number;
+  readonly datagramGap: number;
+  readonly errorReply: BenUdpErrorReply;
+  readonly retryAttempts: number;
+  readonly retryDelay: number;
+  readonly shutdownTimeout: number;
+  readonly maxEndpoints: number;
+  readonly workload: InFlightLimits;
+  readonly limits: BenUdpLimits;
+  readonly repair: boolean;
+  readonly silentAfter: number;
+  readonly watchKeyFiles: boolean;
+  readonly wildcards: boolean;
+  readonly receiveBufferSize: number;
+}
+
+/** @throws TypeError, RangeError naming the option. */
+export function resolveTransportOptions(options: BenUdpTransportOptions): ResolvedTransportOptions {
+  const reader = new OptionReader('BenUdpTransport', options, OPTION_NAMES);
+  reader.withMethod('serializer', 'serialize');
+  reader.withMethod('deserializer', 'deserialize');
+  return {
+    keys: resolveKeyOptions(options, reader),
+    host: reader.string('host', DEFAULT_HOST),
+    port: reader.integer('port', DEFAULT_PORT, 0, 65_535),
+    timeout: reader.integer('timeout', DEFAULT_TIMEOUT_MS, 100, MAX_OPTION_MS),
+    bufferSize: reader.integer('bufferSize', DEFAULT_BUFFER_SIZE, MIN_BUFFER_SIZE, MAX_DATAGRAM_BYTES),
+    datagramGap: reader.integer('datagramGap', DEFAULT_DATAGRAM_GAP_MS, 0, 1000),
+    errorReply: reader.oneOf('errorReply', ['null', 'text', 'none'], 'null'),
+    retryAttempts: reader.integer('retryAttempts', DEFAULT_RETRY_ATTEMPTS, 0, 100),
+    retryDelay: reader.integer('retryDelay', DEFAULT_RETRY_DELAY_MS, 0, 60_000),
+    shutdownTimeout: reader.integer('shutdownTimeout', DEFAULT_SHUTDOWN_TIMEOUT_MS, 0, MAX_OPTION_MS),
+    maxEndpoints: reader.integer('maxEndpoints', DEFAULT_MAX_ENDPOINTS, 1, 16_777_216),
+    workload: {
+      maxInFlight: reader.integer('maxInFlight', DEFAULT_MAX_IN_FLIGHT, 1, 1_048_576),
+      maxInFlightPerDevice: reader.integer('maxInFlightPerDevice', DEFAULT_MAX_IN_FLIGHT_PER_DEVICE, 1, 65_536),
+    },
+    limits: resolveLimits(options.limits),
+    repair: reader.boolean('repair', true),
+    silentAfter: reader.integer('silentAfter', 0, 0, MAX_SILENCE_MS),
+    watchKeyFiles: reader.boolean('watchKeyFiles', false),
+    wildcards: reader.boolean('wildcards', false),
+    receiveBufferSize: reader.integer('receiveBufferSize', DEFAULT_RECEIVE_BUFFER_SIZE, 4096, 1_073_741_824),
+  };
+}
+
+/** A rate per second that is more than any machine receives, and keeps what is computed from it exact. */
+const MAX_RATE = 1_000_000_000;
+
+function resolveLimits(limits: Partial<BenUdpLimits> = {}): BenUdpLimits {
+  const names = Object.keys(DEFAULT_LIMITS) as Array<keyof BenUdpLimits>;
+  const reader = new OptionReader('BenUdpTransport option "limits"', limits, names);
+  const resolve = (name: keyof BenUdpLimits): BenUdpRate => {
+    const fallback = DEFAULT_LIMITS[name];
+    const rate = new OptionReader<Partial<BenUdpRate>>(
+      `BenUdpTransport option "limits.${name}"`,
+      reader.object(name) ?? fallback,
+      ['perSecond', 'burst'],
+    );
+    return {
+      perSecond: rate.integer('perSecond', fallback.perSecond, 1, MAX_RATE),
+      burst: rate.integer('burst', fallback.burst, 1, MAX_RATE),
+    };
+  };
+  return Object.fromEntries(names.map((name) => [name, resolve(name)])) as unknown as BenUdpLimits;
+}

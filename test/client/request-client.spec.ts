@@ -1,0 +1,953 @@
+/** Sockets, queue, time and retries of a caller, on a machine that the test plays. Real sockets are in the client's specs. */
+import { getEventListeners } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import type { BenUdpRequestError } from '../../lib/errors.js';
+import {
+  RequestClient,
+  type RequestClientHandlers,
+  type RequestClientOptions,
+  type ClientRequest,
+} from '../../lib/client/request-client.js';
+import { LOOKUP_PATIENCE_MS, MAX_ADDRESS_AGE_MS } from '../../lib/client/server-address.js';
+import { Sealer } from '../../lib/protocol/index.js';
+import { KEY } from '../support/pure-device.js';
+import { ScriptedPlatform, type ScriptedSocket, settle } from '../support/scripted-platform.js';
+import { SERVER, ScriptedServer } from '../support/scripted-server.js';
+
+const TEXT = "{'action': 'echo', 'data': 1}";
+const server = new ScriptedServer(KEY);
+
+interface Setup {
+  readonly caller: RequestClient;
+  readonly platform: ScriptedPlatform;
+  readonly reports: unknown[];
+  /** Asks; what became of it is in `results` under its number. */
+  ask(question?: Partial<ClientRequest>, signal?: AbortSignal): Promise<Result>;
+}
+
+interface Result {
+  text?: string | undefined;
+  error?: BenUdpRequestError;
+  isSettled: boolean;
+}
+
+async function create(
+  options: Partial<RequestClientOptions> = {},
+  onIgnored?: RequestClientHandlers['onIgnored'],
+  names: ReadonlyMap<string, string> = new Map(),
+): Promise<Setup> {
+  const platform = new ScriptedPlatform();
+  names.forEach((address, name) => platform.names.set(name, address));
+  const reports: unknown[] = [];
+  const handlers: RequestClientHandlers = {
+    onIgnored: onIgnored ?? ((reason, remote) => reports.push([reason, remote.port])),
+    onError: (error) => reports.push(error),
+  };
+  const caller = await RequestClient.create(
+    {
+      host: SERVER.address,
+      port: SERVER.port,
+      localAddress: undefined,
+      localPort: 0,
+      bufferSize: 4096,
+      maxSockets: 2,
+      maxQueue: 3,
+      idleTimeout: 30_000,
+      ...options,
+    },
+    new Sealer(KEY),
+    handlers,
+    platform,
+  );
+  const ask = async (question: Partial<ClientRequest> = {}, signal?: AbortSignal) => {
+    const result: Result = { isSettled: false };
+    caller
+      .request(
+        { text: TEXT, noreturn: false, pattern: 'echo', timeout: 1000, retries: 0, idempotent: false, ...question },
+        signal,
+      )
+      .then(
+        (text) => Object.assign(result, { text }),
+        (error: BenUdpRequestError) => Object.assign(result, { error }),
+      )
+      .finally(() => (result.isSettled = true));
+    await settle();
+    return result;
+  };
+  return { caller, platform, reports, ask };
+}
+
+/** The server answers what a socket asked. */
+async function answer(socket: ScriptedSocket, text = '{"data":1}'): Promise<void> {
+  await socket.receive(server.pair());
+  await socket.receive(server.reply(text));
+}
+
+describe('ask', () => {
+  it('binds a socket only when something is asked, and brings the text of the reply', async () => {
+    const { platform, ask, caller } = await create();
+    expect(platform.bound).toEqual([]);
+    const result = await ask();
+    expect(platform.bound).toEqual([{ host: '0.0.0.0', port: 0, receiveBufferSize: undefined }]);
+    const [socket] = platform.sockets;
+    expect(socket!.sent.map(String)).toEqual(['/GETID']);
+    await socket!.receive(server.pair());
+    expect(server.open(socket!.sent[1]!)).toBe(TEXT);
+    expect(result.isSettled).toBe(false);
+    await socket!.receive(server.reply('{"data":1}'));
+    expect(result).toEqual({ text: '{"data":1}', isSettled: true });
+    expect(caller.stats()).toMatchObject({ requests: 1, outcomes: { answered: 1 }, running: 0, sockets: 1 });
+  });
+
+  it('of noreturn is done when the request was handed to the socket', async () => {
+    const { platform, ask, caller } = await create();
+    const result = await ask({ noreturn: true });
+    const [socket] = platform.sockets;
+    await socket!.receive(server.pair().slice(0, 1));
+    expect(result.isSettled).toBe(false);
+    await socket!.receive(server.pair().slice(1));
+    expect(socket!.sent).toHaveLength(2);
+    expect(result).toEqual({ text: undefined, isSettled: true });
+    expect(caller.stats().outcomes.sent).toBe(1);
+  });
+
+  it('of noreturn fails where the system refuses the datagram', async () => {
+    const { platform, ask } = await create();
+    const result = await ask({ noreturn: true });
+    const [socket] = platform.sockets;
+    socket!.sendError = Object.assign(new Error('send EPERM'), { code: 'EPERM' });
+    await socket!.receive(server.pair());
+    expect(result.error).toMatchObject({ code: 'BEN_SOCKET', step: 'request', cause: socket!.sendError });
+    const next = await ask();
+    await answer(platform.sockets[1]!);
+    expect(next.text).toBe('{"data":1}');
+  });
+
+  it('sends from localAddress, and from an IPv6 address where the server has one', async () => {
+    const { platform, ask } = await create({ localAddress: '10.0.0.9' });
+    await ask();
+    expect(platform.bound[0]!.host).toBe('10.0.0.9');
+    const six = await create({ host: '0:0:0:0:0:0:0:1' });
+    const result = await six.ask();
+    expect(six.platform.bound[0]!.host).toBe('::');
+    const [socket] = six.platform.sockets;
+    await socket!.receive([...server.pair(), ...server.reply('{"data":1}')], { address: '::1', port: SERVER.port });
+    expect(result.text).toBe('{"data":1}');
+  });
+
+  it('refuses at once, without a datagram, a request that might not fit the buffer of the server', async () => {
+    const { platform, ask } = await create({ bufferSize: 1024 });
+    // 64 characters are sealed in 80 bytes; 200 take more than 1024 characters only if most bytes are unprintable.
+    const text = `'${'x'.repeat(1000)}'`;
+    const result = await ask({ text });
+    expect(result.error).toMatchObject({ code: 'BEN_REQUEST_TOO_LARGE', step: 'waiting', attempts: 0 });
+    expect(result.error!.message).toMatch(/up to \d+ bytes, and the server's buffer holds 1024/);
+    expect(platform.bound).toEqual([]);
+    const fits = await ask({ text: TEXT });
+    await answer(platform.sockets[0]!);
+    expect(fits.text).toBeDefined();
+  });
+
+  it('fails where the server is not known by name', async () => {
+    await expect(create({ host: 'no-such-host.invalid' })).rejects.toMatchObject({
+      code: 'BEN_HOST_UNKNOWN',
+      cause: { syscall: 'getaddrinfo' },
+    });
+  });
+});
+
+describe('timeout', () => {
+  it.each([
+    [0, 'hello'],
+    [1, 'id'],
+    [2, 'request'],
+    [3, 'reply'],
+    [4, 'reply'],
+  ] as const)('after %i datagrams of the server names the step: %s', async (count, step) => {
+    const { platform, ask, caller } = await create();
+    const result = await ask({ pattern: 'measure' });
+    const datagrams = [...server.pair(), ...server.reply('{"data":1}')].slice(0, count);
+    for (const datagram of datagrams) {
+      await platform.advance(999);
+      await platform.sockets[0]!.receive([datagram]);
+    }
+    await platform.advance(999);
+    expect(result.isSettled).toBe(false);
+    await platform.advance(1);
+    expect(result.error).toMatchObject({
+      name: 'BenUdpRequestError',
+      code: 'BEN_TIMEOUT',
+      pattern: 'measure',
+      peer: { host: SERVER.address, port: SERVER.port },
+      step,
+      elapsedMs: count * 999 + 1000,
+      attempts: 1,
+    });
+    expect(result.error!.message).toContain('"measure" to 10.0.0.1:8585 failed: no answer within 1000 ms');
+    expect(caller.stats()).toMatchObject({ outcomes: { failed: 1 }, running: 0 });
+  });
+
+  it('is not put off by datagrams that no notice is taken of', async () => {
+    const { platform, ask } = await create();
+    const result = await ask();
+    await platform.advance(900);
+    await platform.sockets[0]!.receive([Buffer.alloc(16)], { address: '10.0.0.66', port: SERVER.port });
+    await platform.sockets[0]!.receive([Buffer.alloc(5)]);
+    await platform.advance(100);
+    expect(result.error).toMatchObject({ code: 'BEN_TIMEOUT', step: 'hello' });
+  });
+
+  it.each([1, 2, 3])(
+    'lets the socket be read once more: after a standstill %i of 3 datagrams may be there unread',
+    async (count) => {
+      const { platform, ask } = await create();
+      const result = await ask();
+      await platform.sockets[0]!.receive(server.pair());
+      const reply = server.reply('{"data":1}');
+      const late = platform.advance(1000);
+      reply.slice(0, count).forEach((datagram) => platform.sockets[0]!.receiveNow(datagram));
+      await late;
+      expect(result.isSettled).toBe(count === 3);
+      await platform.advance(999);
+      await platform.sockets[0]!.receive(reply.slice(count));
+      expect(result.text).toBe('{"data":1}');
+    },
+  );
+
+  it('counts the time in the queue into elapsedMs', async () => {
+    const { platform, ask } = await create({ maxSockets: 1 });
+    await ask();
+    const second = await ask();
+    await platform.advance(1000);
+    await platform.advance(1000);
+    expect(second.error).toMatchObject({ code: 'BEN_TIMEOUT', elapsedMs: 2000, attempts: 1 });
+  });
+
+  it('of an answer that does not verify is a bad reply', async () => {
+    const { platform, ask } = await create();
+    const result = await ask();
+    await platform.sockets[0]!.receive([...server.pair(), ...new ScriptedServer(KEY, '99').reply('{"data":1}')]);
+    expect(result.isSettled).toBe(false);
+    await platform.advance(1000);
+    expect(result.error).toMatchObject({ code: 'BEN_BAD_REPLY', step: 'reply' });
+  });
+
+  it('is not waited for where too much came that does not verify', async () => {
+    const { platform, ask } = await create();
+    const result = await ask();
+    const noise = Array.from({ length: 8 }, (_, index) => Buffer.alloc(16, index + 1));
+    await platform.sockets[0]!.receive([...server.pair(), ...noise]);
+    expect(result.error).toMatchObject({ code: 'BEN_BAD_REPLY', step: 'reply' });
+  });
+});
+
+describe('a socket', () => {
+  it('is used again after an exchange that succeeded, and knows late copies of its datagrams', async () => {
+    const { platform, ask, caller } = await create();
+    await ask();
+    const [socket] = platform.sockets;
+    const pair = server.pair();
+    const reply = server.reply('{"data":"sixteen bytes"}');
+    await socket!.receive([...pair, ...reply]);
+    const second = await ask();
+    await socket!.receive([...pair, ...reply]);
+    expect(caller.stats().ignored.duplicate).toBe(5);
+    await socket!.receive([...server.pair(), ...server.reply('{"data":2}')]);
+    expect(second.text).toBe('{"data":2}');
+    expect(platform.sockets).toHaveLength(1);
+  });
+
+  it('is closed after an exchange that failed, so that late datagrams reach nobody', async () => {
+    const { platform, ask, caller } = await create({ maxSockets: 1 });
+    await ask();
+    await platform.advance(1000);
+    const second = await ask();
+    expect(platform.sockets.map(({ isClosed }) => isClosed)).toEqual([true, false]);
+    await answer(platform.sockets[1]!);
+    expect(second.text).toBe('{"data":1}');
+    expect(caller.stats().sockets).toBe(1);
+  });
+
+  it('takes no notice of strangers, and counts and reports them', async () => {
+    const { platform, ask, caller, reports } = await create();
+    const result = await ask();
+    const [socket] = platform.sockets;
+    const stranger = { address: '10.0.0.66', port: 1 };
+    await socket!.receive([...server.pair(), ...server.reply('{"data":"forged"}')], stranger);
+    await socket!.receive([Buffer.alloc(3)]);
+    await answer(socket!);
+    await socket!.receive([Buffer.alloc(16)]);
+    expect(result.text).toBe('{"data":1}');
+    expect(caller.stats().ignored).toEqual({
+      'other-sender': 5,
+      'wrong-size': 1,
+      reflected: 0,
+      duplicate: 0,
+      'bad-hash': 0,
+      unasked: 1,
+    });
+    const foreign = Array.from({ length: 5 }, () => ['other-sender', 1]);
+    expect(reports).toEqual([...foreign, ['wrong-size', 8585], ['unasked', 8585]]);
+  });
+
+  it('goes on where whoever hears of strangers throws', async () => {
+    const { platform, ask, reports } = await create({}, () => {
+      throw new Error('listener');
+    });
+    const result = await ask();
+    await platform.sockets[0]!.receive([Buffer.alloc(3)]);
+    expect(reports).toEqual([new Error('listener')]);
+    await answer(platform.sockets[0]!);
+    expect(result.text).toBe('{"data":1}');
+  });
+
+  it('keeps the process alive only while something is asked on it', async () => {
+    const { platform, ask } = await create({ maxSockets: 1 });
+    const first = await ask();
+    const [socket] = platform.sockets;
+    expect(socket!.isReferenced).toBe(true);
+    await ask();
+    await answer(socket!);
+    expect(first.isSettled).toBe(true);
+    expect(socket!.isReferenced).toBe(true);
+    await answer(socket!);
+    expect(socket!.isReferenced).toBe(false);
+  });
+
+  it('is closed when it was idle for idleTimeout, the least used first', async () => {
+    const { platform, ask, caller } = await create({ idleTimeout: 5000 });
+    await Promise.all([ask(), ask()]);
+    const [one, two] = platform.sockets;
+    await answer(one!);
+    await answer(two!);
+    await platform.advance(4000);
+    await ask();
+    expect(two!.sent).toHaveLength(3);
+    await answer(two!);
+    await platform.advance(1000);
+    expect([one!.isClosed, two!.isClosed]).toEqual([true, false]);
+    await platform.advance(4000);
+    expect([one!.isClosed, two!.isClosed]).toEqual([true, true]);
+    expect(caller.stats().sockets).toBe(0);
+    expect(platform.pendingTimers).toBe(0);
+    const third = await ask();
+    await answer(platform.sockets[2]!);
+    expect(third.text).toBe('{"data":1}');
+  });
+
+  it('that fails while it is asked on fails the request, and is not used again', async () => {
+    const { platform, ask } = await create();
+    const result = await ask();
+    const broken = new Error('broken');
+    platform.sockets[0]!.fail(broken);
+    await settle();
+    expect(result.error).toMatchObject({ code: 'BEN_SOCKET', step: 'hello', cause: broken });
+    expect(platform.sockets[0]!.isClosed).toBe(true);
+  });
+
+  it('that fails while it is idle is reported and not used again', async () => {
+    const { platform, ask, reports } = await create();
+    await ask();
+    await answer(platform.sockets[0]!);
+    const broken = new Error('broken');
+    platform.sockets[0]!.fail(broken);
+    expect(reports).toEqual([broken]);
+    expect(platform.openSockets).toEqual([]);
+  });
+
+  it('that fails when it is closed already is not reported: nobody relies on it any more', async () => {
+    const { platform, ask, caller, reports } = await create();
+    await ask();
+    await caller.close();
+    platform.sockets[0]!.fail(new Error('send ECANCELED'));
+    expect(reports).toEqual([]);
+  });
+
+  it('that somebody closed fails the request that wants to use it, and the next gets another', async () => {
+    const { platform, ask } = await create();
+    await ask();
+    await answer(platform.sockets[0]!);
+    await platform.sockets[0]!.close();
+    expect((await ask()).error).toMatchObject({ code: 'BEN_SOCKET', message: expect.stringContaining('Not running') });
+    expect(platform.pendingTimers).toBe(0);
+    const third = await ask();
+    await answer(platform.sockets[1]!);
+    expect(third.text).toBe('{"data":1}');
+  });
+});
+
+describe('maxSockets and maxQueue', () => {
+  it('bound what is open, in order of arrival, and what waits', async () => {
+    const { platform, ask, caller } = await create({ maxSockets: 2, maxQueue: 3 });
+    const results = await Promise.all(Array.from({ length: 6 }, (_, index) => ask({ pattern: `p${index}` })));
+    expect(platform.sockets).toHaveLength(2);
+    expect(caller.stats()).toMatchObject({ running: 2, waiting: 3, requests: 6 });
+    expect(results.map(({ error }) => error?.code)).toEqual([...Array(5).fill(undefined), 'BEN_QUEUE_FULL']);
+    expect(results[5]!.error).toMatchObject({ pattern: 'p5', step: 'waiting', attempts: 0, elapsedMs: 0 });
+    await answer(platform.sockets[1]!);
+    expect(results.map(({ isSettled }) => isSettled)).toEqual([false, true, false, false, false, true]);
+    await answer(platform.sockets[1]!);
+    expect(results.map(({ isSettled }) => isSettled)).toEqual([false, true, true, false, false, true]);
+    expect((await ask()).error).toBeUndefined();
+    expect(caller.stats()).toMatchObject({ running: 2, waiting: 2 });
+  });
+
+  it('of 0 in the queue takes as many as there are sockets, also while these are being bound', async () => {
+    const { caller, ask } = await create({ maxSockets: 2, maxQueue: 0 });
+    const results = await Promise.all([ask(), ask(), ask()]);
+    expect(results.map(({ error }) => error?.code)).toEqual([undefined, undefined, 'BEN_QUEUE_FULL']);
+    expect(caller.stats()).toMatchObject({ running: 2, waiting: 0, sockets: 2 });
+  });
+
+  it('open no more than are needed', async () => {
+    const { platform, ask } = await create({ maxSockets: 8 });
+    await Promise.all([ask(), ask(), ask()]);
+    expect(platform.sockets).toHaveLength(3);
+  });
+
+  it('do not open a socket where one is free', async () => {
+    const { platform, ask } = await create();
+    for (let round = 0; round < 5; round++) {
+      await ask();
+      await answer(platform.sockets[0]!);
+    }
+    expect(platform.bound).toHaveLength(1);
+  });
+
+  it('fail all that wait where no socket can be bound, and the next request tries again', async () => {
+    const { platform, ask } = await create({ maxSockets: 2 });
+    platform.bindError = Object.assign(new Error('bind EADDRINUSE'), { code: 'EADDRINUSE' });
+    const results = await Promise.all([ask(), ask(), ask()]);
+    for (const { error } of results) {
+      expect(error).toMatchObject({ code: 'BEN_SOCKET', step: 'waiting', attempts: 0, cause: platform.bindError });
+    }
+    platform.bindError = undefined;
+    const next = await ask();
+    await answer(platform.sockets[0]!);
+    expect(next.text).toBe('{"data":1}');
+  });
+
+  it('let what waits wait for another socket where one can not be bound', async () => {
+    const { platform, ask } = await create({ maxSockets: 2 });
+    const first = await ask();
+    platform.bindError = new Error('bind EMFILE');
+    const second = await ask();
+    expect(second.isSettled).toBe(false);
+    await answer(platform.sockets[0]!);
+    await answer(platform.sockets[0]!);
+    expect([first.text, second.text]).toEqual(['{"data":1}', '{"data":1}']);
+  });
+});
+
+describe('retries', () => {
+  it('repeat the whole exchange from another socket while the request has not left', async () => {
+    const { platform, ask, caller } = await create();
+    const result = await ask({ retries: 2 });
+    await platform.advance(1000);
+    expect(platform.sockets[1]!.sent.map(String)).toEqual(['/GETID']);
+    await platform.sockets[1]!.receive(server.pair().slice(0, 1));
+    await platform.advance(1000);
+    expect(result.isSettled).toBe(false);
+    await answer(platform.sockets[2]!);
+    expect(result.text).toBe('{"data":1}');
+    expect(caller.stats()).toMatchObject({ retries: 2, requests: 1, outcomes: { answered: 1, failed: 0 } });
+  });
+
+  it('end with an error that counts the attempts', async () => {
+    const { platform, ask } = await create();
+    const result = await ask({ retries: 2 });
+    for (let attempt = 0; attempt < 3; attempt++) {
+      expect(result.isSettled).toBe(false);
+      await platform.advance(1000);
+    }
+    expect(result.error).toMatchObject({ code: 'BEN_TIMEOUT', attempts: 3, elapsedMs: 3000 });
+    expect(platform.bound).toHaveLength(3);
+  });
+
+  it.each([
+    [0, 'BEN_TIMEOUT', 'request'],
+    [1, 'BEN_TIMEOUT', 'reply'],
+    [3, 'BEN_BAD_REPLY', 'reply'],
+  ] as const)(
+    'do not repeat a request that has left, for its handler may have run: after %i datagrams of a bad reply',
+    async (count, code, step) => {
+      const { platform, ask } = await create();
+      const result = await ask({ retries: 5 });
+      const badReply = new ScriptedServer(KEY, '99').reply('{"data":1}').slice(0, count);
+      await platform.sockets[0]!.receive([...server.pair(), ...badReply]);
+      await platform.advance(1000);
+      expect(result.error).toMatchObject({ code, step, attempts: 1 });
+      expect(platform.bound).toHaveLength(1);
+    },
+  );
+
+  it('do that where the request is idempotent, after a bad reply too, under a new id', async () => {
+    const { platform, ask } = await create();
+    const result = await ask({ retries: 2, idempotent: true });
+    const [first] = platform.sockets;
+    await first!.receive(server.pair());
+    await platform.advance(1000);
+    const second = platform.sockets[1]!;
+    const other = new ScriptedServer(KEY, '123456');
+    await second.receive([...other.pair(), ...server.reply('{"data":1}')]);
+    expect(server.open(first!.sent[1]!)).toBe(TEXT);
+    expect(other.open(second.sent[1]!)).toBe(TEXT);
+    await platform.advance(1000);
+    await answer(platform.sockets[2]!);
+    expect(result.text).toBe('{"data":1}');
+  });
+
+  it('go before what waits', async () => {
+    const { platform, ask } = await create({ maxSockets: 1 });
+    const first = await ask({ retries: 1 });
+    const second = await ask();
+    await platform.advance(1000);
+    await answer(platform.sockets[1]!);
+    expect([first.isSettled, second.isSettled]).toEqual([true, false]);
+  });
+
+  it('never send an event twice', async () => {
+    const { platform, ask } = await create();
+    const result = await ask({ noreturn: true, retries: 5, idempotent: true });
+    await platform.sockets[0]!.receive(server.pair());
+    await platform.advance(10_000);
+    expect(result).toEqual({ text: undefined, isSettled: true });
+    expect(platform.bound).toHaveLength(1);
+  });
+});
+
+describe('an abort signal', () => {
+  it('takes a request from the queue', async () => {
+    const { platform, ask, caller } = await create({ maxSockets: 1 });
+    await ask();
+    const abort = new AbortController();
+    const waiting = await ask({}, abort.signal);
+    const last = await ask();
+    abort.abort(new Error('lost interest'));
+    await settle();
+    expect(waiting.error).toMatchObject({ message: 'lost interest' });
+    expect(caller.stats()).toMatchObject({ waiting: 1, running: 1, outcomes: { cancelled: 1 } });
+    await answer(platform.sockets[0]!);
+    await answer(platform.sockets[0]!);
+    expect(last.text).toBe('{"data":1}');
+  });
+
+  it('cuts an exchange off, closes its socket and frees its place', async () => {
+    const { platform, ask, caller } = await create({ maxSockets: 1 });
+    const abort = new AbortController();
+    await ask({}, abort.signal);
+    const waiting = await ask();
+    abort.abort();
+    await settle();
+    expect(platform.sockets.map(({ isClosed }) => isClosed)).toEqual([true, false]);
+    expect(caller.stats()).toMatchObject({ running: 1, waiting: 0, sockets: 1 });
+    await answer(platform.sockets[1]!);
+    expect(waiting.text).toBe('{"data":1}');
+    expect(platform.pendingTimers).toBe(1);
+  });
+
+  it('that was given before asks nothing, and one given after the end changes nothing', async () => {
+    const { platform, ask, caller } = await create();
+    const abort = new AbortController();
+    abort.abort();
+    expect((await ask({}, abort.signal)).error).toMatchObject({ name: 'AbortError' });
+    expect(platform.bound).toEqual([]);
+    const late = new AbortController();
+    const result = await ask({}, late.signal);
+    await answer(platform.sockets[0]!);
+    late.abort();
+    await settle();
+    expect(result.text).toBe('{"data":1}');
+    expect(platform.openSockets).toHaveLength(1);
+    expect(caller.stats().outcomes).toEqual({ answered: 1, cancelled: 1, failed: 0, sent: 0 });
+  });
+
+  it('while a socket is being bound lets it be used by the next', async () => {
+    const { platform, caller } = await create();
+    const abort = new AbortController();
+    const question = { text: TEXT, noreturn: false, pattern: 'p', timeout: 1000, retries: 0, idempotent: false };
+    const asked = caller.request(question, abort.signal);
+    abort.abort(new Error('lost interest'));
+    await expect(asked).rejects.toThrow('lost interest');
+    await settle();
+    expect(caller.stats()).toMatchObject({ running: 0, waiting: 0, sockets: 1 });
+    expect(platform.openSockets[0]!.isReferenced).toBe(false);
+    expect(platform.openSockets[0]!.sent).toEqual([]);
+  });
+});
+
+describe('the listener on an abort signal', () => {
+  const { signal } = new AbortController();
+  const listeners = () => getEventListeners(signal, 'abort').length;
+
+  it.each<[string, (setup: Setup) => Promise<void>]>([
+    ['was answered', ({ platform }) => answer(platform.sockets[0]!)],
+    ['failed', ({ platform }) => platform.advance(1000)],
+    ['was cut off by close', ({ caller }) => caller.close()],
+  ])('is gone when the request %s, so that a signal of many requests does not gather them', async (_title, end) => {
+    const setup = await create();
+    const result = await setup.ask({}, signal);
+    expect(listeners()).toBe(1);
+    await end(setup);
+    await settle();
+    expect(result.isSettled).toBe(true);
+    expect(listeners()).toBe(0);
+  });
+
+  it('is not there for a request that is refused', async () => {
+    const { ask, caller } = await create();
+    await caller.close();
+    expect((await ask({}, signal)).error).toMatchObject({ code: 'BEN_CLOSED' });
+    expect(listeners()).toBe(0);
+  });
+});
+
+describe('a fixed localPort', () => {
+  const serial = { localPort: 8585, maxSockets: 1 };
+
+  it('is what its one socket is bound to; requests are made one after the other', async () => {
+    const { platform, ask } = await create(serial);
+    const [first, second] = await Promise.all([ask(), ask()]);
+    expect(platform.bound).toEqual([{ host: '0.0.0.0', port: 8585, receiveBufferSize: undefined }]);
+    const [socket] = platform.sockets;
+    expect(socket!.sent.map(String)).toEqual(['/GETID']);
+    await answer(socket!);
+    expect([first!.isSettled, second!.isSettled]).toEqual([true, false]);
+    await answer(socket!);
+    expect(second!.text).toBe('{"data":1}');
+  });
+
+  it('rests after an exchange that failed, so that its late datagrams are not taken for those of the next', async () => {
+    const { platform, ask, caller } = await create(serial);
+    const first = await ask();
+    const [socket] = platform.sockets;
+    await socket!.receive(server.pair());
+    await platform.advance(1000);
+    expect(first.error).toMatchObject({ code: 'BEN_TIMEOUT' });
+    const second = await ask();
+    expect(socket!.sent).toHaveLength(2);
+    // Hash and IV of the late reply have the sizes of an id and its IV.
+    const [hash, iv] = server.reply('{"data":"late"}');
+    await platform.advance(500);
+    await socket!.receive([hash, iv]);
+    await platform.advance(499);
+    expect(socket!.sent).toHaveLength(2);
+    await platform.advance(1);
+    expect(socket!.sent).toHaveLength(3);
+    await answer(socket!, '{"data":2}');
+    expect(second.text).toBe('{"data":2}');
+    expect(caller.stats().ignored.unasked).toBe(2);
+    expect(platform.sockets).toHaveLength(1);
+  });
+
+  it('does not rest longer than until the late reply has come whole', async () => {
+    const { platform, ask } = await create(serial);
+    await ask();
+    const [socket] = platform.sockets;
+    await socket!.receive(server.pair());
+    await platform.advance(1000);
+    const second = await ask();
+    await socket!.receive(server.reply('{"data":"late"}'));
+    expect(socket!.sent).toHaveLength(3);
+    await answer(socket!, '{"data":2}');
+    expect(second.text).toBe('{"data":2}');
+  });
+
+  it('leaves no timer of a rest that ended early', async () => {
+    const { platform, ask } = await create(serial);
+    await ask();
+    const [socket] = platform.sockets;
+    await socket!.receive(server.pair());
+    await platform.advance(1000);
+    await socket!.receive(server.reply('{"data":"late"}'));
+    // That of idleTimeout.
+    expect(platform.pendingTimers).toBe(1);
+  });
+
+  it('keeps the process alive while it rests only if something waits for it', async () => {
+    const { platform, ask } = await create(serial);
+    await ask();
+    const [socket] = platform.sockets;
+    await platform.advance(1000);
+    expect(socket!.isReferenced).toBe(false);
+    const abort = new AbortController();
+    await ask({}, abort.signal);
+    expect(socket!.isReferenced).toBe(true);
+    abort.abort();
+    expect(socket!.isReferenced).toBe(false);
+  });
+
+  it('lets an exchange run to its end that was given up: the upstream server would end where it is broken off', async () => {
+    const { platform, ask, caller } = await create(serial);
+    const abort = new AbortController();
+    const first = await ask({}, abort.signal);
+    const second = await ask();
+    abort.abort();
+    await settle();
+    expect(first.isSettled).toBe(true);
+    const [socket] = platform.sockets;
+    expect(caller.stats()).toMatchObject({ running: 0, waiting: 1 });
+    await answer(socket!);
+    expect(socket!.sent).toHaveLength(3);
+    await answer(socket!);
+    expect(second.text).toBe('{"data":1}');
+    expect(caller.stats().outcomes).toEqual({ answered: 1, cancelled: 1, failed: 0, sent: 0 });
+  });
+
+  it('does not retry for who has lost interest', async () => {
+    const { platform, ask } = await create(serial);
+    const abort = new AbortController();
+    await ask({ retries: 5 }, abort.signal);
+    abort.abort();
+    await platform.advance(1000);
+    await platform.advance(1000);
+    expect(platform.sockets[0]!.sent).toHaveLength(1);
+  });
+});
+
+describe('close on a fixed localPort', () => {
+  const serial = { localPort: 8585, maxSockets: 1 };
+
+  it.each([0, 1])('after %i datagrams waits until the request that is owed was sent, and no longer', async (count) => {
+    const { platform, ask, caller } = await create(serial);
+    const [running, waiting] = [await ask(), await ask()];
+    const [socket] = platform.sockets;
+    const pair = server.pair();
+    await socket!.receive(pair.slice(0, count));
+    const closing = caller.close();
+    await settle();
+    expect([running.isSettled, waiting.error?.code]).toEqual([false, 'BEN_CLOSED']);
+    await socket!.receive(pair.slice(count));
+    await closing;
+    expect(server.open(socket!.sent[1]!)).toBe(TEXT);
+    expect(running.error).toMatchObject({ code: 'BEN_CLOSED', step: 'request' });
+    expect(socket!.isClosed).toBe(true);
+    expect(platform.pendingTimers).toBe(0);
+    expect(caller.stats()).toMatchObject({ outcomes: { failed: 2 }, running: 0 });
+  });
+
+  it('lets an event be sent', async () => {
+    const { platform, ask, caller } = await create(serial);
+    const result = await ask({ noreturn: true });
+    const closing = caller.close();
+    await platform.sockets[0]!.receive(server.pair());
+    await closing;
+    expect(result).toEqual({ text: undefined, isSettled: true });
+  });
+
+  it('waits for the exchange of who has lost interest, too', async () => {
+    const { platform, ask, caller } = await create(serial);
+    const abort = new AbortController();
+    await ask({}, abort.signal);
+    abort.abort();
+    const closing = caller.close();
+    await platform.sockets[0]!.receive(server.pair());
+    await closing;
+    expect(server.open(platform.sockets[0]!.sent[1]!)).toBe(TEXT);
+  });
+
+  it('waits no longer than the exchange may take for that, and does not try again', async () => {
+    const { platform, ask, caller } = await create(serial);
+    const result = await ask({ retries: 5 });
+    const closing = caller.close();
+    await platform.advance(1000);
+    await closing;
+    expect(result.error).toMatchObject({ code: 'BEN_TIMEOUT', step: 'hello', attempts: 1 });
+    expect(platform.sockets.map(({ isClosed }) => isClosed)).toEqual([true]);
+    expect(platform.pendingTimers).toBe(0);
+  });
+
+  it('does not wait for the reply to a request that was sent', async () => {
+    const { platform, ask, caller } = await create(serial);
+    const result = await ask();
+    await platform.sockets[0]!.receive(server.pair());
+    await caller.close();
+    expect(result.error).toMatchObject({ code: 'BEN_CLOSED', step: 'request' });
+    expect(platform.pendingTimers).toBe(0);
+  });
+});
+
+describe('close', () => {
+  it('fails what waits and what is under way, closes the sockets, and is the same promise however often it is called', async () => {
+    const { platform, ask, caller } = await create({ maxSockets: 1 });
+    const results = await Promise.all([ask(), ask()]);
+    await platform.sockets[0]!.receive(server.pair());
+    const closing = caller.close();
+    expect(caller.close()).toBe(closing);
+    await closing;
+    expect(results.map(({ error }) => [error?.code, error?.step, error?.attempts])).toEqual([
+      ['BEN_CLOSED', 'request', 1],
+      ['BEN_CLOSED', 'waiting', 0],
+    ]);
+    expect(platform.openSockets).toEqual([]);
+    expect(platform.pendingTimers).toBe(0);
+    expect(caller.stats()).toMatchObject({ running: 0, waiting: 0, sockets: 0, outcomes: { failed: 2 } });
+  });
+
+  it('fails what is asked after it', async () => {
+    const { platform, ask, caller } = await create();
+    await caller.close();
+    expect((await ask()).error).toMatchObject({ code: 'BEN_CLOSED', attempts: 0 });
+    expect(platform.bound).toEqual([]);
+  });
+
+  it('closes a socket that is just being bound', async () => {
+    const { platform, caller } = await create();
+    const question = { text: TEXT, noreturn: false, pattern: 'p', timeout: 1000, retries: 0, idempotent: false };
+    const asked = caller.request(question);
+    const closing = caller.close();
+    await expect(asked).rejects.toMatchObject({ code: 'BEN_CLOSED' });
+    await closing;
+    expect(platform.sockets.map(({ isClosed }) => isClosed)).toEqual([true]);
+    expect(platform.pendingTimers).toBe(0);
+    expect(caller.stats().sockets).toBe(0);
+  });
+
+  it('leaves no timer of a socket that is idle, or rests', async () => {
+    const idle = await create();
+    await idle.ask();
+    await answer(idle.platform.sockets[0]!);
+    expect(idle.platform.pendingTimers).toBe(1);
+    await idle.caller.close();
+    expect(idle.platform.pendingTimers).toBe(0);
+    const resting = await create({ localPort: 8585, maxSockets: 1 });
+    await resting.ask();
+    await resting.platform.advance(1000);
+    expect(resting.platform.pendingTimers).toBe(1);
+    await resting.caller.close();
+    expect(resting.platform.pendingTimers).toBe(0);
+  });
+});
+
+describe('an error', () => {
+  it('quotes and cuts the pattern in its message, and holds nothing of the request', async () => {
+    const { platform, ask } = await create();
+    const pattern = `a\nb${'x'.repeat(500)}`;
+    const result = await ask({ pattern, text: "{'action': 'a', 'data': 'secret'}" });
+    await platform.advance(1000);
+    const { message } = result.error!;
+    expect(message).toContain('"a\\nbxxx');
+    expect(message.length).toBeLessThan(250);
+    expect(message).not.toContain('secret');
+    expect(result.error!.pattern).toBe(pattern);
+  });
+});
+
+describe('a server whose name gets another address', () => {
+  const moved = { address: '10.0.0.2', port: SERVER.port };
+
+  async function createNamed(options: Partial<RequestClientOptions> = {}) {
+    const setup = await create({ host: 'ben.test', ...options }, undefined, new Map([['ben.test', SERVER.address]]));
+    return { ...setup, move: (address = moved.address) => setup.platform.names.set('ben.test', address) };
+  }
+
+  it('is asked at the new one by the retry of a request that timed out', async () => {
+    const { ask, platform, move } = await createNamed();
+    const result = await ask({ retries: 1 });
+    move();
+    await platform.advance(1000);
+    const socket = platform.sockets.at(-1)!;
+    expect(socket.sentTo.at(-1)).toBe(`${moved.address}:${moved.port}`);
+    await socket.receive(server.pair(), moved);
+    await socket.receive(server.reply('{"data":1}'), moved);
+    expect(result).toMatchObject({ text: '{"data":1}' });
+  });
+
+  it('is asked at the new one once the known address is old, and is not looked up while nothing is asked', async () => {
+    const { ask, platform, move } = await createNamed();
+    move();
+    await platform.advance(10 * MAX_ADDRESS_AGE_MS);
+    expect(platform.lookups).toBe(1);
+    await ask();
+    expect(platform.lookups).toBe(2);
+    expect(platform.sockets.at(-1)!.sentTo).toEqual([`${moved.address}:${moved.port}`]);
+  });
+
+  it('is looked up once for many requests at once', async () => {
+    const { ask, platform } = await createNamed();
+    await platform.advance(MAX_ADDRESS_AGE_MS + 1);
+    await Promise.all([ask(), ask(), ask()]);
+    expect(platform.lookups).toBe(2);
+  });
+
+  it('is not looked up for each exchange', async () => {
+    const { ask, platform } = await createNamed();
+    for (let exchange = 0; exchange < 3; exchange++) {
+      const result = await ask();
+      const socket = platform.openSockets.at(-1)!;
+      await socket.receive(server.pair());
+      await socket.receive(server.reply('{"data":1}'));
+      expect(result.text).toBe('{"data":1}');
+    }
+    expect(platform.lookups).toBe(1);
+  });
+
+  it('ignores what the old address still sends', async () => {
+    const { ask, platform, move, reports } = await createNamed();
+    await ask();
+    move();
+    await platform.advance(1000);
+    await ask();
+    const socket = platform.openSockets.at(-1)!;
+    await socket.receive(server.pair(), SERVER);
+    expect(reports).toContainEqual(['other-sender', SERVER.port]);
+  });
+
+  it('is reached from a socket of its family', async () => {
+    const { ask, platform, move } = await createNamed();
+    const result = await ask();
+    const [first] = platform.openSockets;
+    await first!.receive(server.pair());
+    await first!.receive(server.reply('{"data":1}'));
+    expect(result.isSettled).toBe(true);
+    move('2001:db8::2');
+    await platform.advance(MAX_ADDRESS_AGE_MS + 1);
+    await ask();
+    expect(first!.isClosed).toBe(true);
+    expect(platform.bound.map(({ host }) => host)).toEqual(['0.0.0.0', '::']);
+  });
+
+  it('goes on at the known address if the name is not known any more, with one report', async () => {
+    const { ask, platform, reports } = await createNamed();
+    platform.names.clear();
+    for (let exchange = 0; exchange < 3; exchange++) {
+      await platform.advance(MAX_ADDRESS_AGE_MS + 1);
+      await ask();
+      expect(platform.openSockets.at(-1)!.sentTo.at(-1)).toBe(`${SERVER.address}:${SERVER.port}`);
+    }
+    expect(reports.filter((report) => report instanceof Error)).toEqual([
+      expect.objectContaining({ code: 'BEN_HOST_UNKNOWN' }),
+    ]);
+  });
+
+  it('lets a request go to the known address if the name server does not answer', async () => {
+    const { ask, platform } = await createNamed();
+    platform.names.set('ben.test', new Promise(() => undefined));
+    await platform.advance(MAX_ADDRESS_AGE_MS + 1);
+    await ask();
+    expect(platform.openSockets).toHaveLength(0);
+    await platform.advance(LOOKUP_PATIENCE_MS);
+    expect(platform.openSockets.at(-1)!.sentTo).toEqual([`${SERVER.address}:${SERVER.port}`]);
+  });
+});
+
+describe('cancelling', () => {
+  it('many requests that wait takes time in proportion to their number', async () => {
+    const cancelMany = async (count: number): Promise<number> => {
+      const { ask, caller } = await create({ maxQueue: count });
+      const controllers = Array.from({ length: count }, () => new AbortController());
+      const last = controllers.map(({ signal }) => ask({}, signal));
+      await Promise.all(last);
+      const begin = performance.now();
+      controllers.forEach((controller) => controller.abort());
+      const took = performance.now() - begin;
+      expect(caller.stats()).toMatchObject({ outcomes: { cancelled: count }, waiting: 0 });
+      return took;
+    };
+    await cancelMany(500);
+    const few = await cancelMany(1000);
+    const many = await cancelMany(10_000);
+    // Ten times as many; a square would be a hundred times.
+    expect(many).toBeLessThan(Math.max(few, 2) * 40);
+  });
+});

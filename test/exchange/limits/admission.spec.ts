@@ -1,0 +1,235 @@
+/** Limits as the exchange applies them: what a stranger, a network, all strangers and a device may ask for, on both sides of each. */
+import { describe, expect, it } from 'vitest';
+import {
+  DEFAULT_LIMITS,
+  type BenUdpLimits,
+  type BenUdpRemote,
+  type ServerExchange,
+} from '../../../lib/exchange/index.js';
+import { HELLO, formatEnvelope } from '../../../lib/protocol/index.js';
+import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from '../../support/pure-device.js';
+
+const NORETURN = "{'action': 'log', 'noreturn': True}";
+const limitsOf = (limits: Partial<BenUdpLimits>) => ({ limits: { ...DEFAULT_LIMITS, ...limits } });
+const JUNK = formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(16), iv: Buffer.alloc(16) });
+
+/** What became of so many datagrams, by outcome. */
+function tally(
+  server: ServerExchange,
+  datagrams: Iterable<[Buffer, BenUdpRemote]>,
+  now: number,
+): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const [datagram, remote] of datagrams) {
+    const receipt = server.receive(datagram, remote, now);
+    const outcome = receipt.kind === 'rejected' ? receipt.reason : receipt.kind;
+    counts[outcome] = (counts[outcome] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** So many datagrams, each from a port of its own. */
+function* fromPorts(datagram: Buffer, address: string, count: number, firstPort = 1): Iterable<[Buffer, BenUdpRemote]> {
+  for (let port = firstPort; port < firstPort + count; port++) {
+    yield [datagram, remoteOf(address, port)];
+  }
+}
+
+describe('hellosPerSource', () => {
+  it('answers the burst of 40 and then 20 a second', () => {
+    const server = createServer();
+    expect(tally(server, fromPorts(HELLO, '10.0.0.1', 100), 0)).toEqual({ pair: 40, 'hello-rate': 60 });
+    expect(tally(server, fromPorts(HELLO, '10.0.0.1', 100, 1000), 1000)).toEqual({ pair: 20, 'hello-rate': 80 });
+    expect(tally(server, fromPorts(HELLO, '10.0.0.2', 40), 1000)).toEqual({ pair: 40 });
+  });
+
+  it('counts an IPv6 /64 as one source', () => {
+    const server = createServer();
+    const hosts = Array.from({ length: 100 }, (_, host): [Buffer, BenUdpRemote] => [
+      HELLO,
+      remoteOf(`2001:db8::${host + 1}`),
+    ]);
+    expect(tally(server, hosts, 0)).toEqual({ pair: 40, 'hello-rate': 60 });
+  });
+
+  it('allows a /24 as much as 32 sources', () => {
+    const server = createServer();
+    const hosts = function* (): Iterable<[Buffer, BenUdpRemote]> {
+      for (let host = 0; host < 256; host++) {
+        yield* fromPorts(HELLO, `10.0.0.${host}`, 40);
+      }
+    };
+    expect(tally(server, hosts(), 0)).toEqual({ pair: 1280, 'hello-rate': 256 * 40 - 1280 });
+  });
+
+  it('does not count hellos that a request has followed: a fleet behind one NAT gets in', () => {
+    const server = createServer({ maxEndpoints: 500 });
+    for (let port = 1; port <= 500; port++) {
+      expect(new PureDevice(server, remoteOf('10.0.0.1', port)).ask(0, NORETURN).kind).toBe('request');
+    }
+  });
+
+  it('limits a known device by itself', () => {
+    const server = createServer(limitsOf({ hellosPerSource: { perSecond: 1, burst: 2 } }));
+    const device = new PureDevice(server);
+    device.ask(0, NORETURN);
+    const outcomes = [1000, 1300, 1600, 1900].map((now) => device.hello(now));
+    expect(outcomes.map((receipt) => (receipt.kind === 'rejected' ? receipt.reason : receipt.kind))).toEqual([
+      'pair',
+      'pair',
+      'hello-rate',
+      'hello-rate',
+    ]);
+  });
+});
+
+describe('hellosOfStrangers', () => {
+  it('bounds all strangers together, and known devices are not among them', () => {
+    const server = createServer(limitsOf({ hellosOfStrangers: { perSecond: 100, burst: 100 } }));
+    const device = new PureDevice(server, remoteOf('10.9.9.9'));
+    device.ask(0, NORETURN);
+    const flood = Array.from({ length: 5000 }, (_, index): [Buffer, BenUdpRemote] => [
+      HELLO,
+      remoteOf(`10.${index >> 8}.${index & 255}.1`),
+    ]);
+    expect(tally(server, flood, 1000)).toEqual({ pair: 100, 'hello-budget': 4900 });
+    expect(device.ask(1000, NORETURN).kind).toBe('request');
+  });
+});
+
+describe('failuresPerSource', () => {
+  it('looks at the burst of 200 and then at 100 a second', () => {
+    const server = createServer();
+    expect(tally(server, fromPorts(JUNK, '10.0.0.1', 300), 0)).toEqual({ 'bad-hash': 200, 'request-rate': 100 });
+    expect(tally(server, fromPorts(JUNK, '10.0.0.1', 300), 1000)).toEqual({ 'bad-hash': 100, 'request-rate': 200 });
+  });
+
+  it('does not count requests that verify', () => {
+    const server = createServer({ maxEndpoints: 500 });
+    for (let port = 1; port <= 500; port++) {
+      expect(new PureDevice(server, remoteOf('10.0.0.1', port)).ask(0, NORETURN).kind).toBe('request');
+    }
+  });
+});
+
+describe('failuresPerDevice', () => {
+  it('looks at 1000 failures in the name of a known device, and hears the device after as much as that', () => {
+    const server = createServer();
+    const device = new PureDevice(server);
+    device.ask(0, NORETURN);
+    const junk = (count: number) => Array.from({ length: count }, (): [Buffer, BenUdpRemote] => [JUNK, device.remote]);
+    expect(tally(server, junk(999), 1000)).toEqual({ 'bad-hash': 999 });
+    expect(device.ask(1000, NORETURN).kind).toBe('request');
+    expect(tally(server, junk(3), 1000)).toEqual({ 'bad-hash': 1, 'request-rate': 2 });
+    expect(device.ask(1000, NORETURN)).toMatchObject({ reason: 'request-rate' });
+    expect(device.ask(1010, NORETURN).kind).toBe('request');
+  });
+});
+
+describe('requestsOfStrangers', () => {
+  it('looks at the burst of 4000, and at any number of those that said hello', () => {
+    const server = createServer();
+    const junk = Array.from({ length: 5000 }, (_, index): [Buffer, BenUdpRemote] => [
+      JUNK,
+      remoteOf(`10.${index >> 8}.${index & 255}.1`),
+    ]);
+    expect(tally(server, junk, 0)).toEqual({ 'bad-hash': 4000, 'request-budget': 1000 });
+    expect(new PureDevice(server).ask(0, NORETURN).kind).toBe('request');
+  });
+});
+
+describe('keyAttempts', () => {
+  const keys = [
+    { device: 'a', key: KEY },
+    { device: 'b', key: OTHER_KEY },
+  ];
+  const junkOf = (bytes: number) =>
+    formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(bytes, 'a'), iv: Buffer.alloc(16) });
+
+  it('tries no more keys than that for strangers, and the known key of a known device for nothing', () => {
+    const server = createServer({ keys, ...limitsOf({ keyAttempts: { perSecond: 1, burst: 2 } }) });
+    const known = new PureDevice(server, remoteOf('10.0.0.1'), OTHER_KEY);
+    expect(known.ask(0, NORETURN).kind).toBe('request');
+    const failing = remoteOf('10.0.0.2');
+    server.receive(HELLO, failing, 0);
+    // Both keys for the pair as it was sent; nothing is left for what else the device may have read.
+    expect(server.receive(JUNK, failing, 0)).toMatchObject({ reason: 'key-attempt-budget' });
+    const stranger = new PureDevice(server, remoteOf('10.0.0.3'));
+    expect(stranger.ask(0, NORETURN)).toMatchObject({ reason: 'key-attempt-budget' });
+    expect(known.ask(500, NORETURN).kind).toBe('request');
+    expect(stranger.request(999, NORETURN)).toMatchObject({ reason: 'key-attempt-budget' });
+    expect(stranger.request(1000, NORETURN).kind).toBe('request');
+  });
+
+  it('gives back what a request that verifies has cost', () => {
+    const server = createServer({ keys, ...limitsOf({ keyAttempts: { perSecond: 0.001, burst: 1 } }) });
+    for (let host = 1; host <= 20; host++) {
+      expect(new PureDevice(server, remoteOf(`10.0.0.${host}`), OTHER_KEY).ask(0, NORETURN).kind).toBe('request');
+    }
+  });
+
+  it.each([
+    { bytes: 2048, looks: 4 },
+    { bytes: 2064, looks: 2 },
+  ])('counts a request with $bytes bytes of data once for every 2 KiB begun', ({ bytes, looks }) => {
+    // One key, tried for both slots in which an id is accepted, out of the half that strangers without a hello have.
+    const server = createServer({ ...limitsOf({ keyAttempts: { perSecond: 0.001, burst: 16 } }) });
+    expect(tally(server, fromPorts(junkOf(bytes), '10.0.0.1', looks + 2), 0)).toEqual({
+      'bad-hash': looks,
+      'key-attempt-budget': 2,
+    });
+  });
+
+  it('keeps half for new devices that said hello', () => {
+    const server = createServer({ keys, ...limitsOf({ keyAttempts: { perSecond: 0.001, burst: 8 } }) });
+    const known = new PureDevice(server, remoteOf('10.0.0.1'));
+    known.ask(0, NORETURN);
+    known.hello(1000);
+    // In the name of a device that is known, and in nobody's.
+    const junk = [known.remote, remoteOf('10.0.0.2'), remoteOf('10.0.0.3')].map((remote): [Buffer, BenUdpRemote] => [
+      JUNK,
+      remote,
+    ]);
+    expect(tally(server, [...junk, ...junk, ...junk], 1000)).toMatchObject({ 'key-attempt-budget': 9 });
+    const failing = remoteOf('10.0.0.4');
+    server.receive(HELLO, failing, 1000);
+    expect(server.receive(JUNK, failing, 1000)).toMatchObject({ reason: 'key-attempt-budget' });
+    expect(new PureDevice(server, remoteOf('10.0.0.5'), OTHER_KEY).ask(1000, NORETURN).kind).toBe('request');
+  });
+
+  it('takes all that a source sends for doubtful once it had a fifth, and refuses it nothing else', () => {
+    const many = Array.from({ length: 200 }, (_, index) => ({
+      device: `device ${index}`,
+      key: Buffer.alloc(32, `key ${index}`),
+    }));
+    const server = createServer({ keys: many, ...limitsOf({ keyAttempts: { perSecond: 100, burst: 4000 } }) });
+    const failing = remoteOf('10.0.0.1');
+    server.receive(HELLO, failing, 0);
+    expect(tally(server, fromPorts(JUNK, '10.0.0.1', 40, failing.port), 0)).toHaveProperty('key-attempt-budget');
+    // A good device behind the same address waits for the budget to recover; one elsewhere does not.
+    const neighbour = new PureDevice(server, remoteOf('10.0.0.1', 99), many.at(-1)!.key);
+    expect(neighbour.ask(0, NORETURN)).toMatchObject({ reason: 'key-attempt-budget' });
+    expect(new PureDevice(server, remoteOf('10.0.0.2'), many.at(-1)!.key).ask(0, NORETURN).kind).toBe('request');
+    expect(neighbour.ask(10_000, NORETURN).kind).toBe('request');
+  });
+
+  it('gives nothing back to a request that finds no room, for it can be repeated', () => {
+    const server = createServer({ maxEndpoints: 1, ...limitsOf({ keyAttempts: { perSecond: 0.001, burst: 4 } }) });
+    new PureDevice(server, remoteOf('10.0.0.1')).ask(0, NORETURN);
+    const refused = new PureDevice(server, remoteOf('10.0.0.2'));
+    refused.hello(0);
+    const recorded = refused.envelope(NORETURN);
+    const outcomes = Array.from({ length: 6 }, (): [Buffer, BenUdpRemote] => [recorded, refused.remote]);
+    expect(tally(server, outcomes, 0)).toEqual({ 'table-full': 2, 'key-attempt-budget': 4 });
+  });
+
+  it('tries the known key once, so that a server with one key needs no other trial', () => {
+    const server = createServer({ repair: false, ...limitsOf({ keyAttempts: { perSecond: 0.001, burst: 1 } }) });
+    const device = new PureDevice(server);
+    expect(device.ask(0, NORETURN).kind).toBe('request');
+    expect(server.receive(JUNK, remoteOf('10.0.0.2'), 0)).toMatchObject({ reason: 'key-attempt-budget' });
+    device.hello(1000);
+    expect(server.receive(JUNK, device.remote, 1000)).toMatchObject({ reason: 'bad-hash' });
+    expect(device.request(1000, NORETURN).kind).toBe('request');
+  });
+});

@@ -1,0 +1,48 @@
+/** Any bytes of a stranger, as one datagram to a server that never saw it: a hello is answered, and nothing else is. */
+import { strict as assert } from 'node:assert';
+import { recordings } from '../recordings.mjs';
+
+/** Far enough apart that no limit is reached and no hello is taken for a second copy. */
+const STEP_MS = 1000;
+
+const STRANGER = { address: '203.0.113.9', port: 8585, family: 'IPv4' };
+
+/** A pair has 32 bytes; what a stranger can make the server send is no more. */
+const PAIR = [16, 16];
+
+export function createStrangerTarget({ ServerExchange, KeyRing, REJECTIONS, DEFAULT_LIMITS, deriveKey }) {
+  const exchange = new ServerExchange({
+    keys: new KeyRing([{ device: 'board', key: deriveKey(recordings.keyFile) }]),
+    maxDatagramBytes: 4096,
+    deviceTimeoutMs: 10_000,
+    maxEndpoints: 16,
+    limits: DEFAULT_LIMITS,
+    workload: { maxInFlight: 16, maxInFlightPerDevice: 16 },
+    repair: true,
+  });
+  let now = 0;
+  return {
+    name: 'stranger',
+    about: 'one datagram of a stranger',
+    dictionary: ['/GETID', 'GETID', '\n', '\0', "{'hash': b'", "', 'data': b'", "', 'iv': b'", "'}"],
+    maxBytes: 5000,
+    seeds: recordings.datagrams,
+    run(input) {
+      now += STEP_MS;
+      const decision = exchange.receive(input, STRANGER, now);
+      if (input.toString('latin1') === '/GETID') {
+        assert.equal(decision.kind, 'pair');
+        assert.deepEqual(
+          decision.datagrams.map(({ length }) => length),
+          PAIR,
+        );
+        return 'pair';
+      }
+      assert.equal(decision.kind, 'rejected');
+      assert.ok(decision.reason in REJECTIONS, decision.reason);
+      assert.equal(decision.device, undefined);
+      assert.equal(exchange.knownEndpoints, 0);
+      return decision.reason;
+    },
+  };
+}

@@ -1,0 +1,58 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { KeyRing } from '../../lib/keys/index.js';
+import { fingerprint } from '../../lib/keys/index.js';
+import { KEY, OTHER_KEY } from '../support/pure-device.js';
+
+describe('KeyRing', () => {
+  const ring = new KeyRing([
+    { device: 'a', key: KEY },
+    { device: 'b', key: OTHER_KEY },
+  ]);
+
+  it('keeps the order of its keys, and knows which are in it', () => {
+    expect(ring.keys.map(({ device }) => device)).toEqual(['a', 'b']);
+    expect(ring.keys.map((key) => ring.has(key))).toEqual([true, true]);
+    const [other] = new KeyRing([{ device: 'a', key: KEY }]).keys;
+    expect(ring.has(other!)).toBe(false);
+  });
+
+  it('says what changed, by device and fingerprint', () => {
+    const fresh = randomBytes(32);
+    const next = new KeyRing(
+      [
+        { device: 'a', key: KEY },
+        { device: 'b', key: fresh },
+      ],
+      ring,
+    );
+    expect(next.describeChange(ring)).toBe(
+      `2 in all, added b (key ${fingerprint(fresh)}); removed b (key ${fingerprint(OTHER_KEY)})`,
+    );
+    expect(next.describeChange(next)).toBe('2 in all, none added or removed');
+  });
+
+  it.each([
+    { count: 8, ending: /^(?:key [0-9a-f]{8}, ){7}key [0-9a-f]{8}$/ },
+    { count: 9, ending: /^(?:key [0-9a-f]{8}, ){7}key [0-9a-f]{8} and 1 more$/ },
+    { count: 1000, ending: /^(?:key [0-9a-f]{8}, ){7}key [0-9a-f]{8} and 992 more$/ },
+  ])('names $count keys in a log line of bounded length', ({ count, ending }) => {
+    const keys = Array.from({ length: count }, () => ({ device: undefined, key: randomBytes(32) }));
+    expect(new KeyRing(keys).describe()).toMatch(ending);
+  });
+
+  it('refuses one key for two devices and names them, not the key', () => {
+    const create = () =>
+      new KeyRing([
+        { device: 'a', key: KEY },
+        { device: undefined, key: Buffer.from(KEY) },
+      ]);
+    expect(create).toThrow(
+      expect.objectContaining({
+        code: 'BEN_KEY_DUPLICATE',
+        message: expect.stringMatching(/shared key.*"a"/),
+      }),
+    );
+    expect(create).not.toThrow(KEY.toString('hex'));
+  });
+});
