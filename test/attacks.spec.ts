@@ -28,6 +28,7 @@ import {
   parseEnvelope,
   stripWhiteSpace,
 } from '../lib/protocol/index.js';
+import { KeyRing } from '../lib/keys/index.js';
 import type { DatagramSocket } from '../lib/net/index.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from './support/pure-device.js';
 import { extendSha256, sha256Padding } from './support/sha256-extension.js';
@@ -306,7 +307,7 @@ describe('what the server holds', () => {
     const { server, device } = knownDevice();
     expect(outcome(server.receive(HELLO, device.remote, 10_000, 2001))).toBe('stale-hello');
     const accepted = device.ask(10_000);
-    expect(accepted.kind === 'request' && server.reply(accepted.ticket!, '{}', 19_001)).toBe('late');
+    expect(accepted.kind === 'request' && server.reply(accepted.pending, '{}', 19_001)).toBe('late');
   });
 
   it('C18 hostile texts of a key holder: refused within limits, each with its reason', () => {
@@ -384,8 +385,8 @@ describe('what the server holds', () => {
       const hash = digest(device.id, data, iv);
       const decision = server.receive(formatEnvelope({ hash, data, iv }), device.remote, now);
       expect(decision.kind).toBe('rejected');
-      const { ticket, error } = decision as RejectedDecision;
-      return server.reply(ticket!, formatUnreadableReply(error!, 'null'), now);
+      const { pending, error } = decision as RejectedDecision;
+      return server.reply(pending!, formatUnreadableReply(error!, 'null'), now);
     });
     const lengths = replies.map((reply) => Array.isArray(reply) && reply.map(({ length }: Buffer) => length).join());
     expect(new Set(lengths)).toEqual(new Set(['32,16,224']));
@@ -407,7 +408,7 @@ describe('what the server holds', () => {
     expect(outcome(stolen.ask(0, "{'action': 'a', 'noreturn': True}"))).toBe('request');
     const { data, iv } = capture(kept);
     expect(new Sealer(OTHER_KEY).open(data, iv).toString('latin1')).not.toContain('action');
-    server.keys = createServer().keys;
+    server.useKeys(new KeyRing([{ device: 'kept', key: KEY }]));
     expect(outcome(stolen.ask(1000))).toBe('bad-hash');
     expect(outcome(kept.ask(1000))).toBe('request');
   });
@@ -417,7 +418,7 @@ describe('what the server holds', () => {
     const other = createServer();
     const hello = device.hello(10_000);
     const accepted = device.request(10_000);
-    const reply = accepted.kind === 'request' ? server.reply(accepted.ticket!, '{"data":1}', 10_001) : [];
+    const reply = accepted.kind === 'request' ? server.reply(accepted.pending, '{"data":1}', 10_001) : [];
     const sent = [...(hello.kind === 'pair' ? hello.datagrams : []), ...(reply as Buffer[])];
     expect(sent).toHaveLength(5);
     for (const datagram of sent) {
@@ -495,7 +496,7 @@ describe('what no server can hold, carried out', () => {
     const hello = device.hello(0);
     const accepted = device.request(0, "{'action': 'door'}");
     const recorded =
-      accepted.kind === 'request' ? (server.reply(accepted.ticket!, '{"data":"shut"}', 0) as Buffer[]) : [];
+      accepted.kind === 'request' ? (server.reply(accepted.pending, '{"data":"shut"}', 0) as Buffer[]) : [];
     const pair = hello.kind === 'pair' ? hello.datagrams : [];
     // A day later, the attacker answers with what was recorded.
     const id = openId(sealer, { ciphertext: pair[0]!, iv: pair[1]! });

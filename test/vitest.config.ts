@@ -3,14 +3,15 @@ import { defineConfig } from 'vitest/config';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-// Tests and samples import the package by its name. By default that is the source; with BEN_TEST_DIST=1 it is what was built.
-const alias: Record<string, string> = process.env['BEN_TEST_DIST']
-  ? {}
-  : {
-      'nestjs-ben-udp/testing': `${root}lib/testing/index.ts`,
-      'nestjs-ben-udp/cli': `${root}lib/cli/index.ts`,
-      'nestjs-ben-udp': `${root}lib/index.ts`,
-    };
+// Tests and samples import the package by its name, and its layers as `#lib/…`. By default that is the source; with BEN_TEST_DIST=1
+// it is what was built.
+const alias = process.env['BEN_TEST_DIST']
+  ? []
+  : [
+      { find: /^#lib\/(.*)\.js$/, replacement: `${root}lib/$1.ts` },
+      { find: 'nestjs-ben-udp/testing', replacement: `${root}lib/testing/index.ts` },
+      { find: 'nestjs-ben-udp', replacement: `${root}lib/index.ts` },
+    ];
 
 export default defineConfig({
   root,

@@ -3,7 +3,7 @@
  * handed out. So the server's part can be counted and measured without the system's.
  */
 import { BaseRpcContext } from '@nestjs/microservices';
-import { nodePlatform } from '../../dist/esm/net/index.js';
+import { nodePlatform } from '#lib/net/index.js';
 import { BoardCrypto, maxRequestLength, preparePlaintext } from './board-crypto.mjs';
 import { startBenUdp } from './nest-apps.mjs';
 import { ACTION, HELLO, HOST, addressOf, keyAt, requestText } from './wire.mjs';

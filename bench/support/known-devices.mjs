@@ -2,8 +2,8 @@
  * What known devices cost in memory, and what the first contact costs where there are many keys; a program of its own, for
  * its memory is what is measured.
  */
-import { nodePlatform } from '../../dist/esm/net/index.js';
-import { DeviceRegistry } from '../../dist/esm/server/index.js';
+import { nodePlatform } from '#lib/net/index.js';
+import { DeviceRegistry } from '#lib/server/index.js';
 import { serve } from './child.mjs';
 import { median, percentile } from './statistics.mjs';
 import { Steps } from './steps.mjs';

@@ -11,7 +11,7 @@ import {
   randomFillSync,
   timingSafeEqual,
 } from 'node:crypto';
-import { derivePair, openId, toPair } from '../../dist/esm/exchange/index.js';
+import { derivePair, openId, toPair } from '#lib/exchange/index.js';
 import {
   Hmac,
   Sealer,
@@ -23,7 +23,7 @@ import {
   printPythonText,
   readReply,
   unpad,
-} from '../../dist/esm/protocol/index.js';
+} from '#lib/protocol/index.js';
 import { serve } from './child.mjs';
 import { median } from './statistics.mjs';
 import { Steps } from './steps.mjs';

@@ -3,8 +3,8 @@
  * the boards' part in between is left out of what is measured. The clock is made up, and the secret fixed, so that a run can
  * be repeated exactly.
  */
-import { DEFAULT_LIMITS, ServerExchange } from '../../dist/esm/exchange/index.js';
-import { KeyRing } from '../../dist/esm/keys/index.js';
+import { DEFAULT_LIMITS, ServerExchange } from '#lib/exchange/index.js';
+import { KeyRing } from '#lib/keys/index.js';
 import { BoardCrypto, maxRequestLength, preparePlaintext } from './board-crypto.mjs';
 import { HELLO, addressOf, dataOf, keyAt, requestText } from './wire.mjs';
 
@@ -31,7 +31,7 @@ export class Steps {
       deviceTimeoutMs: 10_000,
       maxEndpoints: 65_536,
       limits: DEFAULT_LIMITS,
-      workload: { maxInFlight: 10_000, maxInFlightPerDevice: 16 },
+      inFlight: { maxInFlight: 10_000, maxInFlightPerDevice: 16 },
       repair: true,
       secret: Buffer.alloc(32, 's'),
     });
@@ -66,9 +66,9 @@ export class Steps {
     if (decision.kind !== 'request') {
       return fail(decision);
     }
-    const { ticket, work } = decision;
-    const datagrams = this.exchange.reply(ticket, this.reply, this.now);
-    this.exchange.finish(work, ticket, this.now);
+    const { pending } = decision;
+    const datagrams = this.exchange.reply(pending, this.reply, this.now);
+    this.exchange.finish(pending, this.now);
     return datagrams;
   }
 

@@ -166,7 +166,7 @@ async function exchangeWithItself(key: Buffer, platform: CliIo['platform']): Pro
   try {
     const options = {
       host: '127.0.0.1',
-      port: server.boundSocket.address.port,
+      port: server.address.port,
       localAddress: '127.0.0.1',
       localPort: 0,
     };

@@ -43,7 +43,7 @@ export function bindServer(
       maxDatagramBytes: DEFAULT_BUFFER_SIZE,
       timeout: DEFAULT_TIMEOUT_MS,
       maxEndpoints: DEFAULT_MAX_ENDPOINTS,
-      workload: { maxInFlight: DEFAULT_MAX_IN_FLIGHT, maxInFlightPerDevice: DEFAULT_MAX_IN_FLIGHT_PER_DEVICE },
+      inFlight: { maxInFlight: DEFAULT_MAX_IN_FLIGHT, maxInFlightPerDevice: DEFAULT_MAX_IN_FLIGHT_PER_DEVICE },
       limits: DEFAULT_LIMITS,
       repair: true,
     },

@@ -137,8 +137,8 @@ class Reporter {
     private readonly io: CliIo,
   ) {}
 
-  listening({ boundSocket }: Listener, fingerprint: string): void {
-    const { address, port } = boundSocket.address;
+  listening(listener: Listener, fingerprint: string): void {
+    const { address, port } = listener.address;
     if (this.isJson) {
       this.document('listening', { address, port, key: fingerprint });
       return;

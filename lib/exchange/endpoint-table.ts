@@ -1,8 +1,8 @@
 /**
- * What is remembered of endpoints, and only of those that sent a request which verified: strangers can't make this grow.
+ * The endpoints that sent a request which verified. No other endpoint is remembered, so strangers can't make this grow.
  */
+import type { RingKey } from '../keys/index.js';
 import { LIVE_SLOTS } from './ids/id-pair.js';
-import type { RingKey } from '../keys/key-ring.js';
 import {
   type PackedPair,
   type PairHistory,
@@ -14,45 +14,43 @@ import {
   unpackPair,
 } from './ids/pair-history.js';
 import { type BenUdpRate, fullAfter, isWithinRate } from './limits/rate-limit.js';
-import { type BenUdpRemote, endpointName, readIPv4 } from './limits/ip-prefix.js';
+import type { EndpointKey } from './remote.js';
 
-/** How a hello is answered: with a pair, with its first datagram alone, or not at all. */
+/** The answer to a hello: a pair, its first datagram alone, or none. */
 export type HelloAnswer = 'pair' | 'single' | 'nothing';
 
-/**
- * Hellos of an endpoint that may be left unanswered on purpose. Who replays a device's requests can provoke no more of it.
- */
+/** Hellos of one endpoint that may be withheld. An attacker who replays the requests of a device can't cause more. */
 export const WITHHOLD_RATE: BenUdpRate = { perSecond: 1 / 60, burst: 3 };
 
-/** One address and port that holds a key. */
+/** An address and port that holds a key. */
 export class Endpoint implements PairHistory {
   sentAt: number;
-  /** What the latest pair was derived to, until a request uses it: most requests come right after their hello. */
+  /** The derived bytes of the latest pair, until a request uses it: most requests come right after their hello. */
   derived: string | undefined;
   /** Whether a request has used the latest pair. */
   isLatestUsed = false;
-  /** A tag of the last accepted hash; tells a second copy of a request from a forgery. */
+  /** A tag of the last accepted hash. It tells a copy of that request from a forgery. */
   lastHash = -1;
-  /** Counts turns; a reply belongs to the turn of its request. */
+  /** Counts turns. A reply belongs to the turn of its request. */
   turn = 0;
-  /** When the request came whose reply is owed; `undefined` where none is. */
+  /** The time of the request whose reply is due; `undefined` if none is due. */
   waitingSince: number | undefined = undefined;
   /** Handlers that run for it. */
   running = 0;
-  /** Rate limits of this endpoint, in the form of `rate-limit.ts`; `undefined` where the bucket is full, as most always are. */
+  /** Rate limits of this endpoint, in the form of `rate-limit.ts`; `undefined` if the bucket is full, as it mostly is. */
   hellosFullAt: number | undefined = undefined;
   failuresFullAt: number | undefined = undefined;
 
-  /** `REMEMBERED_PAIRS`, the latest first, then `NO_PAIR`: changed in place, so it takes no more room than it needs. */
+  /** `REMEMBERED_PAIRS`, the latest first, then `NO_PAIR`. Changed in place, which takes the least memory. */
   private readonly packed: PackedPair[];
-  /** Datagrams that the device has not read, as far as its last request shows. */
+  /** Unread datagrams on the device, as its last request shows. */
   private unread = 0;
   private withheldFullAt: number | undefined = undefined;
   private slot = -1;
   private used = 0;
   private usedBefore = 0;
 
-  /** @param key the one that verified last: tried first. */
+  /** @param key the key that verified last, which is tried first. */
   constructor(
     public key: RingKey,
     history: PairHistory,
@@ -72,7 +70,7 @@ export class Endpoint implements PairHistory {
   }
 
   /**
-   * Begins a turn: a hello, a request or a reply, after which no earlier reply may be sent.
+   * Begins a turn: a hello, a request or a reply. After it no earlier reply may be sent.
    *
    * @param isReplyDue whether the device waits for a reply from now on.
    */
@@ -81,7 +79,7 @@ export class Endpoint implements PairHistory {
     return ++this.turn;
   }
 
-  /** The first pair of a slot that may still be used: none before it, so that no id is used twice. */
+  /** The first pair of a slot that may still be used. No pair before it may, so that no id is used twice. */
   usedIn(slot: number): number {
     if (slot === this.slot) {
       return this.used;
@@ -90,8 +88,8 @@ export class Endpoint implements PairHistory {
   }
 
   /**
-   * The next pair of a slot. Another one for each hello, also where no request has used the one before: had the device that
-   * one unread, its id would look like the right one, and the device would take what is unread for its reply.
+   * The next pair of a slot. Each hello gets another one, even if no request has used the last. If a device had that one unread, its
+   * id would look like the right one, and the device would take the unread datagrams for its reply.
    */
   nextIn(slot: number): number {
     const { latest } = this;
@@ -99,9 +97,9 @@ export class Endpoint implements PairHistory {
   }
 
   /**
-   * Uses up a pair of the `current` slot or of the one before, and those before it.
+   * Consumes a pair of the `current` slot or of the one before, and the pairs before it.
    *
-   * @returns whether it is the endpoint's first in this slot.
+   * @returns whether it is the first of this endpoint in this slot.
    */
   consume(pair: PairName, current: number): boolean {
     const isFirst = current > this.slot;
@@ -122,19 +120,19 @@ export class Endpoint implements PairHistory {
     return isFirst;
   }
 
-  /** Whether ids that this endpoint used up might be valid again without the memory of it. */
+  /** Whether ids that this endpoint consumed could become valid again if it were forgotten. */
   isNeededIn(slot: number): boolean {
     return slot < this.slot + LIVE_SLOTS;
   }
 
-  /** Notes what the device has not read; the next answers bring it back into step. */
+  /** Records the unread datagrams of the device. The next answers bring it back into step. */
   recordUnread(count: number): void {
     this.unread = count;
   }
 
   /**
-   * How the next hello is to be answered, asked once for each. Two unread datagrams are as good as a pair: the device reads
-   * those if it gets none. One is as good as half a pair.
+   * The answer to the next hello, asked once for each. Two unread datagrams serve as a pair: if the device gets none, it reads
+   * those. One serves as half a pair.
    */
   takeAnswer(now: number): HelloAnswer {
     const { unread } = this;
@@ -150,20 +148,20 @@ export class Endpoint implements PairHistory {
     return 'nothing';
   }
 
-  /** Notes that a pair, or its first datagram alone, was sent. */
+  /** Records that a pair, or its first datagram alone, was sent. */
   recordSent(pair: PairName, isSingle: boolean, now: number): void {
     const isLost = !this.isLatestUsed && this.latest?.isSingle === true;
     if (!isLost) {
       this.packed.copyWithin(1, 0, REMEMBERED_PAIRS - 1);
     }
-    // A single datagram that no request used was lost, and is replaced: what it was to be read with is still unread.
+    // A single datagram that no request used was lost, and is replaced. Its other half is still unread.
     this.packed[0] = packPair(pair, isSingle);
     this.sentAt = now;
     this.isLatestUsed = false;
   }
 }
 
-/** In place of a packed pair where none was sent. */
+/** Stands for an absent pair. */
 const NO_PAIR = -1;
 
 function packIfAny(pair: SentPair | undefined): PackedPair {
@@ -171,22 +169,13 @@ function packIfAny(pair: SentPair | undefined): PackedPair {
 }
 
 /**
- * Names an endpoint in a table. An IPv4 address and port are one number, which is looked up in a quarter of the time of a
- * string that is put together for each datagram.
- */
-export type EndpointKey = number | string;
-
-export function endpointKey(remote: BenUdpRemote): EndpointKey {
-  return remote.family === 'IPv4' ? readIPv4(remote.address) * 0x1_0000 + remote.port : endpointName(remote);
-}
-
-/**
- * A table of fixed size, least recently verified first; those that verified in one slot are as good as each other.
+ * A table of a fixed size, least recently verified first. Endpoints that verified in the same slot have no order.
  *
- * When it is full, the oldest endpoint goes if all its ids have expired. If none has, a new endpoint is refused rather
- * than a replay made possible.
+ * If the table is full, the oldest endpoint is evicted, provided that all its ids have expired. Otherwise a new endpoint is refused,
+ * because evicting a live one would make a replay possible.
  */
 export class EndpointTable {
+  /** Bounded by `capacity`. */
   private readonly endpoints = new Map<EndpointKey, Endpoint>();
 
   constructor(private readonly capacity: number) {}
@@ -205,7 +194,7 @@ export class EndpointTable {
     this.endpoints.set(key, endpoint);
   }
 
-  /** Adds an endpoint; false where the table is full. */
+  /** Adds an endpoint; false if the table is full. */
   add(key: EndpointKey, endpoint: Endpoint, slot: number): boolean {
     if (this.endpoints.size >= this.capacity && !this.evictOldest(slot)) {
       return false;

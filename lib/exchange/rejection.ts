@@ -1,39 +1,39 @@
 /**
- * The closed list of reasons for which a datagram gets no answer. Counters, events and log lines all use it.
+ * Every reason for which a datagram is dropped. Counters, events and log lines use these names.
  */
 
-/** Every reason, in words. */
+/** Each reason in words. */
 export const REJECTIONS = {
   // Strangers and noise.
   'unknown-datagram': 'neither a hello nor the beginning of a request',
-  'no-way-back': 'its sender has port 0, or an address that is not one host: unspecified, multicast or broadcast',
+  'no-way-back': 'the sender has port 0, or an address that is not one host: unspecified, multicast or broadcast',
   'too-large': 'longer than any request that is read',
   'bad-envelope': 'not the text of a dict of hash, data and iv',
-  'bad-sizes': 'hash, data or iv is of a wrong size',
-  'bad-hash': 'the hash fits no live id of this endpoint under any key: wrong key, expired id, or a forgery',
-  replayed: 'a second copy of a request that was accepted',
+  'bad-sizes': 'hash, data or iv has a wrong size',
+  'bad-hash': 'the hash matches no live id of this endpoint under any key: wrong key, expired id, or a forgery',
+  replayed: 'a second copy of an accepted request',
   // Limits.
-  'hello-rate': 'too many hellos of one source without a request',
-  'hello-budget': 'too many hellos of endpoints that never verified',
-  'request-rate': 'too many requests of one source that did not verify',
-  'request-budget': 'too many requests of endpoints that never said hello',
-  'key-attempt-budget': 'too many keys tried for endpoints whose key is not known',
-  'table-full': 'no room for one more verified endpoint',
+  'hello-rate': 'too many hellos from one source without a request',
+  'hello-budget': 'too many hellos from endpoints that never verified',
+  'request-rate': 'too many failed requests from one source',
+  'request-budget': 'too many requests from endpoints that never sent a hello',
+  'key-attempt-budget': 'too many keys tried for endpoints whose key is unknown',
+  'table-full': 'no room for another verified endpoint',
   busy: 'too many handlers are running',
   // Care for devices.
-  'duplicate-hello': 'a second hello while the answer to the first is under way',
-  'stale-hello': 'a hello that waited too long to be read: its device has given up',
-  'stale-request': 'a request that waited too long to be read: its device has given up',
-  withheld: 'left unanswered once, so that a device reads what it has not read yet',
-  'out-of-step': 'the device has datagrams left to read, so that it could not read a reply',
-  expired: 'the request belongs to an id that is used up or too old',
+  'duplicate-hello': 'a second hello while the answer to the first is on its way',
+  'stale-hello': 'the hello waited too long to be read: the device has given up',
+  'stale-request': 'the request waited too long to be read: the device has given up',
+  withheld: 'left unanswered once, so that the device reads its unread datagrams',
+  'out-of-step': 'the device has unread datagrams, so it could not read a reply',
+  expired: 'the id of the request is used or too old',
   closing: 'the server shuts down',
-  // A key holder's mistakes.
+  // Mistakes of a key holder.
   'bad-padding': 'verified, but not padded with 1 to 16 spaces',
   'bad-utf8': 'verified, but not UTF-8',
-  'bad-text': 'verified, but no Python text that is read here',
+  'bad-text': 'verified, but not a supported Python text',
   'bad-request': 'verified, but not a dict',
 } as const;
 
-/** Why a datagram gets no answer; `REJECTIONS` has each in words. */
+/** The reason for which a datagram was dropped; `REJECTIONS` has each in words. */
 export type BenUdpRejection = keyof typeof REJECTIONS;

@@ -1,149 +1,139 @@
 /**
- * The server's side of the exchange: what a datagram from an endpoint leads to. No socket, no timer; the clock is passed
- * in, so that a simulator can drive it.
+ * The server's side of the exchange: the decision on each datagram. It has no socket and no timer, and the clock is passed in, so a
+ * simulator can drive it.
  *
- * Checks go from cheap to dear, and until the hash has verified all of them end in silence and a counted reason:
- * exact hello, or size and first byte → limits → the envelope's three keys and sizes → ids it could be for, compared in
- * constant time → the id is burnt → decrypted → padding, UTF-8 and Python text, all strict.
+ * The checks run cheapest first. Until the hash has verified, each of them ends in silence and a counted reason:
+ * exact hello, or size and first byte → limits → the envelope's three keys and sizes → the candidate ids, compared in constant
+ * time → the id is consumed → decryption → padding, UTF-8 and Python text, all strict.
  */
-import { randomBytes } from 'node:crypto';
-import { BenUdpProtocolError } from '../errors.js';
+import type { BenUdpProtocolError } from '../errors.js';
+import type { KeyRing, RingKey } from '../keys/index.js';
 import {
   type Envelope,
   Hmac,
+  REPLY_DATAGRAMS,
   type Request,
-  decodeUtf8,
   digest,
   isHello,
   looksLikeEnvelope,
-  looksLikeNoreturn,
+  openRequest,
   parseEnvelope,
-  parseRequest,
-  unpad,
 } from '../protocol/index.js';
-import { Endpoint, type EndpointKey, EndpointTable, endpointKey } from './endpoint-table.js';
-import { Admission } from './limits/admission.js';
+import { type RandomFill, randomBytes, systemRandom } from '../random.js';
+import { Endpoint, EndpointTable } from './endpoint-table.js';
+import { HelloCache } from './ids/hello-cache.js';
 import { LIVE_SLOTS, derivePair, slotAt, toPair } from './ids/id-pair.js';
-import type { KeyRing, RingKey } from '../keys/key-ring.js';
-import type { BenUdpLimits } from './limits/exchange-limits.js';
-import { HelloCache, type PairHistory, historyOf } from './ids/pair-history.js';
-import { REJECTIONS, type BenUdpRejection } from './rejection.js';
-import { type BenUdpRemote, endpointName, isSingleHost } from './limits/ip-prefix.js';
+import { type PairHistory, historyOf } from './ids/pair-history.js';
 import { type Verified, Verifier } from './ids/verifier.js';
-import { type Work, InFlight, type InFlightLimits } from './limits/in-flight.js';
+import { Admission } from './limits/admission.js';
+import type { BenUdpLimits } from './limits/exchange-limits.js';
+import { InFlight, type InFlightHandler, type InFlightLimits } from './limits/in-flight.js';
+import type { BenUdpRejection } from './rejection.js';
+import { type BenUdpRemote, type EndpointKey, Sender } from './remote.js';
 
 const SECRET_BYTES = 32;
 
-/** Endpoints that said hello and did not verify yet; 1.6 MiB. */
-const HINTS = 65_536;
+/** Endpoints that sent a hello and did not verify yet; 1.6 MiB. */
+const REMEMBERED_HELLOS = 65_536;
 
-/** A second hello within this time is the first one again, made double by the network: answered, it would leave a pair unread. */
-const DUPLICATE_HELLO_MS = 250;
+/** A second hello within this time is a copy that the network made. An answer would leave a pair unread on the device. */
+export const DUPLICATE_HELLO_MS = 250;
 
 /**
- * The share of a device's timeout in which a hello can't mean that it gave up: while a reply is owed it is a duplicate then,
- * or forged, and an answer would be read as the reply.
+ * The share of the device timeout in which a hello can't mean that the device gave up. If a reply is due in this time, the hello is
+ * a copy or forged, and the device would read its answer as the reply.
  */
 const PATIENCE_SHARE = 0.1;
 
 /**
- * The share of a device's timeout in which a reply may leave. The rest is for its way: a reply that arrives after the device
- * gave up stays in its socket and spoils the next exchange.
+ * The share of the device timeout in which a reply may leave. The rest is for its way: a reply that arrives after the device gave
+ * up stays in its socket and spoils the next exchange.
  */
 const REPLY_SHARE = 0.9;
 
-/** Datagrams 5 to 7. */
-const REPLY_DATAGRAMS = 3;
-
-/** How long after its pair a request may be expected: round trip and a slow board's cryptography. */
+/** How long after its pair a request may arrive: the round trip, and the cryptography of a slow board. */
 const REQUEST_DUE_MS = 1000;
 
-/** The share of a device's timeout that a hello may have waited to be read. */
+/** The share of the device timeout for which a hello may wait to be read. */
 const STALE_SHARE = 0.2;
 
 export interface ServerExchangeOptions {
   readonly keys: KeyRing;
-  /** Longest datagram that is looked at, in bytes. */
+  /** Longest datagram that is read, in bytes. */
   readonly maxDatagramBytes: number;
   /** How long a device waits for a datagram. */
   readonly deviceTimeoutMs: number;
   /** Verified endpoints that are remembered. */
   readonly maxEndpoints: number;
   readonly limits: BenUdpLimits;
-  readonly workload: InFlightLimits;
-  /** Whether devices that are out of step are heard and brought back. */
+  readonly inFlight: InFlightLimits;
+  /** Whether requests of devices that are out of step are accepted, and the devices brought back. */
   readonly repair: boolean;
-  /** Keys the id pairs; drawn anew by default, so that nothing recorded before a restart is valid after it. */
+  readonly random?: RandomFill;
+  /** Keys the id pairs. Default: drawn anew, so that nothing recorded before a restart is valid after it. */
   readonly secret?: Uint8Array;
 }
 
-/** A request that verified, opened and could be read. */
+/** A request that verified and could be read. */
 export interface VerifiedRequest extends Request {
   readonly remote: BenUdpRemote;
+  readonly endpoint: EndpointKey;
   /** The device whose key verified; `undefined` for a shared key. */
   readonly device: string | undefined;
   /** The decrypted Python text. */
   readonly text: string;
 }
 
-/** The right to answer a request, once and in time. */
-export interface ReplyTicket {
+declare const PENDING: unique symbol;
+
+/** An accepted request that has not ended: a token for `reply` and `finish`. */
+export interface PendingRequest {
+  readonly [PENDING]: true;
+}
+
+/** The content of the token. */
+interface PendingState {
   readonly endpoint: Endpoint;
   readonly turn: number;
+  readonly isReplyDue: boolean;
   readonly key: RingKey;
   readonly id: Buffer;
+  /** The reply must leave before this. */
   readonly deadline: number;
+  /** `undefined` for a request that can't be read: it has no handler. */
+  readonly handler: InFlightHandler | undefined;
 }
 
-/** What a datagram led to. */
+/** The decision on a datagram. */
 export type Decision =
-  /** The answer to a hello: datagrams 2 and 3, or 2 alone. */
+  /** A hello is answered: datagrams 2 and 3, or 2 alone. */
   | { readonly kind: 'pair'; readonly datagrams: readonly Buffer[] }
-  | {
-      readonly kind: 'request';
-      readonly request: VerifiedRequest;
-      /** To be handed to `finish` when the handler has ended. */
-      readonly work: Work;
-      /** `undefined` where the device does not wait. */
-      readonly ticket: ReplyTicket | undefined;
-    }
-  | {
-      readonly kind: 'rejected';
-      readonly reason: BenUdpRejection;
-      /** Whose key verified, where one did. */
-      readonly device?: string | undefined;
-      /** What is wrong with the request, if its hash was right. */
-      readonly error?: BenUdpProtocolError;
-      /** Set if the device waits for a reply and can be told the error. */
-      readonly ticket?: ReplyTicket;
-    };
+  /** A request is accepted. Each `pending` must be passed to `finish`. */
+  | { readonly kind: 'request'; readonly request: VerifiedRequest; readonly pending: PendingRequest }
+  | RejectedDecision;
 
-export type RejectedDecision = Extract<Decision, { kind: 'rejected' }>;
+/** A datagram is dropped. */
+export interface RejectedDecision {
+  readonly kind: 'rejected';
+  readonly reason: BenUdpRejection;
+  /** The device whose key verified, if one did. */
+  readonly device?: string | undefined;
+  /** The mistake in the request, if its hash was right. */
+  readonly error?: BenUdpProtocolError;
+  /** Set if the device waits for a reply and can be told the error. Must be passed to `finish`. */
+  readonly pending?: PendingRequest;
+}
 
-/** Why a reply was not sent although there was one. */
-export type ReplyRefusal =
-  /** The device has stopped waiting: its time has run out. */
+/** Why a reply is not sent. */
+export type UnsentReply =
+  /** The device has given up: its timeout has passed. */
   | 'late'
-  /** The device has stopped waiting: it has said hello or sent a request since. Or it has its reply. */
+  /** The device does not wait: it has sent a hello or a request since, it has its reply, or it sent `noreturn`. */
   | 'superseded';
 
-/** A request that verified, before it is decided whether it can be answered. */
-interface OpenedRequest {
-  readonly request: Request;
-  readonly text: string;
-}
-
-/** A request whose hash is right, and whose text is not. */
-interface UnreadableRequest {
-  readonly reason: BenUdpRejection;
-  readonly error: BenUdpProtocolError;
-  readonly isNoreturn: boolean;
-}
-
-/** When and from whom a datagram came. */
+/** A datagram that arrived. */
 interface Arrival {
-  readonly remote: BenUdpRemote;
-  readonly key: EndpointKey;
+  readonly sender: Sender;
   readonly now: number;
   readonly slot: number;
   /** How long the datagram may have waited to be read. */
@@ -151,35 +141,37 @@ interface Arrival {
 }
 
 export class ServerExchange {
-  keys: KeyRing;
+  private keys: KeyRing;
   private readonly options: Omit<ServerExchangeOptions, 'keys' | 'secret'>;
   private readonly secret: Hmac;
   private readonly endpoints: EndpointTable;
-  private readonly hints = new HelloCache(HINTS);
-  private readonly gate: Admission;
+  private readonly hellos: HelloCache;
+  private readonly admission: Admission;
   private readonly verifier: Verifier;
-  private readonly workload: InFlight;
-  /** The values of the envelope that is looked at; nothing keeps them longer. */
+  private readonly inFlight: InFlight;
+  /** The values of the current envelope. Nothing keeps them longer. */
   private readonly envelopeBytes: Buffer;
   private isClosing = false;
-  /** Pairs that were sent lately and no request has used. */
+  /** Pairs that were sent in the last second and are unused. */
   private unusedPairs = 0;
   private lastPairAt = -Infinity;
 
   constructor({ keys, secret: given, ...options }: ServerExchangeOptions) {
-    // Not the options whole: the first ring would be held after others have replaced it, and the secret beside its pads.
+    // The options without keys and secret: otherwise this would hold the first ring after a reload, and a second copy of the secret.
     this.options = options;
     this.keys = keys;
-    const secret = given ?? randomBytes(SECRET_BYTES);
+    const { random = systemRandom } = options;
+    const secret = given ?? randomBytes(random, SECRET_BYTES);
     this.secret = new Hmac(secret);
     if (!given) {
       secret.fill(0);
     }
     this.endpoints = new EndpointTable(options.maxEndpoints);
-    this.gate = new Admission(options.limits);
+    this.hellos = new HelloCache(REMEMBERED_HELLOS, random);
+    this.admission = new Admission(options.limits, random);
     this.envelopeBytes = Buffer.allocUnsafeSlow(options.maxDatagramBytes);
     this.verifier = new Verifier(this.secret, options.repair);
-    this.workload = new InFlight(options.workload, options.deviceTimeoutMs);
+    this.inFlight = new InFlight(options.inFlight, options.deviceTimeoutMs);
   }
 
   /** Verified endpoints that are remembered. */
@@ -187,17 +179,22 @@ export class ServerExchange {
     return this.endpoints.size;
   }
 
-  /** Overwrites the pair secret: every id that was issued is void. */
+  /** Accepts these keys from now on. An issued id is good for every key, so exchanges under way go on. */
+  useKeys(keys: KeyRing): void {
+    this.keys = keys;
+  }
+
+  /** Overwrites the secret of the pairs. All issued ids become void. */
   dispose(): void {
     this.secret.wipe();
   }
 
-  /** Ids that are already issued stay valid, new ones are refused. */
+  /** Refuses new ids. Issued ids stay valid. */
   stopIssuing(): void {
     this.isClosing = true;
   }
 
-  /** Whether a request may be under way for an id that was issued a moment ago. */
+  /** Whether a request may be on its way for an id that was issued a moment ago. */
   awaitsRequests(now: number): boolean {
     return this.unusedPairs > 0 && now - this.lastPairAt < REQUEST_DUE_MS;
   }
@@ -207,10 +204,11 @@ export class ServerExchange {
    * @param waited how long the datagram may have waited to be read, in milliseconds.
    */
   receive(datagram: Buffer, remote: BenUdpRemote, now: number, waited = 0): Decision {
-    if (!isSingleHost(remote)) {
+    const sender = new Sender(remote);
+    if (!sender.isSingleHost) {
       return reject('no-way-back');
     }
-    const arrival = { remote, key: endpointKey(remote), now, slot: slotAt(now), waited };
+    const arrival = { sender, now, slot: slotAt(now), waited };
     if (isHello(datagram)) {
       return this.receiveHello(arrival);
     }
@@ -220,14 +218,14 @@ export class ServerExchange {
     return looksLikeEnvelope(datagram) ? this.receiveEnvelope(datagram, arrival) : reject('unknown-datagram');
   }
 
-  /** Datagrams 5 to 7, or why the device must not get them any more. */
-  reply(ticket: ReplyTicket, text: string, now: number): readonly Buffer[] | ReplyRefusal {
-    const { endpoint, key, id } = ticket;
-    if (ticket.turn !== endpoint.turn) {
+  /** Datagrams 5 to 7, or the reason not to send them. */
+  reply(pending: PendingRequest, text: string, now: number): readonly Buffer[] | UnsentReply {
+    const { endpoint, turn, isReplyDue, key, id, deadline } = stateOf(pending);
+    if (!isReplyDue || turn !== endpoint.turn) {
       return 'superseded';
     }
     endpoint.beginTurn(false, now);
-    if (now > ticket.deadline) {
+    if (now > deadline) {
       return 'late';
     }
     const { ciphertext, iv } = key.sealer.seal(text);
@@ -236,12 +234,15 @@ export class ServerExchange {
     return [hash, iv, ciphertext];
   }
 
-  /** The handler of a request has ended, and its reply has been sent if there is one. */
-  finish(work: Work, ticket: ReplyTicket | undefined, now: number): void {
-    this.workload.end(work);
-    ticket?.id.fill(0);
-    if (ticket && ticket.turn === ticket.endpoint.turn) {
-      ticket.endpoint.beginTurn(false, now);
+  /** Ends a request: its handler has ended, and its reply has been sent if there is one. */
+  finish(pending: PendingRequest, now: number): void {
+    const { endpoint, turn, id, handler } = stateOf(pending);
+    id.fill(0);
+    if (handler) {
+      this.inFlight.end(handler);
+    }
+    if (turn === endpoint.turn) {
+      endpoint.beginTurn(false, now);
     }
   }
 
@@ -252,29 +253,27 @@ export class ServerExchange {
     if (arrival.waited > this.options.deviceTimeoutMs * STALE_SHARE) {
       return reject('stale-hello');
     }
-    const endpoint = this.endpoints.get(arrival.key);
+    const endpoint = this.endpoints.get(arrival.sender.key);
     return endpoint ? this.answerKnown(endpoint, arrival) : this.answerStranger(arrival);
   }
 
-  private answerStranger(arrival: Arrival): Decision {
-    const { remote, now, slot } = arrival;
-    const name = endpointName(remote);
-    const hint = this.hints.get(name);
+  private answerStranger({ sender, now, slot }: Arrival): Decision {
+    const { name } = sender;
+    const hello = this.hellos.get(name);
     const rejection =
-      hint && this.isDuplicate(hint, now) ? 'duplicate-hello' : this.gate.admitHello(remote.address, now);
+      hello && this.isDuplicate(hello, now) ? 'duplicate-hello' : this.admission.admitHello(sender.prefix, now);
     if (rejection) {
       return reject(rejection);
     }
-    this.hints.record(name, slot, now);
+    this.hellos.record(name, slot, now);
     return this.sendPair(derivePair(this.secret, name, slot, 0), false, now);
   }
 
-  private answerKnown(endpoint: Endpoint, arrival: Arrival): Decision {
-    const { now, slot } = arrival;
+  private answerKnown(endpoint: Endpoint, { sender, now, slot }: Arrival): Decision {
     const { waitingSince } = endpoint;
     const isReplyDue = waitingSince !== undefined && now - waitingSince < this.options.deviceTimeoutMs * PATIENCE_SHARE;
     const isDuplicate = isReplyDue || (!endpoint.isLatestUsed && this.isDuplicate(endpoint, now));
-    const rejection = isDuplicate ? 'duplicate-hello' : this.gate.admitKnownHello(endpoint, now);
+    const rejection = isDuplicate ? 'duplicate-hello' : this.admission.admitKnownHello(endpoint, now);
     if (rejection) {
       return reject(rejection);
     }
@@ -285,7 +284,7 @@ export class ServerExchange {
     }
     const pair = { slot, n: endpoint.nextIn(slot) };
     endpoint.recordSent(pair, answer === 'single', now);
-    endpoint.derived = derivePair(this.secret, endpointName(arrival.remote), slot, pair.n);
+    endpoint.derived = derivePair(this.secret, sender.name, slot, pair.n);
     return this.sendPair(endpoint.derived, answer === 'single', now);
   }
 
@@ -301,12 +300,12 @@ export class ServerExchange {
   }
 
   private receiveEnvelope(datagram: Buffer, arrival: Arrival): Decision {
-    const { key, remote, now, slot } = arrival;
-    const known = this.endpoints.get(key);
-    const hint = known ?? this.hints.get(endpointName(remote));
+    const { sender, now, slot } = arrival;
+    const known = this.endpoints.get(sender.key);
+    const hello = known ?? this.hellos.get(sender.name);
     const limit = known
-      ? this.gate.admitKnownRequest(known, now)
-      : this.gate.admitRequest(remote.address, hint !== undefined, now);
+      ? this.admission.admitKnownRequest(known, now)
+      : this.admission.admitRequest(sender.prefix, hello !== undefined, now);
     if (limit) {
       return reject(limit);
     }
@@ -318,14 +317,14 @@ export class ServerExchange {
     if (known?.lastHash === hashTag) {
       return reject('replayed');
     }
-    const attempts = this.gate.keyAttempts.open(remote.address, envelope.data.length, now);
+    const attempts = this.admission.keyAttempts.open(sender.prefix, envelope.data.length, now);
     const verify = (history: PairHistory) =>
       this.verifier.verify(
         {
           envelope,
-          remote,
+          sender,
           history,
-          isRemembered: hint !== undefined,
+          isRemembered: hello !== undefined,
           derived: known?.derived,
           isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n >= (known?.usedIn(its) ?? 0),
           knownKey: known?.key,
@@ -333,10 +332,10 @@ export class ServerExchange {
         },
         this.keys,
       );
-    let history = hint ?? historyOf([slot], -Infinity);
+    let history = hello ?? historyOf([slot], -Infinity);
     let verified = verify(history);
-    if (!verified && !hint) {
-      // A hello that is not remembered may have come in the slot before.
+    if (!verified && !hello) {
+      // If no hello is remembered, it may have come in the slot before.
       history = historyOf([slot - 1], -Infinity);
       verified = verify(history);
     }
@@ -345,6 +344,7 @@ export class ServerExchange {
     }
     const endpoint = known ?? this.admit(new Endpoint(verified.key, history), arrival);
     if (!endpoint) {
+      verified.id.fill(0);
       return reject('table-full', verified.key);
     }
     if (verified.isLive) {
@@ -353,58 +353,68 @@ export class ServerExchange {
     endpoint.key = verified.key;
     endpoint.lastHash = hashTag;
     const decision = this.accept(envelope, verified, endpoint, arrival);
-    if (!('ticket' in decision) || !decision.ticket) {
+    if (!('pending' in decision)) {
       verified.id.fill(0);
     }
     return decision;
   }
 
-  /** Counts a request that did not verify against whoever it claims to come from. */
-  private fail(reason: BenUdpRejection, known: Endpoint | undefined, { remote, now }: Arrival): Decision {
+  /** Counts a failed request against its sender. */
+  private fail(reason: BenUdpRejection, known: Endpoint | undefined, { sender, now }: Arrival): Decision {
     if (known) {
-      this.gate.countKnownFailure(known, now);
+      this.admission.countKnownFailure(known, now);
     } else {
-      this.gate.countFailure(remote.address, now);
+      this.admission.countFailure(sender.prefix, now);
     }
     return reject(reason);
   }
 
-  /** Remembers a stranger that has verified; `undefined` where there is no room. */
-  private admit(endpoint: Endpoint, { key, remote, slot }: Arrival): Endpoint | undefined {
-    if (!this.endpoints.add(key, endpoint, slot)) {
+  /** Remembers a stranger that has verified; `undefined` if there is no room. */
+  private admit(endpoint: Endpoint, { sender, slot }: Arrival): Endpoint | undefined {
+    if (!this.endpoints.add(sender.key, endpoint, slot)) {
       return undefined;
     }
-    this.gate.refundHello(remote.address);
+    this.admission.refundHello(sender.prefix);
     return endpoint;
   }
 
-  /** Uses up the id, opens the request, and decides whether it can be answered. */
+  /** Consumes the id, opens the request, and decides whether it can be answered. */
   private accept(
     envelope: Envelope,
     { key, id, candidate, isLive }: Verified,
     endpoint: Endpoint,
-    arrival: Arrival,
+    { sender, now, slot, waited }: Arrival,
   ): Decision {
-    const { remote, now, slot, waited } = arrival;
     if (isLive) {
       if (endpoint.consume(candidate.uses, slot)) {
-        this.endpoints.touch(arrival.key, endpoint);
+        this.endpoints.touch(sender.key, endpoint);
       }
       this.unusedPairs--;
-      this.gate.refundKnownHello(endpoint, now);
+      this.admission.refundKnownHello(endpoint, now);
     }
     const deadline = now - waited + this.options.deviceTimeoutMs * REPLY_SHARE;
-    const opened = openRequest(envelope, key);
+    const opened = openRequest(key.sealer, { ciphertext: envelope.data, iv: envelope.iv });
     if ('error' in opened) {
       const { reason, error, isNoreturn } = opened;
       const canAnswer = isLive && candidate.unread === 0 && now <= deadline && !isNoreturn;
       const rejected = reject(reason, key, error);
       return canAnswer
-        ? { ...rejected, ticket: { endpoint, turn: endpoint.beginTurn(false, now), key, id, deadline } }
+        ? {
+            ...rejected,
+            pending: pendingOf({
+              endpoint,
+              turn: endpoint.beginTurn(false, now),
+              isReplyDue: true,
+              key,
+              id,
+              deadline,
+              handler: undefined,
+            }),
+          }
         : rejected;
     }
     const { action, data, noreturn, metadata, droppedMetadata } = opened.request;
-    // A device that waits for its reply reads what is left meanwhile, and takes it for the reply.
+    // While a device waits for its reply, it reads the unread datagrams and takes them for the reply.
     endpoint.recordUnread(noreturn ? candidate.unread : Math.max(0, candidate.unread - REPLY_DATAGRAMS));
     if (!isLive) {
       return reject('expired', key);
@@ -415,14 +425,17 @@ export class ServerExchange {
     if (!noreturn && now > deadline) {
       return reject('stale-request', key);
     }
-    const work = this.workload.begin(endpoint, now);
-    if (!work) {
+    const handler = this.inFlight.begin(endpoint, now);
+    if (!handler) {
       return reject('busy', key);
+    }
+    if (noreturn) {
+      id.fill(0);
     }
     const turn = endpoint.beginTurn(!noreturn, now);
     return {
       kind: 'request',
-      // Spelled out: V8 makes a new hidden class for every object that is spread.
+      // Spelled out, because V8 makes a new hidden class for every object that is spread.
       request: {
         action,
         data,
@@ -430,44 +443,26 @@ export class ServerExchange {
         metadata,
         droppedMetadata,
         text: opened.text,
-        remote,
+        remote: sender.remote,
+        endpoint: sender.key,
         device: key.device,
       },
-      work,
-      ticket: noreturn ? undefined : { endpoint, turn, key, id, deadline },
+      pending: pendingOf({ endpoint, turn, isReplyDue: !noreturn, key, id, deadline, handler }),
     };
   }
 }
 
-/** 31 bits of a hash: what V8 keeps in place of a pointer. */
-function tagOf(hash: Buffer): number {
-  return hash.readUInt32BE(0) >>> 1;
+function pendingOf(state: PendingState): PendingRequest {
+  return state as unknown as PendingRequest;
 }
 
-/** Decrypts and reads a request that has verified. Strict, because SHA-256 lets a hash be extended to more data. */
-function openRequest({ data, iv }: Envelope, key: RingKey): OpenedRequest | UnreadableRequest {
-  const plaintext = key.sealer.open(data, iv);
-  const unreadable = (reason: BenUdpRejection, error: BenUdpProtocolError): UnreadableRequest => ({
-    reason,
-    error,
-    isNoreturn: looksLikeNoreturn(plaintext),
-  });
-  const bytes = unpad(plaintext);
-  if (!bytes) {
-    return unreadable('bad-padding', new BenUdpProtocolError('BEN_BAD_REQUEST', REJECTIONS['bad-padding']));
-  }
-  const text = decodeUtf8(bytes);
-  if (text === undefined) {
-    return unreadable('bad-utf8', new BenUdpProtocolError('BEN_BAD_REQUEST', REJECTIONS['bad-utf8']));
-  }
-  try {
-    return { request: parseRequest(text), text };
-  } catch (error) {
-    if (error instanceof BenUdpProtocolError) {
-      return unreadable(error.code === 'BEN_BAD_REQUEST' ? 'bad-request' : 'bad-text', error);
-    }
-    throw error;
-  }
+function stateOf(pending: PendingRequest): PendingState {
+  return pending as unknown as PendingState;
+}
+
+/** 31 bits of a hash, which V8 stores in place of a pointer. */
+function tagOf(hash: Buffer): number {
+  return hash.readUInt32BE(0) >>> 1;
 }
 
 function reject(reason: BenUdpRejection, key?: RingKey, error?: BenUdpProtocolError): RejectedDecision {

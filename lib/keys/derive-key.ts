@@ -1,11 +1,11 @@
 /**
- * Keys: `SHA-256(contents of the key file)`, the AES-256 key of a device.
+ * Keys: the AES-256 key of a device is `SHA-256(contents of its key file)`.
  */
 import { createHash } from 'node:crypto';
 
 /**
- * The AES-256 key that key file `contents` stand for; any length is hashed, as upstream does. Memory of its own, which the caller
- * overwrites after use.
+ * The AES-256 key for the `contents` of a key file. Any length is hashed, as upstream does. The key is in memory of its own, which the
+ * caller overwrites after use.
  */
 export function deriveKey(contents: Uint8Array): Buffer {
   const digest = createHash('sha256').update(contents).digest();

@@ -1,34 +1,34 @@
 /**
- * Notices that key files were replaced. Compares what is on the disk with what was loaded, so a change is never lost: neither one
- * during a reload nor two in a row. Looks rather than waiting for the system to tell, because an editor, a secret store and an
- * atomic rename each replace a file in a way of their own.
+ * Notices replaced key files. It compares the files on the disk with what was loaded, so no change is lost, neither during a reload
+ * nor two in a row. It polls, because an editor, a secret store and an atomic rename each replace a file in their own way, and not
+ * every file system reports all of them.
  */
 import type { Platform } from '../net/index.js';
-import { type FileSignature, readSignature } from './index.js';
+import { type FileSignature, readSignature } from './key-file.js';
 
-/** From one look to the next. */
-export const LOOK_EVERY_MS = 400;
+/** Interval of the polls. */
+export const POLL_INTERVAL_MS = 400;
 
 /**
- * A file that has changed is looked at again after this time, and loaded once two looks agree: a file that is being written is
- * not taken for a key. With the look before, a replaced key is in use within 1 s.
+ * A changed file is polled again after this time, and loaded once two polls agree, so a file that is being written is not taken for a
+ * key. Together with the poll before, a replaced key is in use within 1 s.
  */
-export const LOOK_AGAIN_AFTER_MS = 100;
+export const SETTLE_MS = 100;
 
-/** Looks at once: one after the other they take four times the processor time. */
-const LOOKS_AT_ONCE = 8;
+/** Parallel polls. One after the other they take four times the processor time. */
+const PARALLEL_POLLS = 8;
 
 export class KeyFileWatcher {
-  /** What was loaded, or tried in vain, by path. One entry for each key file. */
+  /** The loaded state of each key file, or the last state that could not be loaded. One entry for each file. */
   private readonly known: Map<string, FileSignature | undefined>;
-  /** Files that have changed since, as the latest look saw them. */
+  /** Files that have changed since, as the last poll saw them. At most one entry for each file. */
   private changed = new Map<string, FileSignature | undefined>();
   private cancel: () => void = () => undefined;
   private isStopped = false;
 
   /**
    * @param files the state of each file when it was loaded.
-   * @param onChange called when files have changed and are still. Not called again for that state.
+   * @param onChange called when files have changed and are settled. Not called again for the same state.
    */
   constructor(
     files: ReadonlyMap<string, FileSignature>,
@@ -36,7 +36,7 @@ export class KeyFileWatcher {
     private readonly onChange: () => void,
   ) {
     this.known = new Map(files);
-    this.lookAfter(LOOK_EVERY_MS);
+    this.pollAfter(POLL_INTERVAL_MS);
   }
 
   stop(): void {
@@ -44,31 +44,31 @@ export class KeyFileWatcher {
     this.cancel();
   }
 
-  private lookAfter(ms: number): void {
+  private pollAfter(ms: number): void {
     if (!this.isStopped) {
-      this.cancel = this.platform.schedule(() => void this.look(), ms, { isBackground: true });
+      this.cancel = this.platform.schedule(() => void this.poll(), ms, { isBackground: true });
     }
   }
 
-  private async look(): Promise<void> {
-    // While some have changed, only those are of interest: the others wait for the next round.
+  private async poll(): Promise<void> {
+    // While some files have changed, only those are polled. The others wait for the next round.
     const paths = this.changed.size > 0 ? [...this.changed.keys()] : [...this.known.keys()];
     const seen = await readSignatures(paths);
     if (this.isStopped) {
       return;
     }
     const changed = new Map([...seen].filter(([path, signature]) => signature !== this.known.get(path)));
-    const isStill =
+    const isSettled =
       changed.size > 0 &&
       changed.size === this.changed.size &&
       [...changed].every(([path, signature]) => this.changed.get(path) === signature);
-    if (isStill) {
+    if (isSettled) {
       changed.forEach((signature, path) => this.known.set(path, signature));
       changed.clear();
     }
     this.changed = changed;
-    this.lookAfter(changed.size > 0 ? LOOK_AGAIN_AFTER_MS : LOOK_EVERY_MS);
-    if (isStill) {
+    this.pollAfter(changed.size > 0 ? SETTLE_MS : POLL_INTERVAL_MS);
+    if (isSettled) {
       this.onChange();
     }
   }
@@ -76,12 +76,12 @@ export class KeyFileWatcher {
 
 async function readSignatures(paths: readonly string[]): Promise<Map<string, FileSignature | undefined>> {
   const seen = new Map<string, FileSignature | undefined>();
-  const left = paths.values();
+  const remaining = paths.values();
   const readSome = async () => {
-    for (const path of left) {
+    for (const path of remaining) {
       seen.set(path, await readSignature(path));
     }
   };
-  await Promise.all(Array.from({ length: LOOKS_AT_ONCE }, readSome));
+  await Promise.all(Array.from({ length: PARALLEL_POLLS }, readSome));
   return seen;
 }

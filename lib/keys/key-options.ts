@@ -1,26 +1,26 @@
 /**
- * The options that name keys, shared by server and client, and the loading of what they name.
+ * The options that name keys, shared by server and client.
  */
-import { type FileSignature, type BenUdpKeyFileChecks, deriveKey, loadKeyFile } from './index.js';
+import { OptionReader, isFilledString } from '../option-reader.js';
 import { KEY_BYTES } from '../protocol/index.js';
 import { Secret } from '../secret.js';
-import { KeyRing, type NamedKey } from './index.js';
-import { OptionReader, isFilledString } from '../option-reader.js';
+import { deriveKey } from './derive-key.js';
+import type { BenUdpKeyFileChecks } from './key-file.js';
 
-/** Where a key comes from: the path of a key file, or the bytes that such a file would hold. */
+/** The source of a key: the path of a key file, or the contents of one. */
 export type BenUdpKeySource = string | Uint8Array;
 
-/** Which keys are accepted. All that are named count, by whichever option. */
+/** The accepted keys. All named keys count, whichever option names them. */
 export interface BenUdpKeyOptions {
-  /** Path of a key file, or several where more than one key is accepted. Default `key.sec`, as upstream, where no key is named. */
+  /** Path of a key file, or several if more than one key is accepted. Default `key.sec`, as upstream, if no option names a key. */
   keyFile?: string | readonly string[];
-  /** What a key file would hold, at least 32 bytes, or several. */
+  /** The contents of a key file, at least 32 bytes, or several. */
   key?: Uint8Array | readonly Uint8Array[];
-  /** Keys by device name, each a path or bytes; several for one device while its key is being replaced. */
+  /** Keys by device name, each a path or contents; several for one device while its key is being replaced. */
   keys?: Readonly<Record<string, BenUdpKeySource | readonly BenUdpKeySource[]>>;
   /**
-   * `strict` (default) refuses key files shorter than 32 bytes or accessible to other users of the machine. `upstream` takes
-   * any file of up to 64 KiB, as upstream does: also an empty one, whose key everybody knows.
+   * `strict` (default) refuses key files that are shorter than 32 bytes or accessible to other users of the machine. `upstream`
+   * accepts any file of up to 64 KiB, as upstream does, even an empty one, whose key everybody knows.
    */
   keyFileChecks?: BenUdpKeyFileChecks;
 }
@@ -32,7 +32,7 @@ export const DEFAULT_KEY_FILE = 'key.sec';
 
 export interface NamedKeySource {
   readonly device: string | undefined;
-  /** The path of a key file; or a key, derived at once from the bytes that were given, which their owner may overwrite then. */
+  /** The path of a key file, or a key. Keys are derived at once, so the owner of the contents may overwrite them. */
   readonly source: string | Secret;
 }
 
@@ -72,7 +72,7 @@ export function resolveKeyOptions<Options extends BenUdpKeyOptions>(
   const sources: NamedKeySource[] = shared.map((source) => ({ device: undefined, source }));
   if (options.keys !== undefined) {
     const { keys } = options;
-    // The entries of a list or Map would be taken for something else, or overlooked.
+    // A list or a Map would be read as something else, or as empty.
     if (typeof keys !== 'object' || keys === null || Array.isArray(keys) || keys instanceof Map) {
       reader.fail('keys', 'an object of device name to key', options.keys);
     }
@@ -89,7 +89,7 @@ export function resolveKeyOptions<Options extends BenUdpKeyOptions>(
   }
   const given = (['keys', 'keyFile', 'key'] as const).find((name) => options[name] !== undefined);
   if (given) {
-    // Never the default file in its place: whoever takes the last key away wants nobody to be let in.
+    // Never the default file instead: an operator who removes the last key wants to lock everybody out.
     reader.failRange(given, 'at least one key', 'none');
   }
   return { sources: [{ device: undefined, source: DEFAULT_KEY_FILE }], keyFileChecks };
@@ -101,8 +101,8 @@ export function readKeyOptions(owner: string, options: BenUdpKeyOptions): Resolv
 }
 
 /**
- * The same options with derived keys in place of the bytes, for whoever keeps options for later: their owner may overwrite the
- * bytes then. Anything wrong stays as it is, for `resolveKeyOptions` to name.
+ * The same options with derived keys in place of bytes, for code that keeps options: the owner of the bytes may then overwrite them.
+ * Invalid options stay as they are, and `resolveKeyOptions` reports them.
  */
 export function withoutKeyBytes<Options extends BenUdpKeyOptions>(options: Options): Options {
   if (typeof options !== 'object' || options === null) {
@@ -128,51 +128,6 @@ function deriveSecret(contents: Uint8Array): Secret {
   const secret = new Secret(key);
   key.fill(0);
   return secret;
-}
-
-/** Keys as they were loaded, and the state of each file then. */
-export interface LoadedKeys<Keys> {
-  readonly keys: Keys;
-  readonly files: ReadonlyMap<string, FileSignature>;
-}
-
-/**
- * Reads the key files.
- *
- * @returns keys in memory of their own, which the caller overwrites after use.
- * @throws BenUdpError as `loadKeyFile`.
- */
-export async function loadKeys({ sources, keyFileChecks }: ResolvedKeyOptions): Promise<LoadedKeys<NamedKey[]>> {
-  const keys: NamedKey[] = [];
-  const files = new Map<string, FileSignature>();
-  // One after the other: a fleet of a thousand has more files than a process may have open.
-  for (const { device, source } of sources) {
-    if (typeof source === 'string') {
-      const { bytes, signature } = await loadKeyFile(source, keyFileChecks);
-      keys.push({ device, key: bytes });
-      files.set(source, signature);
-    } else {
-      const key = Buffer.alloc(KEY_BYTES);
-      source.expose().copy(key);
-      keys.push({ device, key });
-    }
-  }
-  return { keys, files };
-}
-
-/**
- * Reads the key files into a ring, and overwrites the keys: the ring has ciphers.
- *
- * @param previous as of `KeyRing`.
- * @throws BenUdpError as `loadKeyFile` and `KeyRing`.
- */
-export async function loadKeyRing(options: ResolvedKeyOptions, previous?: () => KeyRing): Promise<LoadedKeys<KeyRing>> {
-  const { keys, files } = await loadKeys(options);
-  try {
-    return { keys: new KeyRing(keys, previous?.()), files };
-  } finally {
-    keys.forEach(({ key }) => key.fill(0));
-  }
 }
 
 function toList<T>(value: T | readonly T[] | undefined): readonly T[] {

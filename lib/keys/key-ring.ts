@@ -1,22 +1,23 @@
 /**
- * The keys a server accepts, and whose they are.
+ * The keys that a server accepts, and the device of each.
  */
 import { createHmac, randomBytes } from 'node:crypto';
 import { BenUdpError } from '../errors.js';
-import { Sealer } from '../protocol/index.js';
-import { fingerprint } from './index.js';
+import { Sealer, createRandomBlockSource } from '../protocol/index.js';
+import { type RandomFill, systemRandom } from '../random.js';
+import { fingerprint } from './derive-key.js';
 
 /**
- * Keys the names under which equal keys are recognised. A plain hash of a key would let somebody who sees it test guesses of a
- * weak key file.
+ * Keys the digests by which equal keys are recognised. With a plain hash, an attacker who sees a digest could test guesses of a weak
+ * key file.
  */
-const IDENTITY_SECRET = randomBytes(32);
+const DIGEST_SECRET = randomBytes(32);
 
-/** Keys that a log line names. */
+/** Keys that one log line names. */
 const MAX_DESCRIBED = 8;
 
 export interface NamedKey {
-  /** The device the key belongs to; `undefined` for a key that is shared. */
+  /** The device of the key; `undefined` for a shared key. */
   readonly device: string | undefined;
   /** 32 bytes; not kept. */
   readonly key: Uint8Array;
@@ -36,42 +37,39 @@ export class KeyRing {
   private readonly members: ReadonlySet<RingKey>;
 
   /**
-   * @param previous a ring that this one replaces: keys in both stay the same objects, so that what was learnt about who
-   * uses them holds.
-   * @throws BenUdpError `BEN_KEY_DUPLICATE`: the key that verifies is the identity, so two can't share one.
+   * @param previous the ring that this one replaces. Keys in both stay the same objects, so known endpoints keep their key.
+   * @throws BenUdpError `BEN_KEY_DUPLICATE`: the key that verifies is the identity, so two devices can't share one.
    */
-  constructor(keys: readonly NamedKey[], previous?: KeyRing) {
+  constructor(keys: readonly NamedKey[], previous?: KeyRing, random: RandomFill = systemRandom) {
     const known = new Map(previous?.keys.map((each) => [each.digest, each]));
     const ring = new Map<string, RingKey>();
     for (const { device, key } of keys) {
-      const digest = createHmac('sha256', IDENTITY_SECRET).update(key).digest('base64');
+      const digest = createHmac('sha256', DIGEST_SECRET).update(key).digest('base64');
       const other = ring.get(digest);
       if (other) {
         throw new BenUdpError(
           'BEN_KEY_DUPLICATE',
-          `${describeOwner(device)} and ${describeOwner(other.device)} have the same key: give each device its own, or ` +
-            'configure it once',
+          `${describeOwner(device)} and ${describeOwner(other.device)} have the same key. Give each device its own key, or ` +
+            'configure a shared key once',
         );
       }
       const same = known.get(digest);
-      const isSame = same?.device === device;
+      const sealer = same?.sealer ?? new Sealer(key, createRandomBlockSource(random));
       ring.set(
         digest,
-        same && isSame
-          ? same
-          : { device, digest, fingerprint: fingerprint(key), sealer: same?.sealer ?? new Sealer(key) },
+        same?.device === device && same ? same : { device, digest, fingerprint: fingerprint(key), sealer },
       );
     }
     this.keys = [...ring.values()];
     this.members = new Set(this.keys);
   }
 
-  /** For logs: whose keys these are, by fingerprint. Of a large fleet the first few. */
+  /** For logs: the owners of these keys and their fingerprints, at most the first eight. */
   describe(): string {
     return describeSome(this.keys);
   }
 
-  /** For logs: how these keys differ from those before. */
+  /** For logs: how these keys differ from the previous ones. */
   describeChange(previous: KeyRing): string {
     const added = this.keys.filter((key) => !previous.has(key));
     const removed = previous.keys.filter((key) => !this.has(key));

@@ -6,12 +6,12 @@ import { Logger } from '@nestjs/common';
 import { type MessageHandler, Server } from '@nestjs/microservices';
 import { Observable, Subject, isObservable, merge, takeUntil } from 'rxjs';
 import { BEN_UDP_TRANSPORT } from '../constants.js';
-import { excerptOf } from '../printable.js';
 import { BenUdpContext } from './ben-udp.context.js';
 import type { BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
 import type { VerifiedRequest } from '../exchange/index.js';
 import { lastValue } from './last-value.js';
 import { LimitedLog } from './limited-log.js';
+import { describeError, listSome, quotePattern } from './log-text.js';
 import type { Platform } from '../net/index.js';
 import { WildcardPatterns, hasWildcard } from './wildcard-patterns.js';
 
@@ -24,15 +24,6 @@ export const HIDDEN_ERROR = { status: 'error', message: 'Internal server error' 
 
 /** Actions whose handler is remembered. More are looked up each time, so a device that makes them up gains nothing. */
 const MAX_REMEMBERED_ROUTES = 1024;
-
-/** Characters of an action that go into a log line. */
-const MAX_LOGGED_PATTERN = 100;
-
-/** Patterns that one log line names. */
-const MAX_LISTED = 10;
-
-/** Characters of an error that go into the log: a key holder may have chosen part of its message. */
-const MAX_LOGGED_ERROR = 2000;
 
 /** What a handler came to, in the words of Nest's packets. */
 export interface Outcome {
@@ -127,7 +118,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     const handler = this.findHandler(pattern, request.noreturn);
     if (!handler) {
       const message = request.noreturn ? NO_EVENT_HANDLER : NO_MESSAGE_HANDLER;
-      this.limitedLog.record(message, 'error', () => `${message} Pattern: ${this.quotePattern(pattern)}`);
+      this.limitedLog.record(message, 'error', () => `${message} Pattern: ${this.quote(pattern)}`);
       return { err: { status: 'error', message: NO_MESSAGE_HANDLER }, isDisposed: true };
     }
     const context = new BenUdpContext([request, name, receivedAt]);
@@ -166,7 +157,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     this.limitedLog.record(
       `event ${this.patterns.get(handler)}`,
       'error',
-      () => `Event ${this.quotePattern(context.getPattern())} failed: ${describeError(error)}`,
+      () => `Event ${this.quote(context.getPattern())} failed: ${describeError(error)}`,
     );
   }
 
@@ -176,7 +167,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
       `unhandled ${this.patterns.get(handler)}`,
       'error',
       () =>
-        `An exception filter of ${this.quotePattern(context.getPattern())} threw, or let an error through: ` +
+        `An exception filter of ${this.quote(context.getPattern())} threw, or let an error through: ` +
         describeError(error),
     );
     return isRpcException(error) ? answerOf(error) : HIDDEN_ERROR;
@@ -195,7 +186,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     if (count > 1 && context.isReplyExpected() && !this.warnedOfManyValues.has(handler)) {
       this.warnedOfManyValues.add(handler);
       this.logger.warn(
-        `The handler of ${this.quotePattern(context.getPattern())} emitted ${count} values; a device reads one reply and gets the last`,
+        `The handler of ${this.quote(context.getPattern())} emitted ${count} values; a device reads one reply and gets the last`,
       );
     }
     return value;
@@ -213,13 +204,13 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
   /** Names the handlers, so that a missing or a hidden one shows at the start. */
   protected logHandlers(): void {
     const names = Array.from(this.messageHandlers).flatMap(([pattern, handler]) => {
-      const name = this.quotePattern(pattern);
+      const name = this.quote(pattern);
       const event = `${name} (event)`;
       return handler.isEventHandler ? [event] : handler.next ? [name, event] : [name];
     });
     this.logger.log(names.length > 0 ? `Handles ${listSome(names)}` : 'Handles nothing: no handler is registered');
     if (this.duplicates.size > 0) {
-      const patterns = Array.from(this.duplicates, (pattern) => this.quotePattern(pattern));
+      const patterns = Array.from(this.duplicates, (pattern) => this.quote(pattern));
       this.logger.warn(`Several handlers have the same pattern, and only the last answers: ${listSome(patterns)}`);
     }
   }
@@ -250,9 +241,8 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     return pattern === undefined ? undefined : this.messageHandlers.get(pattern);
   }
 
-  /** A pattern for a log line: a device chooses it, so it is quoted, cut, and has nothing that a terminal would act on. */
-  protected quotePattern(pattern: unknown): string {
-    return quoteAscii(this.describePattern(pattern).slice(0, MAX_LOGGED_PATTERN));
+  private quote(pattern: unknown): string {
+    return quotePattern(this.describePattern(pattern));
   }
 
   /** A pattern as a string: itself, its route, or where it can't be one, what it looks like. */
@@ -299,20 +289,6 @@ function isContainer(value: unknown): boolean {
   return Array.isArray(value) || value instanceof Map || value instanceof Set || value instanceof Uint8Array;
 }
 
-function quoteAscii(text: string): string {
-  return JSON.stringify(text).replaceAll(
-    /[^\x20-\x7e]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}
-
-/** The first names, for a log line. */
-export function listSome(names: readonly string[]): string {
-  const distinct = [...new Set(names)];
-  const rest = distinct.length - MAX_LISTED;
-  return distinct.slice(0, MAX_LISTED).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
-}
-
 /** Also an exception of another copy of Nest, as test runners load them. */
 function isRpcException(error: unknown): error is { getError(): unknown } {
   return error instanceof Error && 'getError' in error && typeof error.getError === 'function';
@@ -322,12 +298,4 @@ function isRpcException(error: unknown): error is { getError(): unknown } {
 function answerOf(error: { getError(): unknown }): unknown {
   const answer = error.getError();
   return typeof answer === 'object' && answer !== null ? answer : { status: 'error', message: answer };
-}
-
-/** An error for the log. Its other properties may hold secrets, so only its stack or message is taken. */
-export function describeError(error: unknown): string {
-  const { stack, message } = (error ?? {}) as { stack?: unknown; message?: unknown };
-  const told = error instanceof Error ? (stack ?? message) : (message ?? error);
-  const text = typeof told === 'string' ? told : inspect(told);
-  return excerptOf(text, MAX_LOGGED_ERROR);
 }

@@ -132,7 +132,7 @@ export interface ResolvedTransportOptions {
   readonly retryDelay: number;
   readonly shutdownTimeout: number;
   readonly maxEndpoints: number;
-  readonly workload: InFlightLimits;
+  readonly inFlight: InFlightLimits;
   readonly limits: BenUdpLimits;
   readonly repair: boolean;
   readonly silentAfter: number;
@@ -158,7 +158,7 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
     retryDelay: reader.integer('retryDelay', DEFAULT_RETRY_DELAY_MS, 0, 60_000),
     shutdownTimeout: reader.integer('shutdownTimeout', DEFAULT_SHUTDOWN_TIMEOUT_MS, 0, MAX_OPTION_MS),
     maxEndpoints: reader.integer('maxEndpoints', DEFAULT_MAX_ENDPOINTS, 1, 16_777_216),
-    workload: {
+    inFlight: {
       maxInFlight: reader.integer('maxInFlight', DEFAULT_MAX_IN_FLIGHT, 1, 1_048_576),
       maxInFlightPerDevice: reader.integer('maxInFlightPerDevice', DEFAULT_MAX_IN_FLIGHT_PER_DEVICE, 1, 65_536),
     },

@@ -1,76 +1,47 @@
 /**
- * The strategy that makes BenCommunication one of Nest's transports: binds the socket, feeds datagrams to the exchange, and
- * routes what verifies to handlers.
+ * The strategy that makes BenCommunication one of Nest's transports. It binds the socket, and passes verified requests to handlers.
  */
-import { AsyncResource } from 'node:async_hooks';
 import cluster from 'node:cluster';
 import type { Socket } from 'node:dgram';
 import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
 import { brand } from '../brand.js';
-import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../constants.js';
-import { formatEndpoint } from '../format-endpoint.js';
+import { DEFAULT_BUFFER_SIZE } from '../constants.js';
 import { BenUdpError } from '../errors.js';
-import { type BenUdpEvents, type BenUdpExchange, BenUdpStatus, type BenUdpRejectedDatagram } from './ben-udp.events.js';
-import {
-  type BenUdpTransportOptions,
-  type ResolvedTransportOptions,
-  resolveTransportOptions,
-} from './ben-udp.transport-options.js';
-import { BenUdpRouter, HIDDEN_ERROR, type Outcome, describeError, isPromiseLike, listSome } from './ben-udp.router.js';
+import type { VerifiedRequest } from '../exchange/index.js';
+import { formatEndpoint } from '../format-endpoint.js';
+import { type BenUdpKeyOptions, KeyStore, readKeyOptions } from '../keys/index.js';
+import { type Platform, nodePlatform } from '../net/index.js';
+import { OptionReader } from '../option-reader.js';
+import { formatErrorReply, formatReply, formatUnreadableReply } from '../protocol/index.js';
 import {
   type Answer,
   type BenUdpDevice,
   type BenUdpStats,
   DeviceRegistry,
-  type EndedExchange,
   Listener,
   type ListenerHandlers,
 } from '../server/index.js';
-import { KeyFileWatcher } from '../keys/index.js';
-import { GuardedEmitter } from './guarded-emitter.js';
-import { exchangeChannel, rejectedChannel } from './diagnostics.js';
+import { type BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
+import { BenUdpRouter, HIDDEN_ERROR, type Outcome, isPromiseLike } from './ben-udp.router.js';
 import {
-  REJECTIONS,
-  type RejectedDecision,
-  type BenUdpRejection,
-  type BenUdpRemote,
-  type VerifiedRequest,
-} from '../exchange/index.js';
-import { type BenUdpKeyOptions, type ResolvedKeyOptions, loadKeyRing, readKeyOptions } from '../keys/index.js';
-import { OptionReader } from '../option-reader.js';
+  type BenUdpTransportOptions,
+  type ResolvedTransportOptions,
+  resolveTransportOptions,
+} from './ben-udp.transport-options.js';
+import { GuardedEmitter } from './guarded-emitter.js';
 import { ListenReminder } from './listen-reminder.js';
-import { HEALTHY_REPLY, LoopbackProbe } from './loopback-probe.js';
-import { type Platform, nodePlatform } from '../net/index.js';
-import type { FileSignature } from '../keys/index.js';
-import { formatErrorReply, formatReply, formatUnreadableReply } from '../protocol/index.js';
+import { describeError, listSome, quotePattern } from './log-text.js';
+import { LoopbackProbe } from './loopback-probe.js';
+import { Reporter } from './reporter.js';
 
-/**
- * Rejections in an orderly network, and those of noise: logged for who looks for them. All others ask something of the operator:
- * a key to be set right, a limit or a machine that is too small.
- */
-const ORDINARY_REJECTIONS: ReadonlySet<BenUdpRejection> = new Set<BenUdpRejection>([
-  'unknown-datagram',
-  'too-large',
-  'bad-envelope',
-  'bad-sizes',
-  'no-way-back',
-  'replayed',
-  'duplicate-hello',
-  'withheld',
-  'out-of-step',
-  'expired',
-  'closing',
-]);
-
-/** What exists between `listen` and `close`. */
+/** Exists between `listen` and `close`. */
 interface RunningServer {
   readonly listener: Listener;
   readonly devices: DeviceRegistry;
   readonly probe: LoopbackProbe;
-  watcher: KeyFileWatcher | undefined;
 }
 
-/** How `ping` is made. */
+/** Options of `ping`. */
 export interface BenUdpPingOptions {
   /** Milliseconds the exchange may take, 10 to 60000. Default 1000. */
   timeout?: number;
@@ -89,24 +60,29 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   private readonly options: ResolvedTransportOptions;
-  private readonly events = new GuardedEmitter<BenUdpEvents>((error) => this.logError(error), ['exchange']);
-  private keyOptions: ResolvedKeyOptions;
-  private reloading: Promise<void> = Promise.resolve();
+  private readonly events: GuardedEmitter<BenUdpEvents>;
+  private readonly reporter: Reporter;
+  private readonly keys: KeyStore;
+  private readonly reminder: ListenReminder;
   private server: RunningServer | undefined;
   private starting: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
   private cancelRetry: () => void = () => undefined;
-  private readonly reminder: ListenReminder;
 
+  /** @throws TypeError, RangeError naming the option that is wrong. `listen` reads the key files. */
+  constructor(options?: BenUdpTransportOptions);
   /**
-   * @param platform replaces clock, timers and sockets; for simulators.
-   * @throws TypeError, RangeError naming the option that is wrong. Key files are read by `listen`.
+   * @internal
+   * @param platform replaces clocks, timers, randomness and sockets in a simulator.
    */
+  constructor(options: BenUdpTransportOptions, platform: Platform);
   constructor(options: BenUdpTransportOptions = {}, platform: Platform = nodePlatform) {
     const resolved = resolveTransportOptions(options);
     super(resolved, platform);
     this.options = resolved;
-    this.keyOptions = resolved.keys;
+    this.events = new GuardedEmitter((error) => this.reporter.logFailure(error), ['exchange']);
+    this.reporter = new Reporter(this.events, this.limitedLog, (action) => this.describePattern(action));
+    this.keys = this.createKeyStore();
     this.reminder = new ListenReminder(platform, () =>
       this.logger.warn(
         'The transport does not listen, so no board is answered. In a hybrid app call "await app.startAllMicroservices()", ' +
@@ -129,8 +105,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   /**
-   * Loads the keys and binds the socket. `callback` is called once: without arguments, or with the error, which is a
-   * `BenUdpError` with `BEN_KEY_FILE_…`, `BEN_ADDRESS_IN_USE`, `BEN_HOST_UNKNOWN`, `BEN_SOCKET` or `BEN_ALREADY_LISTENING`.
+   * Loads the keys and binds the socket. Calls `callback` once: without arguments, or with the error, which is a `BenUdpError` with
+   * `BEN_KEY_FILE_…`, `BEN_ADDRESS_IN_USE`, `BEN_HOST_UNKNOWN`, `BEN_SOCKET` or `BEN_ALREADY_LISTENING`.
    */
   listen(callback: (error?: unknown) => void): void {
     this.reminder.stop();
@@ -138,8 +114,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   /**
-   * Stops: no new ids, requests for issued ids still accepted, running handlers and their replies awaited for up to
-   * `shutdownTimeout`, then the socket closed. May be called at any time and more than once.
+   * Stops issuing ids, still accepts requests for issued ids, waits up to `shutdownTimeout` for running handlers and their replies,
+   * then closes the socket. May be called at any time and more than once.
    */
   close(): Promise<void> {
     this.reminder.stop();
@@ -158,26 +134,22 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
    * @throws Error before `listen` has succeeded and after `close`.
    */
   unwrap<T = Socket>(): T {
-    return this.running().listener.boundSocket.socket as T;
+    return this.running().listener.unwrap() as T;
   }
 
   /**
-   * Reads the key files again, or takes other keys. Exchanges under way are not disturbed: an id is good for every key, and
-   * which keys are accepted is asked when its request arrives.
+   * Reads the key files again, or takes other keys. Exchanges under way are not disturbed: an id is good for every key, and the
+   * accepted keys are looked up when its request arrives.
    *
-   * @param options keys instead of those of the constructor, from now on.
+   * @param options replaces the key options of the constructor from now on.
    * @throws TypeError, RangeError naming the option; BenUdpError as `listen`. The old keys stay then.
    */
   async reloadKeys(options?: BenUdpKeyOptions): Promise<void> {
-    const given = options && readKeyOptions('BenUdpTransport#reloadKeys', options);
-    // One after the other: a file that is still being read must not undo what was asked for after it.
-    const reloading = this.reloading.then(() => this.replaceKeys(given ?? this.keyOptions));
-    this.reloading = reloading.catch(() => undefined);
-    await reloading;
+    await this.keys.reload(options && readKeyOptions('BenUdpTransport#reloadKeys', options));
   }
 
   /**
-   * A snapshot of what happened since `listen`.
+   * A snapshot of the counters since `listen`.
    *
    * @throws Error before `listen` has succeeded and after `close`.
    */
@@ -195,12 +167,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   /**
-   * Makes a real exchange with itself over the machine's loopback, under the first of its keys. It counts in `getStats()` as any
-   * other; no device is noted for it, and no handler runs. At most one a second is made: calls in between get its result.
+   * Makes a real exchange with itself over loopback, under the first of its keys. `getStats()` counts it like any other. It records no
+   * device and runs no handler. At most one a second is made; calls in between get its result.
    *
-   * @returns how long it took, in milliseconds.
-   * @throws BenUdpError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_SOCKET`; `BEN_CLOSED` before `listen` has succeeded and once
-   * `close` was called. TypeError, RangeError naming the option that is wrong.
+   * @returns its duration in milliseconds.
+   * @throws BenUdpError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_SOCKET`; `BEN_CLOSED` before `listen` has succeeded and after `close`
+   * was called. TypeError, RangeError naming the option that is wrong.
    */
   async ping(options: BenUdpPingOptions = {}): Promise<number> {
     const timeout = new OptionReader('BenUdpTransport#ping', options, ['timeout']).integer('timeout', 1000, 10, 60_000);
@@ -210,20 +182,37 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return this.server.probe.run(timeout);
   }
 
-  /** For logs and debuggers: which transport this is. The rest holds sockets and keys. */
+  /** For logs and debuggers: names this transport. Its other properties hold sockets and keys. */
   toJSON(): object {
     const { host, port } = this.options;
     return { transport: 'BenUdp', host, port };
   }
 
-  /** Warns once if nobody calls `listen` within 10 s. Handlers begin that wait too; a transport without handlers has none. */
+  /** Warns once if `listen` is not called within 10 s. Registering a handler begins that wait too. */
   remindToListen(): void {
     this.reminder.start();
   }
 
-  /** Refuses new exchanges. Those under way go on, and so does the transport until `close`. */
+  /** Refuses new exchanges. Those under way go on, and the transport listens until `close`. */
   stopIssuing(): void {
-    this.server?.listener.exchange.stopIssuing();
+    this.server?.listener.stopIssuing();
+  }
+
+  private createKeyStore(): KeyStore {
+    const { keys, watchKeyFiles } = this.options;
+    return new KeyStore(
+      keys,
+      watchKeyFiles,
+      {
+        onReplaced: (ring, previous) => {
+          this.server?.listener.useKeys(ring);
+          this.logger.log(`Keys loaded: ${ring.describeChange(previous)}`);
+        },
+        onReloadFailed: (error) =>
+          this.logger.error(`Key files changed and could not be loaded; the old keys stay: ${describeError(error)}`),
+      },
+      this.platform,
+    );
   }
 
   private async start(): Promise<void> {
@@ -236,51 +225,52 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       await this.starting;
     } catch (error) {
       this.starting = undefined;
+      this.keys.close();
       throw error;
     }
   }
 
   private async bind(): Promise<void> {
     const { bufferSize, maxEndpoints, silentAfter } = this.options;
-    const { keys, files } = await loadKeyRing(this.keyOptions);
-    const maxDatagramBytes = Math.max(bufferSize, DEFAULT_BUFFER_SIZE);
+    await this.keys.load();
     const devices = new DeviceRegistry(this.platform, maxEndpoints, silentAfter, (device) =>
       this.events.emit('deviceSilent', device),
     );
-    const handlers: ListenerHandlers = {
-      onRequest: (request) => {
-        if (this.isOwn(request)) {
-          return Promise.resolve({ text: HEALTHY_REPLY, isError: false });
-        }
-        devices.record(request.device, request.remote);
-        return this.answer(request);
-      },
-      onRejected: (rejected, remote) => this.reportRejection(rejected, remote),
-      onEnded: (ended) => this.reportEnd(ended),
-      onUnreadable: ({ error }) => {
-        const { errorReply } = this.options;
-        return error && errorReply !== 'none' ? formatUnreadableReply(error, errorReply) : undefined;
-      },
-      onError: (error) => this.reportError(error),
-      onSendError: (error) => this.logError(error),
-    };
-    const bindOnce = () => Listener.bind({ ...this.options, maxDatagramBytes }, keys, handlers, this.platform);
-    const listener = await this.retryWhileInUse(bindOnce).catch((error: unknown): never => {
-      devices.stop();
-      throw error;
-    });
-    const { address, receiveBufferSize } = listener.boundSocket;
-    const probe = new LoopbackProbe(address, () => listener.exchange.keys, this.platform);
-    this.server = { listener, devices, probe, watcher: undefined };
+    const probe = new LoopbackProbe(() => this.keys.current, this.platform);
+    const handlers = probe.wrap(this.createHandlers(devices));
+    const options = { ...this.options, maxDatagramBytes: Math.max(bufferSize, DEFAULT_BUFFER_SIZE) };
+    // The keys may be reloaded while another process still has the port.
+    const listener = await this.retryWhileInUse(() =>
+      Listener.bind(options, this.keys.current, handlers, this.platform),
+    );
+    const { address, receiveBufferSize } = listener;
+    probe.aim(address);
+    this.server = { listener, devices, probe };
     devices.start();
-    this.watchKeyFiles(files);
     this.logger.log(
-      `Listening on ${formatEndpoint(address.address, address.port)} for ${keys.describe()}, ` +
+      `Listening on ${formatEndpoint(address.address, address.port)} for ${this.keys.current.describe()}, ` +
         `${receiveBufferSize} bytes of receive buffer granted`,
     );
     this.logHandlers();
     this._status$.next(BenUdpStatus.LISTENING);
     this.events.emit('listening', address);
+  }
+
+  private createHandlers(devices: DeviceRegistry): ListenerHandlers {
+    return {
+      onRequest: (request) => {
+        devices.record(request);
+        return this.answer(request);
+      },
+      onRejected: (rejected, remote) => this.reporter.rejected(rejected, remote),
+      onUnreadable: ({ error }) => {
+        const { errorReply } = this.options;
+        return error && errorReply !== 'none' ? formatUnreadableReply(error, errorReply) : undefined;
+      },
+      onEnded: (ended) => this.reporter.ended(ended),
+      onError: (error) => this.reporter.failed(error),
+      onSendError: (error) => this.reporter.logFailure(error),
+    };
   }
 
   /** An earlier run of the app may still have the port: `nest start --watch` starts the new one before the old one has ended. */
@@ -317,18 +307,18 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   private async stop(): Promise<void> {
     this.cancelRetry();
-    // A start that failed has told its own caller.
+    // A failed start has been reported to its own caller.
     await this.starting?.catch(() => undefined);
     const { server } = this;
     if (!server) {
       return;
     }
     const { shutdownTimeout } = this.options;
-    server.watcher?.stop();
+    this.keys.close();
     server.devices.stop();
     const cutOff = await server.listener.drain(shutdownTimeout);
     if (cutOff.length > 0) {
-      const patterns = cutOff.map(({ action }) => this.quotePattern(action));
+      const patterns = cutOff.map(({ action }) => quotePattern(this.describePattern(action)));
       this.logger.warn(
         `${cutOff.length} handlers still ran after ${shutdownTimeout} ms and were cut off: ${listSome(patterns)}`,
       );
@@ -349,41 +339,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return this.server;
   }
 
-  private async replaceKeys(keyOptions: ResolvedKeyOptions): Promise<void> {
-    const { listener } = this.running();
-    const previous = () => listener.exchange.keys;
-    const before = previous();
-    const { keys, files } = await loadKeyRing(keyOptions, previous);
-    if (this.closing || this.server?.listener !== listener) {
-      throw new BenUdpError('BEN_CLOSED', 'the transport was closed while its keys were read');
-    }
-    listener.exchange.keys = keys;
-    this.keyOptions = keyOptions;
-    this.watchKeyFiles(files);
-    this.logger.log(`Keys loaded: ${keys.describeChange(before)}`);
-  }
-
-  private watchKeyFiles(files: ReadonlyMap<string, FileSignature>): void {
-    const { server } = this;
-    if (!server || !this.options.watchKeyFiles) {
-      return;
-    }
-    server.watcher?.stop();
-    server.watcher = new KeyFileWatcher(files, this.platform, () => {
-      this.reloadKeys().catch((error: unknown) => {
-        if (!this.closing) {
-          this.logger.error(`Key files changed and could not be loaded; the old keys stay: ${describeError(error)}`);
-        }
-      });
-    });
-  }
-
   private async answer(request: VerifiedRequest): Promise<Answer> {
     let outcome: Outcome = { err: HIDDEN_ERROR, isDisposed: true };
     try {
-      outcome = await this.route(request, Date.now());
+      outcome = await this.route(request, this.platform.wallClock());
     } catch (error) {
-      this.logError(error);
+      this.reporter.logFailure(error);
     }
     if (request.noreturn) {
       return { text: undefined, isError: 'err' in outcome };
@@ -396,10 +357,11 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
         ? { text: this.formatError(packet.err), isError: true }
         : { text: formatReply(packet.response, bufferSize), isError: false };
     } catch (error) {
+      const pattern = () => quotePattern(this.describePattern(request.action));
       this.limitedLog.record(
         'unsendable',
         'error',
-        () => `The result of ${this.quotePattern(request.action)} can't be sent: ${describeError(error)}`,
+        () => `The result of ${pattern()} can't be sent: ${describeError(error)}`,
       );
       const message = error instanceof BenUdpError ? error.message : HIDDEN_ERROR.message;
       return { text: this.formatError({ status: 'error', message }), isError: true };
@@ -410,60 +372,4 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     const { errorReply, bufferSize } = this.options;
     return errorReply === 'none' ? undefined : formatErrorReply(error, errorReply, bufferSize);
   }
-
-  private reportRejection(rejected: RejectedDecision, remote: BenUdpRemote): void {
-    const { reason, device } = rejected;
-    const level = ORDINARY_REJECTIONS.has(reason) ? 'debug' : 'warn';
-    this.limitedLog.record(reason, level, () => describeRejection(rejected, remote));
-    if (!this.events.hasListeners('rejected') && !rejectedChannel.hasSubscribers) {
-      return;
-    }
-    const report: BenUdpRejectedDatagram = { reason, remote, device };
-    this.events.emit('rejected', report);
-    // In a scope of its own, as a listener has: a store that a subscriber enters would else stay with the socket.
-    new AsyncResource('BenUdpRejection').runInAsyncScope(() => rejectedChannel.publish(report));
-  }
-
-  private reportEnd({ request, outcome, durationMs }: EndedExchange): void {
-    const isOwn = this.isOwn(request);
-    const action = isOwn ? BEN_UDP_HEALTH_PATTERN : request.action;
-    if (outcome === 'late' || outcome === 'superseded') {
-      const describe = () =>
-        `The reply to ${this.quotePattern(action)} was not sent: the device has stopped waiting (${outcome})`;
-      this.limitedLog.record(outcome, 'warn', describe);
-    }
-    if (!this.events.hasListeners('exchange') && !exchangeChannel.hasSubscribers) {
-      return;
-    }
-    const { remote, metadata } = request;
-    const device = isOwn ? undefined : request.device;
-    const pattern = this.describePattern(action);
-    const report: BenUdpExchange = { pattern, device, remote, metadata, outcome, durationMs };
-    this.events.emit('exchange', report);
-    exchangeChannel.publish(report);
-  }
-
-  private isOwn(request: VerifiedRequest): boolean {
-    return this.server?.probe.isOwn(request) ?? false;
-  }
-
-  private reportError(error: unknown): void {
-    this.logError(error);
-    if (this.events.hasListeners('error')) {
-      this.events.emit('error', error instanceof Error ? error : new Error(String(error)));
-    }
-  }
-
-  /** For errors that may come with every datagram. */
-  private logError(error: unknown): void {
-    const { code, name = 'unknown' } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
-    this.limitedLog.record(`error ${code ?? name}`, 'error', () => describeError(error));
-  }
-}
-
-/** Nothing of what the datagram holds but, for one that verified, what is wrong with its text. */
-function describeRejection({ reason, device, error }: RejectedDecision, { address, port }: BenUdpRemote): string {
-  const endpoint = formatEndpoint(address, port);
-  const sender = device === undefined ? endpoint : `${device} at ${endpoint}`;
-  return `Datagram of ${sender} rejected: ${reason}, ${error?.message ?? REJECTIONS[reason]}`;
 }

@@ -1,13 +1,13 @@
 /**
- * Log lines that others can cause as often as they like. The first of a kind is written at once, those that follow within ten
- * seconds as one line that counts them: a flood fills no disk, and hides no line of another kind.
+ * Log lines that a peer can cause as often as it likes. The first line of a kind is written at once. Those that follow within ten
+ * seconds become one line that counts them. So a flood neither fills the disk nor hides lines of another kind.
  */
 import type { Platform } from '../net/index.js';
 
 /** At most one line of a kind in this time. */
 export const LOG_INTERVAL_MS = 10_000;
 
-/** Kinds that are told apart. Those beyond share one, so that errors with made-up names take no memory. */
+/** Kinds that are told apart. Further kinds share one, so errors with made-up names take no memory. */
 const MAX_KINDS = 1024;
 const OTHER_KINDS = 'others';
 
@@ -15,20 +15,20 @@ export type LogLevel = 'error' | 'warn' | 'debug';
 
 interface Line {
   readonly level: LogLevel;
-  /** Asked only for what is written. */
+  /** Called only if the line is written. */
   readonly describe: () => string;
 }
 
 interface Kind {
-  /** The latest that was not written. */
+  /** The latest line that was not written. */
   latest: Line | undefined;
-  /** How many were not written. */
+  /** Lines that were not written. */
   held: number;
   cancel: () => void;
 }
 
 export class LimitedLog {
-  /** Kinds of which a line was written lately. */
+  /** Kinds of which a line was written in the last ten seconds. Bounded by `MAX_KINDS` and one. */
   private readonly kinds = new Map<string, Kind>();
 
   constructor(
@@ -36,7 +36,7 @@ export class LimitedLog {
     private readonly write: (level: LogLevel, line: string) => void,
   ) {}
 
-  /** @param name the kind: each takes memory until its time is over. */
+  /** @param name the kind. */
   record(name: string, level: LogLevel, describe: () => string): void {
     const kind = this.kinds.size < MAX_KINDS || this.kinds.has(name) ? name : OTHER_KINDS;
     const known = this.kinds.get(kind);
@@ -51,7 +51,7 @@ export class LimitedLog {
     this.write(level, describe());
   }
 
-  /** Writes what is held back. */
+  /** Writes the lines that are held back. */
   stop(): void {
     for (const kind of this.kinds.values()) {
       kind.cancel();
@@ -71,7 +71,7 @@ export class LimitedLog {
     kind.cancel = this.platform.schedule(atEnd, LOG_INTERVAL_MS, { isBackground: true });
   }
 
-  /** Whether there was something to write. */
+  /** Whether a line was held back. */
   private writeHeld(kind: Kind): boolean {
     const { latest, held } = kind;
     if (!latest) {

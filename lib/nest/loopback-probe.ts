@@ -1,74 +1,96 @@
 /**
- * A client of one's own server: a real exchange over the machine's loopback, so that what is found in order is socket, event
- * loop, keys and exchange, and not only that an object exists.
+ * A client of the own server. It makes a real exchange over loopback, which checks socket, event loop, keys and exchange, and not only
+ * that an object exists.
  */
-import { randomBytes } from 'node:crypto';
-import { BenUdpError } from '../errors.js';
-import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../constants.js';
 import { RequestClient } from '../client/index.js';
-import type { KeyRing } from '../keys/index.js';
+import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../constants.js';
+import { BenUdpError } from '../errors.js';
 import type { VerifiedRequest } from '../exchange/index.js';
+import type { KeyRing } from '../keys/index.js';
 import type { Platform } from '../net/index.js';
 import { formatReply, formatRequest } from '../protocol/index.js';
+import { randomBytes } from '../random.js';
+import type { Answer, ListenerHandlers } from '../server/index.js';
 
-/** A finding is good for this long: whoever may ask for it at will must not use up what the server answers its own machine. */
+/** A result is reused for this long, so a public health page can't use up the hellos that the own machine may send. */
 const FRESH_MS = 1000;
 
 /** The socket is kept between checks, which come every few seconds. */
 const IDLE_TIMEOUT_MS = 60_000;
 
-/** What such a request is answered. */
-export const HEALTHY_REPLY = formatReply('ok', DEFAULT_BUFFER_SIZE);
+const HEALTHY: Answer = { text: formatReply('ok', DEFAULT_BUFFER_SIZE), isError: false };
 
-interface Finding {
-  readonly result: Promise<number>;
-  /** `undefined` while it is under way. */
+interface Result {
+  readonly durationMs: Promise<number>;
+  /** `undefined` while the exchange is under way. */
   endedAt: number | undefined;
 }
 
 export class LoopbackProbe {
   /**
-   * The action of its requests. No holder of a key knows it, so that no device can ask for it, and it needs no handler: what has
-   * no handler would be logged as an error.
+   * The action of the probe. No key holder knows it, so no device can request it. It has no handler, because Nest would list it among
+   * the handlers of the user.
    */
-  private readonly action = randomBytes(16).toString('hex');
+  private readonly action: string;
+  private server: { readonly address: string; readonly port: number } | undefined;
   private client: { readonly of: Promise<RequestClient>; readonly ring: KeyRing } | undefined;
-  private latest: Finding | undefined;
+  private latest: Result | undefined;
 
   constructor(
-    private readonly server: { readonly address: string; readonly port: number },
     private readonly currentKeys: () => KeyRing,
     private readonly platform: Platform,
-  ) {}
+  ) {
+    this.action = randomBytes(platform.randomFill, 16).toString('hex');
+  }
 
-  /** Whether a request came from here. */
-  isOwn({ action }: VerifiedRequest): boolean {
-    return action === this.action;
+  /** The same handlers, except that the probe answers its own requests, and reports them under `BEN_UDP_HEALTH_PATTERN`. */
+  wrap(handlers: ListenerHandlers): ListenerHandlers {
+    return {
+      ...handlers,
+      onRequest: (request) => (this.isOwn(request) ? Promise.resolve(HEALTHY) : handlers.onRequest(request)),
+      onEnded: (ended) => {
+        const { request } = ended;
+        handlers.onEnded(
+          this.isOwn(request)
+            ? { ...ended, request: { ...request, action: BEN_UDP_HEALTH_PATTERN, device: undefined } }
+            : ended,
+        );
+      },
+    };
+  }
+
+  /** Sets the address of the bound server. */
+  aim(server: { readonly address: string; readonly port: number }): void {
+    this.server = server;
   }
 
   /**
-   * One exchange; or the finding of one that is under way, or over for less than a second.
+   * Makes one exchange, or returns the result of one that is under way or ended less than a second ago.
    *
-   * @returns how long it took, in milliseconds.
+   * @returns its duration in milliseconds.
    * @throws BenUdpError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_SOCKET`.
    */
   run(timeoutMs: number): Promise<number> {
     const { latest } = this;
     if (latest && (latest.endedAt === undefined || this.platform.now() - latest.endedAt < FRESH_MS)) {
-      return latest.result;
+      return latest.durationMs;
     }
-    const finding: Finding = { result: this.exchange(timeoutMs), endedAt: undefined };
+    const result: Result = { durationMs: this.exchange(timeoutMs), endedAt: undefined };
     const end = () => {
-      finding.endedAt = this.platform.now();
+      result.endedAt = this.platform.now();
     };
-    finding.result.then(end, end);
-    this.latest = finding;
-    return finding.result;
+    result.durationMs.then(end, end);
+    this.latest = result;
+    return result.durationMs;
   }
 
   async close(): Promise<void> {
-    const caller = await this.client?.of.catch(() => undefined);
-    await caller?.close();
+    const client = await this.client?.of.catch(() => undefined);
+    await client?.close();
+  }
+
+  private isOwn({ action }: VerifiedRequest): boolean {
+    return action === this.action;
   }
 
   private async exchange(timeoutMs: number): Promise<number> {
@@ -78,9 +100,9 @@ export class LoopbackProbe {
     }, timeoutMs);
     const startedAt = this.platform.now();
     try {
-      const caller = await this.connect();
+      const client = await this.connect();
       const text = formatRequest({ action: this.action });
-      await caller.request(
+      await client.request(
         { text, noreturn: false, pattern: BEN_UDP_HEALTH_PATTERN, timeout: timeoutMs, retries: 0, idempotent: true },
         abort.signal,
       );
@@ -90,12 +112,12 @@ export class LoopbackProbe {
     }
   }
 
-  /** With the first of the server's keys, as it is now. */
+  /** Uses the first of the current keys of the server. */
   private connect(): Promise<RequestClient> {
     const ring = this.currentKeys();
     if (this.client?.ring !== ring) {
       void this.close();
-      const { address, port } = this.server;
+      const { address, port } = this.server!;
       const of = RequestClient.create(
         {
           host: loopbackOf(address),
@@ -103,7 +125,7 @@ export class LoopbackProbe {
           localAddress: undefined,
           localPort: 0,
           bufferSize: DEFAULT_BUFFER_SIZE,
-          // A second one while the first rests after an exchange that failed.
+          // A second socket, because the first may rest after a failed exchange.
           maxSockets: 2,
           maxQueue: 0,
           idleTimeout: IDLE_TIMEOUT_MS,

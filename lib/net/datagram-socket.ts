@@ -2,15 +2,15 @@
  * The one place that opens UDP sockets.
  */
 import { type RemoteInfo, type Socket, createSocket } from 'node:dgram';
-import { lookup } from 'node:dns/promises';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, isIPv6 } from 'node:net';
+import { resolveHost } from './resolve-host.js';
 
 export interface DatagramSocketOptions {
   /** Address or name to bind to. */
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
-  /** Bytes asked of the system for datagrams not yet read; `undefined` leaves the system's default. */
+  /** Bytes requested from the system for unread datagrams; `undefined` keeps the default of the system. */
   readonly receiveBufferSize: number | undefined;
 }
 
@@ -25,24 +25,24 @@ export interface DatagramSocketHandlers {
 /** A bound UDP socket. */
 export interface DatagramSocket {
   readonly address: AddressInfo;
-  /** Bytes the system grants for datagrams not yet read. */
+  /** Bytes that the system grants for unread datagrams. */
   readonly receiveBufferSize: number;
   readonly socket: Socket;
   /**
-   * @param isFollowed whether another datagram to the same address is sent right after it. What keeps this one from being sent
-   * keeps that one too, so `onError` is told of that one alone: being told costs Node a turn of its queue for each datagram.
+   * @param isFollowed whether another datagram to the same address is sent right after this one. An error that stops this one stops
+   * that one too, so only the last reports it: a callback costs Node a turn of its queue for each datagram.
    */
   send(datagram: Uint8Array, port: number, address: string, isFollowed?: boolean): void;
   close(): Promise<void>;
 }
 
-/** Binds a socket; rejects with the system's error where that is not possible. */
+/** Binds a socket; rejects with the error of the system. */
 export async function bindDatagramSocket(
   { host, port, receiveBufferSize }: DatagramSocketOptions,
   { onDatagram, onError, onSendError = onError }: DatagramSocketHandlers,
 ): Promise<DatagramSocket> {
-  // Devices speak IPv4, so a name that has both kinds of address means that one.
-  const { address, family } = await lookup(host, { verbatim: false });
+  const address = await resolveHost(host, 0);
+  const family = isIPv6(address) ? 6 : 4;
   const socket = createSocket({
     type: family === 6 ? 'udp6' : 'udp4',
     // Every address here is numeric. Node's own lookup would defer each send to a later turn.
@@ -60,7 +60,7 @@ export async function bindDatagramSocket(
     throw error;
   });
   if (receiveBufferSize !== undefined) {
-    askForReceiveBuffer(socket, receiveBufferSize);
+    requestReceiveBuffer(socket, receiveBufferSize);
   }
   socket.on('error', onError);
   socket.on('message', onDatagram);
@@ -82,18 +82,18 @@ export async function bindDatagramSocket(
       try {
         socket.close();
       } catch {
-        // Whoever unwrapped it has closed it already.
+        // A user who unwrapped it has closed it already.
       }
       return closed;
     },
   };
 }
 
-/** Some systems refuse more than they allow instead of granting less; what is granted is read back either way. */
-function askForReceiveBuffer(socket: Socket, bytes: number): void {
+/** Some systems reject a size above their limit instead of granting less. The caller reads the granted size back either way. */
+function requestReceiveBuffer(socket: Socket, bytes: number): void {
   try {
     socket.setRecvBufferSize(bytes);
   } catch {
-    // The caller reports the size that was granted.
+    // The caller logs the granted size.
   }
 }

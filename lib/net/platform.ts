@@ -1,6 +1,7 @@
 /**
- * Clock, timers, sockets and names of the machine: all that a simulator replaces.
+ * Clocks, timers, randomness, sockets and host names of the machine: everything that a simulator replaces.
  */
+import { type RandomFill, systemRandom } from '../random.js';
 import {
   type DatagramSocket,
   type DatagramSocketHandlers,
@@ -10,19 +11,24 @@ import {
 import { resolveHost } from './resolve-host.js';
 
 export interface Platform {
-  /** Monotonic milliseconds: setting the machine's clock does not move it. */
+  /** Monotonic milliseconds. Setting the clock of the machine does not move it. */
   now(): number;
-  /** Runs `callback` after `ms`; the function returned calls that off. What is in the background keeps no process alive. */
+  /** Milliseconds since the epoch, for people and logs. It may jump. */
+  wallClock(): number;
+  readonly randomFill: RandomFill;
+  /** Runs `callback` after `ms`; the returned function cancels it. A background timer does not keep the process alive. */
   schedule(callback: () => void, ms: number, options?: { readonly isBackground: boolean }): () => void;
-  /** Runs `callback` when the sockets have been read once. */
+  /** Runs `callback` after the sockets have been read once. */
   afterTurn(callback: () => void): void;
   bindSocket(options: DatagramSocketOptions, handlers: DatagramSocketHandlers): Promise<DatagramSocket>;
-  /** The address of a host, as `resolveHost` finds it. */
+  /** The address of a host, found as `resolveHost` does. */
   resolveHost(host: string, family: number): Promise<string>;
 }
 
 export const nodePlatform: Platform = {
   now: () => performance.now(),
+  wallClock: () => Date.now(),
+  randomFill: systemRandom,
   schedule: (callback, ms, { isBackground } = { isBackground: false }) => {
     const timer = setTimeout(callback, ms);
     if (isBackground) {

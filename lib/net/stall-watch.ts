@@ -1,24 +1,24 @@
 /**
- * Notices when the event loop stood still: datagrams that came meanwhile have waited to be read, and nothing on them says so.
+ * Notices that the event loop was blocked. Datagrams that arrived in that time have waited to be read, and nothing in them tells it.
  */
 import type { Platform } from './platform.js';
 
-/** How often the loop is looked at. */
+/** Interval of the checks. */
 const TICK_MS = 200;
 
-/** A shorter standstill is none. */
+/** Shorter pauses are ignored. */
 const STALL_MS = 500;
 
-/** What libuv reads from a socket in one turn of the loop; after fewer, nothing is left. */
+/** libuv reads this many datagrams of a socket in one turn of the loop. If it reads fewer, none is left. */
 const DATAGRAMS_PER_TURN = 32;
 
 export class StallWatch {
   private lastTick: number;
-  /** When the loop was last seen running before it stood still; `undefined` once all that had waited is read. */
-  private standstillSince: number | undefined;
-  /** When all that had waited is read at the latest. */
+  /** The last time the loop ran before it was blocked; `undefined` after the backlog has been read. */
+  private stalledSince: number | undefined;
+  /** The latest time at which the backlog has been read. */
   private caughtUpAt = -Infinity;
-  /** While there is a standstill to catch up with: when the loop was seen running last. */
+  /** While there is a backlog: the last time the loop ran. */
   private lastSeen = -Infinity;
   private datagramsThisTurn = 0;
   private cancel: () => void = () => undefined;
@@ -28,21 +28,21 @@ export class StallWatch {
     this.tick();
   }
 
-  /** How long a datagram that is read now may have waited, in milliseconds; 0 unless the loop stood still. */
+  /** How long a datagram that is read now may have waited, in milliseconds; 0 if the loop was not blocked. */
   waited(now: number): number {
-    if (this.standstillSince === undefined) {
+    if (this.stalledSince === undefined) {
       this.check(now);
-    } else if (this.stoodStillAgain(now)) {
-      this.caughtUpAt = now + (now - this.standstillSince);
+    } else if (this.stalledAgain(now)) {
+      this.caughtUpAt = now + (now - this.stalledSince);
     } else if (now > this.caughtUpAt) {
       this.end(now);
     }
-    if (this.standstillSince === undefined) {
+    if (this.stalledSince === undefined) {
       return 0;
     }
     this.lastSeen = now;
     this.datagramsThisTurn++;
-    return now - this.standstillSince;
+    return now - this.stalledSince;
   }
 
   stop(): void {
@@ -57,42 +57,42 @@ export class StallWatch {
   }
 
   private check(now: number): void {
-    if (this.standstillSince === undefined && now - this.lastTick > TICK_MS + STALL_MS) {
+    if (this.stalledSince === undefined && now - this.lastTick > TICK_MS + STALL_MS) {
       this.begin(this.lastTick, now);
     }
   }
 
   private begin(since: number, now: number): void {
-    this.standstillSince = since;
-    // What comes in a time is read in the same time, or the server is overloaded: then every turn is a full one, and tells
-    // nothing of the standstill. A flood could make one last as long as itself, with every hello refused.
+    this.stalledSince = since;
+    // Reading a backlog takes no longer than it took to arrive, unless the server is overloaded. Then every turn is full and tells
+    // nothing. Without this bound a flood could extend a stall for as long as it lasts, and every hello would be refused.
     this.caughtUpAt = now + (now - since);
     this.lastSeen = now;
     this.datagramsThisTurn = 0;
     this.watchTurn(since);
   }
 
-  /** Whether the handler of what was read last blocked the loop once more. */
-  private stoodStillAgain(now: number): boolean {
+  /** Whether the handler of the last datagram blocked the loop again. */
+  private stalledAgain(now: number): boolean {
     return now - this.lastSeen > STALL_MS;
   }
 
   private end(now: number): void {
-    this.standstillSince = undefined;
+    this.stalledSince = undefined;
     this.lastTick = now;
   }
 
   /**
-   * Ends the standstill that began then after the first turn that found less to read than a turn may. Not after the turn in
-   * which it was noticed: what was read before a handler blocked is not counted, and belongs to that turn as well.
+   * Ends the stall that began at `since` after the first turn that read fewer datagrams than it could. The turn in which the stall
+   * was noticed does not count: datagrams that were read before a handler blocked belong to it, and were not counted.
    */
   private watchTurn(since: number, isCounted = false): void {
     this.platform.afterTurn(() => {
-      if (this.standstillSince !== since) {
+      if (this.stalledSince !== since) {
         return;
       }
       const now = this.platform.now();
-      if (this.stoodStillAgain(now)) {
+      if (this.stalledAgain(now)) {
         this.begin(this.lastSeen, now);
       } else if (isCounted && this.datagramsThisTurn < DATAGRAMS_PER_TURN) {
         this.end(now);

@@ -3,6 +3,7 @@ export * from './envelope.js';
 export * from './hmac.js';
 export * from './json-text.js';
 export * from './metadata.js';
+export * from './open-request.js';
 export * from './python-text/index.js';
 export * from './random-blocks.js';
 export * from './reply.js';

@@ -1,8 +1,5 @@
-/**
- * Random 16-byte blocks from the system's CSPRNG, drawn in bulk: one call to it costs as much for
- * 4 KiB as for 16 bytes.
- */
-import { randomFillSync } from 'node:crypto';
+/** Random 16-byte blocks, drawn in bulk: one call of the CSPRNG costs as much for 4 KiB as for 16 bytes. */
+import { type RandomFill, systemRandom } from '../random.js';
 import { BLOCK_BYTES } from './wire.js';
 
 const POOL_BYTES = 4096;
@@ -10,15 +7,17 @@ const POOL_BYTES = 4096;
 /** Writes 16 random bytes into `target` at `offset`. */
 export type RandomBlockSource = (target: Uint8Array, offset: number) => void;
 
-export function createRandomBlockSource(): RandomBlockSource {
+export function createRandomBlockSource(fill: RandomFill = systemRandom): RandomBlockSource {
   const pool = Buffer.allocUnsafeSlow(POOL_BYTES);
   let used = POOL_BYTES;
   return (target, offset) => {
     if (used === POOL_BYTES) {
-      randomFillSync(pool);
+      fill(pool);
       used = 0;
     }
     pool.copy(target, offset, used, used + BLOCK_BYTES);
+    // Each block is used once, so nothing of it needs to stay here.
+    pool.fill(0, used, used + BLOCK_BYTES);
     used += BLOCK_BYTES;
   };
 }

@@ -14,6 +14,9 @@ export const HASH_BYTES = 32;
 /** AES-256 key. */
 export const KEY_BYTES = 32;
 
+/** Datagrams 5 to 7: hash, IV and ciphertext of the reply. */
+export const REPLY_DATAGRAMS = 3;
+
 /** The largest payload of a UDP datagram over IPv4. */
 export const MAX_DATAGRAM_BYTES = 65_507;
 

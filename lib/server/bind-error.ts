@@ -1,20 +1,20 @@
 /**
- * Why a server could not be bound, and the next step, instead of the system's bare `bind EADDRINUSE`.
+ * Explains why a server could not be bound, and names the next step, instead of the bare `bind EADDRINUSE` of the system.
  */
 import cluster from 'node:cluster';
-import { formatEndpoint } from '../format-endpoint.js';
 import { BenUdpError, type BenUdpErrorCode } from '../errors.js';
+import { formatEndpoint } from '../format-endpoint.js';
 
 const IN_USE_HINT =
   'Stop the other process, perhaps an earlier run of this one, or choose another port. "ss -lunp" (Linux) or ' +
   '"lsof -nP -iUDP" (macOS) names it';
 
-/** A worker's request could reach another worker than its hello, so no socket is shared. */
+/** Workers share no socket, because a request could reach another worker than its hello. */
 const IN_USE_BY_WORKER_HINT =
   'This process is a node:cluster worker, as "pm2 -i" starts them, and a hello and its request must reach the same process. ' +
   'Run the transport in one process (pm2: exec_mode "fork", one instance), or give each worker a port of its own';
 
-/** @param error the system's. */
+/** @param error the error of the system. */
 export function toBindError(
   error: NodeJS.ErrnoException,
   { host, port }: { readonly host: string; readonly port: number },

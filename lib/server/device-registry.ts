@@ -1,45 +1,45 @@
 /**
- * When each device was last heard, and which have fallen silent.
+ * The devices that were heard: when each sent its last request, and which have fallen silent.
  */
+import type { BenUdpRemote, EndpointKey, VerifiedRequest } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
-import { type EndpointKey, type BenUdpRemote, endpointKey } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
 
-/** A device as the registry knows it. */
+/** A device in the registry. */
 export interface BenUdpDevice {
-  /** Its name in the `keys` option; `address:port`, `[address]:port` with IPv6, for a device whose key has none. */
+  /** Its name in the `keys` option. For a device whose key has no name: `address:port`, or `[address]:port` with IPv6. */
   readonly name: string;
   /** Whether `name` is from the `keys` option. */
   readonly isNamed: boolean;
-  /** Where it was last heard from. */
+  /** The address and port of its last request. */
   readonly address: string;
   readonly port: number;
   /** Milliseconds since the epoch. */
   readonly lastSeenAt: number;
-  /** Requests that were accepted since `listen`. */
+  /** Accepted requests since `listen`. */
   readonly requests: number;
-  /** Whether it has not been heard for longer than `silentAfter`. */
+  /** Whether its last request is older than `silentAfter`. */
   readonly isSilent: boolean;
 }
 
-/** Changed in place: a device in use is noted many times a second. */
+/** Changed in place: a busy device is recorded many times a second. */
 interface Entry {
   readonly device: string | undefined;
   address: string;
   port: number;
   requests: number;
-  /** On the monotonic clock: the wall clock may jump. */
+  /** On the monotonic clock, because the wall clock may jump. */
   seenAt: number;
   isSilent: boolean;
 }
 
 export class DeviceRegistry {
-  /** Least recently heard first. */
+  /** Least recently heard first. Bounded by `capacity`. */
   private readonly devices = new Map<EndpointKey, Entry>();
   private cancel: () => void = () => undefined;
 
   /**
-   * @param capacity devices that are remembered; beyond it the one heard longest ago is forgotten.
+   * @param capacity devices that are remembered. Beyond it, the one heard longest ago is forgotten.
    * @param silentAfterMs 0 for never.
    * @param onSilent called once each time a device falls silent.
    */
@@ -50,15 +50,15 @@ export class DeviceRegistry {
     private readonly onSilent: (device: BenUdpDevice) => void,
   ) {}
 
-  /** Begins to look for silent devices, until `stop`. */
+  /** Begins to check for silent devices, until `stop`. */
   start(): void {
     if (this.silentAfterMs > 0) {
       this.watch();
     }
   }
 
-  record(device: string | undefined, remote: BenUdpRemote): void {
-    const key = device ?? endpointKey(remote);
+  record({ device, endpoint, remote }: Pick<VerifiedRequest, 'device' | 'endpoint' | 'remote'>): void {
+    const key = device ?? endpoint;
     const entry = this.devices.get(key) ?? this.createEntry(device, remote);
     entry.address = remote.address;
     entry.port = remote.port;
@@ -70,8 +70,7 @@ export class DeviceRegistry {
   }
 
   list(): BenUdpDevice[] {
-    const now = this.platform.now();
-    return Array.from(this.devices.values(), (entry) => describe(entry, now));
+    return Array.from(this.devices.values(), (entry) => this.describe(entry));
   }
 
   stop(): void {
@@ -92,7 +91,7 @@ export class DeviceRegistry {
     }
   }
 
-  /** Looks at the devices as often as it takes to notice a silence within a tenth of it. */
+  /** Checks ten times per `silentAfter`, so a silence is noticed at most a tenth too late. */
   private watch(): void {
     this.cancel = this.platform.schedule(
       () => {
@@ -111,20 +110,21 @@ export class DeviceRegistry {
       }
       if (!entry.isSilent) {
         entry.isSilent = true;
-        this.onSilent(describe(entry, now));
+        this.onSilent(this.describe(entry));
       }
     }
   }
-}
 
-function describe({ device, address, port, requests, seenAt, isSilent }: Entry, now: number): BenUdpDevice {
-  return {
-    name: device ?? formatEndpoint(address, port),
-    isNamed: device !== undefined,
-    address,
-    port,
-    lastSeenAt: Date.now() - Math.round(now - seenAt),
-    requests,
-    isSilent,
-  };
+  private describe({ device, address, port, requests, seenAt, isSilent }: Entry): BenUdpDevice {
+    const ageMs = this.platform.now() - seenAt;
+    return {
+      name: device ?? formatEndpoint(address, port),
+      isNamed: device !== undefined,
+      address,
+      port,
+      lastSeenAt: this.platform.wallClock() - Math.round(ageMs),
+      requests,
+      isSilent,
+    };
+  }
 }

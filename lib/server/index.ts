@@ -1,4 +1,4 @@
-/** A server without Nest: answers datagrams, counts them, remembers devices, notices changed key files. */
+/** A server without Nest: answers datagrams, counts them, and remembers devices. */
 export * from './device-registry.js';
 export * from './listener.js';
 export * from './statistics.js';

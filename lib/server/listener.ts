@@ -1,24 +1,26 @@
 /**
- * A server without Nest: a socket, the exchange behind it, and the work in between. Takes requests to whoever answers them
- * and brings the answers back, spaced, in time, or not at all.
+ * A server without Nest: a socket, the exchange behind it, and the handlers in between. It passes requests to `onRequest`, and sends
+ * the answers: spaced, in time, or not at all.
  */
 import { AsyncResource } from 'node:async_hooks';
+import type { Socket } from 'node:dgram';
+import type { AddressInfo } from 'node:net';
 import {
   type BenUdpLimits,
-  type Decision,
-  type RejectedDecision,
   type BenUdpRemote,
-  type ReplyTicket,
+  type Decision,
+  type InFlightLimits,
+  type PendingRequest,
+  type RejectedDecision,
   ServerExchange,
   type VerifiedRequest,
-  type InFlightLimits,
 } from '../exchange/index.js';
 import type { KeyRing } from '../keys/index.js';
 import { type DatagramSocket, type Platform, StallWatch } from '../net/index.js';
 import { toBindError } from './bind-error.js';
-import { type BenUdpStats, type BenUdpOutcome, Statistics } from './statistics.js';
+import { type BenUdpOutcome, type BenUdpStats, Statistics } from './statistics.js';
 
-/** How often a shutdown looks whether there is still something to wait for. */
+/** How often a shutdown checks whether it still has to wait. */
 const DRAIN_TICK_MS = 10;
 
 export interface ListenerOptions {
@@ -29,16 +31,16 @@ export interface ListenerOptions {
   readonly timeout: number;
   readonly datagramGap: number;
   readonly maxEndpoints: number;
-  readonly workload: InFlightLimits;
+  readonly inFlight: InFlightLimits;
   readonly limits: BenUdpLimits;
   readonly repair: boolean;
 }
 
 type AcceptedDecision = Extract<Decision, { kind: 'request' }>;
 
-/** What a request came to. */
+/** The answer to a request. */
 export interface Answer {
-  /** The text of the reply; `undefined` where none is to be sent. */
+  /** The text of the reply; `undefined` to send none. */
   readonly text: string | undefined;
   readonly isError: boolean;
 }
@@ -53,22 +55,22 @@ export interface EndedExchange {
   readonly durationMs: number;
 }
 
-/** Whoever answers requests, and hears what happens. */
+/** Answers requests, and is told what happens. */
 export interface ListenerHandlers {
   onRequest(request: VerifiedRequest): Promise<Answer>;
   onRejected(rejected: RejectedDecision, remote: BenUdpRemote): void;
-  /** The text of the reply to a verified request that can't be read; `undefined` if the device gets none. */
+  /** The text of the reply to a verified request that can't be read; `undefined` to send none. */
   onUnreadable(rejected: RejectedDecision): string | undefined;
   onEnded(ended: EndedExchange): void;
-  /** A bug here or in a handler of these, or a failure of the socket; the listener goes on. */
+  /** A bug here or in one of these handlers, or a failure of the socket. The listener goes on. */
   onError(error: unknown): void;
-  /** The system refused to send a datagram. Whoever forges a sender's address can cause that, so it is no failure here. */
+  /** The system refused to send a datagram. A forged sender address can cause this, so it is no failure here. */
   onSendError(error: Error): void;
 }
 
 export class Listener {
-  readonly exchange: ServerExchange;
-  /** Requests whose handlers run. */
+  private readonly exchange: ServerExchange;
+  /** Requests whose handlers run. Bounded by `maxInFlight`. */
   private readonly running = new Set<VerifiedRequest>();
   /** Answers whose datagrams are being spaced. */
   private sending = 0;
@@ -83,7 +85,17 @@ export class Listener {
     private readonly handlers: ListenerHandlers,
     private readonly platform: Platform,
   ) {
-    this.exchange = new ServerExchange({ ...options, keys, deviceTimeoutMs: options.timeout });
+    const { maxDatagramBytes, timeout, maxEndpoints, inFlight, limits, repair } = options;
+    this.exchange = new ServerExchange({
+      keys,
+      maxDatagramBytes,
+      deviceTimeoutMs: timeout,
+      maxEndpoints,
+      inFlight,
+      limits,
+      repair,
+      random: platform.randomFill,
+    });
     this.stallWatch = new StallWatch(platform);
   }
 
@@ -115,22 +127,41 @@ export class Listener {
     return listener;
   }
 
-  get boundSocket(): DatagramSocket {
-    return this.socket;
+  get address(): AddressInfo {
+    return this.socket.address;
+  }
+
+  /** Bytes that the system grants for unread datagrams. */
+  get receiveBufferSize(): number {
+    return this.socket.receiveBufferSize;
+  }
+
+  unwrap(): Socket {
+    return this.socket.socket;
   }
 
   stats(): BenUdpStats {
     return this.statistics.snapshot(this.exchange.knownEndpoints);
   }
 
+  /** Accepts these keys from now on. */
+  useKeys(keys: KeyRing): void {
+    this.exchange.useKeys(keys);
+  }
+
+  /** Refuses new exchanges. Those under way go on. */
+  stopIssuing(): void {
+    this.exchange.stopIssuing();
+  }
+
   /**
-   * No new ids; requests for those just issued are still accepted, handlers and replies under way awaited for up to
+   * Stops issuing ids. Requests for ids that were just issued are still accepted, and running handlers and replies awaited, for up to
    * `timeoutMs`.
    *
-   * @returns the requests whose handlers still ran then.
+   * @returns the requests whose handlers still run after that.
    */
   async drain(timeoutMs: number): Promise<readonly VerifiedRequest[]> {
-    this.exchange.stopIssuing();
+    this.stopIssuing();
     const end = this.platform.now() + timeoutMs;
     for (let now = this.platform.now(); now < end && this.isBusy(now); now = this.platform.now()) {
       await this.pause(Math.min(DRAIN_TICK_MS, end - now));
@@ -145,7 +176,7 @@ export class Listener {
     this.exchange.dispose();
   }
 
-  /** Every datagram comes in here; nothing may be thrown out of it, for that would end the process. */
+  /** Receives every datagram. An error thrown from here would end the process. */
   private receive(datagram: Buffer, remote: BenUdpRemote): void {
     try {
       const now = this.platform.now();
@@ -163,7 +194,7 @@ export class Listener {
         return;
       case 'request':
         this.statistics.countRequest(decision.request.droppedMetadata);
-        // The socket's own async scope lasts as long as the socket: a store entered there would be seen by every later request.
+        // The async scope of the socket lasts as long as the socket: later requests would see a store that is entered in it.
         void new AsyncResource('BenUdpRequest').runInAsyncScope(this.answer, this, decision, now);
         return;
       case 'rejected':
@@ -173,20 +204,34 @@ export class Listener {
   }
 
   private reject(rejected: RejectedDecision, remote: BenUdpRemote, now: number): void {
-    const { ticket } = rejected;
-    const text = ticket && this.handlers.onUnreadable(rejected);
-    const reply = ticket && text !== undefined ? this.exchange.reply(ticket, text, now) : undefined;
-    if (Array.isArray(reply)) {
-      this.send(reply, remote);
+    if (rejected.pending) {
+      this.replyUnreadable(rejected, rejected.pending, remote, now);
     }
     this.handlers.onRejected(rejected, remote);
+  }
+
+  private replyUnreadable(
+    rejected: RejectedDecision,
+    pending: PendingRequest,
+    remote: BenUdpRemote,
+    now: number,
+  ): void {
+    try {
+      const text = this.handlers.onUnreadable(rejected);
+      const reply = text === undefined ? undefined : this.exchange.reply(pending, text, now);
+      if (Array.isArray(reply)) {
+        this.send(reply, remote);
+      }
+    } finally {
+      this.exchange.finish(pending, now);
+    }
   }
 
   private isBusy(now: number): boolean {
     return this.running.size > 0 || this.sending > 0 || this.exchange.awaitsRequests(now);
   }
 
-  /** Never rejects: what goes wrong, `onError` is told. */
+  /** Never rejects: failures go to `onError`. */
   private async answer(decision: AcceptedDecision, receivedAt: number): Promise<void> {
     const { request } = decision;
     let answer = NO_ANSWER;
@@ -198,7 +243,7 @@ export class Listener {
     }
     this.running.delete(request);
     if (this.isClosed) {
-      // It was cut off: `drain` has told.
+      // `drain` has reported it.
       return;
     }
     try {
@@ -208,13 +253,13 @@ export class Listener {
     }
   }
 
-  private conclude({ request, work, ticket }: AcceptedDecision, answer: Answer, receivedAt: number): void {
+  private conclude({ request, pending }: AcceptedDecision, answer: Answer, receivedAt: number): void {
     const now = this.platform.now();
     let outcome: BenUdpOutcome = answer.isError ? 'event-failed' : 'event';
     try {
-      outcome = ticket ? this.reply(request, ticket, answer, now) : outcome;
+      outcome = request.noreturn ? outcome : this.reply(request, pending, answer, now);
     } finally {
-      this.exchange.finish(work, ticket, now);
+      this.exchange.finish(pending, now);
     }
     this.statistics.countOutcome(outcome, now - receivedAt);
     this.handlers.onEnded({ request, outcome, durationMs: now - receivedAt });
@@ -222,14 +267,14 @@ export class Listener {
 
   private reply(
     { remote }: VerifiedRequest,
-    ticket: ReplyTicket,
+    pending: PendingRequest,
     { text, isError }: Answer,
     now: number,
   ): BenUdpOutcome {
     if (text === undefined) {
       return 'error-silent';
     }
-    const reply = this.exchange.reply(ticket, text, now);
+    const reply = this.exchange.reply(pending, text, now);
     if (typeof reply === 'string') {
       return reply;
     }

@@ -1,25 +1,25 @@
 /**
- * Counts what happens, so that nothing is lost silently: every datagram that comes in is a hello that was answered, a request
- * that was accepted, or a rejection with its reason.
+ * Counts what happens, so nothing is lost silently: every datagram that arrives is an answered hello, an accepted request, or a
+ * rejection with its reason.
  */
 import { type RecordableHistogram, createHistogram } from 'node:perf_hooks';
-import { REJECTIONS, type BenUdpRejection } from '../exchange/index.js';
+import { type BenUdpRejection, REJECTIONS } from '../exchange/index.js';
 
 /** How an accepted request ended. */
 export type BenUdpOutcome =
-  /** The device was sent what the handler returned. */
+  /** The device was sent the result of the handler. */
   | 'answered'
   /** The device was sent an error reply. */
   | 'error-reply'
-  /** There was an error, and by the `errorReply` option nothing was sent. */
+  /** There was an error, and the `errorReply` option says to send nothing. */
   | 'error-silent'
-  /** The device did not wait; its handlers have run. */
+  /** The device did not wait, and its handlers have run. */
   | 'event'
-  /** The device did not wait; a handler failed, or there is none. */
+  /** The device did not wait, and a handler failed or there is none. */
   | 'event-failed'
-  /** There was a reply, but the device had stopped waiting: its time had run out. */
+  /** The reply was not sent, because the timeout of the device had passed. */
   | 'late'
-  /** There was a reply, but the device had stopped waiting: it had asked again. */
+  /** The reply was not sent, because the device had already sent its next hello or request. */
   | 'superseded';
 
 const OUTCOMES: readonly BenUdpOutcome[] = [
@@ -34,23 +34,23 @@ const OUTCOMES: readonly BenUdpOutcome[] = [
 
 /** A snapshot of the counters since `listen`. */
 export interface BenUdpStats {
-  /** Datagrams that came in: `hellos` + `requests` + all of `rejected`. */
+  /** Datagrams that arrived: `hellos` + `requests` + all of `rejected`. */
   readonly received: number;
-  /** Hellos that were answered. */
+  /** Answered hellos. */
   readonly hellos: number;
-  /** Requests that were accepted: all of `outcomes` + those still `inFlight`. */
+  /** Accepted requests: all of `outcomes` + those still `inFlight`. */
   readonly requests: number;
   readonly rejected: Readonly<Record<BenUdpRejection, number>>;
   readonly outcomes: Readonly<Record<BenUdpOutcome, number>>;
   /** Datagrams that the system refused to send: no route to their address, for example. */
   readonly sendErrors: number;
-  /** Entries of requests' metadata that were dropped: no text, too long, or too many. */
+  /** Dropped entries of request metadata: not a text, too long, or too many. */
   readonly droppedMetadata: number;
-  /** Requests whose handlers run or whose replies are on their way. */
+  /** Requests whose handlers run or whose replies are being sent. */
   readonly inFlight: number;
   /** Milliseconds from a request to its reply, or to the end of its handlers; 0 before the first. */
   readonly handlerMs: { readonly p50: number; readonly p99: number; readonly max: number };
-  /** Endpoints (address and port) that verified and are remembered. */
+  /** Remembered endpoints (address and port) that verified. */
   readonly endpoints: number;
 }
 

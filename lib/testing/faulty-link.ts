@@ -1,103 +1,166 @@
 /**
- * One direction of a network that loses, doubles, reorders and delays datagrams, by chance and repeatably.
+ * One direction of a bad network: loses, doubles, delays, reorders and damages datagrams, by chance and by a seed.
  */
-import type { Platform } from '../net/index.js';
 import type { Random } from './random.js';
 
-/** How long a datagram waits to be overtaken. */
-const OVERTAKE_MS = 20;
-
+/** Faults of a link. Chances are 0 to 1, each drawn independently. */
 export interface LinkFaults {
-  /** Chances, 0 to 1. */
+  /** The datagram is lost. */
   readonly loss: number;
+  /** The datagram begins a burst, in which everything of its flow is lost. */
+  readonly burstLoss: number;
+  /** Datagrams in a burst, on average. */
+  readonly burstLength: number;
+  /** The datagram arrives twice. */
   readonly duplicate: number;
+  /** The copy arrives up to this much later, in milliseconds. */
+  readonly duplicateMs: number;
+  /** The datagram is held back, so later ones overtake it. */
   readonly reorder: number;
-  /** Longest delay in milliseconds. */
-  readonly delay: number;
+  /** How long it is held back: least and most, in milliseconds. */
+  readonly reorderMs: readonly [number, number];
+  readonly delayMs: number;
+  /** The delay varies by up to this much in each direction; the order is kept. */
+  readonly jitterMs: number;
+  /** One to three bits are flipped. */
+  readonly corrupt: number;
+  /** The datagram is cut off, but never to nothing: upstream's client takes an empty third datagram for `{}`. */
+  readonly truncate: number;
 }
 
-export const NO_FAULTS: LinkFaults = { loss: 0, duplicate: 0, reorder: 0, delay: 0 };
+const NO_FAULTS: LinkFaults = {
+  loss: 0,
+  burstLoss: 0,
+  burstLength: 4,
+  duplicate: 0,
+  duplicateMs: 5,
+  reorder: 0,
+  reorderMs: [500, 1000],
+  delayMs: 0,
+  jitterMs: 0,
+  corrupt: 0,
+  truncate: 0,
+};
 
-export interface LinkCounts {
+/** Counts of what happened to datagrams. */
+export interface LinkFates {
+  sent: number;
+  arrived: number;
   lost: number;
-  duplicated: number;
+  doubled: number;
   reordered: number;
+  corrupted: number;
+  truncated: number;
+}
+
+/** Runs callbacks at their times, in order. */
+export interface LinkTimeline {
+  at(time: number, act: () => void): void;
+}
+
+interface Flow {
+  /** When its last datagram arrives. */
+  lastAt: number;
+  /** Datagrams left of a burst of losses. */
+  burstLeft: number;
 }
 
 export class FaultyLink {
-  readonly counts: LinkCounts = { lost: 0, duplicated: 0, reordered: 0 };
-  /** What waits to be overtaken. */
-  private held: Buffer[] = [];
-  /** What is on its way, in order. */
-  private readonly delayed: Array<{ readonly datagram: Buffer; readonly dueAt: number }> = [];
-  private giveUpHolding: () => void = () => undefined;
-  private stopDelay: () => void = () => undefined;
+  /** Everything is lost up to this time. */
+  cutUntil = -Infinity;
+  readonly fates: LinkFates = { sent: 0, arrived: 0, lost: 0, doubled: 0, reordered: 0, corrupted: 0, truncated: 0 };
+  private faults = NO_FAULTS;
+  /** One entry for each flow of the test. */
+  private readonly flows = new Map<string, Flow>();
 
   constructor(
-    private readonly faults: LinkFaults,
+    private readonly timeline: LinkTimeline,
     private readonly random: Random,
-    private readonly deliver: (datagram: Buffer) => void,
-    private readonly platform: Pick<Platform, 'now' | 'schedule'>,
   ) {}
 
-  send(datagram: Buffer): void {
-    const { faults, random, counts } = this;
-    // Each datagram draws the same number of times, so that one fault moves no other to another place.
-    const isLost = random.chance(faults.loss);
-    const isDoubled = random.chance(faults.duplicate);
-    const isOvertaken = random.chance(faults.reorder);
-    const delayMs = random.float() * faults.delay;
-    if (isLost) {
-      counts.lost++;
+  /** @param faults replace the previous ones. A running burst ends. */
+  setFaults(faults: Partial<LinkFaults>): void {
+    this.faults = { ...NO_FAULTS, ...faults };
+    this.flows.forEach((flow) => (flow.burstLeft = 0));
+  }
+
+  /**
+   * Carries a datagram.
+   *
+   * @param flow datagrams of one flow keep their order.
+   * @param arrive called once for each copy that arrives.
+   */
+  carry(flow: string, datagram: Buffer, sentAt: number, arrive: (datagram: Buffer) => void): void {
+    const { fates } = this;
+    fates.sent++;
+    const state = this.flowOf(flow);
+    // The fate has a generator of its own, so one fault does not move others to other datagrams.
+    const random = this.random.fork();
+    const [isLost, doubling, holding] = [this.isLost(state, random), random.fork(), random.fork()];
+    if (sentAt < this.cutUntil || isLost) {
+      fates.lost++;
       return;
     }
-    counts.duplicated += isDoubled ? 1 : 0;
-    const copies = isDoubled ? [datagram, datagram] : [datagram];
-    if (isOvertaken && this.held.length === 0) {
-      this.held = copies;
-      this.giveUpHolding = this.platform.schedule(() => this.releaseHeld(), OVERTAKE_MS);
-      return;
+    const { delayMs, jitterMs, reorder, reorderMs, duplicate, duplicateMs } = this.faults;
+    let at = Math.max(sentAt, sentAt + delayMs + (random.float() * 2 - 1) * jitterMs);
+    const bytes = this.damage(datagram, random);
+    if (holding.chance(reorder)) {
+      fates.reordered++;
+      at += reorderMs[0] + holding.float() * (reorderMs[1] - reorderMs[0]);
+    } else {
+      at = Math.max(at, state.lastAt);
+      state.lastAt = at;
     }
-    this.carry(copies, delayMs);
-    counts.reordered += this.held.length > 0 ? 1 : 0;
-    this.releaseHeld();
-  }
-
-  close(): void {
-    this.giveUpHolding();
-    this.stopDelay();
-  }
-
-  private releaseHeld(): void {
-    this.giveUpHolding();
-    this.carry(this.held.splice(0), 0);
-  }
-
-  private carry(datagrams: readonly Buffer[], delayMs: number): void {
-    if (this.faults.delay === 0) {
-      datagrams.forEach(this.deliver);
-      return;
-    }
-    const dueAt = Math.max(this.platform.now() + delayMs, this.delayed.at(-1)?.dueAt ?? 0);
-    const wasIdle = this.delayed.length === 0;
-    this.delayed.push(...datagrams.map((datagram) => ({ datagram, dueAt })));
-    if (wasIdle) {
-      this.awaitFirst();
+    this.arriveAt(at, bytes, arrive);
+    if (doubling.chance(duplicate)) {
+      fates.doubled++;
+      this.arriveAt(at + doubling.float() * duplicateMs, bytes, arrive);
     }
   }
 
-  private awaitFirst(): void {
-    const [first] = this.delayed;
-    if (first) {
-      this.stopDelay = this.platform.schedule(() => this.deliverDue(), Math.max(1, first.dueAt - this.platform.now()));
-    }
+  private arriveAt(time: number, bytes: Buffer, arrive: (datagram: Buffer) => void): void {
+    this.timeline.at(time, () => {
+      this.fates.arrived++;
+      return arrive(bytes);
+    });
   }
 
-  private deliverDue(): void {
-    const now = this.platform.now();
-    while (this.delayed[0] && this.delayed[0].dueAt <= now) {
-      this.deliver(this.delayed.shift()!.datagram);
+  private flowOf(name: string): Flow {
+    let flow = this.flows.get(name);
+    if (!flow) {
+      flow = { lastAt: -Infinity, burstLeft: 0 };
+      this.flows.set(name, flow);
     }
-    this.awaitFirst();
+    return flow;
+  }
+
+  private isLost(flow: Flow, random: Random): boolean {
+    const { loss, burstLoss, burstLength } = this.faults;
+    const isLost = random.chance(loss);
+    if (random.chance(burstLoss) && flow.burstLeft === 0) {
+      flow.burstLeft = random.between(1, 2 * burstLength - 1);
+    }
+    if (flow.burstLeft > 0) {
+      flow.burstLeft--;
+      return true;
+    }
+    return isLost;
+  }
+
+  private damage(datagram: Buffer, random: Random): Buffer {
+    const { corrupt, truncate } = this.faults;
+    let bytes = datagram;
+    if (random.chance(corrupt) && bytes.length > 0) {
+      this.fates.corrupted++;
+      bytes = Buffer.from(bytes);
+      for (let flips = random.between(1, 3); flips > 0; flips--) {
+        bytes[random.below(bytes.length)]! ^= 1 << random.below(8);
+      }
+    }
+    if (random.chance(truncate) && bytes.length > 1) {
+      this.fates.truncated++;
+      bytes = bytes.subarray(0, random.between(1, bytes.length - 1));
+    }
+    return bytes;
   }
 }

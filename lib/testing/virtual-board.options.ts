@@ -46,7 +46,7 @@ export interface VirtualBoardFaults {
   loss?: number;
   /** A datagram arrives twice. Default 0. */
   duplicate?: number;
-  /** A datagram is overtaken by the next one in its direction, or is 20 ms late where none follows. Default 0. */
+  /** A datagram arrives 20 ms late, so those that follow overtake it. Default 0. */
   reorder?: number;
   /** The board works with a wrong key for one whole exchange. Default 0. */
   wrongKey?: number;

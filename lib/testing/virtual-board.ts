@@ -1,37 +1,46 @@
 /**
- * A board for tests: speaks the bytes of protocol v1 over real UDP as the upstream client does, with its habits. It has one
- * socket for life, takes datagrams strictly in order, trusts whoever sends them, and does not drain what is left over.
+ * A board for tests: speaks protocol v1 over real UDP with the habits of the upstream client.
  */
 import { isIP } from 'node:net';
 import { BenUdpError } from '../errors.js';
-import { openId, openReply, sealRequest } from '../exchange/index.js';
-import { type DatagramSocket, type Platform, nodePlatform } from '../net/index.js';
-import { HELLO, type Sealed, Sealer, formatRequest, parseReply } from '../protocol/index.js';
 import { deriveKey } from '../keys/index.js';
-import { FaultyLink, NO_FAULTS } from './faulty-link.js';
+import { type DatagramSocket, type Platform, nodePlatform } from '../net/index.js';
+import { Sealer, createRandomBlockSource, formatRequest, parseReply } from '../protocol/index.js';
+import { Agenda } from './agenda.js';
+import { type BoardEnding, boardExchange } from './board-exchange.js';
+import { FaultyLink, type LinkFaults } from './faulty-link.js';
 import { Inbox } from './inbox.js';
 import { Random } from './random.js';
-import { type ResolvedBoardOptions, type VirtualBoardOptions, resolveBoardOptions } from './virtual-board.options.js';
+import {
+  type FaultDirection,
+  type ResolvedBoardFaults,
+  type ResolvedBoardOptions,
+  type VirtualBoardOptions,
+  resolveBoardOptions,
+} from './virtual-board.options.js';
 
-/** A request as upstream's client takes it: the dict. */
+/** How long a reordered datagram is held back, so that later ones overtake it. */
+const OVERTAKE_MS = 20;
+
+/** A request as the upstream client takes it: the dict. */
 export interface BoardRequest {
   action?: unknown;
   data?: unknown;
 }
 
-/** What a board has seen so far, its faults included. */
+/** Counters of a board, its faults included. */
 export interface VirtualBoardStats {
-  /** Datagrams it sent, lost ones among them. */
+  /** Datagrams it sent, including lost ones. */
   readonly sent: number;
-  /** Datagrams its socket took in; those it dropped are not among them. */
+  /** Datagrams its socket stored. */
   readonly received: number;
-  /** Datagrams it had no slot for. */
+  /** Datagrams for which its socket had no slot. */
   readonly dropped: number;
-  /** Datagrams lost on the way, in both directions. */
+  /** Lost datagrams, both directions together. */
   readonly lost: number;
   /** Datagrams that arrived twice. */
   readonly duplicated: number;
-  /** Datagrams that another one overtook. */
+  /** Datagrams that were held back. */
   readonly reordered: number;
   /** Exchanges with a wrong key. */
   readonly wrongKeys: number;
@@ -52,11 +61,12 @@ export class VirtualBoard {
   private readonly wrongSealer: Sealer;
   private readonly random: Random;
   private readonly inbox: Inbox;
+  private readonly agenda: Agenda;
   private readonly toServer: FaultyLink;
   private readonly toBoard: FaultyLink;
   private socket!: DatagramSocket;
   private closing: Promise<void> | undefined;
-  /** Ends with the exchange before: a board makes one at a time. */
+  /** Ends with the previous exchange: a board makes one at a time. */
   private turn: Promise<unknown> = Promise.resolve();
   private sent = 0;
   private wrongKeys = 0;
@@ -64,36 +74,38 @@ export class VirtualBoard {
   private constructor(
     options: ResolvedBoardOptions,
     private readonly server: string,
-    platform: Platform,
+    private readonly platform: Platform,
   ) {
     const { key, ...kept } = options;
-    const { port, receiveSlots, readDelay, leftovers, faults } = kept;
+    const { receiveSlots, readDelay, leftovers, faults } = kept;
     this.options = kept;
     const derived = deriveKey(key);
-    this.sealer = new Sealer(derived);
-    // Its hash: another key, which as surely nobody has.
+    this.sealer = new Sealer(derived, createRandomBlockSource(platform.randomFill));
+    // The hash of the key is a key that nobody else has.
     const wrong = deriveKey(derived);
-    this.wrongSealer = new Sealer(wrong);
+    this.wrongSealer = new Sealer(wrong, createRandomBlockSource(platform.randomFill));
     derived.fill(0);
     wrong.fill(0);
     this.random = new Random(faults.seed);
     this.inbox = new Inbox({ slots: receiveSlots, readDelayMs: readDelay }, platform);
     leftovers.forEach((datagram) => this.inbox.store(copyOf(datagram)));
-    const link = (direction: 'to-server' | 'to-board', deliver: (datagram: Buffer) => void) => {
-      const isMeant = faults.direction === direction || faults.direction === 'both';
-      return new FaultyLink(isMeant ? faults : NO_FAULTS, this.random.fork(), deliver, platform);
-    };
-    this.toServer = link('to-server', (datagram) => this.socket.send(datagram, port, this.server));
-    this.toBoard = link('to-board', (datagram) => this.inbox.store(datagram));
+    this.agenda = new Agenda(platform);
+    this.toServer = this.createLink('to-server');
+    this.toBoard = this.createLink('to-board');
   }
 
   /**
-   * A board with its socket bound, as upstream's client has after its constructor.
+   * Starts a board. Its socket is bound, like that of the upstream client after its constructor.
    *
-   * @param platform replaces clock, timers and sockets.
-   * @throws TypeError, RangeError naming the option that is wrong; the system's error where the socket can't be bound or the
-   * server's name is unknown.
+   * @throws TypeError, RangeError naming the option that is wrong; the error of the system if the socket can't be bound or the host
+   * is unknown.
    */
+  static start(options: VirtualBoardOptions): Promise<VirtualBoard>;
+  /**
+   * @internal
+   * @param platform replaces clock, timers, randomness and sockets in a simulator.
+   */
+  static start(options: VirtualBoardOptions, platform: Platform): Promise<VirtualBoard>;
   static async start(options: VirtualBoardOptions, platform: Platform = nodePlatform): Promise<VirtualBoard> {
     const resolved = resolveBoardOptions(options);
     const { host, localAddress, localPort, bufferSize } = resolved;
@@ -101,49 +113,49 @@ export class VirtualBoard {
     board.socket = await platform.bindSocket(
       { host: localAddress, port: localPort, receiveBufferSize: undefined },
       {
-        onDatagram: (datagram) => board.toBoard.send(datagram.subarray(0, bufferSize)),
+        onDatagram: (datagram) => board.arrive(datagram.subarray(0, bufferSize)),
         onError: () => undefined,
       },
     );
     return board;
   }
 
-  /** The board's own address and port. */
+  /** The address and port of the board. */
   get address(): { readonly address: string; readonly port: number } {
     return this.socket.address;
   }
 
-  /** Datagrams that arrived and were not read; they spoil the next exchange. */
+  /** Datagrams that arrived and are unread. They spoil the next exchange. */
   get leftovers(): number {
     return this.inbox.length;
   }
 
-  /** A snapshot of what the board has seen since it started. */
+  /** A snapshot of the counters since the start. */
   getStats(): VirtualBoardStats {
-    const [to, from] = [this.toServer.counts, this.toBoard.counts];
+    const [to, from] = [this.toServer.fates, this.toBoard.fates];
     return {
       sent: this.sent,
       ...this.inbox.counts,
       lost: to.lost + from.lost,
-      duplicated: to.duplicated + from.duplicated,
+      duplicated: to.doubled + from.doubled,
       reordered: to.reordered + from.reordered,
       wrongKeys: this.wrongKeys,
     };
   }
 
   /**
-   * One exchange, as upstream's `client.send(dict, noreturn=False)`. A board makes one at a time: calls wait for each other.
+   * Makes one exchange, like upstream's `client.send(dict, noreturn=False)`. A board makes one at a time: calls wait for each other.
    *
-   * @returns what upstream's returns: the value under `data`, the whole text where there is none, `{}` for `noreturn`.
-   * @throws BenUdpError `BEN_TIMEOUT` where a datagram does not come (upstream: OSError), `BEN_BAD_REPLY` where the hash
-   * of a reply does not fit or an id can't be opened (upstream: Exception, ValueError), `BEN_CLOSED`.
+   * @returns what upstream returns: the value under `data`, the whole text if there is none, `{}` for `noreturn`.
+   * @throws BenUdpError `BEN_TIMEOUT` if a datagram does not arrive (upstream: OSError), `BEN_BAD_REPLY` if the hash of a reply does
+   * not match or an id can't be opened (upstream: Exception, ValueError), `BEN_CLOSED`.
    */
   async send(request: BoardRequest, { noreturn = false } = {}): Promise<unknown> {
     const text = await this.exchange(formatRequest({ action: undefined, ...request, noreturn }), noreturn);
     return text === undefined ? {} : parseReply(text);
   }
 
-  /** One exchange with any text as the request; the text of the reply, `undefined` for `noreturn` or an empty datagram. */
+  /** Makes one exchange with any text as the request. Resolves to the text of the reply; `undefined` for `noreturn` or an empty datagram. */
   exchange(requestText: string, noreturn = false): Promise<string | undefined> {
     const result = this.turn.then(() => this.exchangeNow(requestText, noreturn));
     this.turn = result.catch(() => undefined);
@@ -153,20 +165,21 @@ export class VirtualBoard {
   /** Sends one datagram to the server. */
   sendDatagram(datagram: Uint8Array): void {
     this.sent++;
-    this.toServer.send(copyOf(datagram));
+    this.toServer.carry('', copyOf(datagram), this.platform.now(), (bytes) =>
+      this.socket.send(bytes, this.options.port, this.server),
+    );
   }
 
-  /** The next datagram, whoever sent it, in memory of its own. */
+  /** The next datagram from any sender, in memory of its own. */
   async receive(): Promise<Buffer> {
     // A datagram that arrived twice is one Buffer in the inbox.
     return copyOf(await this.inbox.read(this.options.timeout));
   }
 
-  /** Closes the socket. May be called more than once; whoever waits for a datagram gets `BEN_CLOSED`. */
+  /** Closes the socket. May be called more than once. Pending reads fail with `BEN_CLOSED`. */
   close(): Promise<void> {
     if (!this.closing) {
-      this.toServer.close();
-      this.toBoard.close();
+      this.agenda.stop();
       this.inbox.close();
       this.closing = this.socket.close();
     }
@@ -177,33 +190,32 @@ export class VirtualBoard {
     if (this.closing) {
       throw new BenUdpError('BEN_CLOSED', 'the board was closed');
     }
-    const sealer = this.chooseSealer();
-    this.sendDatagram(HELLO);
-    const id = this.openId(sealer, { ciphertext: await this.receive(), iv: await this.receive() });
-    this.sendDatagram(sealRequest(sealer, id, requestText, this.options.keyOrder));
-    if (noreturn) {
-      return undefined;
+    const { keyOrder } = this.options;
+    const steps = boardExchange(this.chooseSealer(), { text: requestText, noreturn, keyOrder });
+    let step = steps.next();
+    while (!step.done) {
+      let datagram: Buffer | undefined;
+      if (step.value.kind === 'send') {
+        this.sendDatagram(step.value.datagram);
+      } else if (step.value.kind === 'read') {
+        datagram = await this.receive();
+      }
+      step = steps.next(datagram!);
     }
-    const hash = await this.receive();
-    const iv = await this.receive();
-    const ciphertext = await this.receive();
-    if (ciphertext.length === 0) {
-      // Upstream's client takes an empty datagram for an answer, before it checks anything.
-      return undefined;
-    }
-    const text = openReply(sealer, id, hash, { ciphertext, iv });
-    if (text === undefined) {
-      throw new BenUdpError('BEN_BAD_REPLY', 'the reply does not verify');
-    }
-    return text;
+    return textOf(step.value);
   }
 
-  private openId(sealer: Sealer, pair: Sealed): Buffer {
-    try {
-      return openId(sealer, pair);
-    } catch (cause) {
-      throw new BenUdpError('BEN_BAD_REPLY', 'the datagrams read are no sealed id and IV', { cause });
+  private createLink(direction: Exclude<FaultDirection, 'both'>): FaultyLink {
+    const { faults } = this.options;
+    const link = new FaultyLink(this.agenda, this.random.fork());
+    if (faults.direction === direction || faults.direction === 'both') {
+      link.setFaults(toLinkFaults(faults));
     }
+    return link;
+  }
+
+  private arrive(datagram: Buffer): void {
+    this.toBoard.carry('', datagram, this.platform.now(), (bytes) => this.inbox.store(bytes));
   }
 
   private chooseSealer(): Sealer {
@@ -213,7 +225,26 @@ export class VirtualBoard {
   }
 }
 
-/** Memory of its own: not Node's shared pool, and not a part of a longer datagram. */
+function toLinkFaults({ loss, duplicate, reorder, delay }: ResolvedBoardFaults): Partial<LinkFaults> {
+  return {
+    loss,
+    duplicate,
+    duplicateMs: 0,
+    reorder,
+    reorderMs: [OVERTAKE_MS, OVERTAKE_MS],
+    delayMs: delay / 2,
+    jitterMs: delay / 2,
+  };
+}
+
+function textOf(ending: BoardEnding): string | undefined {
+  if (ending.kind === 'error') {
+    throw new BenUdpError('BEN_BAD_REPLY', ending.message);
+  }
+  return ending.kind === 'reply' ? ending.text : undefined;
+}
+
+/** Memory of its own: not in the pool that Node shares, and not a part of a longer datagram. */
 function copyOf(bytes: Uint8Array): Buffer {
   const copy = Buffer.alloc(bytes.length);
   copy.set(bytes);

@@ -5,7 +5,7 @@ import { EXIT_CODES, run } from 'nestjs-ben-udp/cli';
 import { describe, expect, it } from 'vitest';
 import { escapeUnprintable, excerptOf, printable } from '../../lib/printable.js';
 import { printDocument } from '../../lib/cli/text.js';
-import { Random } from '../support/random.mjs';
+import { Random } from '../../lib/testing/random.js';
 import { TestIo } from '../support/cli-io.js';
 import { direction, ethernet, ipv4, pcap, pcapng, udp } from '../support/pcap.js';
 import { recordedExchanges } from '../support/vectors.js';

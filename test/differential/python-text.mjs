@@ -424,7 +424,7 @@ if (status !== 0) {
   process.exit(options.require ? 1 : 0);
 }
 
-const { parsePythonText, printPythonText } = await import('../../dist/esm/protocol/index.js').catch(() => {
+const { parsePythonText, printPythonText } = await import('#lib/protocol/index.js').catch(() => {
   console.error('no built package: run `npm run build` first');
   process.exit(1);
 });

@@ -78,10 +78,10 @@ function formatTable(options: readonly Option[], defaults: Readonly<Record<strin
 }
 
 const key = new Uint8Array(32);
-const { workload, limits, ...transport } = resolveTransportOptions({ key });
+const { inFlight, limits, ...transport } = resolveTransportOptions({ key });
 const { client, call, keys } = resolveClientOptions({ key });
 const keyDefaults = { keyFile: 'key.sec', keyFileChecks: keys.keyFileChecks, key: undefined, keys: undefined };
-const transportDefaults = { ...transport, ...workload, ...keyDefaults };
+const transportDefaults = { ...transport, ...inFlight, ...keyDefaults };
 const { keys: _several, ...oneKeyDefaults } = keyDefaults;
 const clientDefaults = { ...client, ...call, ...oneKeyDefaults };
 

@@ -3,14 +3,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { format, resolveConfig } from 'prettier';
-// @ts-expect-error a script without types
 import { drawChart, fillPage } from '../../bench/support/report.mjs';
 
 const pathOf = (name: string) => join(import.meta.dirname, '../../docs', name);
 const read = (name: string) => readFileSync(pathOf(name), 'utf8');
 
 describe('docs/performance.md', () => {
-  const results: unknown = JSON.parse(read('performance.json'));
+  const results = JSON.parse(read('performance.json')) as Parameters<typeof drawChart>[0];
 
   it('has the figures of docs/performance.json', async () => {
     const path = pathOf('performance.md');

@@ -20,7 +20,7 @@ import { SettingsService as OperatingSettings } from '../../sample/03-operating/
 import { Mutator } from '../fuzz/mutator.mjs';
 import { recordings } from '../fuzz/recordings.mjs';
 import { PYTHON_TOKENS } from '../fuzz/targets/python-text.mjs';
-import { Random } from '../support/random.mjs';
+import { Random } from '../../lib/testing/random.js';
 
 const key = Buffer.alloc(32, 's');
 const server = { host: '127.0.0.1', port: 0, keys: { 'board-01': key } };

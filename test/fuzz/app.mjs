@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { NestFactory } from '@nestjs/core';
 import { Controller, Module } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
-import { Random } from '../support/random.mjs';
+import { Random } from '#lib/testing/random.js';
 import { Mutator } from './mutator.mjs';
 import { PYTHON_TOKENS } from './targets/python-text.mjs';
 import { recordings } from './recordings.mjs';

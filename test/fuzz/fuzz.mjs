@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { Random } from '../support/random.mjs';
+import { Random } from '#lib/testing/random.js';
 import { Mutator } from './mutator.mjs';
 
 /** No input may take longer, or more memory. */

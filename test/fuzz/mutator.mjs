@@ -11,7 +11,7 @@ export class Mutator {
   #maxBytes;
 
   /**
-   * @param {import('../support/random.mjs').Random} random
+   * @param {import('#lib/testing/random.js').Random} random
    * @param {readonly (string | Uint8Array)[]} dictionary
    * @param {number} maxBytes of an input.
    */

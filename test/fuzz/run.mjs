@@ -10,8 +10,7 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { loadBuiltPackage } from '../support/built-package.mjs';
-import { Random } from '../support/random.mjs';
-import { seedGlobals } from '../support/seeded-globals.mjs';
+import { Random } from '#lib/testing/random.js';
 import { APP, fuzzApp } from './app.mjs';
 import { fuzz, nameOf, replay } from './fuzz.mjs';
 import { TARGETS } from './targets/index.mjs';
@@ -84,15 +83,10 @@ async function fuzzAll(names) {
 }
 
 async function fuzzTarget(name) {
-  // What the package draws comes from the seed too.
-  const restore = seedGlobals(new Random(limits.seed), Date.now);
-  try {
-    const target = TARGETS[name](lib);
-    const report = await fuzz(target, readCorpus(name), limits);
-    return { ...report, note: target.note?.() };
-  } finally {
-    restore();
-  }
+  // The random bytes of the package come from the seed too.
+  const target = TARGETS[name](lib, new Random(limits.seed).fill);
+  const report = await fuzz(target, readCorpus(name), limits);
+  return { ...report, note: target.note?.() };
 }
 
 function tell(name, { input, reason }, count) {

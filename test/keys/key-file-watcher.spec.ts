@@ -1,7 +1,7 @@
 import { appendFile, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { LOOK_AGAIN_AFTER_MS, LOOK_EVERY_MS, KeyFileWatcher } from '../../lib/keys/key-file-watcher.js';
+import { SETTLE_MS, POLL_INTERVAL_MS, KeyFileWatcher } from '../../lib/keys/key-file-watcher.js';
 import { type FileSignature, loadKeyFile, readSignature } from '../../lib/keys/index.js';
 import { FakePlatform } from '../support/fake-platform.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
@@ -34,7 +34,7 @@ async function watch(...paths: string[]): Promise<KeyFileWatcher> {
 }
 
 /** Lets the time to the next look pass, and the look end: it schedules the next one then. */
-async function look(ms = LOOK_EVERY_MS): Promise<void> {
+async function look(ms = POLL_INTERVAL_MS): Promise<void> {
   platform.advance(ms);
   await expect.poll(() => platform.pendingTimers, { interval: 1 }).toBe(1);
 }
@@ -48,12 +48,12 @@ describe('KeyFileWatcher', () => {
     await write('a.sec', 'new');
     await look();
     expect(changes).toBe(0);
-    await look(LOOK_AGAIN_AFTER_MS);
+    await look(SETTLE_MS);
     expect(changes).toBe(1);
     await look();
     await look();
     expect(changes).toBe(1);
-    expect(LOOK_EVERY_MS + LOOK_AGAIN_AFTER_MS).toBeLessThan(1000);
+    expect(POLL_INTERVAL_MS + SETTLE_MS).toBeLessThan(1000);
   });
 
   it('waits while a file is being written', async () => {
@@ -62,9 +62,9 @@ describe('KeyFileWatcher', () => {
     await appendFile(path, 'half');
     await look();
     await appendFile(path, 'whole');
-    await look(LOOK_AGAIN_AFTER_MS);
+    await look(SETTLE_MS);
     expect(changes).toBe(0);
-    await look(LOOK_AGAIN_AFTER_MS);
+    await look(SETTLE_MS);
     expect(changes).toBe(1);
   });
 
@@ -75,7 +75,7 @@ describe('KeyFileWatcher', () => {
     const watcher = new KeyFileWatcher(new Map([[path, signature]]), platform, () => changes++);
     onTestFinished(() => watcher.stop());
     await look();
-    await look(LOOK_AGAIN_AFTER_MS);
+    await look(SETTLE_MS);
     expect(changes).toBe(1);
   });
 
@@ -84,10 +84,10 @@ describe('KeyFileWatcher', () => {
     await watch(path);
     await write('a.sec', 'first');
     await look();
-    await look(LOOK_AGAIN_AFTER_MS);
+    await look(SETTLE_MS);
     await write('a.sec', 'second');
     await look();
-    await look(LOOK_AGAIN_AFTER_MS);
+    await look(SETTLE_MS);
     expect(changes).toBe(2);
   });
 
@@ -99,7 +99,7 @@ describe('KeyFileWatcher', () => {
     await watch(path);
     await change(path);
     await look();
-    await look(LOOK_AGAIN_AFTER_MS);
+    await look(SETTLE_MS);
     expect(changes).toBe(1);
   });
 
@@ -111,7 +111,7 @@ describe('KeyFileWatcher', () => {
     await rm(link);
     await symlink(other, link);
     await look();
-    await look(LOOK_AGAIN_AFTER_MS);
+    await look(SETTLE_MS);
     expect(changes).toBe(1);
   });
 
@@ -120,7 +120,7 @@ describe('KeyFileWatcher', () => {
     await watch(...paths);
     await Promise.all(paths.map((_, index) => write(`${index}.sec`, 'new')));
     await look();
-    await look(LOOK_AGAIN_AFTER_MS);
+    await look(SETTLE_MS);
     expect(changes).toBe(1);
   });
 
@@ -129,7 +129,7 @@ describe('KeyFileWatcher', () => {
     const watcher = await watch(path);
     await write('a.sec', 'new');
     await look();
-    platform.advance(LOOK_AGAIN_AFTER_MS);
+    platform.advance(SETTLE_MS);
     watcher.stop();
     await readSignature(path);
     expect(platform.pendingTimers).toBe(0);

@@ -8,7 +8,7 @@ import { VirtualBoard } from 'nestjs-ben-udp/testing';
 import { addressOf } from '../../bench/support/wire.mjs';
 import { pause, serve } from '../../bench/support/child.mjs';
 import { LossyProxy } from '../support/lossy-proxy.mjs';
-import { Random } from '../support/random.mjs';
+import { Random } from '#lib/testing/random.js';
 
 const TICK_MS = 5;
 const OPENED_AT_ONCE = 200;

@@ -1,7 +1,7 @@
 /** What hose.c does, for where it can't be compiled: same arguments, same result, at most so many sources. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { Random } from '../support/random.mjs';
+import { Random } from '#lib/testing/random.js';
 
 const MAX_SOURCES = 200;
 const TICK_MS = 2;

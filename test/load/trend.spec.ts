@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Random } from '../support/random.mjs';
+import { Random } from '../../lib/testing/random.js';
 import { fitTrend } from './trend.mjs';
 
 describe('fitTrend', () => {

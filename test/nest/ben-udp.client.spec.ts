@@ -10,7 +10,7 @@ import { BenUdpStatus } from '../../lib/nest/ben-udp.events.js';
 import { BenUdpRecord, BenUdpRecordBuilder } from '../../lib/nest/ben-udp.record-builder.js';
 import { deriveKey } from '../../lib/keys/index.js';
 import { parsePythonText, parseReply, parseRequest } from '../../lib/protocol/index.js';
-import { Random } from '../support/random.mjs';
+import { Random } from '../../lib/testing/random.js';
 import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
 import { ScriptedServer, SERVER } from '../support/scripted-server.js';
 import { temporaryFolder } from '../support/temporary-folder.js';

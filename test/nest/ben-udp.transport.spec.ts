@@ -25,7 +25,7 @@ const key = Buffer.alloc(32, 'k');
 beforeAll(() => Logger.overrideLogger(false));
 afterAll(() => Logger.overrideLogger(new Logger()));
 
-function create(options: BenUdpTransportOptions = {}, platform?: Platform): BenUdpTransport {
+function create(options: BenUdpTransportOptions = {}, platform: Platform = nodePlatform): BenUdpTransport {
   const transport = new BenUdpTransport({ host: '127.0.0.1', port: 0, key, ...options }, platform);
   onTestFinished(() => transport.close());
   return transport;

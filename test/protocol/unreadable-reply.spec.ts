@@ -1,13 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BenUdpProtocolError } from '../../lib/errors.js';
 import { MIN_BUFFER_SIZE } from '../../lib/constants.js';
-import {
-  formatUnreadableReply,
-  looksLikeNoreturn,
-  parseReply,
-  readReply,
-  sealedLength,
-} from '../../lib/protocol/index.js';
+import { formatUnreadableReply, parseReply, readReply, sealedLength } from '../../lib/protocol/index.js';
 
 const LONGEST = new BenUdpProtocolError('BEN_TEXT_UNEXPECTED_CHARACTER', 'unexpected character', 65_535);
 const SHORTEST = new BenUdpProtocolError('BEN_BAD_REQUEST', 'no dict');
@@ -32,15 +26,5 @@ describe('formatUnreadableReply', () => {
     );
     expect(new Set(lengths).size).toBe(1);
     expect(sealedLength(lengths[0]!)).toBeLessThanOrEqual(MIN_BUFFER_SIZE);
-  });
-});
-
-describe('looksLikeNoreturn', () => {
-  it.each([
-    ["{'noreturn': True, 'action': ...}", true],
-    ["{'action': ...}", false],
-    ['', false],
-  ])('%s', (text, expected) => {
-    expect(looksLikeNoreturn(Buffer.from(text))).toBe(expected);
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type BenUdpDevice, DeviceRegistry } from '../../lib/server/device-registry.js';
 import { FakePlatform } from '../support/fake-platform.js';
 import { remoteOf } from '../support/pure-device.js';
+import { Sender } from '../../lib/exchange/remote.js';
 
 function create({ capacity = 100, silentAfterMs = 0 } = {}) {
   const platform = new FakePlatform();
@@ -11,13 +12,18 @@ function create({ capacity = 100, silentAfterMs = 0 } = {}) {
   return { platform, registry, silent };
 }
 
+function requestOf(device: string | undefined, address: string, port: number) {
+  const remote = remoteOf(address, port);
+  return { device, remote, endpoint: new Sender(remote).key };
+}
+
 describe('DeviceRegistry', () => {
   it('knows a named device by its name wherever it is, and others by where they are', () => {
     const { registry } = create();
-    registry.record('kitchen', remoteOf('10.0.0.1', 1));
-    registry.record('kitchen', remoteOf('10.0.0.2', 2));
-    registry.record(undefined, remoteOf('10.0.0.3', 3));
-    registry.record(undefined, remoteOf('fe80::1', 4));
+    registry.record(requestOf('kitchen', '10.0.0.1', 1));
+    registry.record(requestOf('kitchen', '10.0.0.2', 2));
+    registry.record(requestOf(undefined, '10.0.0.3', 3));
+    registry.record(requestOf(undefined, 'fe80::1', 4));
     expect(registry.list()).toEqual([
       {
         name: 'kitchen',
@@ -35,24 +41,24 @@ describe('DeviceRegistry', () => {
 
   it('remembers as many devices as it may and forgets the one heard longest ago', () => {
     const { registry } = create({ capacity: 2 });
-    registry.record('a', remoteOf('10.0.0.1', 1));
-    registry.record('b', remoteOf('10.0.0.1', 1));
-    registry.record('a', remoteOf('10.0.0.1', 1));
+    registry.record(requestOf('a', '10.0.0.1', 1));
+    registry.record(requestOf('b', '10.0.0.1', 1));
+    registry.record(requestOf('a', '10.0.0.1', 1));
     expect(registry.list().map(({ name }) => name)).toEqual(['b', 'a']);
-    registry.record('c', remoteOf('10.0.0.1', 1));
+    registry.record(requestOf('c', '10.0.0.1', 1));
     expect(registry.list().map(({ name }) => name)).toEqual(['a', 'c']);
   });
 
   it('tells once of a device that falls silent, within a tenth of the time, and again after it was heard', () => {
     const { platform, registry, silent } = create({ silentAfterMs: 1000 });
-    registry.record('a', remoteOf('10.0.0.1', 1));
+    registry.record(requestOf('a', '10.0.0.1', 1));
     platform.advance(999);
     expect(silent).toEqual([]);
     platform.advance(101);
     expect(silent).toEqual([expect.objectContaining({ name: 'a', isSilent: true })]);
     platform.advance(5000);
     expect(silent).toHaveLength(1);
-    registry.record('a', remoteOf('10.0.0.1', 1));
+    registry.record(requestOf('a', '10.0.0.1', 1));
     expect(registry.list()[0]).toMatchObject({ isSilent: false });
     platform.advance(1200);
     expect(silent).toHaveLength(2);
@@ -61,7 +67,7 @@ describe('DeviceRegistry', () => {
   it('tells of no device that is heard in time', () => {
     const { platform, registry, silent } = create({ silentAfterMs: 1000 });
     for (let minute = 0; minute < 50; minute++) {
-      registry.record('a', remoteOf('10.0.0.1', 1));
+      registry.record(requestOf('a', '10.0.0.1', 1));
       platform.advance(900);
     }
     expect(silent).toEqual([]);

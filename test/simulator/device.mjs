@@ -1,3 +1,5 @@
+import { boardExchange } from '#lib/testing/board-exchange.js';
+
 /**
  * A board with upstream's client: one socket for life whose queue keeps what is not read, datagrams taken strictly in order,
  * nothing drained, nobody's sender checked.
@@ -50,7 +52,12 @@ export class Device {
     this.options = options;
     this.address = options.address;
     this.port = options.port;
-    this.sealer = new lib.Sealer(options.key);
+    this.useKey(options.key);
+  }
+
+  /** @param {Buffer} key */
+  useKey(key) {
+    this.sealer = new this.#lib.Sealer(key, this.#lib.createRandomBlockSource(this.options.randomFill));
   }
 
   get name() {
@@ -72,9 +79,9 @@ export class Device {
    * @param {(ending: 'reply' | 'noreturn' | 'timeout' | 'error', reply?: string) => void} onEnd
    */
   send(request, onEnd) {
-    this.#exchange = { request, onEnd };
-    this.#transmit(this.#lib.HELLO);
-    this.#read(2, ([ciphertext, iv]) => this.#takeId(ciphertext, iv));
+    const { keyOrder } = this.options;
+    this.#exchange = { steps: boardExchange(this.sealer, { ...request, keyOrder }), onEnd };
+    this.#advance(undefined);
   }
 
   /** A datagram arrives at its socket, whoever sent it. */
@@ -87,40 +94,30 @@ export class Device {
     this.#readSoon();
   }
 
-  #takeId(ciphertext, iv) {
-    // The AES module of the board raises on these.
-    if (ciphertext.length === 0 || ciphertext.length % 16 !== 0 || iv.length !== 16) {
-      this.#end('error');
-      return;
-    }
-    const id = this.#lib.openId(this.sealer, { ciphertext, iv });
-    const { thinkMs } = this.options;
-    if (thinkMs > 0) {
-      this.#timeline.after(thinkMs, () => this.#request(id));
-    } else {
-      this.#request(id);
-    }
-  }
-
-  #request(id) {
-    const { request } = this.#exchange;
-    request.onSealed?.(id);
-    this.#transmit(this.#lib.sealRequest(this.sealer, id, request.text, this.options.keyOrder));
-    if (request.noreturn) {
-      this.#end('noreturn');
-      return;
-    }
-    this.#read(3, ([hash, iv, ciphertext]) => {
-      const text =
-        ciphertext.length % 16 === 0 && iv.length === 16
-          ? this.#lib.openReply(this.sealer, id, hash, { ciphertext, iv })
-          : undefined;
-      if (text === undefined) {
-        this.#end('error');
-      } else {
-        this.#end('reply', text);
+  /** @param {Buffer | undefined} input the datagram that was read. */
+  #advance(input) {
+    const { steps } = this.#exchange;
+    for (let step = steps.next(input); ; step = steps.next()) {
+      if (step.done) {
+        // Upstream's client returns for an empty datagram; nothing was answered, so it counts as an error here.
+        const { kind, text } = step.value;
+        this.#end(kind === 'empty' ? 'error' : kind, text);
+        return;
       }
-    });
+      switch (step.value.kind) {
+        case 'send':
+          this.#transmit(step.value.datagram);
+          break;
+        case 'read':
+          this.#awaitDatagram();
+          return;
+        case 'compute':
+          if (this.options.thinkMs > 0) {
+            this.#timeline.after(this.options.thinkMs, () => this.#advance(undefined));
+            return;
+          }
+      }
+    }
   }
 
   #end(ending, reply) {
@@ -129,22 +126,17 @@ export class Device {
     onEnd(ending, reply);
   }
 
-  /** Reads so many datagrams, each within the timeout. */
-  #read(count, onRead) {
-    this.#reader = { count, onRead, datagrams: [], isReading: false, deadline: 0 };
-    this.#awaitNext(this.#reader);
-    this.#readSoon();
-  }
-
-  #awaitNext(reader) {
-    const deadline = this.#timeline.now + this.options.timeoutMs;
-    reader.deadline = deadline;
-    this.#timeline.at(deadline, () => {
-      if (this.#reader === reader && reader.deadline === deadline) {
+  /** Reads one datagram within the timeout. */
+  #awaitDatagram() {
+    const reader = { isReading: false };
+    this.#reader = reader;
+    this.#timeline.after(this.options.timeoutMs, () => {
+      if (this.#reader === reader) {
         this.#reader = undefined;
         this.#end('timeout');
       }
     });
+    this.#readSoon();
   }
 
   #readSoon() {
@@ -153,26 +145,20 @@ export class Device {
       return;
     }
     if (this.options.readMs === 0) {
-      this.#readOne(reader);
+      this.#readOne();
       return;
     }
     reader.isReading = true;
     this.#timeline.after(this.options.readMs, () => {
       reader.isReading = false;
       if (this.#reader === reader) {
-        this.#readOne(reader);
+        this.#readOne();
       }
     });
   }
 
-  #readOne(reader) {
-    reader.datagrams.push(this.unread.shift());
-    if (reader.datagrams.length === reader.count) {
-      this.#reader = undefined;
-      reader.onRead(reader.datagrams);
-    } else {
-      this.#awaitNext(reader);
-      this.#readSoon();
-    }
+  #readOne() {
+    this.#reader = undefined;
+    this.#advance(this.unread.shift());
   }
 }

@@ -16,6 +16,7 @@ export class Machine {
   #timeline;
   #random;
   #options;
+  #secrets;
   #watcher;
   /** The machine's own clock: ahead of the world while a callback blocks. */
   #clock;
@@ -31,14 +32,22 @@ export class Machine {
   /**
    * @param timeline the world's.
    * @param random for the lateness of timers.
-   * @param options `bufferedDatagrams` the socket holds, `lateMs` that a timer may be late, `datagramCostMs` of reading one,
+   * @param options `bufferedDatagrams` the socket holds, `lateMs` that a timer may be late, `datagramCostMs` of reading one, `wallClock`,
    * `timersFirst` after a standstill (libuv before 1.45), else sockets.
    * @param watcher is told of what happens: `onRead`, `onReadEnd` (which says whether to settle), `onSend`.
    */
   constructor(timeline, random, options, watcher) {
     this.#timeline = timeline;
     this.#random = random;
-    this.#options = { bufferedDatagrams: 10_000, lateMs: 1, datagramCostMs: 0, timersFirst: false, ...options };
+    this.#secrets = random.fork();
+    this.#options = {
+      bufferedDatagrams: 10_000,
+      lateMs: 1,
+      datagramCostMs: 0,
+      timersFirst: false,
+      wallClock: Date.now,
+      ...options,
+    };
     this.#watcher = watcher;
     this.#clock = timeline.now;
   }
@@ -56,6 +65,8 @@ export class Machine {
   get platform() {
     return {
       now: () => this.now(),
+      wallClock: () => this.#options.wallClock(),
+      randomFill: this.#secrets.fill,
       schedule: (callback, ms) => this.#schedule(callback, ms),
       afterTurn: (callback) => this.#afterTurn(callback),
       bindSocket: async (options, handlers) => this.#bind(options, handlers),

@@ -51,7 +51,7 @@ export class Noise {
 
 const HELLO = Buffer.from('/GETID');
 
-/** @type {Record<keyof NoiseRates, (world: import('./world.mjs').World, random: import('../support/random.mjs').Random) => void>} */
+/** @type {Record<keyof NoiseRates, (world: import('./world.mjs').World, random: import('#lib/testing/random.js').Random) => void>} */
 const KINDS = {
   forgedHellos: (world, random) => {
     const { address, port } = random.pick(world.devices);

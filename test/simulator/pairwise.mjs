@@ -4,7 +4,7 @@
  *
  * @template {Record<string, readonly unknown[]>} Factors
  * @param {Factors} factors
- * @param {import('../support/random.mjs').Random} random
+ * @param {import('#lib/testing/random.js').Random} random
  * @returns {Array<{ [Name in keyof Factors]: Factors[Name][number] }>}
  */
 export function coverPairs(factors, random) {

@@ -8,7 +8,7 @@ import { coverPairs } from './pairwise.mjs';
 
 /**
  * @typedef {object} Stage what a scenario plays on.
- * @property {import('../support/random.mjs').Random} random
+ * @property {import('#lib/testing/random.js').Random} random
  * @property {boolean} isShort whether seconds count: smaller samples, fewer rounds.
  * @property {(options?: ConstructorParameters<typeof import('./world.mjs').World>[2]) => import('./world.mjs').World} createWorld
  * @property {(isTrue: boolean, claim: string) => void} expect

@@ -1,9 +1,8 @@
 /**
  * Plays scenarios. The package comes in from outside, so that both what was built and the source can be simulated.
  */
-import { Random } from '../support/random.mjs';
+import { Random } from '#lib/testing/random.js';
 import { SCENARIOS } from './scenarios.mjs';
-import { seedGlobals } from '../support/seeded-globals.mjs';
 import { World } from './world.mjs';
 
 export const SCENARIO_NAMES = Object.keys(SCENARIOS);
@@ -33,7 +32,6 @@ export const SCENARIO_NAMES = Object.keys(SCENARIOS);
 export async function play(lib, scenario, seed, { isShort = false } = {}) {
   const random = new Random(seed);
   let wallClock = () => 1_800_000_000_000;
-  const restore = seedGlobals(random.fork(), () => wallClock());
   const worlds = [];
   const notes = [];
   const breaches = [];
@@ -41,7 +39,8 @@ export async function play(lib, scenario, seed, { isShort = false } = {}) {
     random,
     isShort,
     createWorld: (options) => {
-      const world = new World(lib, random.next(), options);
+      const machine = { wallClock: () => wallClock(), ...options?.machine };
+      const world = new World(lib, random.next(), { ...options, machine });
       worlds.push(world);
       return world;
     },
@@ -65,7 +64,6 @@ export async function play(lib, scenario, seed, { isShort = false } = {}) {
   } finally {
     process.off('uncaughtException', reportCrash);
     process.off('unhandledRejection', reportCrash);
-    restore();
   }
   return sum(scenario, seed, worlds, notes, breaches);
 }

@@ -3,11 +3,11 @@
  * books of all three. Everything in it follows from its seed.
  */
 import { from, throwError } from 'rxjs';
-import { Random } from '../support/random.mjs';
+import { Random } from '#lib/testing/random.js';
 import { Device } from './device.mjs';
 import { Ledger } from './ledger.mjs';
 import { Machine } from './machine.mjs';
-import { Link } from './network.mjs';
+import { FaultyLink } from '#lib/testing/faulty-link.js';
 import { Timeline } from './timeline.mjs';
 
 const SERVER_PORT = 8585;
@@ -62,8 +62,8 @@ export class World {
     this.random = new Random(seed);
     this.startedAt = start;
     this.timeline = new Timeline(start);
-    this.up = new Link(this.timeline, this.random.fork());
-    this.down = new Link(this.timeline, this.random.fork());
+    this.up = new FaultyLink(this.timeline, this.random.fork());
+    this.down = new FaultyLink(this.timeline, this.random.fork());
     this.ledger = new Ledger(
       () => this.timeline.now,
       (endpoint) => this.#residents.get(endpoint)?.sealers,
@@ -103,6 +103,7 @@ export class World {
         keyOrder: shuffle(random, ['hash', 'data', 'iv']),
         ...options,
         keyName,
+        randomFill: random.fork().fill,
         key: this.#lib.deriveKey(this.#keys[keyName]),
       },
       (datagram) => this.#transmitUp(device, datagram),
@@ -140,7 +141,7 @@ export class World {
 
   /** A device gets another key file. */
   rekey(device, contents) {
-    device.sealer = new this.#lib.Sealer(this.#lib.deriveKey(contents));
+    device.useKey(this.#lib.deriveKey(contents));
     this.#settleIn(device);
   }
 

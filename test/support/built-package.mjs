@@ -4,7 +4,7 @@
 export async function loadBuiltPackage() {
   const parts = ['index.js', 'keys/index.js', 'exchange/index.js', 'protocol/index.js', 'testing/index.js'];
   try {
-    const modules = await Promise.all(parts.map((part) => import(`../../dist/esm/${part}`)));
+    const modules = await Promise.all(parts.map((part) => import(`#lib/${part}`)));
     return Object.assign({}, ...modules);
   } catch (error) {
     console.error(`no built package: run \`npx nest build esm\` first (${error.message})`);

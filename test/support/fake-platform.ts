@@ -7,9 +7,14 @@ export class FakePlatform implements Platform {
   readonly afterTurn = nodePlatform.afterTurn;
   readonly bindSocket = nodePlatform.bindSocket;
   readonly resolveHost = nodePlatform.resolveHost;
+  readonly randomFill = nodePlatform.randomFill;
 
   now(): number {
     return this.time;
+  }
+
+  wallClock(): number {
+    return Date.now();
   }
 
   schedule(callback: () => void, ms: number): () => void {

@@ -9,15 +9,29 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIPv6 } from 'node:net';
-import { Link } from '../simulator/network.mjs';
-import { Random } from './random.mjs';
+import { nodePlatform } from '#lib/net/index.js';
+import { Agenda } from '#lib/testing/agenda.js';
+import { FaultyLink } from '#lib/testing/faulty-link.js';
+import { Random } from '#lib/testing/random.js';
+
+/** @typedef {Partial<import('#lib/testing/faulty-link.js').LinkFaults>} Faults of one direction. */
+
+/**
+ * @typedef {object} LossyProxyOptions
+ * @property {{ host?: string, port: number }} server default host 127.0.0.1.
+ * @property {string} [host] where the boards find the proxy. Default 127.0.0.1.
+ * @property {number} [port] default any free port.
+ * @property {number} [seed] default 1.
+ * @property {Faults} [toServer]
+ * @property {Faults} [toDevice]
+ */
 
 export class LossyProxy {
   #server;
   #socket;
   #random;
   #faults;
-  #agenda = new Agenda();
+  #agenda = new Agenda(nodePlatform);
   /** By address and port. */
   #clients = new Map();
 
@@ -29,6 +43,7 @@ export class LossyProxy {
     socket.on('message', (datagram, { address, port }) => this.#forward(datagram, address, port));
   }
 
+  /** @param {LossyProxyOptions} options */
   static async start({ host = '127.0.0.1', port = 0, ...options }) {
     return new LossyProxy(options, await bind({ address: host, port }));
   }
@@ -47,6 +62,11 @@ export class LossyProxy {
     return { toServer: addUp(links, 'toServer'), toDevice: addUp(links, 'toDevice') };
   }
 
+  /**
+   * From now on; datagrams on their way are not affected.
+   *
+   * @param {{ toServer?: Faults, toDevice?: Faults }} faults
+   */
   setFaults({ toServer = {}, toDevice = {} }) {
     this.#faults = { toServer, toDevice };
     for (const client of this.#clients.values()) {
@@ -75,8 +95,8 @@ export class LossyProxy {
     if (!client) {
       const random = this.#random.fork();
       client = {
-        toServer: new Link(this.#agenda, random.fork()),
-        toDevice: new Link(this.#agenda, random.fork()),
+        toServer: new FaultyLink(this.#agenda, random.fork()),
+        toDevice: new FaultyLink(this.#agenda, random.fork()),
         upstream: bind({ address: isLoopback(address) ? address : undefined, port: 0 }),
       };
       client.toServer.setFaults(this.#faults.toServer);
@@ -92,44 +112,6 @@ export class LossyProxy {
     socket.on('message', (datagram) =>
       toDevice.carry('', datagram, performance.now(), (bytes) => send(this.#socket, bytes, port, address)),
     );
-  }
-}
-
-/** What is to be done when, in order: several timers of one millisecond would not keep it. */
-class Agenda {
-  /** Soonest first. */
-  #entries = [];
-  #timer;
-
-  /** At once where the time has come and nothing is due before. */
-  at(time, act) {
-    if (time <= performance.now() && !(this.#entries[0]?.time <= time)) {
-      act();
-      return;
-    }
-    const later = this.#entries.findIndex((entry) => entry.time > time);
-    this.#entries.splice(later < 0 ? this.#entries.length : later, 0, { time, act });
-    this.#wake();
-  }
-
-  stop() {
-    clearTimeout(this.#timer);
-    this.#entries = [];
-  }
-
-  #wake() {
-    clearTimeout(this.#timer);
-    const [next] = this.#entries;
-    if (next) {
-      this.#timer = setTimeout(() => this.#actDue(), Math.max(0, next.time - performance.now()));
-    }
-  }
-
-  #actDue() {
-    while (this.#entries[0]?.time <= performance.now()) {
-      this.#entries.shift().act();
-    }
-    this.#wake();
   }
 }
 
@@ -161,11 +143,12 @@ function isLoopback(address) {
   return address.startsWith('127.') || address === '::1';
 }
 
+/** @returns {import('#lib/testing/faulty-link.js').LinkFates} */
 function addUp(clients, direction) {
-  const sum = {};
+  const sum = { sent: 0, arrived: 0, lost: 0, doubled: 0, reordered: 0, corrupted: 0, truncated: 0 };
   for (const client of clients) {
     for (const [fate, count] of Object.entries(client[direction].fates)) {
-      sum[fate] = (sum[fate] ?? 0) + count;
+      sum[fate] += count;
     }
   }
   return sum;

@@ -2,14 +2,9 @@
  * A device whose socket keeps what it has not read, on a network without delay: reads strictly in order, drains nothing,
  * trusts everybody. What upstream's client does, without a socket and on the test's clock.
  */
-import {
-  type ReplyTicket,
-  type BenUdpRemote,
-  type ServerExchange,
-  openReply,
-  sealRequest,
-} from '../../lib/exchange/index.js';
-import { HELLO, Sealer, stripWhiteSpace } from '../../lib/protocol/index.js';
+import type { BenUdpRemote, ServerExchange } from '../../lib/exchange/index.js';
+import { HELLO, Sealer } from '../../lib/protocol/index.js';
+import { boardExchange } from '../../lib/testing/board-exchange.js';
 import { KEY, remoteOf } from './pure-device.js';
 
 /** How one `send` ended, as the device's owner sees it. */
@@ -36,35 +31,28 @@ export class QueueDevice {
   /** Sends message number `sent`; returns how that ended. */
   send(now: number, noreturn: boolean): Ending {
     const number = this.sent++;
-    this.hello(now);
-    const pair = this.read(2);
-    if (!pair) {
-      return 'timeout';
-    }
-    const [ciphertext, iv] = pair as [Buffer, Buffer];
-    if (ciphertext.length % 16 !== 0 || ciphertext.length === 0 || iv.length !== 16) {
-      return 'error';
-    }
-    const id = stripWhiteSpace(this.sealer.open(ciphertext, iv));
     const text = noreturn
       ? `{'action': 'n', 'data': ${number}, 'noreturn': True}`
       : `{'action': 'r', 'data': ${number}}`;
-    const ticket = this.request(sealRequest(this.sealer, id, text), now);
-    if (noreturn) {
-      return 'ok';
+    const steps = boardExchange(this.sealer, { text, noreturn });
+    let step = steps.next();
+    while (!step.done) {
+      let input: Buffer | undefined;
+      if (step.value.kind === 'send') {
+        this.transmit(step.value.datagram, number, now);
+      } else if (step.value.kind === 'read') {
+        input = this.unread.shift();
+        if (!input) {
+          return 'timeout';
+        }
+      }
+      step = steps.next(input!);
     }
-    if (ticket) {
-      const reply = this.server.reply(ticket, replyTo(number), now);
-      this.store(Array.isArray(reply) ? (reply as Buffer[]) : []);
+    const { kind } = step.value;
+    if (kind === 'reply') {
+      return step.value.text === replyTo(number) ? 'ok' : 'error';
     }
-    const [hash, replyIv, sealed] = this.read(3) ?? [];
-    if (!hash || !replyIv || !sealed) {
-      return 'timeout';
-    }
-    if (sealed.length % 16 !== 0 || replyIv.length !== 16) {
-      return 'error';
-    }
-    return openReply(this.sealer, id, hash, { ciphertext: sealed, iv: replyIv }) === replyTo(number) ? 'ok' : 'error';
+    return kind === 'noreturn' ? 'ok' : 'error';
   }
 
   /** A hello in the name of this device, whoever says it; the answer goes to its socket. */
@@ -80,20 +68,17 @@ export class QueueDevice {
     this.unread.push(...datagrams.slice(0, this.capacity - this.unread.length));
   }
 
-  private request(envelope: Buffer, now: number): ReplyTicket | undefined {
-    const decision = this.server.receive(envelope, this.remote, now);
-    if (decision.kind !== 'request') {
-      return undefined;
+  private transmit(datagram: Buffer, number: number, now: number): void {
+    const decision = this.server.receive(datagram, this.remote, now);
+    if (decision.kind === 'pair') {
+      this.store(decision.datagrams);
+    } else if (decision.kind === 'request') {
+      const { request, pending } = decision;
+      this.heard.push(request.data as number);
+      const reply = request.noreturn ? [] : this.server.reply(pending, replyTo(number), now);
+      this.store(Array.isArray(reply) ? (reply as Buffer[]) : []);
+      this.server.finish(pending, now);
     }
-    this.heard.push(decision.request.data as number);
-    this.server.finish(decision.work, undefined, now);
-    return decision.ticket;
-  }
-
-  /** Reads so many datagrams; reads what there is and gives up where there are fewer. */
-  private read(count: number): Buffer[] | undefined {
-    const datagrams = this.unread.splice(0, count);
-    return datagrams.length === count ? datagrams : undefined;
   }
 }
 

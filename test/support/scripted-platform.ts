@@ -26,6 +26,14 @@ export class ScriptedPlatform implements Platform {
     return this.clock.now();
   }
 
+  wallClock(): number {
+    return this.clock.wallClock();
+  }
+
+  get randomFill(): Platform['randomFill'] {
+    return this.clock.randomFill;
+  }
+
   schedule(callback: () => void, ms: number): () => void {
     return this.clock.schedule(callback, ms);
   }

@@ -1,6 +1,6 @@
 /**
- * A board whose interpreter is the real one: the MicroPython VM, running sample/device/benclient.py in a thread of its own.
- * The types are in board.d.mts; plain JavaScript, because the sample runs it without a build.
+ * A board with a real interpreter: the MicroPython VM runs sample/device/benclient.py in a thread of its own. Plain JavaScript,
+ * because the sample runs it without a build.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -23,6 +23,21 @@ const DEFAULTS = {
   receiveSlots: 256,
 };
 
+/**
+ * @typedef {object} MicroPythonBoardOptions
+ * @property {Uint8Array} key the contents of the key file on the board.
+ * @property {number} port of the server.
+ * @property {string} [host] of the server. Default `127.0.0.1`.
+ * @property {number} [timeoutMs] to wait for each datagram. Default 10000, as upstream.
+ * @property {number} [bufferSize] bytes it can receive; longer datagrams are cut off. Default 4096, as upstream.
+ * @property {string} [localAddress] its own address; any of 127.0.0.0/8 is a board of its own. Default `127.0.0.1`.
+ * @property {number} [localPort] its own port, whatever the device program binds. Default 0, any free one.
+ * @property {number} [receiveSlots] unread datagrams its socket holds; further ones are dropped. Default 256; 1 is a board with
+ * MicroPython before 1.26 on lwIP.
+ * @property {readonly ('hash' | 'data' | 'iv')[]} [keyOrder] of the envelope. Default the order of the VM, which is the same at
+ * every start.
+ */
+
 let compiledVm;
 
 /** The VM's code, compiled once for all boards of this process. */
@@ -33,15 +48,21 @@ function compileVm() {
   return compiledVm;
 }
 
+/** An exception of the device program. `message` is Python's traceback; its last line has the type and the text. */
 export class PythonError extends Error {
   name = 'PythonError';
 
+  /**
+   * @param {string} type the name of the exception's class, such as `OSError`.
+   * @param {string} traceback
+   */
   constructor(type, traceback) {
     super(traceback);
     this.type = type;
   }
 }
 
+/** A board whose interpreter is the real MicroPython. */
 export class MicroPythonBoard {
   #options;
   #worker;
@@ -55,6 +76,12 @@ export class MicroPythonBoard {
   version = '';
   dropped = 0;
 
+  /**
+   * A board that has booted: `client` in its `__main__` has its socket bound.
+   *
+   * @param {MicroPythonBoardOptions} options
+   * @throws PythonError if the device program could not start.
+   */
   static async start(options) {
     const board = new MicroPythonBoard({ ...DEFAULTS, ...options }, await compileVm());
     try {
@@ -89,10 +116,24 @@ export class MicroPythonBoard {
     return Atomics.load(this.#cells, UNREAD);
   }
 
+  /**
+   * Runs Python in `__main__` of the board. Calls run one after the other.
+   *
+   * @param {string} source
+   * @returns {Promise<{ stdout: string }>}
+   * @throws PythonError
+   */
   run(source) {
     return this.#command('run', source).then((stdout) => ({ stdout }));
   }
 
+  /**
+   * One exchange: `client.send(<request>, noreturn=<noreturn>)`.
+   *
+   * @param {string} request Python source of the dict, so it can hold any value that Python has.
+   * @returns {Promise<string>} the `repr` of the result, as MicroPython 1.27 prints it: ASCII, other characters escaped.
+   * @throws PythonError `OSError` if a datagram did not come in time, `ValueError` if the reply does not verify.
+   */
   send(request, { noreturn = false } = {}) {
     return this.#command('send', request, noreturn);
   }

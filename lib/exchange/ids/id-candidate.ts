@@ -1,38 +1,38 @@
 /**
- * What a device may have read as its pair.
+ * The pairs that a device may have read.
  *
- * A device's socket keeps datagrams it has not read, and the device reads two at each exchange. Once a stray, duplicated or
- * late datagram is in the way, one that sends `noreturn` stays out of step for ever: each time it reads the end of one pair
- * and the beginning of the next, or the pair before. A strict server would never hear it again. The ids it computes then are
- * as secret as the right one, and as fresh where a datagram of a live pair is among the two, so they are accepted.
+ * The socket of a device keeps unread datagrams, and the device reads two of them in each exchange. After one stray, duplicated or
+ * late datagram, a device that sends `noreturn` stays out of step for ever: it reads the end of one pair and the beginning of the
+ * next, or the pair before. A strict server would never accept a request of it again. The ids that such a device computes are as
+ * secret as the right one. They are as fresh too, if one of the two datagrams is of a live pair. So the server accepts them.
  */
 import type { Sealed } from '../../protocol/index.js';
 import { type PairHistory, type PairName, isSamePair } from './pair-history.js';
 
 export interface IdCandidate {
-  /** What the device took for datagrams 2 and 3. */
+  /** The datagrams that the device took for 2 and 3. */
   readonly sealedId: Sealed;
-  /** The pair whose id a request under this reading uses up. */
+  /** The pair whose id such a request consumes. */
   readonly uses: PairName;
-  /** How many datagrams are still unread on the device if it read this. */
+  /** Datagrams that are still unread on the device if it read these two. */
   readonly unread: number;
 }
 
-/** Turns a pair's name into its datagrams. */
+/** Turns the name of a pair into its datagrams. */
 export type PairLookup = (name: PairName) => Sealed;
 
-/** A datagram that was sent, of which pair. */
+/** One datagram of a sent pair. */
 interface SentDatagram {
   readonly pair: PairName;
   readonly part: keyof Sealed;
 }
 
-/** The reading that is meant: the latest pair, whole. */
+/** The candidate of a device in step: the latest pair, both datagrams of it. */
 export function inStepCandidate({ latest }: PairHistory, pairOf: PairLookup): IdCandidate | undefined {
   return latest && !latest.isSingle ? { sealedId: pairOf(latest), uses: latest, unread: 0 } : undefined;
 }
 
-/** All other readings, the likely ones first. */
+/** All other candidates, the likely ones first. */
 export function* outOfStepCandidates({ sent }: PairHistory, pairOf: PairLookup): Iterable<IdCandidate> {
   yield* shiftedCandidates(sent.flatMap(datagramsOf), pairOf);
   const [latest, before] = sent;
@@ -41,7 +41,7 @@ export function* outOfStepCandidates({ sent }: PairHistory, pairOf: PairLookup):
   }
   const { ciphertext, iv } = pairOf(latest);
   if (!before || !isSamePair(before, latest)) {
-    // The two changed places on the way. Where the same pair was sent twice, the device is shifted, as above.
+    // The two changed places on the way. If the same pair was sent twice, the device is shifted, as above.
     yield { sealedId: { ciphertext: iv, iv: ciphertext }, uses: latest, unread: 0 };
   }
   // The first came twice.
@@ -50,13 +50,13 @@ export function* outOfStepCandidates({ sent }: PairHistory, pairOf: PairLookup):
   yield { sealedId: { ciphertext: iv, iv }, uses: latest, unread: 0 };
 }
 
-/** Any two datagrams in a row: so many as came after them are still unread. */
+/** Any two consecutive datagrams. All datagrams after them are still unread. */
 function* shiftedCandidates(datagrams: readonly SentDatagram[], pairOf: PairLookup): Iterable<IdCandidate> {
   for (let unread = 0; unread + 1 < datagrams.length; unread++) {
     const second = datagrams[unread]!;
     const first = datagrams[unread + 1]!;
-    const isPlain = unread === 0 && first.pair === second.pair;
-    if (!isPlain) {
+    const isInStep = unread === 0 && first.pair === second.pair;
+    if (!isInStep) {
       yield {
         sealedId: { ciphertext: pairOf(first.pair)[first.part], iv: pairOf(second.pair)[second.part] },
         // The newer of the two makes the id fresh.

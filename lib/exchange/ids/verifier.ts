@@ -1,70 +1,70 @@
 /**
- * Finds the id, and the key, under which the hash of a request is right.
+ * Finds the id and the key under which the hash of a request is right.
  */
+import type { KeyRing, RingKey } from '../../keys/index.js';
 import { type Envelope, type Hmac, type Sealed, isDigest } from '../../protocol/index.js';
-import { derivePair, openId, toPair } from './id-pair.js';
-import type { KeyRing, RingKey } from '../../keys/key-ring.js';
 import type { AttemptCharge } from '../limits/key-attempt-budget.js';
+import type { Sender } from '../remote.js';
+import { type IdCandidate, type PairLookup, inStepCandidate, outOfStepCandidates } from './id-candidate.js';
+import { derivePair, openId, toPair } from './id-pair.js';
 import { type PairHistory, type PairName, isSamePair } from './pair-history.js';
-import { type PairLookup, type IdCandidate, outOfStepCandidates, inStepCandidate } from './id-candidate.js';
-import { type BenUdpRemote, endpointName } from '../limits/ip-prefix.js';
 
-/** What a hash was found to be right under. */
+/** The key and the id under which a hash is right. */
 export interface Verified {
   readonly key: RingKey;
   readonly id: Buffer;
   readonly candidate: IdCandidate;
-  /** Whether the id is live and unused. One that is not shows who asks and what its device has unread, and no more. */
+  /** Whether the id is live and unused. If not, it only tells which device sent the request, and what it has unread. */
   readonly isLive: boolean;
 }
 
 export interface VerifyInput {
   readonly envelope: Envelope;
-  readonly remote: BenUdpRemote;
+  readonly sender: Sender;
   readonly history: PairHistory;
-  /** Whether the history is more than a guess: what a device has left unread can't be told from one. */
+  /** Whether the history is known. The unread datagrams of a device can't be concluded from a guess. */
   readonly isRemembered: boolean;
-  /** What the latest pair of the history was derived to, where that is still known. */
+  /** The derived bytes of the latest pair, if they are still known. */
   readonly derived: string | undefined;
   /** Whether the id of a pair is live and unused. */
   readonly isUsable: (pair: PairName) => boolean;
   /** The key that verified last. */
   readonly knownKey: RingKey | undefined;
-  /** What trials are charged to. */
+  /** The attempts are charged to this. */
   readonly attempts: AttemptCharge;
 }
 
 export class Verifier {
   constructor(
     private readonly secret: Hmac,
-    /** Whether devices that are out of step are heard. */
+    /** Whether requests of devices that are out of step are accepted. */
     private readonly repair: boolean,
   ) {}
 
-  /** `undefined` where the hash fits nothing, 'key-attempt-budget' where not everything could be tried. */
+  /** `undefined` if the hash matches nothing, 'key-attempt-budget' if the budget did not allow to try everything. */
   verify(input: VerifyInput, keys: KeyRing): Verified | 'key-attempt-budget' | undefined {
     const { history, isRemembered, isUsable } = input;
-    // A key that is not in the ring any more is not tried.
+    // A key that has left the ring is not tried.
     const knownKey = input.knownKey && keys.has(input.knownKey) ? input.knownKey : undefined;
-    const pairOf = this.createPairSource(input);
+    const pairOf = this.createPairLookup(input);
     const latest = inStepCandidate(history, pairOf);
-    const plain = latest && isUsable(latest.uses) ? latest : undefined;
-    // The one trial that is free: no more is needed for a known device that is in step.
-    const found = plain && knownKey && tryKey(input, knownKey, plain);
+    const inStep = latest && isUsable(latest.uses) ? latest : undefined;
+    // This attempt is free. A known device that is in step needs no other.
+    const found = inStep && knownKey && tryKey(input, knownKey, inStep);
     if (found) {
       return found;
     }
-    const plains = plain ? [plain] : [];
-    const odds = this.repair && isRemembered ? outOfStepCandidates(history, pairOf) : [];
+    const inSteps = inStep ? [inStep] : [];
+    const outOfSteps = this.repair && isRemembered ? outOfStepCandidates(history, pairOf) : [];
     if (!knownKey) {
-      return search(input, keys.keys, plains, !isRemembered) ?? search(input, keys.keys, odds, true);
+      return search(input, keys.keys, inSteps, !isRemembered) ?? search(input, keys.keys, outOfSteps, true);
     }
-    // Another key is likely only where another device has got the address, and that one is in step.
-    return search(input, [knownKey], odds, false) ?? search(input, keys.keys, plains, true, knownKey);
+    // Another key is only likely if another device has got the address, and that device is in step.
+    return search(input, [knownKey], outOfSteps, false) ?? search(input, keys.keys, inSteps, true, knownKey);
   }
 
   /** Derives each pair at most once. */
-  private createPairSource({ remote, history, derived }: VerifyInput): PairLookup {
+  private createPairLookup({ sender, history, derived }: VerifyInput): PairLookup {
     const pairs: Array<{ readonly name: PairName; readonly pair: Sealed }> = [];
     return (name) => {
       const known = pairs.find((each) => isSamePair(each.name, name));
@@ -72,14 +72,14 @@ export class Verifier {
         return known.pair;
       }
       const isAtHand = derived !== undefined && history.latest !== undefined && isSamePair(history.latest, name);
-      const pair = toPair(isAtHand ? derived : derivePair(this.secret, endpointName(remote), name.slot, name.n));
+      const pair = toPair(isAtHand ? derived : derivePair(this.secret, sender.name, name.slot, name.n));
       pairs.push({ name, pair });
       return pair;
     };
   }
 }
 
-/** Tries keys under one candidate after the other, each charged before; the key that was tried by itself already is left out. */
+/** Tries keys for one candidate after the other. Each candidate is charged in advance. A key that was tried before is left out. */
 function search(
   input: VerifyInput,
   keys: readonly RingKey[],
@@ -108,7 +108,7 @@ function search(
 function tryKey({ envelope, isUsable }: VerifyInput, key: RingKey, candidate: IdCandidate): Verified | undefined {
   const id = openId(key.sealer, candidate.sealedId);
   if (!isDigest(envelope.hash, id, envelope.data, envelope.iv)) {
-    // It may be the id of another device, whose key was not tried yet.
+    // It may be the id of another device, whose key comes later.
     id.fill(0);
     return undefined;
   }

@@ -1,14 +1,15 @@
 /**
- * Decides, before any crypto, whether a datagram is worth the work. All memory is of fixed size, about 5 MiB.
+ * Decides, before any cryptography, whether a datagram is worth the work. Its memory has a fixed size of about 5 MiB.
  */
+import { type RandomFill, systemRandom } from '../../random.js';
 import type { Endpoint } from '../endpoint-table.js';
-import { KeyAttemptBudget } from './key-attempt-budget.js';
-import { type BenUdpLimits, SOURCES_PER_NETWORK } from './exchange-limits.js';
-import { type BenUdpRate, RateLimit, RateTable, fullAfter, refund, isWithinRate } from './rate-limit.js';
 import type { BenUdpRejection } from '../rejection.js';
-import { readIpPrefix } from './ip-prefix.js';
+import type { IpPrefix } from '../remote.js';
+import { type BenUdpLimits, SOURCES_PER_NETWORK } from './exchange-limits.js';
+import { KeyAttemptBudget } from './key-attempt-budget.js';
+import { type BenUdpRate, RateLimit, RateTable, fullAfter, isWithinRate, refund } from './rate-limit.js';
 
-/** Sources and networks whose rates are kept; powers of two. */
+/** Entries of the rate tables; powers of two. */
 const SOURCES = 262_144;
 const NETWORKS = 65_536;
 const FAILING_SOURCES = 65_536;
@@ -21,19 +22,21 @@ export class Admission {
   private readonly strangersRequests: RateLimit;
   readonly keyAttempts: KeyAttemptBudget;
 
-  constructor(private readonly limits: BenUdpLimits) {
+  constructor(
+    private readonly limits: BenUdpLimits,
+    random: RandomFill = systemRandom,
+  ) {
     const { hellosPerSource } = limits;
-    this.sources = new RateTable(hellosPerSource, SOURCES);
-    this.networks = new RateTable(multiply(hellosPerSource, SOURCES_PER_NETWORK), NETWORKS);
+    this.sources = new RateTable(hellosPerSource, SOURCES, random);
+    this.networks = new RateTable(multiply(hellosPerSource, SOURCES_PER_NETWORK), NETWORKS, random);
     this.strangersHellos = new RateLimit(limits.hellosOfStrangers);
-    this.failingSources = new RateTable(limits.failuresPerSource, FAILING_SOURCES);
+    this.failingSources = new RateTable(limits.failuresPerSource, FAILING_SOURCES, random);
     this.strangersRequests = new RateLimit(limits.requestsOfStrangers);
-    this.keyAttempts = new KeyAttemptBudget(limits.keyAttempts);
+    this.keyAttempts = new KeyAttemptBudget(limits.keyAttempts, random);
   }
 
-  /** Counts the hello of a stranger where every limit allows it; else counts nothing and names the limit. */
-  admitHello(address: string, now: number): BenUdpRejection | undefined {
-    const { high, low, networkHigh, networkLow } = readIpPrefix(address);
+  /** Counts the hello of a stranger if every limit allows it. Otherwise counts nothing, and returns the limit that was reached. */
+  admitHello({ high, low, networkHigh, networkLow }: IpPrefix, now: number): BenUdpRejection | undefined {
     if (!this.sources.allows(high, low, now) || !this.networks.allows(networkHigh, networkLow, now)) {
       return 'hello-rate';
     }
@@ -46,17 +49,15 @@ export class Admission {
     return undefined;
   }
 
-  /** The stranger has become known: its hello is not held against its source, so a fleet behind one NAT gets in. */
-  refundHello(address: string): void {
-    const { high, low, networkHigh, networkLow } = readIpPrefix(address);
+  /** The stranger has verified, so its hello does not count. Otherwise a fleet behind one NAT would reach the limit of its address. */
+  refundHello({ high, low, networkHigh, networkLow }: IpPrefix): void {
     this.sources.refund(high, low);
     this.networks.refund(networkHigh, networkLow);
     this.strangersHellos.refund();
   }
 
-  /** @param saidHello whether a hello of the stranger is remembered. */
-  admitRequest(address: string, saidHello: boolean, now: number): BenUdpRejection | undefined {
-    const { high, low } = readIpPrefix(address);
+  /** @param saidHello whether the hello of this stranger is remembered. */
+  admitRequest({ high, low }: IpPrefix, saidHello: boolean, now: number): BenUdpRejection | undefined {
     if (!this.failingSources.allows(high, low, now)) {
       return 'request-rate';
     }
@@ -70,12 +71,11 @@ export class Admission {
     return undefined;
   }
 
-  countFailure(address: string, now: number): void {
-    const { high, low } = readIpPrefix(address);
+  countFailure({ high, low }: IpPrefix, now: number): void {
     this.failingSources.take(high, low, now);
   }
 
-  /** Counts the hello of a known endpoint where its limit allows it. */
+  /** Counts the hello of a known endpoint if its own limit allows it. */
   admitKnownHello(endpoint: Endpoint, now: number): BenUdpRejection | undefined {
     const { hellosPerSource } = this.limits;
     const { hellosFullAt = now } = endpoint;

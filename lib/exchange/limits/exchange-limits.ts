@@ -1,26 +1,27 @@
 /**
- * How much the server lets itself be asked, each a number an operator may change.
+ * How much the server accepts from strangers and from devices. Each limit is an option.
  */
 import type { BenUdpRate } from './rate-limit.js';
 
-/** Rates: so many at once (`burst`), and so many a second after that (`perSecond`). */
+/** Rate limits: `burst` at once, then `perSecond`; each 1 to 1000000000. */
 export interface BenUdpLimits {
   /**
-   * Hellos of one source (IPv4 address, IPv6 /64, or verified device) that no request has followed: how many are answered.
-   * A network (IPv4 /24, IPv6 /48) may say 32 times as many. Default 20 a second, 40 at once.
+   * Hellos of one source that no request has followed. A source is an IPv4 address, an IPv6 /64, or a verified device. A network
+   * (IPv4 /24, IPv6 /48) may send 32 times as many. Default 20 a second, 40 at once.
    */
   readonly hellosPerSource: BenUdpRate;
-  /** The same for all endpoints that never verified together, so that a flood can't occupy the server. Default 4000 a second, 10000 at once. */
+  /** Hellos of all endpoints together that never verified. The rest is dropped. Default 4000 a second, 10000 at once. */
   readonly hellosOfStrangers: BenUdpRate;
-  /** Requests of one source that never verified: how many failures are looked at. Default 100 a second, 200 at once. */
+  /** Failed requests of one source that never verified. Default 100 a second, 200 at once. */
   readonly failuresPerSource: BenUdpRate;
-  /** Requests in the name of one verified device: how many failures are looked at. Default 500 a second, 1000 at once. */
+  /** Failed requests from the address of one verified device. Default 500 a second, 1000 at once. */
   readonly failuresPerDevice: BenUdpRate;
-  /** Requests of endpoints that neither verified nor said hello, all together: how many are looked at. Default 2000, 4000 at once. */
+  /** Requests of all endpoints together that neither verified nor sent a hello. Default 2000 a second, 4000 at once. */
   readonly requestsOfStrangers: BenUdpRate;
   /**
-   * Keys tried for requests whose key is not known yet and that do not verify; each counts once for every 2 KiB of data begun. Half
-   * of what may be at once is kept for sources that had less than a fifth, and said hello. Default 50000 a second, 100000 at once.
+   * Keys that are tried for requests that do not verify, if the key of the endpoint is unknown. One key counts once for each 2 KiB
+   * of data. Half of `burst` is reserved for sources that used less than a fifth and sent a hello. Default 50000 a second, 100000 at
+   * once.
    */
   readonly keyAttempts: BenUdpRate;
 }
@@ -34,5 +35,5 @@ export const DEFAULT_LIMITS: BenUdpLimits = {
   keyAttempts: { perSecond: 50_000, burst: 100_000 },
 };
 
-/** How many sources' hellos a network may say. */
+/** A network may send the hellos of this many sources. */
 export const SOURCES_PER_NETWORK = 32;

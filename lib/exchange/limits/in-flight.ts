@@ -1,30 +1,30 @@
 /**
- * Requests whose handlers are running: how many there may be, of one device and of all.
+ * The handlers in flight: how many may run, for one device and in all.
  */
 import type { Endpoint } from '../endpoint-table.js';
 
 export interface InFlightLimits {
   /** Running handlers in all. */
   readonly maxInFlight: number;
-  /** Running handlers of one device (address and port). */
+  /** Running handlers for one device (address and port). */
   readonly maxInFlightPerDevice: number;
 }
 
-/** One request at work. */
-export interface Work {
+/** One running handler. */
+export interface InFlightHandler {
   readonly endpoint: Endpoint;
   readonly since: number;
 }
 
 export class InFlight {
-  /** All handlers that run. */
+  /** All running handlers. */
   private total = 0;
-  /** Those that count for their device, oldest first. */
-  private readonly counted = new Set<Work>();
+  /** The handlers that count for their device, oldest first. Bounded by `maxInFlight`. */
+  private readonly counted = new Set<InFlightHandler>();
 
   /**
-   * @param forgetAfterMs time after which a handler does not count for its device any more: one that hangs must not lock its
-   * device out. It does count in all until it has ended, for it holds memory.
+   * @param forgetAfterMs time after which a handler no longer counts for its device: a handler that hangs must not lock its device
+   * out. It still counts in all until it ends, because it holds memory.
    */
   constructor(
     private readonly limits: InFlightLimits,
@@ -35,8 +35,8 @@ export class InFlight {
     return this.total;
   }
 
-  /** Begins work; `undefined` where there is too much of it. */
-  begin(endpoint: Endpoint, now: number): Work | undefined {
+  /** Begins a handler; `undefined` if too many are running. */
+  begin(endpoint: Endpoint, now: number): InFlightHandler | undefined {
     const { maxInFlight, maxInFlightPerDevice } = this.limits;
     if (endpoint.running >= maxInFlightPerDevice) {
       this.forgetOld(now);
@@ -44,30 +44,30 @@ export class InFlight {
     if (this.total >= maxInFlight || endpoint.running >= maxInFlightPerDevice) {
       return undefined;
     }
-    const work = { endpoint, since: now };
-    this.counted.add(work);
+    const handler = { endpoint, since: now };
+    this.counted.add(handler);
     endpoint.running++;
     this.total++;
-    return work;
+    return handler;
   }
 
-  end(work: Work): void {
+  end(handler: InFlightHandler): void {
     this.total--;
-    this.forget(work);
+    this.forget(handler);
   }
 
   private forgetOld(now: number): void {
-    for (const work of this.counted) {
-      if (now - work.since < this.forgetAfterMs) {
+    for (const handler of this.counted) {
+      if (now - handler.since < this.forgetAfterMs) {
         return;
       }
-      this.forget(work);
+      this.forget(handler);
     }
   }
 
-  private forget(work: Work): void {
-    if (this.counted.delete(work)) {
-      work.endpoint.running--;
+  private forget(handler: InFlightHandler): void {
+    if (this.counted.delete(handler)) {
+      handler.endpoint.running--;
     }
   }
 }

@@ -1,92 +1,91 @@
 /**
- * The budget for trying keys. Nothing in a request names its key, so one whose key is not known costs a trial for each key there
- * is, and whoever sends junk could use up the time in which new devices are to be recognised. Three rules keep that apart:
- * a request that verifies costs nothing, for one that looks doubtful no search begins once half of the budget is used, and all keys
- * are tried or none, for a search that is broken off has cost its time and finds nobody.
+ * The budget for trying keys. A request does not name its key, so a request from an unknown endpoint costs one attempt for each
+ * key. Junk could use up the time in which new devices are recognised. Three rules prevent that:
+ * - A request that verifies costs nothing.
+ * - If half of the budget is used, no search begins for a doubtful request.
+ * - A search tries all keys or none, because half a search costs time and finds nobody.
  */
+import { type RandomFill, systemRandom } from '../../random.js';
+import type { IpPrefix } from '../remote.js';
 import { type BenUdpRate, RateLimit, RateTable } from './rate-limit.js';
-import { readIpPrefix } from './ip-prefix.js';
 
-/** Sources whose trials are counted; a power of two. */
+/** Sources whose attempts are counted; a power of two. */
 const SOURCES = 65_536;
 
-/** Part of the budget after which whatever a source sends is doubtful. Nothing is refused for it while others leave enough. */
+/** A source that has used this share of the budget is doubtful. It is only refused if others leave too little. */
 const SHARE_OF_A_SOURCE = 1 / 5;
 
-/** Data of a request for which the trial of a key counts as one. A hash goes over all of it: 4 kB take 2.4 times as long as 16 bytes. */
-const BYTES_OF_A_TRIAL = 2048;
+/** Bytes of request data for which one key counts as one attempt. The hash covers all data: 4 kB take 2.4 times as long as 16 bytes. */
+const BYTES_PER_ATTEMPT = 2048;
 
 export class KeyAttemptBudget {
   private readonly budget: RateLimit;
   private readonly sources: RateTable;
   private readonly reserve: number;
 
-  constructor(rate: BenUdpRate) {
+  constructor(rate: BenUdpRate, random: RandomFill = systemRandom) {
     const share = {
       perSecond: rate.perSecond * SHARE_OF_A_SOURCE,
       burst: Math.max(1, rate.burst * SHARE_OF_A_SOURCE),
     };
     this.budget = new RateLimit(rate);
-    this.sources = new RateTable(share, SOURCES);
+    this.sources = new RateTable(share, SOURCES, random);
     this.reserve = Math.floor(rate.burst / 2);
   }
 
   /** Opens the account of one request. */
-  open(address: string, dataBytes: number, now: number): AttemptCharge {
-    return new AttemptCharge(this, address, Math.ceil(dataBytes / BYTES_OF_A_TRIAL), now);
+  open(source: IpPrefix, dataBytes: number, now: number): AttemptCharge {
+    return new AttemptCharge(this, source, Math.ceil(dataBytes / BYTES_PER_ATTEMPT), now);
   }
 
   /** Whether a search may begin. */
-  allows(address: string, isDoubtful: boolean, now: number): boolean {
-    const { high, low } = readIpPrefix(address);
+  allows({ high, low }: IpPrefix, isDoubtful: boolean, now: number): boolean {
     const mustLeave = isDoubtful || !this.sources.allows(high, low, now) ? this.reserve : 0;
     return this.budget.allows(now, mustLeave);
   }
 
-  /** Takes trials out of the budget, in advance where it does not hold as many. */
-  take(address: string, count: number, now: number): void {
-    const { high, low } = readIpPrefix(address);
+  /** Takes attempts out of the budget. If it holds fewer, they are taken in advance. */
+  take({ high, low }: IpPrefix, count: number, now: number): void {
     this.sources.take(high, low, now, count);
     this.budget.take(now, count);
   }
 
-  refund(address: string, count: number): void {
-    const { high, low } = readIpPrefix(address);
+  refund({ high, low }: IpPrefix, count: number): void {
     this.sources.refund(high, low, count);
     this.budget.refund(count);
   }
 }
 
-/** What the trials for one request are charged to. */
+/** The attempts that one request is charged with. */
 export class AttemptCharge {
   private charged = 0;
 
   constructor(
-    private readonly trials: KeyAttemptBudget,
-    private readonly address: string,
+    private readonly budget: KeyAttemptBudget,
+    private readonly source: IpPrefix,
     private readonly weight: number,
     private readonly now: number,
   ) {}
 
   /**
-   * Charges the trial of so many keys where the budget allows it.
+   * Charges the attempts for this number of keys, if the budget allows it.
    *
-   * @param isDoubtful whether the half that is kept for new devices must be left.
+   * @param isDoubtful whether the half that is reserved for new devices must be left.
    */
   charge(keys: number, isDoubtful: boolean): boolean {
-    if (!this.trials.allows(this.address, isDoubtful, this.now)) {
+    if (!this.budget.allows(this.source, isDoubtful, this.now)) {
       return false;
     }
     const count = keys * this.weight;
-    this.trials.take(this.address, count, this.now);
+    this.budget.take(this.source, count, this.now);
     this.charged += count;
     return true;
   }
 
-  /** The request has verified, and its id is used up: nobody can repeat that. */
+  /** The request has verified, and its id is consumed, so nobody can repeat it. */
   refund(): void {
     if (this.charged > 0) {
-      this.trials.refund(this.address, this.charged);
+      this.budget.refund(this.source, this.charged);
       this.charged = 0;
     }
   }

@@ -1,28 +1,28 @@
 /**
- * Rate limits of fixed size: the generic cell rate algorithm keeps one number per bucket, the time at which it is full again.
+ * Rate limits of a fixed size. The generic cell rate algorithm keeps one number per bucket: the time at which it is full again.
  */
-import { randomInt } from 'node:crypto';
+import { type RandomFill, randomUint32, systemRandom } from '../../random.js';
 
-/** So many at once, and so many a second after that. */
+/** A rate limit: `burst` at once, then `perSecond`. */
 export interface BenUdpRate {
   readonly perSecond: number;
   readonly burst: number;
 }
 
-/** Thousands of intervals added up are off by a little of one. */
+/** The sum of thousands of intervals is inexact by a small part of one. */
 const ROUNDING = 1e-6;
 
-/** Whether one more is within the rate, for a bucket that is full again at `fullAt` and in which so many are to stay. */
+/** Whether one more is within the rate, if the bucket is full again at `fullAt` and `reserve` must stay in it. */
 export function isWithinRate(rate: BenUdpRate, fullAt: number, now: number, reserve = 0): boolean {
   return fullAt - now <= (rate.burst - reserve - 1 + ROUNDING) * intervalOf(rate);
 }
 
-/** When the bucket will be full again if so many are taken now; what it does not hold is taken in advance. */
+/** The time at which the bucket is full again if `count` are taken now. If it holds fewer, they are taken in advance. */
 export function fullAfter(rate: BenUdpRate, fullAt: number, now: number, count = 1): number {
   return Math.max(fullAt, now) + count * intervalOf(rate);
 }
 
-/** When the bucket will be full again if so many are given back. */
+/** The time at which the bucket is full again if `count` are refunded. */
 export function refund(rate: BenUdpRate, fullAt: number, count = 1): number {
   return fullAt - count * intervalOf(rate);
 }
@@ -37,7 +37,7 @@ export class RateLimit {
 
   constructor(private readonly rate: BenUdpRate) {}
 
-  /** @param reserve how many are to stay. */
+  /** @param reserve the number that must stay in the bucket. */
   allows(now: number, reserve = 0): boolean {
     return isWithinRate(this.rate, this.fullAt, now, reserve);
   }
@@ -52,23 +52,27 @@ export class RateLimit {
 }
 
 /**
- * Buckets for more keys than there is room for: an entry belongs to whoever used it last. A flood that pushes others out
- * makes their limits forgetful, never their traffic suffer. Where an entry lies depends on a secret, so nobody can aim.
+ * Buckets for more keys than there are entries: an entry belongs to the key that used it last. A flood that replaces the entries of
+ * others makes their limits forgetful, and does not harm their traffic. The place of an entry depends on a secret, so an attacker
+ * can't choose whose entry to replace.
  */
 export class RateTable {
   private readonly owners: Uint32Array;
   private readonly fullAt: Float64Array;
-  private readonly secretHigh = randomInt(0x1_0000_0000);
-  private readonly secretLow = randomInt(0x1_0000_0000);
+  private readonly secretHigh: number;
+  private readonly secretLow: number;
   private readonly mask: number;
 
   /** @param size a power of two. */
   constructor(
     private readonly rate: BenUdpRate,
     size: number,
+    random: RandomFill = systemRandom,
   ) {
     this.owners = new Uint32Array(size);
     this.fullAt = new Float64Array(size);
+    this.secretHigh = randomUint32(random);
+    this.secretLow = randomUint32(random);
     this.mask = size - 1;
   }
 
@@ -94,7 +98,7 @@ export class RateTable {
     }
   }
 
-  /** Mixes a key with the secret: multiplications by odd numbers and shifted XORs, which lose nothing of `low`. */
+  /** Mixes the key with the secret. Multiplications by odd numbers and shifted XORs are reversible, so they keep all bits of `low`. */
   private hash(high: number, low: number): number {
     let hash = Math.imul(high ^ this.secretHigh, 0x9e3779b1);
     hash = Math.imul(hash ^ (hash >>> 15) ^ low ^ this.secretLow, 0x85ebca77);

@@ -58,7 +58,7 @@ const SEEDS = [
   [0, RAW, 6, ...Buffer.from('/GETID'), 0, RAW, 16, 1, 2, 3],
 ];
 
-export function createExchangeTarget(lib) {
+export function createExchangeTarget(lib, randomFill) {
   const { KeyRing, Sealer, ServerExchange, DEFAULT_LIMITS } = lib;
   let blocks = 0;
   const boards = ['porch', 'attic', undefined].map((device, index) => {
@@ -69,15 +69,16 @@ export function createExchangeTarget(lib) {
     );
     return { device, key, sealer };
   });
-  const rings = [new KeyRing(boards), new KeyRing(boards.slice(1))];
+  const rings = [new KeyRing(boards, undefined, randomFill), new KeyRing(boards.slice(1), undefined, randomFill)];
   // Setting one up takes 7 MiB of tables, so one serves all inputs, each from other addresses and at a later time.
   const exchange = new ServerExchange({
+    random: randomFill,
     keys: rings[0],
     maxDatagramBytes: 4096,
     deviceTimeoutMs: TIMEOUT_MS,
     maxEndpoints: MAX_ENDPOINTS,
     limits: DEFAULT_LIMITS,
-    workload: { maxInFlight: 8, maxInFlightPerDevice: 3 },
+    inFlight: { maxInFlight: 8, maxInFlightPerDevice: 3 },
     repair: true,
     secret: Buffer.alloc(32, 's'),
   });
@@ -107,6 +108,7 @@ class Session {
   #lib;
   #exchange;
   #rings;
+  #ring;
   /** Two boards behind one NAT, one that has the shared key, and one whose exchange has to go well at the end. */
   #endpoints;
   /** All requests that were sealed, by their hashes: what else verifies was forged. */
@@ -124,13 +126,14 @@ class Session {
       endpoint.unread.push({ bytes: reader.byte() > 200 ? reader.take(32) : STRAY_BLOCK, sentAt: -Infinity }),
     (endpoint, reader) => this.#askRaw(endpoint, reader.take(reader.byte() % 80)),
     (endpoint, reader) => this.#receive(reader.take(reader.byte()), endpoint),
-    () => (this.#exchange.keys = this.#rings[this.#exchange.keys === this.#rings[0] ? 1 : 0]),
+    () => this.#useRing(this.#ring === this.#rings[0] ? 1 : 0),
   ];
 
   constructor(lib, exchange, rings, boards, index, now) {
     this.#lib = lib;
     this.#exchange = exchange;
     this.#rings = rings;
+    this.#ring = rings[0];
     this.now = now;
     const network = `10.${(index >> 13) & 255}.${(index >> 5) & 255}`;
     this.#endpoints = [0, 1, 2, 0].map((board, place) => ({
@@ -152,7 +155,7 @@ class Session {
     while (this.#running.length > 0) {
       this.#finish(0, 0);
     }
-    this.#exchange.keys = this.#rings[0];
+    this.#useRing(0);
     this.now += REST_MS;
     this.#checkRest();
     return [...this.#outcomes].slice(-4).join();
@@ -167,6 +170,11 @@ class Session {
     assert.equal(this.#running.length, 1, 'the last request was not accepted');
     this.#finish(0, 0);
     assert.ok(this.#exchange.knownEndpoints <= MAX_ENDPOINTS);
+  }
+
+  #useRing(index) {
+    this.#ring = this.#rings[index];
+    this.#exchange.useKeys(this.#ring);
   }
 
   #hello(endpoint, isDelivered) {
@@ -244,23 +252,22 @@ class Session {
     this.#accept(decision, this.#sealed.get(hashOf(this.#lib, datagram)), endpoint);
   }
 
-  #accept({ request, work, ticket }, sealed, endpoint) {
+  #accept({ request, pending }, sealed, endpoint) {
     assert.ok(sealed, 'a request that nobody sealed was accepted');
     assert.equal(sealed.endpoint, endpoint, 'a request was accepted from another endpoint');
     const { id, plaintext, freshAt } = sealed;
     assert.ok(!endpoint.usedIds.has(id), 'an id was used twice');
     assert.ok(this.now - freshAt <= ID_LIFE_MS, `an id of ${this.now - freshAt} ms was accepted`);
     assert.ok(
-      this.#exchange.keys.keys.some(({ device }) => device === endpoint.device),
+      this.#ring.keys.some(({ device }) => device === endpoint.device),
       'a key that was taken away',
     );
     assert.equal(request.device, endpoint.device);
     const text = Buffer.from(request.text);
     assert.ok(plaintext.subarray(0, text.length).equals(text) && /^ {0,16}$/.test(plaintext.subarray(text.length)));
-    assert.equal(ticket === undefined, request.noreturn);
     endpoint.usedIds.add(id);
     endpoint.turn++;
-    this.#running.push({ work, ticket, endpoint, id, turn: endpoint.turn, since: this.now });
+    this.#running.push({ pending, isWaiting: !request.noreturn, endpoint, id, turn: endpoint.turn, since: this.now });
     this.#outcomes.add(`accepted ${request.noreturn}`);
   }
 
@@ -276,10 +283,12 @@ class Session {
     if (this.#running.length === 0) {
       return;
     }
-    const [{ work, ticket, endpoint, id, turn, since }] = this.#running.splice(which % this.#running.length, 1);
-    if (ticket) {
+    const [{ pending, isWaiting, endpoint, id, turn, since }] = this.#running.splice(which % this.#running.length, 1);
+    if (!isWaiting) {
+      assert.equal(this.#exchange.reply(pending, '{}', this.now), 'superseded', 'noreturn was answered');
+    } else {
       const text = `{"data":${choice}}`;
-      const reply = this.#exchange.reply(ticket, text, this.now);
+      const reply = this.#exchange.reply(pending, text, this.now);
       const refusal = turn !== endpoint.turn ? 'superseded' : this.now - since > REPLY_WITHIN_MS ? 'late' : undefined;
       this.#outcomes.add(refusal ?? 'answered');
       if (refusal) {
@@ -289,7 +298,7 @@ class Session {
         const [hash, iv, ciphertext] = reply;
         const opened = this.#lib.openReply(endpoint.sealer, Buffer.from(id, 'latin1'), hash, { ciphertext, iv });
         assert.equal(opened, text);
-        assert.equal(this.#exchange.reply(ticket, text, this.now), 'superseded', 'a request was answered twice');
+        assert.equal(this.#exchange.reply(pending, text, this.now), 'superseded', 'a request was answered twice');
         if (choice > 200) {
           // The board had given up, and reads it as something else.
           endpoint.unread.push(...reply.map((bytes) => ({ bytes, sentAt: -Infinity })));
@@ -299,7 +308,7 @@ class Session {
         endpoint.turn++;
       }
     }
-    this.#exchange.finish(work, ticket, this.now);
+    this.#exchange.finish(pending, this.now);
   }
 
   #recorded() {

@@ -51,7 +51,7 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
         return 'files, not opened';
       }
       try {
-        const keys = await loadKeys(resolved);
+        const { keys } = await loadKeys(resolved);
         checkKeys(keys, sources, keyFileChecks, given);
         const isDistinct = new Set(keys.map(({ key }) => key.toString('hex'))).size === keys.length;
         const ring = new KeyRing(keys);

@@ -10,14 +10,15 @@ const STRANGER = { address: '203.0.113.9', port: 8585, family: 'IPv4' };
 /** A pair has 32 bytes; what a stranger can make the server send is no more. */
 const PAIR = [16, 16];
 
-export function createStrangerTarget({ ServerExchange, KeyRing, REJECTIONS, DEFAULT_LIMITS, deriveKey }) {
+export function createStrangerTarget({ ServerExchange, KeyRing, REJECTIONS, DEFAULT_LIMITS, deriveKey }, randomFill) {
   const exchange = new ServerExchange({
-    keys: new KeyRing([{ device: 'board', key: deriveKey(recordings.keyFile) }]),
+    random: randomFill,
+    keys: new KeyRing([{ device: 'board', key: deriveKey(recordings.keyFile) }], undefined, randomFill),
     maxDatagramBytes: 4096,
     deviceTimeoutMs: 10_000,
     maxEndpoints: 16,
     limits: DEFAULT_LIMITS,
-    workload: { maxInFlight: 16, maxInFlightPerDevice: 16 },
+    inFlight: { maxInFlight: 16, maxInFlightPerDevice: 16 },
     repair: true,
   });
   let now = 0;

@@ -1,0 +1,91 @@
+/**
+ * Reports what happens on the wire: as events, on diagnostics channels, and as log lines.
+ */
+import { AsyncResource } from 'node:async_hooks';
+import { type BenUdpRejection, type BenUdpRemote, REJECTIONS, type RejectedDecision } from '../exchange/index.js';
+import { formatEndpoint } from '../format-endpoint.js';
+import type { EndedExchange } from '../server/index.js';
+import type { BenUdpEvents, BenUdpExchange, BenUdpRejectedDatagram } from './ben-udp.events.js';
+import { exchangeChannel, rejectedChannel } from './diagnostics.js';
+import type { GuardedEmitter } from './guarded-emitter.js';
+import type { LimitedLog } from './limited-log.js';
+import { describeError, quotePattern } from './log-text.js';
+
+/**
+ * Rejections that are normal on a network, or noise: logged at level `debug`. All others need the operator: a key is wrong, or a limit
+ * or the machine is too small.
+ */
+const ORDINARY_REJECTIONS: ReadonlySet<BenUdpRejection> = new Set<BenUdpRejection>([
+  'unknown-datagram',
+  'too-large',
+  'bad-envelope',
+  'bad-sizes',
+  'no-way-back',
+  'replayed',
+  'duplicate-hello',
+  'withheld',
+  'out-of-step',
+  'expired',
+  'closing',
+]);
+
+export class Reporter {
+  constructor(
+    private readonly events: GuardedEmitter<BenUdpEvents>,
+    private readonly log: LimitedLog,
+    private readonly describePattern: (action: unknown) => string,
+  ) {}
+
+  rejected(rejected: RejectedDecision, remote: BenUdpRemote): void {
+    const { reason, device } = rejected;
+    const level = ORDINARY_REJECTIONS.has(reason) ? 'debug' : 'warn';
+    this.log.record(reason, level, () => describeRejection(rejected, remote));
+    if (!this.events.hasListeners('rejected') && !rejectedChannel.hasSubscribers) {
+      return;
+    }
+    const report: BenUdpRejectedDatagram = { reason, remote, device };
+    this.events.emit('rejected', report);
+    // In a scope of its own, like a listener: a store that a subscriber enters would otherwise stay with the socket.
+    new AsyncResource('BenUdpRejection').runInAsyncScope(() => rejectedChannel.publish(report));
+  }
+
+  ended({ request, outcome, durationMs }: EndedExchange): void {
+    const { action, device, remote, metadata } = request;
+    if (outcome === 'late' || outcome === 'superseded') {
+      const pattern = () => quotePattern(this.describePattern(action));
+      this.log.record(
+        outcome,
+        'warn',
+        () => `The reply to ${pattern()} was not sent: the device has stopped waiting (${outcome})`,
+      );
+    }
+    if (!this.events.hasListeners('exchange') && !exchangeChannel.hasSubscribers) {
+      return;
+    }
+    const pattern = this.describePattern(action);
+    const report: BenUdpExchange = { pattern, device, remote, metadata, outcome, durationMs };
+    this.events.emit('exchange', report);
+    exchangeChannel.publish(report);
+  }
+
+  /** A failure that concerns the user. */
+  failed(error: unknown): void {
+    this.logFailure(error);
+    if (this.events.hasListeners('error')) {
+      this.events.emit('error', error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /** Logs an error that may come with every datagram. */
+  logFailure(error: unknown): void {
+    const { code, name = 'unknown' } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+    this.log.record(`error ${code ?? name}`, 'error', () => describeError(error));
+  }
+}
+
+/** Nothing of the content of the datagram except, if it verified, the mistake in its text. */
+function describeRejection({ reason, device, error }: RejectedDecision, { address, port }: BenUdpRemote): string {
+  const endpoint = formatEndpoint(address, port);
+  const sender = device === undefined ? endpoint : `${device} at ${endpoint}`;
+  return `Datagram of ${sender} rejected: ${reason}, ${error?.message ?? REJECTIONS[reason]}`;
+}

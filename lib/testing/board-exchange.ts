@@ -1,0 +1,68 @@
+/**
+ * One exchange of the upstream client, step by step, with its habits: it reads strictly in order, trusts every sender, and does not
+ * discard what is left over. It has no socket and no clock: the caller sends, reads, and passes on what it read.
+ */
+import { openId, openReply, sealRequest } from '../exchange/index.js';
+import { type EnvelopeKey, HELLO, type Sealer, BLOCK_BYTES } from '../protocol/index.js';
+
+export interface BoardExchangeRequest {
+  readonly text: string;
+  readonly noreturn: boolean;
+  /** Order of the keys of the envelope, arbitrary on a board. */
+  readonly keyOrder?: readonly EnvelopeKey[];
+  /** Told the id under which the request is sealed. */
+  readonly onSealed?: (id: Buffer) => void;
+}
+
+/** The next step of the board. */
+export type BoardStep =
+  /** Send a datagram. */
+  | { readonly kind: 'send'; readonly datagram: Buffer }
+  /** Read a datagram, and pass it to `next`. */
+  | { readonly kind: 'read' }
+  /** Seal the request. Takes time on a board. */
+  | { readonly kind: 'compute' };
+
+/** How an exchange ended. */
+export type BoardEnding =
+  | { readonly kind: 'noreturn' }
+  /** The client returns `{}` for an empty third datagram, before it checks anything. */
+  | { readonly kind: 'empty' }
+  | { readonly kind: 'reply'; readonly text: string }
+  /** The client raises. */
+  | { readonly kind: 'error'; readonly message: string };
+
+export function* boardExchange(
+  sealer: Sealer,
+  { text, noreturn, keyOrder, onSealed }: BoardExchangeRequest,
+): Generator<BoardStep, BoardEnding, Buffer> {
+  yield { kind: 'send', datagram: HELLO };
+  const sealedId = { ciphertext: yield* read(), iv: yield* read() };
+  if (sealedId.ciphertext.length === 0 || !isDecryptable(sealedId)) {
+    return { kind: 'error', message: 'the datagrams read are no sealed id and IV' };
+  }
+  const id = openId(sealer, sealedId);
+  yield { kind: 'compute' };
+  onSealed?.(id);
+  yield { kind: 'send', datagram: sealRequest(sealer, id, text, keyOrder) };
+  if (noreturn) {
+    return { kind: 'noreturn' };
+  }
+  const hash = yield* read();
+  const iv = yield* read();
+  const ciphertext = yield* read();
+  if (ciphertext.length === 0) {
+    return { kind: 'empty' };
+  }
+  const reply = isDecryptable({ ciphertext, iv }) ? openReply(sealer, id, hash, { ciphertext, iv }) : undefined;
+  return reply === undefined ? { kind: 'error', message: 'the reply does not verify' } : { kind: 'reply', text: reply };
+}
+
+function* read(): Generator<BoardStep, Buffer, Buffer> {
+  return yield { kind: 'read' };
+}
+
+/** The AES module of a board raises on other sizes. */
+function isDecryptable({ ciphertext, iv }: { readonly ciphertext: Buffer; readonly iv: Buffer }): boolean {
+  return ciphertext.length % BLOCK_BYTES === 0 && iv.length === BLOCK_BYTES;
+}

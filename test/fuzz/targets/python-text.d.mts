@@ -1,1 +1,0 @@
-export const PYTHON_TOKENS: readonly string[];
