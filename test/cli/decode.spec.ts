@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { decode } from 'nestjs-ben-udp/cli';
+import { decode } from '../../lib/cli/index.js';
 import { describe, expect, it } from 'vitest';
 import { fingerprint, deriveKey } from '../../lib/keys/index.js';
 import { runCommand } from '../support/cli-io.js';

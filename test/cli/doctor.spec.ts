@@ -2,7 +2,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { join } from 'node:path';
-import { doctor } from 'nestjs-ben-udp/cli';
+import { doctor } from '../../lib/cli/index.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { listAddresses } from '../../lib/cli/addresses.js';
 import { describeContents } from '../../lib/cli/doctor.js';

@@ -1,7 +1,7 @@
 /** Input that nobody means: the command line says what is wrong with it, and never ends as a bug. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { EXIT_CODES, run } from 'nestjs-ben-udp/cli';
+import { EXIT_CODES, run } from '../../lib/cli/index.js';
 import { describe, expect, it } from 'vitest';
 import { escapeUnprintable, excerptOf, printable } from '../../lib/printable.js';
 import { printDocument } from '../../lib/cli/text.js';

@@ -1,7 +1,7 @@
 /** The bench server, asked by virtual boards over real datagrams. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listen } from 'nestjs-ben-udp/cli';
+import { listen } from '../../lib/cli/index.js';
 import { describe, expect, it } from 'vitest';
 import { deriveKey, fingerprint } from '../../lib/keys/index.js';
 import { runCommand, startCommand } from '../support/cli-io.js';

@@ -1,6 +1,6 @@
 /** Which command, and what there is. */
 import { readFileSync } from 'node:fs';
-import { EXIT_CODES, run } from 'nestjs-ben-udp/cli';
+import { EXIT_CODES, run } from '../../lib/cli/index.js';
 import { describe, expect, it } from 'vitest';
 import { runCommand } from '../support/cli-io.js';
 

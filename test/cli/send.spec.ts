@@ -1,7 +1,7 @@
 /** Requests from the command line, over real datagrams, to servers of this package and to what is none. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listen, send } from 'nestjs-ben-udp/cli';
+import { listen, send } from '../../lib/cli/index.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { parseTarget } from '../../lib/cli/send.js';
 import { bindDatagramSocket } from '../../lib/net/index.js';

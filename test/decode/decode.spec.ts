@@ -9,7 +9,7 @@ import {
   type Step,
   decodeExchanges,
   readRecording,
-} from 'nestjs-ben-udp/cli';
+} from '../../lib/cli/index.js';
 import { describe, expect, it } from 'vitest';
 import { REJECTIONS } from 'nestjs-ben-udp';
 import { sealRequest } from '../../lib/exchange/index.js';

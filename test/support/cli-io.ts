@@ -1,6 +1,6 @@
 /** What a command has of the outside world, played by a test: its lines are kept, its environment is empty. */
 import { networkInterfaces } from 'node:os';
-import type { CliIo, Command, ExitCode } from 'nestjs-ben-udp/cli';
+import type { CliIo, Command, ExitCode } from '../../lib/cli/index.js';
 import { onTestFinished } from 'vitest';
 import { nodePlatform } from '../../lib/net/index.js';
 
