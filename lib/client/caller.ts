@@ -361,7 +361,7 @@ export class Caller {
     this.pool.retire(line, timeout);
     if (!call.isSettled && !this.closing && call.attempts <= retries && (idempotent || !hasLeft)) {
       this.retries++;
-      this.waiting.addAgain(call);
+      this.waiting.addRetry(call);
     } else {
       this.fail(call, this.failure(call, code, reason));
     }
