@@ -4,14 +4,14 @@
  */
 import type { Socket } from 'node:dgram';
 import { isIP, isIPv6 } from 'node:net';
-import { BenUdpError, type BenUdpErrorCode, BenUdpRequestError, type BenUdpRequestStep } from '../ben-udp.errors.js';
+import { type BenUdpErrorCode, BenUdpRequestError, type BenUdpRequestStep } from '../ben-udp.errors.js';
 import { ClientExchange, DISREGARDS, type Disregard, maxRequestLength } from '../exchange/index.js';
 import { CallQueue } from './call-queue.js';
 import type { Line, LineOutcome, LineRemote } from './line.js';
 import { LinePool } from './line-pool.js';
 import { formatEndpoint } from '../ben-udp.endpoint.js';
 import type { Platform } from '../net/index.js';
-import { ServerAddress } from './server-address.js';
+import { type NamedServer, ServerAddress, findServer } from './server-address.js';
 import type { Sealed, Sealer } from '../protocol/index.js';
 
 /** Characters of a pattern that go into a message. */
@@ -86,7 +86,7 @@ export interface CallerStats {
 
 export interface CallerHandlers {
   onDisregarded(reason: Disregard, remote: LineRemote): void;
-  /** A socket failed while nothing was asked on it, or there is a bug here; the caller goes on. */
+  /** An idle socket failed, the server's name is not known any more, or there is a bug here; the caller goes on. */
   onError(error: unknown): void;
 }
 
@@ -95,6 +95,8 @@ class Call {
   attempts = 0;
   /** The latest one. */
   exchange: ClientExchange | undefined;
+  /** The server's address in it. */
+  peer: LineRemote | undefined;
   /** Where the exchange is under way. */
   line: Line | undefined;
   isSettled = false;
@@ -116,6 +118,7 @@ class Call {
 export class Caller {
   private readonly waiting = new CallQueue<Call>();
   private readonly running = new Set<Call>();
+  private readonly address: ServerAddress;
   private readonly pool: LinePool;
   private closing: Promise<void> | undefined;
   private readonly outcomes: Record<CallOutcome, number> = { answered: 0, sent: 0, failed: 0, cancelled: 0 };
@@ -128,12 +131,18 @@ export class Caller {
 
   private constructor(
     private readonly options: CallerOptions,
-    private readonly address: ServerAddress,
+    server: NamedServer,
+    peer: LineRemote,
     private readonly sealer: Sealer,
     handlers: CallerHandlers,
     private readonly platform: Platform,
   ) {
     const { localPort, maxSockets, idleTimeout } = options;
+    const onUsable = () => {
+      this.pool.sendFrom(this.localHost);
+      this.dispatch();
+    };
+    this.address = new ServerAddress(server, peer, { onUsable, onError: handlers.onError }, platform);
     this.pool = new LinePool(
       {
         bind: { host: this.localHost, port: localPort, receiveBufferSize: undefined },
@@ -142,7 +151,11 @@ export class Caller {
       },
       {
         onFree: () => this.dispatch(),
-        onNone: (error) => this.failWaiting('BEN_SOCKET', `no socket could be bound: ${error.message}`, error),
+        onNone: (error) => {
+          // A name that now stands for IPv6 alone, on a machine without it, may get another address.
+          this.address.doubt(this.address.peer);
+          this.failWaiting('BEN_SOCKET', `no socket could be bound: ${error.message}`, error);
+        },
         onDisregarded: (reason, remote) => {
           this.disregarded[reason]++;
           handlers.onDisregarded(reason, remote);
@@ -156,6 +169,7 @@ export class Caller {
   /**
    * Finds the address of the server. Sockets are bound when something is asked.
    *
+   * @param lookupTimeoutMs how long the lookup may take; `undefined` leaves that to the system.
    * @throws BenUdpError `BEN_HOST_UNKNOWN`.
    */
   static async create(
@@ -163,19 +177,12 @@ export class Caller {
     sealer: Sealer,
     handlers: CallerHandlers,
     platform: Platform,
+    lookupTimeoutMs?: number,
   ): Promise<Caller> {
-    const { host, localAddress } = options;
-    const unknown = (cause: Error) =>
-      new BenUdpError('BEN_HOST_UNKNOWN', `the host "${host}" is not known: ${cause.message}`, { cause });
-    const address = await ServerAddress.resolve(
-      host,
-      localAddress === undefined ? 0 : isIP(localAddress),
-      (cause) => handlers.onError(unknown(cause)),
-      platform,
-    ).catch((cause: Error): never => {
-      throw unknown(cause);
-    });
-    return new Caller(options, address, sealer, handlers, platform);
+    const { host, port, localAddress } = options;
+    const server = { host, port, family: localAddress === undefined ? 0 : isIP(localAddress) };
+    const peer = await findServer(server, lookupTimeoutMs, platform);
+    return new Caller(options, server, peer, sealer, handlers, platform);
   }
 
   /** The sockets that are bound. */
@@ -207,6 +214,9 @@ export class Caller {
       }
       this.listenTo(signal, call);
       this.waiting.add(call);
+      if (this.address.isLookedUp) {
+        this.address.lookUp(question.timeout);
+      }
       this.dispatch();
     });
   }
@@ -233,6 +243,7 @@ export class Caller {
   }
 
   private async shutDown(): Promise<void> {
+    this.address.close();
     this.failWaiting('BEN_CLOSED', CLOSED);
     if (this.pool.isPortFixed) {
       // The upstream server waits for the request, and ends where none comes.
@@ -285,8 +296,8 @@ export class Caller {
   }
 
   private dispatch(): void {
-    if (this.waiting.length > 0 && this.address.isStale) {
-      void this.renewAddress();
+    if (this.waiting.length > 0 && !this.address.isUsable) {
+      this.beginLookup();
       return;
     }
     for (let line = this.takeLine(); line; line = this.takeLine()) {
@@ -295,18 +306,20 @@ export class Caller {
     this.pool.provide(this.waiting.length);
   }
 
-  /** Looks the server up and goes on with the calls that wait. */
-  private async renewAddress(): Promise<void> {
-    await this.address.refresh();
-    if (!this.closing) {
-      this.pool.sendFrom(this.localHost);
-      this.dispatch();
+  /** The calls that wait go on when the lookup ends, or when it has taken too long for one of them. */
+  private beginLookup(): void {
+    if (!this.address.isLookedUp) {
+      let shortest = Infinity;
+      for (const { question } of this.waiting) {
+        shortest = Math.min(shortest, question.timeout);
+      }
+      this.address.lookUp(shortest);
     }
   }
 
   /** The address to send from: of the server's family. */
   private get localHost(): string {
-    return this.options.localAddress ?? (isIPv6(this.address.current) ? '::' : '0.0.0.0');
+    return this.options.localAddress ?? (isIPv6(this.address.peer.address) ? '::' : '0.0.0.0');
   }
 
   private takeLine(): Line | undefined {
@@ -315,8 +328,9 @@ export class Caller {
 
   private start(line: Line, call: Call): void {
     const { noreturn, timeout } = call.question;
-    const peer = { address: this.address.current, port: this.options.port };
+    const { peer } = this.address;
     call.attempts++;
+    call.peer = peer;
     call.line = line;
     call.exchange = new ClientExchange({
       sealer: this.sealer,
@@ -334,6 +348,9 @@ export class Caller {
   private end(line: Line, call: Call, outcome: LineOutcome): void {
     call.line = undefined;
     this.running.delete(call);
+    if (outcome.kind !== 'done') {
+      this.address.doubt(call.peer!);
+    }
     switch (outcome.kind) {
       case 'done':
         this.settle(call, call.question.noreturn ? 'sent' : 'answered', () => call.resolve(outcome.text));
@@ -346,7 +363,6 @@ export class Caller {
         break;
       }
       case 'timeout':
-        this.address.doubt();
         this.failOrRetry(line, call, 'BEN_TIMEOUT', `no answer within ${call.question.timeout} ms`);
         break;
       case 'bad-reply':

@@ -161,8 +161,10 @@ export class LinePool {
     const result = await opened.catch((error: Error) => error);
     this.opening.delete(opened);
     if (!(result instanceof Line)) {
-      // Where there is another line, what waits can wait for that one.
-      if (this.size === 0) {
+      if (host !== this.host) {
+        handlers.onFree();
+      } else if (this.size === 0) {
+        // Where there is another line, what waits can wait for that one.
         handlers.onNone(result);
       }
     } else if (!this.isClosed) {

@@ -35,7 +35,7 @@ export type BenUdpClientEvents = {
   connect: () => void;
   /** The client was closed. */
   close: () => void;
-  /** A socket failed while nothing was asked on it; the client goes on. */
+  /** An idle socket failed, or the server's name is not known any more; the client goes on. */
   error: (error: Error) => void;
   /** A datagram came that belongs to nothing that was asked. */
   disregarded: (datagram: DisregardedDatagram) => void;
@@ -97,7 +97,8 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
    * Loads the key and looks up the server's address; UDP has nothing to connect. `send` and `emit` do it when needed. What fails
    * is tried again by the next call.
    *
-   * @throws BenUdpError `BEN_KEY_FILE_…`, `BEN_HOST_UNKNOWN`, and `BEN_CLOSED` where `close` was called meanwhile.
+   * @throws BenUdpError `BEN_KEY_FILE_…`; `BEN_HOST_UNKNOWN`, also if the lookup takes longer than the option `timeout`;
+   * `BEN_CLOSED` if `close` was called meanwhile.
    */
   async connect(): Promise<void> {
     await this.connected();
@@ -230,7 +231,8 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
       // A fixed port is not free before the client that had it has closed it.
       await this.closing;
       const sealer = await this.loadSealer();
-      const caller = await Caller.create(this.options.caller, sealer, handlers, this.platform);
+      const { caller: options, call } = this.options;
+      const caller = await Caller.create(options, sealer, handlers, this.platform, call.timeout);
       if (connection.isClosed) {
         throw new BenUdpError('BEN_CLOSED', 'the client was closed while it connected');
       }
