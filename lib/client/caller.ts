@@ -74,7 +74,7 @@ export interface CallerStats {
   readonly outcomes: Readonly<Record<CallOutcome, number>>;
   /** Further attempts. */
   readonly retries: number;
-  /** Datagrams that came in and were taken no notice of. */
+  /** Datagrams that were ignored. */
   readonly disregarded: Readonly<Record<Disregard, number>>;
   /** Requests that wait for a socket. */
   readonly waiting: number;

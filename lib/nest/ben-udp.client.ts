@@ -23,7 +23,7 @@ import { loadKeys } from '../options/index.js';
 import { type Platform, nodePlatform } from '../net/index.js';
 import { Sealer, formatRequest, readReply } from '../protocol/index.js';
 
-/** A datagram that a client took no notice of. */
+/** A datagram that a client ignored. */
 export interface DisregardedDatagram {
   readonly reason: Disregard;
   readonly remote: { readonly address: string; readonly port: number };

@@ -47,11 +47,15 @@ describe('docs/errors.md', () => {
     expect(rows.every(([, , toDo]) => toDo !== '')).toBe(true);
   });
 
-  it('has every outcome, and every reason for which a client takes no notice', () => {
-    expect(namesIn(readTable(PAGE, 'How requests end'))).toEqual([
+  it('has every outcome, and every reason for which a client ignores a datagram, in the words of the library', () => {
+    const rows = readTable(PAGE, 'How requests end');
+    expect(namesIn(rows)).toEqual([
       ...readUnion('server/statistics.ts', 'ExchangeOutcome'),
       ...Object.keys(DISREGARDS),
     ]);
+    for (const [reason, words] of Object.entries(DISREGARDS)) {
+      expect(rows).toContainEqual([`\`${reason}\``, words]);
+    }
   });
 
   it('has the replies that are sent', async () => {
