@@ -6,6 +6,7 @@ import { createCipheriv, createHash, createHmac, randomBytes } from 'node:crypto
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
+  ClientExchange,
   DEFAULT_LIMITS,
   type Decision,
   type RejectedDecision,
@@ -518,33 +519,6 @@ describe('what no server can hold, carried out', () => {
     expect(lost.length).toBeLessThanOrEqual(3);
   });
 
-  it('C27 sending the request of a device back to it: its parts verify as the reply, without any key', async () => {
-    const text = "{'action': 'door'}";
-    const envelope = capture(new PureDevice(createServer()), text);
-    // What the device does with three datagrams, here the request's hash, IV and ciphertext.
-    const device = new PureDevice(createServer());
-    device.hello(0);
-    const own = parseEnvelope(device.envelope(text)) as Exclude<ReturnType<typeof parseEnvelope>, string>;
-    expect(openReply(sealer, device.id, own.hash, { ciphertext: own.data, iv: own.iv })).toBe(text);
-    // For another id the parts are worth nothing.
-    expect(openReply(sealer, device.id, envelope.hash, { ciphertext: envelope.data, iv: envelope.iv })).toBeUndefined();
-    // Over real UDP: a board takes its own request for the answer, BenUdpClient ignores it.
-    const { VirtualBoard } = await import('../lib/testing/index.js');
-    const { BenUdpClient, BenUdpRecordBuilder } = await import('../lib/index.js');
-    const { firstValueFrom } = await import('rxjs');
-    const reflector = await startReflector();
-    const options = { key: randomBytes(32), port: reflector.address.port };
-    const board = await VirtualBoard.start(options);
-    expect(await board.send({ action: 'door' })).toBe(text);
-    await board.close();
-    const client = new BenUdpClient({ ...options, timeout: 100 });
-    const asked = firstValueFrom(client.send('door', new BenUdpRecordBuilder().build()));
-    await expect(asked).rejects.toMatchObject({ code: 'BEN_TIMEOUT', step: 'request' });
-    expect(client.getStats().ignored.reflected).toBe(3);
-    await client.close();
-    await reflector.close();
-  });
-
   it('C22 a weak key file: a recorded request tells whoever guesses the file that the guess is right', () => {
     // So an empty, short or readable key file is refused; see the tests of key files.
     const iv = randomBytes(16);
@@ -555,6 +529,52 @@ describe('what no server can hold, carried out', () => {
       stripWhiteSpace(new Sealer(guess).open(recorded, iv)).toString('latin1').startsWith("{'action'"),
     );
     expect(readable).toEqual([weak]);
+  });
+
+  describe('C27 sending the request of a device back to it: its parts verify as the reply, without a key or a guess', () => {
+    const text = "{'action': 'is the door shut?'}";
+
+    it('works for hash, IV and ciphertext as they are, under the id of that request', () => {
+      const [device, other] = [new PureDevice(createServer()), new PureDevice(createServer())];
+      device.hello(0);
+      other.hello(0);
+      const { hash, data, iv } = capture(device, text);
+      expect(device.readReply([hash, iv, data])).toBe(text);
+      expect(other.readReply([hash, iv, data])).toBeUndefined();
+    });
+
+    it('makes a board take its own request for the answer; BenUdpClient ignores it in each attempt', async () => {
+      const { VirtualBoard } = await import('../lib/testing/index.js');
+      const { BenUdpClient, BenUdpRecord } = await import('../lib/index.js');
+      const { firstValueFrom } = await import('rxjs');
+      const reflector = await startReflector();
+      // The reflector can't know this key.
+      const options = { key: randomBytes(32), port: reflector.address.port };
+      const board = await VirtualBoard.start({ ...options, timeout: 1000 });
+      expect(await board.send({ action: 'is the door shut?' })).toBe(text);
+      await board.close();
+      const client = new BenUdpClient({ ...options, timeout: 100, retries: 2, idempotent: true });
+      const asked = firstValueFrom(client.send('is the door shut?', new BenUdpRecord(undefined)));
+      await expect(asked).rejects.toMatchObject({ code: 'BEN_TIMEOUT', step: 'request', attempts: 3 });
+      expect(client.getStats().ignored).toMatchObject({ reflected: 3 * 3, 'bad-hash': 0 });
+      await client.close();
+      await reflector.close();
+    });
+
+    it('works for an earlier request whose pair is played back; the client ignores that too', () => {
+      const device = new PureDevice(createServer());
+      const hello = device.hello(0);
+      const pair = hello.kind === 'pair' ? hello.datagrams : [];
+      const { hash, data, iv } = capture(device, text);
+      // A day later, another request: the pair gives it the same id.
+      expect(openId(sealer, { ciphertext: pair[0]!, iv: pair[1]! })).toEqual(device.id);
+      expect(device.readReply([hash, iv, data])).toBe(text);
+      const peer = { address: '10.0.0.9', port: 8585 };
+      const request = sealer.seal("{'action': 'another'}");
+      const exchange = new ClientExchange({ sealer, peer, bufferSize: 4096, request, noreturn: false });
+      const receipts = [...pair, hash, iv, data].map((datagram) => exchange.receive(datagram, peer).kind);
+      expect(receipts).toEqual(['taken', 'request', 'taken', 'taken', 'taken']);
+    });
   });
 });
 

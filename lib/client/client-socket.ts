@@ -200,7 +200,7 @@ export class ClientSocket {
       return;
     }
     let isOff = false;
-    const callOff = this.platform.schedule(() => {
+    const cancel = this.platform.schedule(() => {
       // After a standstill of the process timers come before sockets, and the answer may be there, unread.
       this.platform.afterTurn(() => {
         if (!isOff) {
@@ -210,7 +210,7 @@ export class ClientSocket {
     }, use.timeoutMs);
     this.cancelTimer = () => {
       isOff = true;
-      callOff();
+      cancel();
     };
   }
 

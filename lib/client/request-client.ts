@@ -4,14 +4,14 @@
  */
 import type { Socket } from 'node:dgram';
 import { isIP, isIPv6 } from 'node:net';
-import { BenUdpError, type BenUdpErrorCode, BenUdpRequestError, type BenUdpRequestStep } from '../errors.js';
+import { type BenUdpErrorCode, BenUdpRequestError, type BenUdpRequestStep } from '../errors.js';
 import { ClientExchange, IGNORED_REASONS, type BenUdpIgnoredReason, maxRequestLength } from '../exchange/index.js';
 import { CallQueue } from './request-queue.js';
 import type { ClientSocket, SocketOutcome, ClientPeer } from './client-socket.js';
 import { SocketPool } from './socket-pool.js';
 import { formatEndpoint } from '../format-endpoint.js';
 import type { Platform } from '../net/index.js';
-import { ServerAddress } from './server-address.js';
+import { type NamedServer, ServerAddress, findServer } from './server-address.js';
 import type { Sealed, Sealer } from '../protocol/index.js';
 
 /** Characters of a pattern that go into a message. */
@@ -74,7 +74,7 @@ export interface BenUdpClientStats {
   readonly outcomes: Readonly<Record<BenUdpClientOutcome, number>>;
   /** Further attempts. */
   readonly retries: number;
-  /** Datagrams that came in and were taken no notice of. */
+  /** Datagrams that were ignored. */
   readonly ignored: Readonly<Record<BenUdpIgnoredReason, number>>;
   /** Requests that wait for a socket. */
   readonly waiting: number;
@@ -86,15 +86,17 @@ export interface BenUdpClientStats {
 
 export interface RequestClientHandlers {
   onIgnored(reason: BenUdpIgnoredReason, remote: ClientPeer): void;
-  /** A socket failed while nothing was asked on it, or there is a bug here; the caller goes on. */
+  /** An idle socket failed, the server's name is not known any more, or there is a bug here; the caller goes on. */
   onError(error: unknown): void;
 }
 
-/** A question on its way. */
+/** A input on its way. */
 class Call {
   attempts = 0;
   /** The latest one. */
   exchange: ClientExchange | undefined;
+  /** The server's address in it. */
+  peer: ClientPeer | undefined;
   /** Where the exchange is under way. */
   socket: ClientSocket | undefined;
   isSettled = false;
@@ -116,6 +118,7 @@ class Call {
 export class RequestClient {
   private readonly waiting = new CallQueue<Call>();
   private readonly running = new Set<Call>();
+  private readonly address: ServerAddress;
   private readonly pool: SocketPool;
   private closing: Promise<void> | undefined;
   private readonly outcomes: Record<BenUdpClientOutcome, number> = { answered: 0, sent: 0, failed: 0, cancelled: 0 };
@@ -128,12 +131,18 @@ export class RequestClient {
 
   private constructor(
     private readonly options: RequestClientOptions,
-    private readonly address: ServerAddress,
+    server: NamedServer,
+    peer: ClientPeer,
     private readonly sealer: Sealer,
     handlers: RequestClientHandlers,
     private readonly platform: Platform,
   ) {
     const { localPort, maxSockets, idleTimeout } = options;
+    const onUsable = () => {
+      this.pool.sendFrom(this.localHost);
+      this.dispatch();
+    };
+    this.address = new ServerAddress(server, peer, { onUsable, onError: handlers.onError }, platform);
     this.pool = new SocketPool(
       {
         bind: { host: this.localHost, port: localPort, receiveBufferSize: undefined },
@@ -142,7 +151,11 @@ export class RequestClient {
       },
       {
         onFree: () => this.dispatch(),
-        onNone: (error) => this.failWaiting('BEN_SOCKET', `no socket could be bound: ${error.message}`, error),
+        onNone: (error) => {
+          // A name that now stands for IPv6 alone, on a machine without it, may get another address.
+          this.address.doubt(this.address.peer);
+          this.failWaiting('BEN_SOCKET', `no socket could be bound: ${error.message}`, error);
+        },
         onIgnored: (reason, remote) => {
           this.ignored[reason]++;
           handlers.onIgnored(reason, remote);
@@ -156,6 +169,7 @@ export class RequestClient {
   /**
    * Finds the address of the server. Sockets are bound when something is asked.
    *
+   * @param lookupTimeoutMs how long the lookup may take; `undefined` leaves that to the system.
    * @throws BenUdpError `BEN_HOST_UNKNOWN`.
    */
   static async create(
@@ -163,19 +177,12 @@ export class RequestClient {
     sealer: Sealer,
     handlers: RequestClientHandlers,
     platform: Platform,
+    lookupTimeoutMs?: number,
   ): Promise<RequestClient> {
-    const { host, localAddress } = options;
-    const unknown = (cause: Error) =>
-      new BenUdpError('BEN_HOST_UNKNOWN', `the host "${host}" is not known: ${cause.message}`, { cause });
-    const address = await ServerAddress.resolve(
-      host,
-      localAddress === undefined ? 0 : isIP(localAddress),
-      (cause) => handlers.onError(unknown(cause)),
-      platform,
-    ).catch((cause: Error): never => {
-      throw unknown(cause);
-    });
-    return new RequestClient(options, address, sealer, handlers, platform);
+    const { host, port, localAddress } = options;
+    const server = { host, port, family: localAddress === undefined ? 0 : isIP(localAddress) };
+    const peer = await findServer(server, lookupTimeoutMs, platform);
+    return new RequestClient(options, server, peer, sealer, handlers, platform);
   }
 
   /** The sockets that are bound. */
@@ -186,15 +193,15 @@ export class RequestClient {
   /**
    * Asks, and brings the text of the reply; `undefined` for `noreturn`, as soon as the request was handed to the socket.
    *
-   * @param signal gives the question up: one that waits leaves the queue, one that is under way is cut off. On a fixed
+   * @param signal gives the input up: one that waits leaves the queue, one that is under way is cut off. On a fixed
    * `localPort` it runs to its end unheard.
    * @throws BenUdpRequestError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_QUEUE_FULL`, `BEN_REQUEST_TOO_LARGE`, `BEN_SOCKET`,
    * `BEN_CLOSED`; the signal's reason.
    */
-  request(question: ClientRequest, signal?: AbortSignal): Promise<string | undefined> {
+  request(input: ClientRequest, signal?: AbortSignal): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
-      const request = this.sealer.seal(question.text);
-      const call = new Call(question, request, this.platform.now(), resolve, reject);
+      const request = this.sealer.seal(input.text);
+      const call = new Call(input, request, this.platform.now(), resolve, reject);
       this.requests++;
       if (signal?.aborted) {
         this.cancel(call, signal.reason);
@@ -207,6 +214,9 @@ export class RequestClient {
       }
       this.listenTo(signal, call);
       this.waiting.add(call);
+      if (this.address.isLookedUp) {
+        this.address.lookUp(input.timeout);
+      }
       this.dispatch();
     });
   }
@@ -233,6 +243,7 @@ export class RequestClient {
   }
 
   private async shutDown(): Promise<void> {
+    this.address.close();
     this.failWaiting('BEN_CLOSED', CLOSED);
     if (this.pool.isPortFixed) {
       // The upstream server waits for the request, and ends where none comes.
@@ -285,8 +296,8 @@ export class RequestClient {
   }
 
   private dispatch(): void {
-    if (this.waiting.length > 0 && this.address.isStale) {
-      void this.renewAddress();
+    if (this.waiting.length > 0 && !this.address.isUsable) {
+      this.beginLookup();
       return;
     }
     for (let line = this.takeLine(); line; line = this.takeLine()) {
@@ -295,18 +306,20 @@ export class RequestClient {
     this.pool.provide(this.waiting.length);
   }
 
-  /** Looks the server up and goes on with the calls that wait. */
-  private async renewAddress(): Promise<void> {
-    await this.address.refresh();
-    if (!this.closing) {
-      this.pool.sendFrom(this.localHost);
-      this.dispatch();
+  /** The calls that wait go on when the lookup ends, or when it has taken too long for one of them. */
+  private beginLookup(): void {
+    if (!this.address.isLookedUp) {
+      let shortest = Infinity;
+      for (const { input } of this.waiting) {
+        shortest = Math.min(shortest, input.timeout);
+      }
+      this.address.lookUp(shortest);
     }
   }
 
   /** The address to send from: of the server's family. */
   private get localHost(): string {
-    return this.options.localAddress ?? (isIPv6(this.address.current) ? '::' : '0.0.0.0');
+    return this.options.localAddress ?? (isIPv6(this.address.peer.address) ? '::' : '0.0.0.0');
   }
 
   private takeLine(): ClientSocket | undefined {
@@ -315,8 +328,9 @@ export class RequestClient {
 
   private start(line: ClientSocket, call: Call): void {
     const { noreturn, timeout } = call.input;
-    const peer = { address: this.address.current, port: this.options.port };
+    const { peer } = this.address;
     call.attempts++;
+    call.peer = peer;
     call.socket = line;
     call.exchange = new ClientExchange({
       sealer: this.sealer,
@@ -334,6 +348,9 @@ export class RequestClient {
   private end(line: ClientSocket, call: Call, outcome: SocketOutcome): void {
     call.socket = undefined;
     this.running.delete(call);
+    if (outcome.kind !== 'done') {
+      this.address.doubt(call.peer!);
+    }
     switch (outcome.kind) {
       case 'done':
         this.settle(call, call.input.noreturn ? 'sent' : 'answered', () => call.resolve(outcome.text));
@@ -346,7 +363,6 @@ export class RequestClient {
         break;
       }
       case 'timeout':
-        this.address.doubt();
         this.failOrRetry(line, call, 'BEN_TIMEOUT', `no answer within ${call.input.timeout} ms`);
         break;
       case 'bad-reply':
@@ -361,7 +377,7 @@ export class RequestClient {
     this.pool.retire(line, timeout);
     if (!call.isSettled && !this.closing && call.attempts <= retries && (idempotent || !hasLeft)) {
       this.retries++;
-      this.waiting.addAgain(call);
+      this.waiting.addRetry(call);
     } else {
       this.fail(call, this.failure(call, code, reason));
     }

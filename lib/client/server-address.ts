@@ -1,89 +1,178 @@
 /**
- * The address behind the server's name, looked up again as time passes: a server that is started anew may have another one.
+ * The address behind the server's name. A restarted server may have another one, so the name is looked up again: before an
+ * exchange if the address is old, and after a failed exchange. No timer runs while nothing is asked.
  */
 import { isIP } from 'node:net';
+import { BenUdpError } from '../errors.js';
 import type { Platform } from '../net/index.js';
+import type { ClientPeer } from './client-socket.js';
 
-/** An address is looked up again before it is used longer than this, and after an exchange that timed out. */
+/** An older address is looked up again before an exchange. */
 export const MAX_ADDRESS_AGE_MS = 60_000;
 
-/** A name server that does not answer holds requests no longer than this: they go on with the known address. */
+/**
+ * A lookup holds requests no longer than this, and never longer than the shortest of their timeouts. After that they use the known
+ * address.
+ */
 export const LOOKUP_PATIENCE_MS = 1000;
 
+/** The server as the options name it. */
+export interface NamedServer {
+  /** Address or name. */
+  readonly host: string;
+  readonly port: number;
+  /** The family of the local address, 4 or 6; 0 accepts both. */
+  readonly family: number;
+}
+
+export interface ServerAddressHandlers {
+  /** A lookup ended or is overdue: an exchange can begin. */
+  onUsable(): void;
+  /** A lookup failed. Not reported again before one succeeds. */
+  onError(error: Error): void;
+}
+
+type Names = Pick<Platform, 'now' | 'schedule' | 'resolveHost'>;
+
+/**
+ * The first lookup.
+ *
+ * @param timeoutMs `undefined` leaves the time to the system.
+ * @throws BenUdpError `BEN_HOST_UNKNOWN`.
+ */
+export async function findServer(
+  { host, port, family }: NamedServer,
+  timeoutMs: number | undefined,
+  platform: Names,
+): Promise<ClientPeer> {
+  let cancel: () => void = () => undefined;
+  const timeout = new Promise<never>((_resolve, reject) => {
+    if (timeoutMs !== undefined) {
+      cancel = platform.schedule(() => reject(unknownHost(host, `no answer within ${timeoutMs} ms`)), timeoutMs);
+    }
+  });
+  const found = platform.resolveHost(host, family).catch((error: Error): never => {
+    throw unknownHost(host, error.message, error);
+  });
+  try {
+    return { address: await Promise.race([found, timeout]), port };
+  } finally {
+    cancel();
+  }
+}
+
+/** A lookup under way. */
+interface Lookup {
+  readonly beganAt: number;
+  /** When it is overdue. */
+  heldUntil: number;
+  isOverdue: boolean;
+  cancelTimer: () => void;
+}
+
 export class ServerAddress {
+  private readonly isLiteral: boolean;
   private lookedUpAt: number;
   private isDoubtful = false;
-  private looking: Promise<void> | undefined;
+  private lookup: Lookup | undefined;
   private isFailing = false;
+  private isClosed = false;
 
-  private constructor(
-    private readonly host: string,
-    /** Of the local address, if that is given: 4 or 6, else 0. */
-    private readonly family: number,
-    private known: string,
-    private readonly onError: (error: Error) => void,
-    private readonly platform: Pick<Platform, 'now' | 'schedule' | 'resolveHost'>,
+  /** @param known as the first lookup found it. */
+  constructor(
+    private readonly server: NamedServer,
+    private known: ClientPeer,
+    private readonly handlers: ServerAddressHandlers,
+    private readonly platform: Names,
   ) {
+    this.isLiteral = isIP(server.host) !== 0;
     this.lookedUpAt = platform.now();
   }
 
-  /**
-   * Looks the name up for the first time.
-   *
-   * @param onError told once when a later look-up fails, until one succeeds again.
-   * @throws the system's error.
-   */
-  static async resolve(
-    host: string,
-    family: number,
-    onError: (error: Error) => void,
-    platform: Pick<Platform, 'now' | 'schedule' | 'resolveHost'>,
-  ): Promise<ServerAddress> {
-    return new ServerAddress(host, family, await platform.resolveHost(host, family), onError, platform);
-  }
-
-  get current(): string {
+  /** Another object after each lookup. */
+  get peer(): ClientPeer {
     return this.known;
   }
 
-  /** Whether the name is to be looked up before the address is used. */
-  get isStale(): boolean {
-    const isOld = this.platform.now() - this.lookedUpAt > MAX_ADDRESS_AGE_MS;
-    return isIP(this.host) === 0 && (isOld || this.isDoubtful);
+  /** Whether an exchange can begin without a lookup. */
+  get isUsable(): boolean {
+    if (this.lookup) {
+      // Otherwise a hanging lookup would hold every new request again.
+      return this.lookup.isOverdue;
+    }
+    return this.isLiteral || !(this.isDoubtful || this.platform.now() - this.lookedUpAt > MAX_ADDRESS_AGE_MS);
   }
 
-  /** An exchange timed out: the server may have moved. */
-  doubt(): void {
-    this.isDoubtful = true;
+  get isLookedUp(): boolean {
+    return this.lookup !== undefined;
   }
 
-  /** Looks the name up, once for all that ask meanwhile. Resolves when there is an address to use: a new one, or the known one. */
-  refresh(): Promise<void> {
-    this.looking ??= this.lookUp().finally(() => {
-      this.looking = undefined;
-      this.lookedUpAt = this.platform.now();
-      this.isDoubtful = false;
-    });
-    return this.looking;
+  /** An exchange with a peer failed, so the server may have moved. An older peer tells nothing about the latest lookup. */
+  doubt(peer: ClientPeer): void {
+    this.isDoubtful ||= peer === this.known;
   }
 
-  private async lookUp(): Promise<void> {
-    let stopWaiting: () => void = () => undefined;
-    const patience = new Promise<void>((resolve) => {
-      stopWaiting = this.platform.schedule(resolve, LOOKUP_PATIENCE_MS);
-    });
-    const lookedUp = this.adopt().catch((error: Error) => {
-      if (!this.isFailing) {
-        this.isFailing = true;
-        this.onError(error);
-      }
-    });
-    await Promise.race([lookedUp, patience]);
-    stopWaiting();
+  /**
+   * Looks the name up, unless that is under way. `onUsable` tells when an exchange can begin.
+   *
+   * @param timeoutMs of a request that waits. The shortest one counts.
+   */
+  lookUp(timeoutMs: number): void {
+    this.lookup ??= this.begin();
+    const { lookup, platform } = this;
+    const heldUntil = lookup.beganAt + Math.min(timeoutMs, LOOKUP_PATIENCE_MS);
+    if (!lookup.isOverdue && heldUntil < lookup.heldUntil) {
+      lookup.heldUntil = heldUntil;
+      lookup.cancelTimer();
+      lookup.cancelTimer = platform.schedule(
+        () => {
+          lookup.isOverdue = true;
+          this.handlers.onUsable();
+        },
+        Math.max(0, heldUntil - platform.now()),
+      );
+    }
   }
 
-  private async adopt(): Promise<void> {
-    this.known = await this.platform.resolveHost(this.host, this.family);
-    this.isFailing = false;
+  /** Reports nothing any more, also of a lookup under way. */
+  close(): void {
+    this.isClosed = true;
+    this.lookup?.cancelTimer();
   }
+
+  private begin(): Lookup {
+    const { host, family } = this.server;
+    const { address } = this.known;
+    this.platform.resolveHost(host, family).then(
+      (found) => this.end(found),
+      (error: Error) => this.end(address, unknownHost(host, `${error.message}; still using ${address}`, error)),
+    );
+    return {
+      beganAt: this.platform.now(),
+      heldUntil: Infinity,
+      isOverdue: false,
+      cancelTimer: () => undefined,
+    };
+  }
+
+  private end(address: string, error?: BenUdpError): void {
+    this.lookup?.cancelTimer();
+    this.lookup = undefined;
+    this.lookedUpAt = this.platform.now();
+    this.isDoubtful = false;
+    this.known = { address, port: this.server.port };
+    const isNews = error !== undefined && !this.isFailing;
+    this.isFailing = error !== undefined;
+    if (this.isClosed) {
+      return;
+    }
+    this.handlers.onUsable();
+    if (isNews) {
+      this.handlers.onError(error);
+    }
+  }
+}
+
+function unknownHost(host: string, reason: string, cause?: Error): BenUdpError {
+  return new BenUdpError('BEN_HOST_UNKNOWN', `the host "${host}" is not known: ${reason}`, cause && { cause });
 }

@@ -101,10 +101,10 @@ export class SocketPool {
     this.idle.push(line);
     this.handlers.onFree();
     if (this.idle.includes(line)) {
-      const callOff = this.platform.schedule(() => void this.discard(line), this.options.idleTimeoutMs, {
+      const cancel = this.platform.schedule(() => void this.discard(line), this.options.idleTimeoutMs, {
         isBackground: true,
       });
-      this.idleTimers.set(line, callOff);
+      this.idleTimers.set(line, cancel);
     }
   }
 
@@ -161,8 +161,10 @@ export class SocketPool {
     const result = await opened.catch((error: Error) => error);
     this.opening.delete(opened);
     if (!(result instanceof ClientSocket)) {
-      // Where there is another line, what waits can wait for that one.
-      if (this.size === 0) {
+      if (host !== this.host) {
+        handlers.onFree();
+      } else if (this.size === 0) {
+        // Where there is another line, what waits can wait for that one.
         handlers.onNone(result);
       }
     } else if (!this.isClosed) {

@@ -42,22 +42,22 @@ export function openReply(sealer: Sealer, id: Uint8Array, hash: Uint8Array, seal
   return decodeUtf8(stripWhiteSpace(sealer.open(sealed.ciphertext, sealed.iv)));
 }
 
-/** Every reason for which a client takes no notice of a datagram, in words. */
+/** Every reason for which a client ignores a datagram, in words. */
 export const IGNORED_REASONS = {
   'other-sender': 'from another address or port than the server has',
-  'wrong-size': 'of a size that nothing has that is waited for',
-  reflected: "a part of the client's own request, which would verify as its reply",
+  'wrong-size': 'not the size of any expected datagram',
+  reflected: "the client's own request, or a part of it, sent back",
   duplicate: 'a second copy of a datagram of this exchange, or of the one before it',
-  'bad-hash': 'part of no reply whose hash fits',
-  unasked: 'while nothing was asked, or for a request that was given up',
+  'bad-hash': 'matches no valid reply',
+  unasked: 'came while nothing was asked, or for a request that was given up',
 } as const;
 
-/** Why a client took no notice of a datagram; `IGNORED_REASONS` has each in words. */
+/** Why a client ignored a datagram; `IGNORED_REASONS` has each in words. */
 export type BenUdpIgnoredReason = keyof typeof IGNORED_REASONS;
 
 /** What a datagram led to. */
 export type ClientDecision =
-  /** No notice is taken of it. */
+  /** It is ignored. */
   | { readonly kind: 'ignored'; readonly reason: BenUdpIgnoredReason }
   /** It was waited for, and more are to come. */
   | { readonly kind: 'taken' }
@@ -99,12 +99,18 @@ export class ClientExchange {
   private id: Buffer = Buffer.alloc(0);
   /** What came of the pair. */
   private readonly pair: Buffer[] = [];
-  /** The three parts of the request that was sent. Somebody on the path may send them back. */
-  private own: readonly Uint8Array[] = [];
+  /**
+   * The request and its parts. An attacker on the path who sends them back has a reply whose hash is right, without a key. All
+   * attempts of a request share IV and ciphertext, so these are known from the start.
+   */
+  private readonly own: Buffer[];
   /** What came since the request was sent. */
   private readonly kept: Buffer[] = [];
 
-  constructor(private readonly options: ClientExchangeOptions) {}
+  constructor(private readonly options: ClientExchangeOptions) {
+    const { ciphertext, iv } = options.request;
+    this.own = [ciphertext, iv];
+  }
 
   get step(): ClientStep {
     return this.currentStep;
@@ -136,7 +142,7 @@ export class ClientExchange {
     if (datagram.length > bufferSize) {
       return ignore('wrong-size');
     }
-    if (this.own.some((part) => datagram.equals(part))) {
+    if (this.own.some((each) => each.equals(datagram))) {
       return ignore('reflected');
     }
     if (this.isCopy(datagram)) {
@@ -171,8 +177,9 @@ export class ClientExchange {
     this.currentStep = 'request';
     const { ciphertext: data, iv } = request;
     const hash = digest(this.id, data, iv);
-    this.own = [hash, iv, data];
-    return { kind: 'request', datagram: formatEnvelope({ hash, data, iv }, keyOrder) };
+    const envelope = formatEnvelope({ hash, data, iv }, keyOrder);
+    this.own.push(hash, envelope);
+    return { kind: 'request', datagram: envelope };
   }
 
   private receiveReplyPart(datagram: Buffer): ClientDecision {
@@ -204,7 +211,7 @@ export class ClientExchange {
     const { sealer } = this.options;
     for (const [hash, iv, ciphertext] of arrangements(this.kept)) {
       const text = openReply(sealer, this.id, hash, { ciphertext, iv });
-      if (text !== undefined) {
+      if (text !== undefined && !isRequestText(text)) {
         return text;
       }
     }
@@ -225,6 +232,23 @@ function arrangements(datagrams: readonly Buffer[]): Array<[hash: Buffer, iv: Bu
   return hashes.flatMap((hash) =>
     ivs.flatMap((iv) => rest(hash, iv).map((text): [Buffer, Buffer, Buffer] => [hash, iv, text])),
   );
+}
+
+/**
+ * Whether a text is a request's. An attacker who also sends the pair of an earlier request, of any holder of the key, has a reply
+ * of that request. A reply is JSON, which Python's text of a dict never is.
+ */
+function isRequestText(text: string): boolean {
+  return text.startsWith('{') && text.includes("'action': ") && !isJson(text);
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isCiphertext({ length }: Buffer): boolean {

@@ -49,7 +49,10 @@ export interface BenUdpClientOptions extends BenUdpCallOptions {
   key?: Uint8Array;
   /** As the transport's option of that name: `strict` (default) or `upstream`. */
   keyFileChecks?: BenUdpKeyFileChecks;
-  /** Address or name of the server. A name is looked up by `connect`, after a timeout, and once a minute. Default `127.0.0.1`. */
+  /**
+   * Address or name of the server. A name is looked up by `connect`, again after a failed exchange, and before an exchange if its
+   * address is older than 60 s. Default `127.0.0.1`.
+   */
   host?: string;
   /** Port of the server, 1 to 65535. Default 8585. */
   port?: number;

@@ -23,7 +23,7 @@ import { loadKeys } from '../keys/index.js';
 import { type Platform, nodePlatform } from '../net/index.js';
 import { Sealer, formatRequest, readReply } from '../protocol/index.js';
 
-/** A datagram that a client took no notice of. */
+/** A datagram that a client ignored. */
 export interface BenUdpIgnoredDatagram {
   readonly reason: BenUdpIgnoredReason;
   readonly remote: { readonly address: string; readonly port: number };
@@ -35,7 +35,7 @@ export type BenUdpClientEvents = {
   connect: () => void;
   /** The client was closed. */
   close: () => void;
-  /** A socket failed while nothing was asked on it; the client goes on. */
+  /** An idle socket failed, or the server's name is not known any more; the client goes on. */
   error: (error: Error) => void;
   /** A datagram came that belongs to nothing that was asked. */
   ignored: (datagram: BenUdpIgnoredDatagram) => void;
@@ -97,7 +97,8 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
    * Loads the key and looks up the server's address; UDP has nothing to connect. `send` and `emit` do it when needed. What fails
    * is tried again by the next call.
    *
-   * @throws BenUdpError `BEN_KEY_FILE_…`, `BEN_HOST_UNKNOWN`, and `BEN_CLOSED` where `close` was called meanwhile.
+   * @throws BenUdpError `BEN_KEY_FILE_…`; `BEN_HOST_UNKNOWN`, also if the lookup takes longer than the option `timeout`;
+   * `BEN_CLOSED` if `close` was called meanwhile.
    */
   async connect(): Promise<void> {
     await this.connected();
@@ -230,7 +231,8 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
       // A fixed port is not free before the client that had it has closed it.
       await this.closing;
       const sealer = await this.loadSealer();
-      const caller = await RequestClient.create(this.options.client, sealer, handlers, this.platform);
+      const { client: options, call } = this.options;
+      const caller = await RequestClient.create(options, sealer, handlers, this.platform, call.timeout);
       if (connection.isClosed) {
         throw new BenUdpError('BEN_CLOSED', 'the client was closed while it connected');
       }

@@ -4,14 +4,29 @@
 import { lookup } from 'node:dns/promises';
 import { SocketAddress, isIPv4 } from 'node:net';
 
+/** Lookups under way, by name and family. */
+const pending = new Map<string, Promise<string>>();
+
 /**
- * The address of a host; a link-local address with its zone.
+ * The address of a host; a link-local one with its zone. Concurrent lookups of a name share one, because each occupies a thread of
+ * Node's pool: retries during a hanging lookup would take all of them.
  *
- * @param family 4 or 6 if the address must be of that family, else 0.
- * @throws the error of the system if the name is unknown, or has no address of that family.
+ * @param family the family of the local address, 4 or 6, if that is given; else 0.
+ * @throws the system's error if the name is unknown or has no address of that family.
  */
-export async function resolveHost(host: string, family: number): Promise<string> {
-  // Devices speak IPv4, so a name with both kinds of address means the IPv4 one.
+export function resolveHost(host: string, family: number): Promise<string> {
+  const name = `${family} ${host}`;
+  const underWay = pending.get(name);
+  if (underWay) {
+    return underWay;
+  }
+  const found = findAddress(host, family).finally(() => pending.delete(name));
+  pending.set(name, found);
+  return found;
+}
+
+async function findAddress(host: string, family: number): Promise<string> {
+  // Devices speak IPv4, so a name that has both kinds of address means that one.
   const { address } = await lookup(host, { family, verbatim: false });
   if (isIPv4(address)) {
     return address;

@@ -24,10 +24,7 @@ function readUnion(file: string, name: string): string[] {
 
 describe('docs/errors.md', () => {
   it('has every code, and none that is not', () => {
-    const codes = [
-      ...readUnion('ben-udp.errors.ts', 'BenUdpErrorCode'),
-      ...readUnion('ben-udp.errors.ts', 'BenUdpTextErrorCode'),
-    ];
+    const codes = [...readUnion('errors.ts', 'BenUdpErrorCode'), ...readUnion('errors.ts', 'BenUdpTextErrorCode')];
     const told = [...readPage(PAGE).matchAll(/^\| `(BEN_\w+)`/gm)].map(([, code]) => code!);
     expect(codes.length).toBeGreaterThan(20);
     // A code may stand in the tables of server and client.
@@ -36,7 +33,7 @@ describe('docs/errors.md', () => {
 
   it('has every step of a message', () => {
     const steps = namesIn(readTable(PAGE, 'Codes')).filter((name) => !name.startsWith('BEN_'));
-    expect(steps).toEqual(readUnion('ben-udp.errors.ts', 'BenUdpRequestStep'));
+    expect(steps).toEqual(readUnion('errors.ts', 'BenUdpRequestStep'));
   });
 
   it('has every reason of a rejection, in the words of the library', () => {
@@ -47,11 +44,15 @@ describe('docs/errors.md', () => {
     expect(rows.every(([, , toDo]) => toDo !== '')).toBe(true);
   });
 
-  it('has every outcome, and every reason for which a client takes no notice', () => {
-    expect(namesIn(readTable(PAGE, 'How requests end'))).toEqual([
+  it('has every outcome, and every reason for which a client ignores a datagram, in the words of the library', () => {
+    const rows = readTable(PAGE, 'How requests end');
+    expect(namesIn(rows)).toEqual([
       ...readUnion('server/statistics.ts', 'BenUdpOutcome'),
       ...Object.keys(IGNORED_REASONS),
     ]);
+    for (const [reason, words] of Object.entries(IGNORED_REASONS)) {
+      expect(rows).toContainEqual([`\`${reason}\``, words]);
+    }
   });
 
   it('has the replies that are sent', async () => {

@@ -22,10 +22,10 @@ interface Option {
 }
 
 const FILES = [
-  'options/key-options.ts',
+  'keys/key-options.ts',
   'nest/ben-udp.transport-options.ts',
   'nest/ben-udp.client-options.ts',
-  'exchange/limits.ts',
+  'exchange/limits/exchange-limits.ts',
 ].map((file) => {
   const text = readFileSync(join(root, 'lib', file), 'utf8');
   return ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true);
@@ -88,7 +88,7 @@ const clientDefaults = { ...client, ...call, ...oneKeyDefaults };
 const SECTIONS = {
   BenUdpTransportOptions: transportDefaults,
   BenUdpClientOptions: clientDefaults,
-  ExchangeLimits: limits,
+  BenUdpLimits: limits,
 } as const;
 
 function formatPage(): string {
@@ -113,7 +113,7 @@ ${table('BenUdpTransportOptions')}
 Of the option \`limits\`. Each is a rate, \`{ perSecond, burst }\`, both from 1 to 1000000000: so many at once, and so many a
 second after that. What exceeds it gets no answer, and is counted under its [reason](errors.md#datagrams-without-an-answer).
 
-${table('ExchangeLimits')}
+${table('BenUdpLimits')}
 
 ## Client
 

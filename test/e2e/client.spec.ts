@@ -30,6 +30,7 @@ import {
 } from 'nestjs-ben-udp';
 import { catchError, firstValueFrom, lastValueFrom, of, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { nodePlatform } from '../../lib/net/index.js';
 import { compileLib } from '../support/compiled-lib.js';
 import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
 
@@ -297,6 +298,26 @@ describe('the peer', () => {
   it('that is not reachable is told at once by the system, not by time', async () => {
     const client = createClient(9, { host: '127.0.0.1', localAddress: '192.0.2.77' });
     await expect(ask(client, 'echo', 1)).rejects.toMatchObject({ code: 'BEN_SOCKET', step: 'waiting' });
+  });
+
+  it.each([
+    ['127.0.0.5', '127.0.0.6'],
+    ['127.0.0.5', '::1'],
+    ['::1', '127.0.0.5'],
+  ])('that moves from %s to %s under its name is found again, by retries or by the next request', async (from, to) => {
+    let address = from;
+    const platform = { ...nodePlatform, resolveHost: async () => address };
+    const options = { key: KEY_CONTENTS, host: 'ben.test', timeout: 200 };
+    const { app, port } = await startApp({ controllers: [Handlers] }, { host: from });
+    const [single, retrying] = [0, 1].map((retries) => new BenUdpClient({ ...options, port, retries }, platform));
+    onTestFinished(async () => void (await Promise.all([single!.close(), retrying!.close()])));
+    expect(await Promise.all([ask(single!, 'echo', 1), ask(retrying!, 'echo', 2)])).toEqual([1, 2]);
+    await app.close();
+    address = to;
+    await startApp({ controllers: [Handlers] }, { host: to, port });
+    expect(await ask(retrying!, 'echo', 3)).toBe(3);
+    await expect(ask(single!, 'echo', 4)).rejects.toMatchObject({ code: 'BEN_TIMEOUT', step: 'hello' });
+    expect(await ask(single!, 'echo', 5)).toBe(5);
   });
 
   it('that is nobody leaves the hello unanswered', async () => {

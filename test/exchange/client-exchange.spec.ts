@@ -7,7 +7,7 @@ import {
   maxRequestLength,
   openReply,
 } from '../../lib/exchange/index.js';
-import { type EnvelopeKey, HELLO, Sealer, parseEnvelope } from '../../lib/protocol/index.js';
+import { type Envelope, type EnvelopeKey, HELLO, Sealer, parseEnvelope } from '../../lib/protocol/index.js';
 import { sealerWithFixedIv } from '../support/fixed-iv.js';
 import { KEY, OTHER_KEY } from '../support/pure-device.js';
 import { SERVER, ScriptedServer } from '../support/scripted-server.js';
@@ -85,19 +85,25 @@ describe('ClientExchange', () => {
     expect(long.open(asked.datagram)).toBe(TEXT);
   });
 
-  describe('a part of its own request, which somebody on the path sent back', () => {
-    it('is ignored, whichever part it is, and the reply is still found', () => {
-      const request = new Sealer(KEY).seal(TEXT);
-      const exchange = create({ request });
+  describe('a request in place of a reply', () => {
+    /** An exchange whose request was sent, and what was sent. */
+    function sent(options: Partial<ClientExchangeOptions> = {}) {
+      const exchange = create(options);
       const [ciphertext, iv] = server.pair();
       exchange.receive(ciphertext, SERVER);
       const { datagram } = exchange.receive(iv, SERVER) as Extract<ClientDecision, { kind: 'request' }>;
-      const { hash, data, iv: ownIv } = parseEnvelope(datagram) as Exclude<ReturnType<typeof parseEnvelope>, string>;
-      // Without a key: these three are a reply whose hash is right.
-      expect(openReply(new Sealer(KEY), Buffer.from(server.id), hash, { ciphertext: data, iv: ownIv })).toBe(TEXT);
-      expect(feed(exchange, [hash, ownIv, data])).toEqual(['reflected', 'reflected', 'reflected']);
+      return { exchange, datagram, envelope: parseEnvelope(datagram) as Envelope };
+    }
+
+    it('of its own parts is ignored, in any order, and the reply is still found', () => {
+      const { exchange, envelope } = sent();
+      const { hash, data, iv } = envelope;
+      // Without a key: the hash of these three is right.
+      expect(openReply(new Sealer(KEY), Buffer.from(server.id), hash, { ciphertext: data, iv })).toBe(TEXT);
+      expect(feed(exchange, [hash, iv, data])).toEqual(['reflected', 'reflected', 'reflected']);
+      expect([exchange.step, exchange.isReplyBad]).toEqual(['request', false]);
       const [replyHash, replyIv, sealed] = server.reply('{"data":1}');
-      expect(feed(exchange, [replyHash, data, ownIv, replyIv, hash, sealed])).toEqual([
+      expect(feed(exchange, [replyHash, data, iv, replyIv, hash, sealed])).toEqual([
         'taken',
         'reflected',
         'reflected',
@@ -105,6 +111,60 @@ describe('ClientExchange', () => {
         'reflected',
         'reply',
       ]);
+    });
+
+    it('of itself as a whole is ignored, also if it has the size of a ciphertext', () => {
+      const envelopes = Array.from({ length: 200 }, () => sent());
+      const { exchange, datagram } = envelopes.find((each) => each.datagram.length % 16 === 0)!;
+      expect(feed(exchange, [datagram])).toEqual(['reflected']);
+      expect(exchange.step).toBe('request');
+    });
+
+    it('of its own parts is ignored in a retry too, before and after the pair, which may be that of the first attempt', () => {
+      const request = new Sealer(KEY).seal(TEXT);
+      const pair = server.pair();
+      const first = create({ request });
+      first.receive(pair[0], SERVER);
+      const { datagram } = first.receive(pair[1], SERVER) as Extract<ClientDecision, { kind: 'request' }>;
+      const { hash, data, iv } = parseEnvelope(datagram) as Envelope;
+      const retry = create({ request });
+      expect(feed(retry, [data, iv, pair[0], data, iv, pair[1], hash, iv, data])).toEqual([
+        'reflected',
+        'reflected',
+        'taken',
+        'reflected',
+        'reflected',
+        'request',
+        'reflected',
+        'reflected',
+        'reflected',
+      ]);
+    });
+
+    it.each([
+      "{'action': 'log', 'data': 1, 'noreturn': True}",
+      "{'data': {'a': \"it's\"}, 'action': 5}",
+      "{1: 2, 'action': 'of a dict with other keys'}",
+    ])('of another one under the same pair is no reply: %s', (text) => {
+      // Somebody on the path plays the pair of that request to this exchange, and so gives it the same id.
+      const { envelope } = sent({ request: new Sealer(KEY).seal(text) });
+      const { exchange } = sent();
+      const parts = [envelope.hash, envelope.iv, envelope.data];
+      expect(feed(exchange, parts)).toEqual(['taken', 'taken', 'taken']);
+      expect(exchange.isReplyBad).toBe(true);
+      expect(feed(exchange, server.reply('{"data":1}')).at(-1)).toBe('reply');
+    });
+
+    it.each([
+      `{"data":"{'action': 'log'}"}`,
+      '{"data":{"\'action\': ":1}}',
+      "{'data': 'Python text of a server that is not upstream\\'s'}",
+      "'action': in a text",
+      '{}',
+      '',
+    ])('is not seen in what a server may send: %s', (text) => {
+      const { exchange } = sent();
+      expect(feed(exchange, server.reply(text)).at(-1)).toBe('reply');
     });
   });
 

@@ -167,6 +167,22 @@ describe('connect', () => {
     await expect(client.connect()).rejects.toMatchObject({ code: 'BEN_HOST_UNKNOWN' });
     expect(() => client.unwrap()).toThrow('Please call the "connect" method first');
   });
+
+  it('fails after the timeout of the client if the name server does not answer, and the next request tries again', async () => {
+    const { client, platform, textOf } = createScripted({ host: 'ben.test', timeout: 400 });
+    platform.names.set('ben.test', new Promise(() => undefined));
+    const asked = outcome(client.send('echo', 1));
+    await settle();
+    await platform.advance(399);
+    expect(await Promise.race([asked, 'pending'])).toBe('pending');
+    await platform.advance(1);
+    expect(await asked).toEqual({
+      error: expect.objectContaining({ code: 'BEN_HOST_UNKNOWN', message: expect.stringContaining('within 400 ms') }),
+    });
+    expect(platform.pendingTimers).toBe(0);
+    platform.names.set('ben.test', SERVER.address);
+    expect(await textOf('echo', 1)).toBe("{'action': 'echo', 'data': 1}");
+  });
 });
 
 describe('close', () => {
@@ -297,6 +313,24 @@ describe('on', () => {
     platform.openSockets[0]!.fail(error);
     expect(failed).toHaveBeenCalledExactlyOnceWith(error);
     expect(logged.mock.calls).toEqual([[unheard], [error]]);
+  });
+
+  it('tells once that the name of the server is not known any more, while requests go on', async () => {
+    const logged = vi.spyOn(Logger.prototype, 'error');
+    onTestFinished(() => logged.mockRestore());
+    const { client, platform, textOf } = createScripted({ host: 'ben.test' });
+    const failed = vi.fn();
+    client.on('error', failed);
+    platform.names.set('ben.test', SERVER.address);
+    await textOf('echo', 1);
+    platform.names.clear();
+    for (let minute = 0; minute < 3; minute++) {
+      await platform.advance(60_001);
+      await textOf('echo', 1);
+    }
+    const error = expect.objectContaining({ code: 'BEN_HOST_UNKNOWN' }) as unknown;
+    expect(failed).toHaveBeenCalledExactlyOnceWith(error);
+    expect(logged.mock.calls).toEqual([[error]]);
   });
 });
 

@@ -205,8 +205,8 @@ describe('faults', () => {
     expect(server.rejected['bad-hash']).toBe(1);
   });
 
-  it('swap what the server sends: the board takes the IV for the ciphertext', async () => {
-    const { answer, board, server } = await exchangeWith({ reorder: 1, direction: 'to-board' });
+  it('delay the ciphertext of the pair, so that the board takes the IV for it', async () => {
+    const { answer, board, server } = await exchangeWith({ reorder: 0.3, seed: 9, direction: 'to-board' });
     expect(answer).toBe('BEN_TIMEOUT');
     expect(board.reordered).toBe(1);
     expect(server.rejected['bad-hash']).toBe(1);
