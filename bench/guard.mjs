@@ -1,6 +1,6 @@
 /**
  * Fails where an exchange has come to take more than it should, in counts that do not depend on the machine: datagrams, calls
- * of node:crypto, promises, bytes allocated. Runs the whole server, Nest and a controller included, on a socket that is none.
+ * of node:crypto, promises, bytes allocated. Runs the whole server, Nest and a controller included, on a socket that sends nothing.
  *
  *     npm run bench:guard
  *
@@ -109,9 +109,9 @@ const { InProcessServer } = await import('./support/in-process.mjs');
 const rows = [];
 for (const kind of ['reply', 'noreturn']) {
   const server = await InProcessServer.start({ boards: BOARDS, noreturn: kind === 'noreturn' });
-  server.onSend = (isFollowed) => {
+  server.onSend = (isWatched) => {
     calls.sent++;
-    calls.watched += isFollowed ? 0 : 1;
+    calls.watched += isWatched ? 1 : 0;
   };
   const check = (limit, value) => rows.push({ exchange: kind, what: limit.what, value, 'at most': limit[kind] });
   for (let turn = 0; turn < WARM_UP_TURNS; turn++) {

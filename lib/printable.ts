@@ -3,22 +3,29 @@
  */
 
 /**
- * Control characters would move the cursor or change colours; format characters turn the direction of the text that follows, or
- * hide text (zero width, tags); separators of lines and paragraphs begin a new line for some programs; half a surrogate pair is
- * no character.
+ * Characters that act on a terminal or hide in a text. Control characters (Cc) and separators (Zl, Zp) move the cursor and change
+ * colours. Format characters (Cf) turn the direction of the text. Default-ignorable characters have no width: tags, fillers,
+ * variation selectors. Half a surrogate pair (Cs) is not a character.
+ *
+ * Some emoji contain such characters and are shown in parts. No text is lost, because each character is shown as its escape.
  */
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /** The text with every unprintable character as an escape, as JSON writes it. */
 export function escapeUnprintable(text: string): string {
   return text.replace(UNPRINTABLE, escape);
 }
 
-/** The same, but for line ends and tabs, which stay. */
+/** The same, except for line ends and tabs, which stay. */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (character) =>
     character === '\n' || character === '\t' ? character : escape(character),
   );
+}
+
+/** The same on one line, because a text with line ends could look like lines of the program that prints it. */
+export function printableLine(text: string): string {
+  return printable(text).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
 }
 
 function escape(character: string): string {
@@ -31,6 +38,10 @@ function toEscape(unit: number): string {
 
 /** As `printable`, at most `maxLength` characters of it. */
 export function excerptOf(text: string, maxLength: number): string {
-  const cut = printable(text.slice(0, maxLength));
-  return text.length > maxLength ? `${cut}… (${text.length} characters)` : cut;
+  if (text.length <= maxLength) {
+    return printable(text);
+  }
+  // The first half of a pair would be shown as an escape that the text does not contain.
+  const isPair = text.codePointAt(maxLength - 1)! > 0xffff;
+  return `${printable(text.slice(0, isPair ? maxLength - 1 : maxLength))}… (${text.length} characters)`;
 }

@@ -1,21 +1,20 @@
 /**
- * The whole server, Nest and controller included, on a socket that is none: every datagram is handed in, and what is sent is
- * handed out. So the server's part can be counted and measured without the system's.
+ * The whole server, Nest and controller included, without the system's part: every datagram is handed to its socket, and what it
+ * sends is kept. Uses the public API alone, so that it takes any version of this package.
  */
 import { BaseRpcContext } from '@nestjs/microservices';
-import { nodePlatform } from '#lib/net/index.js';
 import { BoardCrypto, maxRequestLength, preparePlaintext } from './board-crypto.mjs';
 import { startBenUdp } from './nest-apps.mjs';
-import { ACTION, HELLO, HOST, addressOf, keyAt, requestText } from './wire.mjs';
+import { ACTION, HELLO, addressOf, keyAt, requestText } from './wire.mjs';
 
 export class InProcessServer {
   /** Datagrams the server has sent, those of each board apart. */
   sent = new Map();
   requests = 0;
-  /** Told of each datagram that is sent, and whether another follows. */
+  /** Told of each datagram that is sent, and whether the server watches it for an error. */
   onSend = () => undefined;
   #strategy;
-  #handlers;
+  #socket;
   #boards;
   #noreturn;
   #crypto = new BoardCrypto(keyAt(0));
@@ -27,17 +26,12 @@ export class InProcessServer {
     this.#plaintext = preparePlaintext(requestText(dataBytes, noreturn));
   }
 
-  static async start(options) {
+  /** @param {{ boards: number, dataBytes?: number, noreturn?: boolean, lib?: string }} options `lib` as in `startBenUdp` */
+  static async start({ lib, ...options }) {
     const server = new InProcessServer(options);
-    const platform = {
-      ...nodePlatform,
-      resolveHost: async (host) => host,
-      bindSocket: async (_options, handlers) => {
-        server.#handlers = handlers;
-        return server.#createSocket();
-      },
-    };
-    server.#strategy = await startBenUdp({ platform }, () => server.requests++);
+    server.#strategy = await startBenUdp({ lib }, () => server.requests++);
+    server.#socket = server.#strategy.unwrap();
+    server.#socket.send = (...args) => server.#keep(...args);
     return server;
   }
 
@@ -62,7 +56,7 @@ export class InProcessServer {
   async #deliver(remotes, datagramOf, answers) {
     this.sent.clear();
     for (let index = 0; index < remotes.length; index++) {
-      this.#handlers.onDatagram(datagramOf(index), remotes[index]);
+      this.#socket.emit('message', datagramOf(index), remotes[index]);
     }
     const isAnswered = ({ address }) => (this.sent.get(address)?.length ?? 0) === answers;
     await new Promise((resolve) => setImmediate(resolve));
@@ -79,22 +73,18 @@ export class InProcessServer {
     return target.subarray(0, this.#crypto.writeRequest(id, this.#plaintext, target));
   }
 
-  #createSocket() {
-    return {
-      address: { address: HOST, port: 0, family: 'IPv4' },
-      receiveBufferSize: 0,
-      socket: { address: () => ({ address: HOST, port: 0 }) },
-      send: (datagram, _port, address, isFollowed) => {
-        this.onSend(isFollowed);
-        const earlier = this.sent.get(address);
-        if (earlier) {
-          earlier.push(datagram);
-        } else {
-          this.sent.set(address, [datagram]);
-        }
-      },
-      close: async () => undefined,
-    };
+  /** In place of the socket's `send`. A callback is called in a later turn, as Node calls it. */
+  #keep(datagram, _port, address, callback) {
+    this.onSend(callback !== undefined);
+    const earlier = this.sent.get(address);
+    if (earlier) {
+      earlier.push(datagram);
+    } else {
+      this.sent.set(address, [datagram]);
+    }
+    if (callback) {
+      process.nextTick(callback, null, datagram.length);
+    }
   }
 }
 

@@ -37,16 +37,16 @@ async function start(options, onExchange) {
 }
 
 /**
- * @param {{ keys?: number, platform?: object, lib?: string }} options how many keys the server accepts, one shared by all or
- * one for each device; what replaces its socket; and the address of another build of this package
+ * @param {{ keys?: number, lib?: string }} options how many keys the server accepts, one shared by all or one for each device;
+ * and the URL of another build of this package
  * @param {() => void} onExchange
  * @returns {Promise<import('nestjs-ben-udp').BenUdpTransport>}
  */
-export async function startBenUdp({ keys = 1, platform, lib = 'nestjs-ben-udp' }, onExchange) {
+export async function startBenUdp({ keys = 1, lib = 'nestjs-ben-udp' }, onExchange) {
   const { BenUdpTransport } = await import(lib);
   const ring = Array.from({ length: keys }, (_, index) => [`device-${index}`, keyFileAt(index)]);
   const keyOptions = keys === 1 ? { key: keyFileAt(0) } : { keys: Object.fromEntries(ring) };
-  const strategy = new BenUdpTransport({ host: HOST, port: 0, ...keyOptions }, platform);
+  const strategy = new BenUdpTransport({ host: HOST, port: 0, ...keyOptions });
   await start({ strategy }, onExchange);
   return strategy;
 }

@@ -25,6 +25,7 @@ const SETTLE_MS = 300;
  * @property {boolean} noreturn
  * @property {number} keys
  * @property {boolean} [defaultLookup]
+ * @property {string} [lib] as in `startBenUdp`
  * @property {boolean} [isComputing] as in `PeerOptions`
  *
  * @typedef {object} LoadSize
@@ -69,6 +70,47 @@ export async function measure(variants, loads, { rounds, seconds, onSlice = () =
   return slices;
 }
 
+/**
+ * As `measure`, without the system's part: the server is asked inside of its own process.
+ *
+ * @param {Variant[]} variants
+ * @param {{ rounds: number, seconds: number, onSlice?: (name: string, slice: InProcessSlice) => void }} options
+ * @returns {Promise<Map<string, InProcessSlice[]>>} the rounds of each variant by its name
+ *
+ * @typedef {Pick<Slice, 'cpuMicroseconds' | 'waitedShare'>} InProcessSlice
+ */
+export async function measureInProcess(variants, { rounds, seconds, onSlice = () => undefined }) {
+  const slices = new Map(variants.map(({ name }) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    const servers = variants.map(() => new Child('in-process-server'));
+    try {
+      await Promise.all(servers.map((server, index) => server.ask('start', variants[index])));
+      for (const server of servers) {
+        await server.ask('run', { seconds: WARM_UP_MS / 1000 });
+      }
+      for (let turn = 0; turn < servers.length; turn++) {
+        const index = (turn + round) % servers.length;
+        const slice = await quietestOf(() => servers[index].ask('run', { seconds }));
+        slices.get(variants[index].name).push(slice);
+        onSlice(variants[index].name, slice);
+      }
+    } finally {
+      await Promise.all(servers.map((server) => server.stop()));
+    }
+  }
+  return slices;
+}
+
+/** The first slice that other work left alone, or the one that it disturbed least. */
+async function quietestOf(measureOnce) {
+  let quietest = await measureOnce();
+  for (let tries = 1; tries < MAX_TRIES && quietest.waitedShare > QUIET_SHARE; tries++) {
+    const slice = await measureOnce();
+    quietest = slice.waitedShare < quietest.waitedShare ? slice : quietest;
+  }
+  return quietest;
+}
+
 export function sliceName({ name }, { peers }) {
   return `${name} ${peers}`;
 }
@@ -90,16 +132,8 @@ class Pair {
   }
 
   /** @returns {Promise<Slice>} */
-  async measure(load, seconds) {
-    let quietest;
-    for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const slice = await this.measureOnce(load, seconds);
-      quietest = quietest && quietest.waitedShare < slice.waitedShare ? quietest : slice;
-      if (quietest.waitedShare <= QUIET_SHARE) {
-        break;
-      }
-    }
-    return quietest;
+  measure(load, seconds) {
+    return quietestOf(() => this.measureOnce(load, seconds));
   }
 
   async measureOnce({ peers, inFlight }, seconds) {

@@ -35,22 +35,29 @@ export function medianRecord(records) {
   );
 }
 
+/** With fewer values, even the least and the largest are no 95 % interval of the median. */
+export const MIN_INTERVAL_VALUES = 6;
+
 /**
  * The 95 % interval of the median, by order statistics: it needs no assumption about how the values are spread. The number of
  * values below the true median is binomial, with one half.
  *
- * @param {readonly number[]} values at least 6; fewer have no such interval
+ * @param {readonly number[]} values fewer than `MIN_INTERVAL_VALUES` have no such interval: both ends are NaN then
  */
 export function medianInterval(values) {
-  const sorted = Float64Array.from(values).toSorted();
-  const { length } = sorted;
-  let probability = 0.5 ** length;
-  let below = probability;
-  let rank = 0;
-  while (rank < length / 2 - 1 && below + (probability * (length - rank)) / (rank + 1) <= 0.025) {
-    probability = (probability * (length - rank)) / (rank + 1);
-    below += probability;
-    rank++;
+  const { length } = values;
+  if (length < MIN_INTERVAL_VALUES) {
+    return { low: NaN, high: NaN };
   }
-  return { low: sorted[rank] ?? NaN, high: sorted[length - 1 - rank] ?? NaN };
+  const sorted = Float64Array.from(values).toSorted();
+  // As a logarithm, because half to the power of some thousand is 0 as a number.
+  let logProbability = -length * Math.LN2;
+  let below = Math.exp(logProbability);
+  let rank = -1;
+  while (below <= 0.025) {
+    rank++;
+    logProbability += Math.log((length - rank) / (rank + 1));
+    below += Math.exp(logProbability);
+  }
+  return { low: sorted[rank], high: sorted[length - 1 - rank] };
 }

@@ -90,12 +90,22 @@ export function defineCommand<const Options extends OptionsConfig>(definition: C
   };
 }
 
-/** Words of the command line, names of files and texts of peers are all printed: nothing of them may act on a terminal. */
+/** Makes every line safe for a terminal, because lines quote words of the command line, names of files and texts of peers. */
 export function withPrintableLines(io: CliIo): CliIo {
-  return Object.create(io, {
-    out: { value: (line: string) => io.out(printable(line)) },
-    err: { value: (line: string) => io.err(printable(line)) },
-  }) as CliIo;
+  const { env, signal, platform } = io;
+  return {
+    env,
+    signal,
+    platform,
+    out: (line) => io.out(printable(line)),
+    err: (line) => io.err(printable(line)),
+    // The first look at it opens the standard input of the process, so only a command that reads it looks.
+    get stdin() {
+      return io.stdin;
+    },
+    wallClock: () => io.wallClock(),
+    interfaces: () => io.interfaces(),
+  };
 }
 
 function readInvocation<Options extends OptionsConfig>(
@@ -147,6 +157,19 @@ function reportFailure(name: string, { message, about }: CliFailure, isJson: boo
     io.err(hint);
   }
   return exitCode;
+}
+
+/**
+ * The name or address to bind to.
+ *
+ * @throws UsageError
+ */
+export function readHost(host: string | undefined, fallback: string): string {
+  if (host === '') {
+    // The system binds every address then, and an unset variable of a shell does not ask for that.
+    throw new UsageError(`--host is empty: name an address, or leave it out for ${fallback}`);
+  }
+  return host ?? fallback;
 }
 
 /** @throws UsageError naming the option. */

@@ -8,7 +8,7 @@ import { RequestClient } from '../client/index.js';
 import { DEFAULT_KEY_FILE } from '../keys/index.js';
 import { KEY_BYTES, Sealer, formatRequest, readReply } from '../protocol/index.js';
 import { type ReachableAddress, listAddresses } from './addresses.js';
-import { CliFailure, defineCommand, readInteger } from './command.js';
+import { CliFailure, defineCommand, readHost, readInteger } from './command.js';
 import { answerWith, bindServer, explainBind } from './echo-server.js';
 import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';
@@ -47,7 +47,7 @@ export const doctor = defineCommand({
   options: { ...KEY_OPTIONS, host: { type: 'string' }, port: { type: 'string' } },
   positionals: { min: 0, max: 0 },
   async run({ values }, io) {
-    const host = values.host ?? DEFAULT_HOST;
+    const host = readHost(values.host, DEFAULT_HOST);
     const port = readInteger('port', values.port, DEFAULT_PORT, 1, 65_535);
     const { checks: keyChecks, key } = await checkKeyFile(values, io);
     const addresses = listAddresses(io.interfaces());

@@ -1,4 +1,4 @@
-/** The command line as functions: `nestjs-ben-udp/cli`. Each takes its words and an `io`, and brings the exit code. Needs no Nest. */
+/** The commands as functions: each takes its words and an `io`, and resolves to the exit code. Needs no Nest. */
 export type { Command } from './command.js';
 export { decode } from './decode.js';
 export { doctor } from './doctor.js';

@@ -8,13 +8,13 @@ import { REJECTIONS, type RejectedDecision, type BenUdpRemote, type VerifiedRequ
 import { formatReply, formatUnreadableReply } from '../protocol/index.js';
 import type { Listener, ListenerHandlers } from '../server/index.js';
 import { listAddresses } from './addresses.js';
-import { UsageError, defineCommand, readInteger } from './command.js';
+import { UsageError, defineCommand, readHost, readInteger } from './command.js';
 import { answerWith, bindServer, explainBind } from './echo-server.js';
 import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { KEY_HELP, KEY_OPTIONS, loadKey } from './key.js';
 import { readJson } from './send.js';
-import { count, excerpt, printDocument } from './text.js';
+import { count, excerpt, isDocument, printDocument } from './text.js';
 
 const HELP = `nestjs-ben-udp listen [options]
 
@@ -55,7 +55,7 @@ export const listen = defineCommand({
   },
   positionals: { min: 0, max: 0 },
   async run({ values }, io) {
-    const host = values.host ?? DEFAULT_HOST;
+    const host = readHost(values.host, DEFAULT_HOST);
     const port = readInteger('port', values.port, DEFAULT_PORT, 0, 65_535);
     const datagramGap = readInteger('datagram-gap', values['datagram-gap'], 0, 0, 1000);
     const maxRequests = readInteger('count', values.count, Infinity, 1, MAX_COUNT);
@@ -233,12 +233,7 @@ class Reporter {
   }
 }
 
-/** A value where it has a JSON form; a device may send a dict that has none, and then `text` is all there is. */
+/** A value if it has a JSON form. If not, the document has `text` alone. */
 function jsonOrNothing(value: unknown): unknown {
-  try {
-    printDocument({ value });
-    return value;
-  } catch {
-    return undefined;
-  }
+  return isDocument({ value }) ? value : undefined;
 }

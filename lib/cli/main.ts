@@ -6,6 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { nodePlatform } from '../net/index.js';
 import { EXIT_CODES } from './exit-code.js';
 import { run } from './run.js';
+import { describeBug } from './text.js';
 
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -39,6 +40,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  console.error('nestjs-ben-udp: this is a bug, please report it:', error);
+  process.stderr.write(`${describeBug(error)}\n`);
   process.exitCode = EXIT_CODES.bug;
 });

@@ -11,14 +11,14 @@ import {
   MAX_OPTION_MS,
 } from '../constants.js';
 import { BenUdpError, BenUdpRequestError } from '../errors.js';
-import { printable } from '../printable.js';
+import { printable, printableLine } from '../printable.js';
 import { RequestClient } from '../client/index.js';
 import { type Reply, Sealer, formatRequest, parseJson, readReply } from '../protocol/index.js';
 import { CliFailure, UsageError, defineCommand, readInteger } from './command.js';
 import { EXIT_CODES, type ExitCode } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { type CliKey, KEY_HELP, KEY_OPTIONS, loadKey } from './key.js';
-import { count, printDocument } from './text.js';
+import { count, isDocument, printDocument } from './text.js';
 
 const MIN_TIMEOUT_MS = 10;
 const MAX_COUNT = 1_000_000;
@@ -210,18 +210,19 @@ function tell(text: string | undefined, latencyMs: number, { isJson, noreturn }:
   const isError = reply !== undefined && 'error' in reply;
   if (isJson) {
     const outcome = noreturn ? 'sent' : isError ? 'error-reply' : 'answered';
-    io.out(printDocument({ outcome, ...reply, latencyMs: roundMs(latencyMs) }));
+    const told = isDocument(reply) ? reply : { text };
+    io.out(printDocument({ outcome, ...told, latencyMs: roundMs(latencyMs) }));
   } else if (isError) {
-    io.err(`The server answered with an error: ${printValue(reply.error)}`);
+    io.err(`The server answered with an error: ${printableLine(printValue(reply.error, text!))}`);
   } else if (reply) {
-    io.out(printValue(reply.data));
+    io.out(printable(printValue(reply.data, text!)));
   }
   return isError ? EXIT_CODES.errorReply : EXIT_CODES.ok;
 }
 
-/** A text as it is, anything else as JSON. */
-function printValue(value: unknown): string {
-  return printable(typeof value === 'string' ? value : printDocument(value));
+/** A text as it is, anything else as JSON. If a value is nested too deep for that, the JSON text of the whole reply. */
+function printValue(value: unknown, reply: string): string {
+  return typeof value === 'string' ? value : isDocument(value) ? printDocument(value) : reply;
 }
 
 function roundMs(ms: number): number {

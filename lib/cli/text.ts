@@ -1,7 +1,8 @@
 /**
  * What is printed: JSON documents for scripts, and text of others made safe for a terminal.
  */
-import { escapeUnprintable, printable } from '../printable.js';
+import { inspect } from 'node:util';
+import { escapeUnprintable, excerptOf, printable, printableLine } from '../printable.js';
 import { printJson } from '../protocol/index.js';
 
 /** Characters of one text of a peer that go into a line. */
@@ -18,8 +19,22 @@ export function printDocument(document: unknown): string {
 
 /** Text of a peer on one line, cut if it is long. */
 export function excerpt(text: string): string {
-  const line = printable(text.slice(0, MAX_SHOWN)).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
-  return text.length > MAX_SHOWN ? `${line}… (${text.length} characters)` : line;
+  return printableLine(excerptOf(text, MAX_SHOWN));
+}
+
+/** Whether a value has a JSON form. A dict of a device can lack one, and a server can nest lists too deep. */
+export function isDocument(value: unknown): boolean {
+  try {
+    printDocument(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The report of an error that no command expects. Its message can quote the text of a peer. */
+export function describeBug(error: unknown): string {
+  return printable(`nestjs-ben-udp: this is a bug, please report it: ${inspect(error)}`);
 }
 
 export function count(number: number, noun: string): string {

@@ -77,7 +77,7 @@ function object(value: unknown, what: string): Record<string, unknown> {
 }
 
 function readHex(value: unknown, what: string): Buffer {
-  if (typeof value !== 'string' || !/^(?:[0-9a-f]{2})*$/i.test(value) || value.length > 2 * MAX_DATAGRAM_BYTES) {
+  if (typeof value !== 'string' || value.length > 2 * MAX_DATAGRAM_BYTES || !/^(?:[0-9a-f]{2})*$/i.test(value)) {
     return refuseRecording(`${what} is no hex`);
   }
   return Buffer.from(value, 'hex');
