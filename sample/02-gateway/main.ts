@@ -1,7 +1,7 @@
 /**
  * The gateway, and in the same process what stands for the roof.
  *
- *     npm run gateway
+ *     npm run start:gateway
  *     BEN_KEY_FILE=keys/boards/board-01.sec npm run device
  */
 import { mkdir } from 'node:fs/promises';

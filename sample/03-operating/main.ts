@@ -1,7 +1,7 @@
 /**
  * Boards on UDP, operators on HTTP.
  *
- *     npm run operating
+ *     npm run start:operating
  *     npm run device
  *     curl localhost:3000/health localhost:3000/metrics localhost:3000/devices
  */

@@ -1,7 +1,7 @@
 /**
  * Boards on a bad network, over real UDP through a proxy that loses, doubles, delays and damages: no board ever gets a wrong
- * answer, nothing is executed twice, and once the network is good again, so are the boards. `npm run soak` and
- * `npm run simulate` do the same at length.
+ * answer, nothing is executed twice, and once the network is good again, so are the boards. `npm run test:soak` and
+ * `npm run test:simulate` do the same at length.
  */
 import { Logger } from '@nestjs/common';
 import { BenUdpTransport } from 'nestjs-ben-udp';

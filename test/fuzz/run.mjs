@@ -1,7 +1,7 @@
 /**
  * Feeds mutated inputs to everything that reads what others send, and a whole app over real UDP. Needs the built package.
  *
- *     npm run fuzz -- [--seconds 10] [--inputs n] [--seed 1] [--target name] [--replay file-or-hex] [--keep] [--list]
+ *     npm run test:fuzz -- [--seconds 10] [--inputs n] [--seed 1] [--target name] [--replay file-or-hex] [--keep] [--list]
  *
  * --seconds and --inputs are for each target, whichever comes first. A run follows from its seed and the files in corpus/. An
  * input that breaks a promise is printed, kept in failures/, and given to the target again by --replay; the exit code is 1
@@ -92,9 +92,9 @@ async function fuzzTarget(name) {
 function tell(name, { input, reason }, count) {
   process.exitCode = 1;
   console.error(`BREACH, ${name}: ${reason}`);
-  console.error(`  again, all: npm run fuzz -- --target ${name} --seed ${limits.seed} --inputs ${count}`);
+  console.error(`  again, all: npm run test:fuzz -- --target ${name} --seed ${limits.seed} --inputs ${count}`);
   if (name !== APP.name) {
-    console.error(`  again, alone: npm run fuzz -- --target ${name} --replay ${keep('failures', name, input)}`);
+    console.error(`  again, alone: npm run test:fuzz -- --target ${name} --replay ${keep('failures', name, input)}`);
     console.error(`  input: ${input.toString('hex')}`);
   }
 }

@@ -1,9 +1,9 @@
 /**
  * A server under attack, over real UDP: what known boards notice of it, what it costs, and what comes back to the attacker.
  *
- *     npm run flood
- *     npm run flood -- --case spoofed --seconds 60 --seed 1
- *     npm run flood -- --case one-source --rate 5000 --seconds 5
+ *     npm run test:flood
+ *     npm run test:flood -- --case spoofed --seconds 60 --seed 1
+ *     npm run test:flood -- --case one-source --rate 5000 --seconds 5
  *
  * Server, boards and attacker are processes of their own. On two cores they share them: the server has one to itself where the
  * system has `taskset`, and what the attacker really sent stands beside what was asked for. Ends with exit code 1 where one of

@@ -1,8 +1,8 @@
 /**
  * A server under a steady load for a long time: that it loses nothing, mixes nothing up, and grows by nothing.
  *
- *     npm run soak -- --seconds 3600 --seed 1
- *     npm run soak -- --case steady --seconds 600
+ *     npm run test:soak -- --seconds 3600 --seed 1
+ *     npm run test:soak -- --case steady --seconds 600
  *
  * `mixed` (default): boards that wait and boards that do not, errors, slow handlers, boards with a wrong key, boards on a bad
  * network, noise of strangers, and keys reloaded all the time. `steady`: 5000 boards that echo.

@@ -311,7 +311,7 @@ describe('unwrap', () => {
 
 describe('on', () => {
   it('knows its events and what their listeners are given', () => {
-    // Checked by `npm run typecheck`.
+    // Checked by `npm run check:types`.
     const transport = create();
     transport.on('listening', (address) => expectTypeOf(address).toEqualTypeOf<AddressInfo>());
     transport.on('error', (error) => expectTypeOf(error).toEqualTypeOf<Error>());
