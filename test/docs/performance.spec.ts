@@ -17,6 +17,16 @@ describe('docs/performance.md', () => {
     expect(page).toBe(await format(fillPage(page, results), { ...(await resolveConfig(path)), filepath: path }));
   });
 
+  it('has each figure that README.md gives', () => {
+    const [, section] = /\n## Performance\n(.*?)\n## /s.exec(readFileSync(pathOf('../README.md'), 'utf8'))!;
+    const figures = [...section!.matchAll(/\d+(?:\.\d+)? µs|\d+\.\d+(?= times)|\d{4,}(?= exchanges)/g)].map(
+      ([figure]) => figure.replace(' µs', ''),
+    );
+    expect(figures).toHaveLength(4);
+    const cells = new Set(read('performance.md').split(/[|\s]+/));
+    expect(figures.filter((figure) => !cells.has(figure))).toEqual([]);
+  });
+
   it('has the chart of docs/performance.json', () => {
     expect(read('performance.svg')).toBe(drawChart(results));
   });
