@@ -1,6 +1,6 @@
 /** The documentation as tests see it: pages, blocks of code and links. */
 import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join, relative } from 'node:path';
 
 export const root = join(import.meta.dirname, '..', '..');
 
@@ -8,8 +8,24 @@ export const root = join(import.meta.dirname, '..', '..');
 export const PAGES = [
   'README.md',
   'SECURITY.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
   ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
 ].filter((page) => page.endsWith('.md'));
+
+const FOLDERS = ['.ci', '.github', 'bench', 'docs', 'lib', 'sample', 'test', 'tools'];
+const TEXT = new Set(['', '.json', '.md', '.mjs', '.py', '.ts', '.yml']);
+
+/** Pages, code and workflows, relative to the root; without recordings and inputs of the fuzzer. */
+export const TEXT_FILES: readonly string[] = [
+  ...PAGES.filter((page) => !page.startsWith('docs/')),
+  'package.json',
+  ...FOLDERS.flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && TEXT.has(extname(entry.name)))
+      .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll('\\', '/')),
+  ),
+].filter((file) => !/^test\/(fuzz\/(corpus|failures)|vectors)\//.test(file));
 
 export interface Block {
   readonly page: string;
