@@ -1,4 +1,4 @@
-/** The same app, with boards and networks as they are outside. */
+/** The same app, with the quirks of real boards and networks. */
 import 'reflect-metadata';
 import { randomBytes } from 'node:crypto';
 import type { INestMicroservice } from '@nestjs/common';
@@ -37,14 +37,14 @@ describe('01-sensor', () => {
     expect(board.getStats().dropped).toBe(0);
   });
 
-  it('takes no reading twice, whatever the network doubles', async () => {
+  it('takes no reading twice if the network copies datagrams', async () => {
     const strategy = await start({}, { faults: { duplicate: 1, direction: 'to-server' } });
     await board.send({ action: 'dhtsensor', data: { temperature: 30, humidity: 50 } }, { noreturn: true });
     expect(await board.send({ action: 'latest' })).toEqual({ temperature: 30, humidity: 50 });
     expect(strategy.getStats()).toMatchObject({ requests: 2, rejected: { replayed: 2 } });
   });
 
-  it('hears a board again that has something unread in its socket', async () => {
+  it('answers a board again that has unread datagrams in its socket', async () => {
     await start({}, { leftovers: [Buffer.alloc(16)] });
     const report = (temperature: number) =>
       board.send({ action: 'dhtsensor', data: { temperature, humidity: 50 } }, { noreturn: true });
