@@ -131,12 +131,12 @@ async function formatTable(rows, path) {
   const groups = groupRows(rows);
   const text = `# Parity with Nest's TCP transport
 
-<!-- Made by \`npm run test:parity -- --save docs/parity.md\`; what is changed here by hand is lost. -->
+<!-- Made by \`npm run test:parity -- --save docs/parity.md\`; changes by hand are lost. -->
 
-Nest's own TCP transport is the specification. Each row is a behaviour that is tested over TCP and over BenUdp in the same
-run, here of \`@nestjs/microservices\` ${version}, and links to its tests. **✓** stands where one test holds for both
-transports. Where BenUdp has a rule of its own, mostly because a device reads one reply and there are no headers on the wire,
-each transport has a test of its own, and the cells say what it tests.
+Nest's own TCP transport is the specification. Each row is a behaviour, and links to its tests. One run tests it over TCP and over BenUdp,
+here with \`@nestjs/microservices\` ${version}. **✓** means that one test holds for both transports. In some cases BenUdp has a rule of its
+own, mostly because a device reads one reply and there are no headers on the wire. Each transport then has a test of its own, and the
+cells describe the behaviour.
 
 ${rows.length} behaviours: ${rows.length - own.length} the same, ${own.length} with a rule of their own.
 

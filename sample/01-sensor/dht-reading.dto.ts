@@ -1,6 +1,6 @@
 import { IsNumber, Max, Min } from 'class-validator';
 
-/** What a DHT11 or DHT22 measures. A broken one reports nan, which is no number here. */
+/** A measurement of a DHT11 or DHT22. A broken sensor reports nan, which is not a number here. */
 export class DhtReading {
   /** °C */
   @IsNumber()

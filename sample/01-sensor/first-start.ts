@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { generateKeyFile } from 'nestjs-ben-udp';
 
-/** Makes a key file if there is none, and says so. */
+/** Makes a key file if it does not exist, and prints that. */
 export async function ensureKeyFile(path: string): Promise<void> {
   try {
     await access(path);
@@ -13,7 +13,7 @@ export async function ensureKeyFile(path: string): Promise<void> {
   }
 }
 
-/** One screen: how a board gets key and client, and what to type there. */
+/** Prints one screen: how to copy the key and the client to a board, and the commands to type there. */
 export function printHowToConnect({ address: bound, port }: AddressInfo, keyFile: string): void {
   const outside = Object.values(networkInterfaces())
     .flatMap((each) => each ?? [])
@@ -30,7 +30,7 @@ With a board on USB (mpremote comes with "pip install mpremote"):
     mpremote cp sample/device/benclient.py :benclient.py
     mpremote repl
 
-and there, once the board has joined your Wi-Fi:
+Then, when the board has joined your Wi-Fi, type there:
 
     from benclient import client
     board = client("${address ?? 'address of this machine'}", ${port})
@@ -39,6 +39,6 @@ and there, once the board has joined your Wi-Fi:
     board.send({"action": "dhtsensor", "data": {"temperature": 30, "humidity": 50}}, noreturn=True)
     board.send({"action": "latest"})
 
-The key file is a secret: whoever has it can speak for the board. Stop with Ctrl+C.
+The key file is a secret: anybody who has it can speak for the board. Stop with Ctrl+C.
 `);
 }

@@ -3,14 +3,14 @@ import { type CallHandler, type ExecutionContext, Injectable, Logger, type NestI
 import type { BenUdpContext } from 'nestjs-ben-udp';
 import { type Observable, tap } from 'rxjs';
 
-/** Logs who asked for what, and what it got. */
+/** Logs the device, its request and the reply. */
 @Injectable()
 export class LogInterceptor implements NestInterceptor {
   private readonly logger = new Logger('Sensor');
 
   intercept(execution: ExecutionContext, next: CallHandler): Observable<unknown> {
     const context = execution.switchToRpc().getContext<BenUdpContext>();
-    // Quoted: the text is the device's, and may hold line feeds.
+    // Quoted, because the text is the device's and may contain line feeds.
     const request = `${context.getDevice() ?? context.getRemoteAddress()} ${JSON.stringify(context.getRawRequest())}`;
     return next
       .handle()

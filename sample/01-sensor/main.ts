@@ -4,7 +4,7 @@ import { BenUdpTransport } from 'nestjs-ben-udp';
 import { AppModule } from './app.module.js';
 import { ensureKeyFile, printHowToConnect } from './first-start.js';
 
-// An empty variable is as good as none.
+// An empty variable counts as unset.
 const host = process.env['BEN_HOST'] || '0.0.0.0';
 const port = Number(process.env['BEN_PORT'] || 8585);
 const keyFile = process.env['BEN_KEY_FILE'] || 'key.sec';

@@ -11,8 +11,7 @@ export class ReadingsService implements OnApplicationShutdown {
   private isClosed = false;
 
   /**
-   * A database would be closed here. Not in onModuleDestroy: Nest runs that first, then awaits the handlers that still run, then
-   * this.
+   * Close a database here, not in onModuleDestroy: Nest runs that first, then awaits the handlers that still run, then runs this.
    */
   onApplicationShutdown(): void {
     this.isClosed = true;

@@ -18,13 +18,13 @@ const validate = new ValidationPipe({
 export class SensorController {
   constructor(private readonly readings: ReadingsService) {}
 
-  /** A board says hello: `client.send({"action": "echo", "data": "hello"})` returns "hello". */
+  /** A board gets its data back: `client.send({"action": "echo", "data": "hello"})` returns "hello". */
   @MessagePattern('echo')
   echo(@Payload() data: unknown): unknown {
     return data;
   }
 
-  /** The temperature of the room the server is in. */
+  /** The temperature in the room of the server. */
   @MessagePattern('temperature')
   temperature(): { celsius: number; unit: string } {
     return { celsius: 21.5, unit: 'C' };
@@ -37,7 +37,7 @@ export class SensorController {
     this.readings.save(context.getDevice()!, reading);
   }
 
-  /** A board asks for what it reported last. */
+  /** A board asks for its latest report. */
   @MessagePattern('latest')
   @UseGuards(KnownDeviceGuard)
   @UseFilters(NoReadingFilter)

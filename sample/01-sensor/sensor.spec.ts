@@ -30,7 +30,7 @@ describe('01-sensor', () => {
     await app.close();
   });
 
-  it('echoes what it got', async () => {
+  it('echoes the data', async () => {
     for (const data of [{ a: [1, 'two'] }, 2n ** 70n, null, '']) {
       expect(await board.send({ action: 'echo', data })).toEqual(data);
     }
@@ -46,7 +46,7 @@ describe('01-sensor', () => {
     expect(await board.send({ action: 'latest' })).toEqual({ temperature: 31, humidity: 51 });
   });
 
-  it('does not keep a reading that is none', async () => {
+  it('does not keep an invalid reading', async () => {
     for (const data of [{ temperature: NaN, humidity: 50 }, { temperature: 30 }, 'warm', undefined]) {
       await board.send({ action: 'dhtsensor', data }, { noreturn: true });
     }
@@ -55,7 +55,7 @@ describe('01-sensor', () => {
     );
   });
 
-  it('serves devices without a name what all may see, and no more', async () => {
+  it('serves only public data to devices without a name', async () => {
     const stranger = await VirtualBoard.start({ key: strangersKey, port });
     expect(await stranger.send({ action: 'echo', data: 1 })).toBe(1);
     expect(await stranger.exchange("{'action': 'latest'}")).toContain('Forbidden');

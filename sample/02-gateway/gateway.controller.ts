@@ -4,7 +4,7 @@ import { BenUdpContext, BenUdpRecordBuilder } from 'nestjs-ben-udp';
 import type { Observable } from 'rxjs';
 import { RoofFilter } from './roof.filter.js';
 
-/** Names the client. */
+/** The injection token of the client. */
 export const ROOF = Symbol('ROOF');
 
 /** A server for the boards in the house, and a client of the server on the roof. */
@@ -18,13 +18,13 @@ export class GatewayController {
     return data;
   }
 
-  /** Asked on the roof. Reading twice does no harm, so a lost datagram there costs a retry. */
+  /** Asks the roof. Two readings do no harm, so a lost datagram only costs a retry. */
   @MessagePattern('temperature')
   temperature(): Observable<unknown> {
     return this.roof.send('temperature', new BenUdpRecordBuilder().setIdempotent().build());
   }
 
-  /** Passed on, with the name of the board: on the roof all comes from one address and under one key. */
+  /** Passes the report on, with the name of the board, because the roof sees one address and one key for all boards. */
   @EventPattern<string>('dhtsensor')
   report(@Payload() reading: object, @Ctx() context: BenUdpContext): Observable<unknown> {
     return this.roof.emit('dhtsensor', { ...reading, board: context.getDevice() });

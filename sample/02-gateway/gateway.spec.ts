@@ -20,7 +20,7 @@ describe('02-gateway', () => {
   let gateway: INestMicroservice;
   let board: VirtualBoard;
 
-  /** The gateway with other settings, as they may come out of a secret store: late. */
+  /** The gateway with other settings, which arrive late, as from a secret store. */
   async function startGateway(roofPort: number): Promise<void> {
     const settings = {
       forBoards: async () => ({ host: '127.0.0.1', port: 0, keys: { 'board-01': boardKey } }),

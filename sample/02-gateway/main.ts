@@ -1,5 +1,5 @@
 /**
- * The gateway, and in the same process what stands for the roof.
+ * The gateway, and in the same process a stand-in for the server on the roof.
  *
  *     npm run start:gateway
  *     BEN_KEY_FILE=keys/boards/board-01.sec npm run device

@@ -2,7 +2,7 @@ import { Catch, Logger, type RpcExceptionFilter } from '@nestjs/common';
 import { BenUdpRequestError } from 'nestjs-ben-udp';
 import { type Observable, throwError } from 'rxjs';
 
-/** Tells a board that the roof did not answer, and the log why. */
+/** Tells a board that the roof did not answer, and logs the reason. */
 @Catch(BenUdpRequestError)
 export class RoofFilter implements RpcExceptionFilter<BenUdpRequestError> {
   private readonly logger = new Logger('Roof');

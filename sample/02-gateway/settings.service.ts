@@ -6,8 +6,8 @@ import type { BenUdpClientOptions, BenUdpTransportOptions } from 'nestjs-ben-udp
 const KEY_FILE_ENDING = '.sec';
 
 /**
- * Where options come from. Here from the environment and a folder of key files; a secret store over the network would look the
- * same to the rest of the app: asynchronous.
+ * Provides options, here from the environment and a folder of key files. A secret store over the network would look the same to
+ * the rest of the app, because both are asynchronous.
  */
 @Injectable()
 export class SettingsService {

@@ -23,7 +23,7 @@ class SettingsModule {}
     ThrottlerModule.forRoot({
       throttlers: [{ limit: 60, ttl: 60_000 }],
       getTracker: getBenUdpTracker,
-      // Replies of boards have no headers.
+      // Replies to boards have no headers.
       setHeaders: false,
     }),
   ],

@@ -19,6 +19,6 @@ export class BoardController {
 
   @EventPattern('dhtsensor')
   report(@Payload() _reading: unknown): void {
-    // Where readings go is the business of sample 01-sensor.
+    // Sample 01-sensor shows how to keep readings.
   }
 }

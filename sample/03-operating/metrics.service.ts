@@ -6,8 +6,8 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 const EXCHANGE_CHANNEL = 'nestjs-ben-udp:exchange';
 
 /**
- * Metrics for Prometheus. Counters are read from the transport when they are asked for; what has a distribution comes from the
- * diagnostics channel. No label is something that a board or a stranger may choose: each value of a label is a time series.
+ * Metrics for Prometheus. Counters are read from the transport at each scrape. Distributions come from the diagnostics channel. A board
+ * or a stranger can't choose the value of a label, because each value is a time series.
  */
 @Injectable()
 export class MetricsService implements OnModuleInit, OnModuleDestroy {
@@ -77,7 +77,7 @@ export class MetricsService implements OnModuleInit, OnModuleDestroy {
     this.registry.registerMetric(gauge);
   }
 
-  /** Of devices with a name alone: there are as many as there are keys, while addresses come and go. */
+  /** Only for devices with a name: their number is that of the keys, while addresses come and go. */
   private noteDevices(): void {
     const { transport } = this;
     const gauge = new Gauge({

@@ -3,7 +3,7 @@ import { HealthCheck, type HealthCheckResult, HealthCheckService } from '@nestjs
 import { type BenUdpDevice, BenUdpHealthIndicator, BenUdpTransport } from 'nestjs-ben-udp';
 import { MetricsService } from './metrics.service.js';
 
-/** What an operator looks at, over HTTP. */
+/** The pages of an operator, over HTTP. */
 @Controller()
 export class OperatingController {
   constructor(

@@ -75,14 +75,14 @@ describe('03-operating', () => {
     expect(transport.getStats().requests).toBe(1);
   });
 
-  it('is not healthy where its socket is not read', async () => {
+  it('is not healthy if nobody reads its socket', async () => {
     transport.unwrap().removeAllListeners('message');
     const response = await fetch(`${url}/health`);
     expect(response.status).toBe(503);
     expect(await response.json()).toMatchObject({ error: { boards: { status: 'down', code: 'BEN_TIMEOUT' } } });
   });
 
-  it('counts for Prometheus what the transport counts', async () => {
+  it('gives Prometheus the counters of the transport', async () => {
     await board.send({ action: 'echo', data: 1 });
     await board.send({ action: 'nobody' });
     board.sendDatagram(Buffer.from('noise'));
@@ -96,7 +96,7 @@ describe('03-operating', () => {
     expect(metrics).toContain('ben_udp_exchange_duration_seconds_count{outcome="answered"} 1\n');
     const [, seconds] = /last_seen_timestamp_seconds\{device="board-01"\} (\S+)/.exec(metrics) ?? [];
     expect(Math.abs(Number(seconds) - Date.now() / 1000)).toBeLessThan(10);
-    // Counters are read anew each time, not added to.
+    // Each scrape reads the counters again, and does not add them up.
     expect(await readMetrics()).toContain('ben_udp_exchanges_total{outcome="answered"} 1\n');
   });
 

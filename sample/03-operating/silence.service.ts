@@ -1,7 +1,7 @@
 import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { BenUdpTransport } from 'nestjs-ben-udp';
 
-/** Says aloud which boards have fallen silent. */
+/** Logs the boards that have fallen silent. */
 @Injectable()
 export class SilenceService implements OnModuleInit {
   private readonly logger = new Logger('Silence');

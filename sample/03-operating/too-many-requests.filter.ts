@@ -4,8 +4,8 @@ import type { BenUdpContext } from 'nestjs-ben-udp';
 import { EMPTY, type Observable, throwError } from 'rxjs';
 
 /**
- * Tells a board that it asks too often. Without this it would get "Internal server error", and each such request would be logged
- * as one: a board in a loop could fill the log. A board that does not wait is told nothing.
+ * Tells a board that it asks too often. Without this filter, the board would get "Internal server error", and Nest would log each such
+ * request as an error, so a board in a loop could fill the log. A board that does not wait gets nothing.
  */
 @Catch(ThrottlerException)
 export class TooManyRequestsFilter implements RpcExceptionFilter<ThrottlerException> {

@@ -8,8 +8,8 @@ const EXCHANGE_CHANNEL = 'nestjs-ben-udp:exchange';
 const SUCCESSES: readonly string[] = ['answered', 'event'];
 
 /**
- * A span for each exchange, by OpenTelemetry's API: without an SDK, which `main.ts` sets up, it does nothing. A caller that sends
- * `traceparent` beside the payload gets it as a child of its own span; unmodified boards send none and begin a trace.
+ * Makes a span for each exchange, with the API of OpenTelemetry. It does nothing without an SDK, which `main.ts` sets up. If a caller
+ * sends `traceparent` in addition to the payload, the span is a child of the caller's span. Unmodified boards begin a trace.
  */
 @Injectable()
 export class TracingService implements OnModuleInit, OnModuleDestroy {
@@ -23,7 +23,7 @@ export class TracingService implements OnModuleInit, OnModuleDestroy {
     unsubscribe(EXCHANGE_CHANNEL, this.record);
   }
 
-  /** Node turns an error of a subscriber into an uncaught exception, which ends the process. So none gets out. */
+  /** Never throws: Node turns an error of a subscriber into an uncaught exception, which ends the process. */
   private readonly record = (message: unknown): void => {
     try {
       this.addSpan(message as BenUdpExchange);

@@ -1,6 +1,6 @@
 /**
- * A board for those who have none at hand: runs benclient.py on the real MicroPython interpreter, against the server of
- * `npm start`. Settings: BEN_HOST, BEN_PORT, BEN_KEY_FILE.
+ * A board without hardware: runs benclient.py on the real MicroPython interpreter, against the server of `npm start`.
+ * Settings: BEN_HOST, BEN_PORT, BEN_KEY_FILE.
  */
 import { readFile } from 'node:fs/promises';
 import { MicroPythonBoard } from '../../tools/micropython/board.mjs';
@@ -34,7 +34,7 @@ async function readKey() {
   }
 }
 
-/** Any local address: the server may be on another machine. */
+/** Any local address, because the server may be on another machine. */
 async function startBoard() {
   const key = await readKey();
   return MicroPythonBoard.start({ key, host, port, timeoutMs: TIMEOUT_MS, localAddress: '0.0.0.0' });

@@ -1,5 +1,5 @@
 /**
- * docs/options.md is made from the docstrings and the defaults that are in force, so that there is one source of both:
+ * docs/options.md is made from the docstrings and the real defaults, so both have one source:
  *
  *     npx vitest run --config test/vitest.config.ts test/docs/options.spec.ts -u
  */
@@ -95,30 +95,30 @@ function formatPage(): string {
   const table = (name: keyof typeof SECTIONS) => formatTable(readOptions(name), SECTIONS[name] as never);
   return `# Options
 
-<!-- Made from the docstrings by test/docs/options.spec.ts; what is changed here by hand is lost. -->
+<!-- Made from the docstrings by test/docs/options.spec.ts; changes by hand are lost. -->
 
-Times are in milliseconds, sizes in bytes. A wrong option, or a name that is none, throws a \`TypeError\` or \`RangeError\` at
-construction, which names the option, what was expected, and what came; never a key. Key files are read by \`listen\` and
-\`connect\`, which fail with the [errors](errors.md) of key files.
+Times are in milliseconds, sizes in bytes. A wrong or unknown option throws a \`TypeError\` or \`RangeError\` at construction. The message
+names the option, the expectation and the wrong value, but never a key. \`listen\` and \`connect\` read the key files, and fail with the
+[errors](errors.md) of key files.
 
 ## Server
 
-Of \`new BenUdpTransport(options)\`, \`BenUdpModule.forRoot(options)\`, and what the factory of \`BenUdpModule.forRootAsync\`
-returns. \`reloadKeys\` takes the first four.
+These are the options of \`new BenUdpTransport(options)\` and \`BenUdpModule.forRoot(options)\`, and the result of the factory of
+\`BenUdpModule.forRootAsync\`. \`reloadKeys\` takes the first four.
 
 ${table('BenUdpTransportOptions')}
 
 ### Limits
 
-Of the option \`limits\`. Each is a rate, \`{ perSecond, burst }\`, both from 1 to 1000000000: so many at once, and so many a
-second after that. What exceeds it gets no answer, and is counted under its [reason](errors.md#datagrams-without-an-answer).
+These are the members of the option \`limits\`. Each is a rate, \`{ perSecond, burst }\`: \`burst\` at once, then \`perSecond\`, each 1 to
+1000000000. A datagram beyond it is dropped, and counted under its [reason](errors.md#datagrams-without-an-answer).
 
 ${table('BenUdpLimits')}
 
 ## Client
 
-Of \`new BenUdpClient(options)\`, and \`ClientsModule.register([{ name, customClass: BenUdpClient, options }])\`. \`timeout\`,
-\`retries\` and \`idempotent\` can be set for a single message, by \`BenUdpRecordBuilder\`.
+These are the options of \`new BenUdpClient(options)\` and \`ClientsModule.register([{ name, customClass: BenUdpClient, options }])\`.
+\`BenUdpRecordBuilder\` sets \`timeout\`, \`retries\` and \`idempotent\` for a single message.
 
 ${table('BenUdpClientOptions')}
 `;

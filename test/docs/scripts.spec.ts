@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { TEXT_FILES, readPage, root } from './pages.js';
+import { PAGES, TEXT_FILES, readPage, root } from './pages.js';
 
 interface Manifest {
   readonly scripts: Readonly<Record<string, string>>;
@@ -44,6 +44,14 @@ describe('scripts', () => {
       (name) => !internal.has(name) && !text.includes(`\`${commandOf(name)}`),
     );
     expect(missing).toEqual([]);
+  });
+});
+
+describe('pages', () => {
+  // The changelog names files that were renamed.
+  it.each(PAGES.filter((page) => page !== 'CHANGELOG.md'))('%s names files and folders that exist', (page) => {
+    const named = [...readPage(page).matchAll(/`((?:lib|test|tools|bench|sample|docs|\.ci|\.github)\/[\w./-]*)`/g)];
+    expect(named.map(([, path]) => path!).filter((path) => !existsSync(join(root, path)))).toEqual([]);
   });
 });
 
