@@ -1,4 +1,4 @@
-/** Code in the documentation is code that runs: each block names the file it is from, and stands there word for word. */
+/** Code in the documentation is real code: if a block names its source file, the file has the same lines. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -7,7 +7,7 @@ const root = join(import.meta.dirname, '..');
 
 const PAGES = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)];
 
-/** Pages all of whose TypeScript is from a file. */
+/** Pages on which every block of TypeScript has a source file. */
 const WHOLE_PAGES = ['docs/async-options.md', 'docs/testing.md'];
 
 interface Block {
@@ -23,18 +23,18 @@ function readBlocks(page: string): Block[] {
   }));
 }
 
-/** Lines without their indentation, which is another one in a file than on a page. */
+/** Lines without indentation, because a page indents them differently. */
 function unindent(code: string): string {
   return code.replaceAll(/^[ \t]+/gm, '').trim();
 }
 
-it.each(WHOLE_PAGES)('%s says of each block of code where it is from', (page) => {
+it.each(WHOLE_PAGES)('%s names the source file of each block of code', (page) => {
   const blocks = readBlocks(page);
   expect(blocks.length).toBeGreaterThan(0);
   expect(blocks.filter(({ source }) => source === undefined)).toEqual([]);
 });
 
-it.each(PAGES)('%s has code as it stands in the files it names', (page) => {
+it.each(PAGES)('%s has the same code as the files that it names', (page) => {
   for (const { source, code } of readBlocks(page)) {
     if (source !== undefined) {
       expect(unindent(readFileSync(join(root, source), 'utf8')), source).toContain(unindent(code));

@@ -1,6 +1,6 @@
 /**
- * The README's code, run as it stands: server, controller and client in processes of their own, the device code on a MicroPython
- * VM. What is only shown there is compiled.
+ * Runs the code of the README unchanged: server, controller and client in separate processes, the device code on a MicroPython VM.
+ * The other code is compiled.
  */
 import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
@@ -17,10 +17,10 @@ import { findFreePort, startMain, writeModule } from './support/shown-app.js';
 
 const readme = await readFile(join(import.meta.dirname, '..', 'README.md'), 'utf8');
 
-// Compilers and processes take their time on a busy machine.
+// Compilers and processes are slow on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
-/** The block of code that follows a bold heading. */
+/** The block of code after a bold heading. */
 function blockAfter(heading: string): string {
   const [, code] = new RegExp(`\\*\\*${heading}\\*\\*[^\\n]*\\n\\n\`\`\`\\w+\\n(.*?)\`\`\``, 's').exec(readme) ?? [];
   return code!;
@@ -32,7 +32,7 @@ function blocksOf(section: string): string[] {
   return [...text!.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code!);
 }
 
-/** What the compiler says of a file in `test/`. */
+/** The messages of the compiler for a file in `test/`. */
 function compile(source: string): string[] {
   const path = join(import.meta.dirname, 'readme.ts');
   const config = ts.readConfigFile(join(import.meta.dirname, 'tsconfig.json'), (file) => ts.sys.readFile(file));
@@ -48,13 +48,13 @@ function compile(source: string): string[] {
   );
 }
 
-/** Replaces text that the README must hold. */
+/** Replaces text that the README must contain. */
 function replace(text: string, from: string, to: string): string {
   expect(text).toContain(from);
   return text.replaceAll(from, to);
 }
 
-it('answers the device as it says', async () => {
+it('has a server that answers its device code', async () => {
   const folder = await compileLib();
   onTestFinished(() => rm(folder, { recursive: true }));
   const port = await findFreePort();
@@ -105,7 +105,7 @@ class WeatherStation {
   }
 }
 
-it('asks as its client says, and meets the errors it names', async () => {
+it('has a client that gets replies and the errors that it names', async () => {
   const [client] = blocksOf('The other side: a client');
   const { app, port } = await startApp({ controllers: [WeatherStation] }, { shutdownTimeout: 0 });
   const folder = await compileLib();
@@ -138,7 +138,7 @@ it('asks as its client says, and meets the errors it names', async () => {
   expect(app.get(WeatherStation).reports).toEqual([{ temperature: 30, humidity: 50 }]);
 });
 
-it('has a client that compiles, as do its other lines', () => {
+it('has a client whose code compiles, and rejects misuse', () => {
   const [client, ...others] = blocksOf('The other side: a client');
   expect(others).toHaveLength(1);
   const misuses = [

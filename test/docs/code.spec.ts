@@ -1,12 +1,12 @@
 /**
- * Every block of code in the documentation compiles, or is at least something that exists.
+ * Every block of code in the documentation compiles, or names something that exists.
  *
- * A block of TypeScript is a module of its own, in a folder of its page, and must compile against the package with all checks
- * on. A comment that readers do not see, right above the block, may say more:
+ * Each block of TypeScript is a module in the folder of its page, and must compile against the package with all checks on. A hidden
+ * comment right above the block can say more:
  *
- *     <!-- file: app.module.ts -->     its name, under which the page's other blocks can import it
- *     <!-- given: import … -->         what stands before it, for a fragment
- *     <!-- sample/01-sensor/x.ts -->   it is from that file, and docs.spec.ts compares it
+ *     <!-- file: app.module.ts -->     the name by which other blocks of the page import it
+ *     <!-- given: import … -->         lines to put before a fragment
+ *     <!-- sample/01-sensor/x.ts -->   the file that has this block; docs.spec.ts compares them
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -18,7 +18,7 @@ import { type Block, PAGES, readBlocks, readPage, readProse, root } from './page
 const blocks = PAGES.flatMap(readBlocks);
 const of = (language: string) => blocks.filter((block) => block.language === language);
 
-/** What the pages' blocks may import without any of them showing it. */
+/** Modules that blocks may import although no block shows them. */
 const SHARED: Record<string, string> = { 'app.module.ts': 'export class AppModule {}' };
 
 function isFromFile({ note }: Block): boolean {
@@ -29,7 +29,7 @@ interface Module {
   readonly path: string;
   readonly text: string;
   readonly block: Block;
-  /** Lines that stand before the block's own. */
+  /** Lines that were put before the lines of the block. */
   readonly given: number;
 }
 
@@ -46,7 +46,7 @@ function toModule(block: Block): Module {
   };
 }
 
-/** Where and why blocks do not compile. Nothing is written to the disk. */
+/** @returns position and reason for each block that does not compile. Nothing is written to the disk. */
 function compile(modules: readonly Module[]): string[] {
   const { config } = ts.readConfigFile(join(root, 'test/tsconfig.json'), (path) => readFileSync(path, 'utf8')) as {
     config: object;
@@ -63,7 +63,7 @@ function compile(modules: readonly Module[]): string[] {
   host.fileExists = (path) => files.has(path) || fileExists(path);
   host.getSourceFile = (path, target) =>
     files.has(path) ? ts.createSourceFile(path, files.get(path)!, target) : getSourceFile(path, target);
-  // What stands alone in a block is used by nobody.
+  // A block alone often has unused names.
   const program = ts.createProgram(
     [...files.keys()],
     { ...options, noUnusedLocals: false, noUnusedParameters: false },
@@ -81,12 +81,12 @@ function compile(modules: readonly Module[]): string[] {
 }
 
 describe('blocks of code', () => {
-  it('are there', () => {
+  it('exist', () => {
     expect(of('ts').length).toBeGreaterThan(5);
     expect(of('python').length).toBeGreaterThan(1);
   });
 
-  it('are of a language that is checked here', () => {
+  it('have a language that is checked here', () => {
     const known = new Set(['ts', 'python', 'sh', 'json', 'mermaid', 'text']);
     expect(blocks.filter(({ language }) => !known.has(language))).toEqual([]);
   });
@@ -102,7 +102,7 @@ describe('blocks of code', () => {
     const board = await MicroPythonBoard.start({ key: Buffer.alloc(32), port: 9 });
     onTestFinished(() => board.close());
     for (const { page, line, code } of of('python')) {
-      // A text in JSON is one in Python too.
+      // A JSON string is also a Python string.
       const compiled = board.run(`compile(${JSON.stringify(code)}, 'block', 'exec')`);
       await expect(compiled, `${page}:${line}`).resolves.toBeDefined();
     }
@@ -155,7 +155,7 @@ function hasTarget(path: string, fragment: string): boolean {
 }
 
 describe('links', () => {
-  it.each(PAGES)('of %s lead to what is there', (page) => {
+  it.each(PAGES)('of %s lead to existing pages and headings', (page) => {
     const links = [...readProse(page).matchAll(/\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)/g)];
     const broken = links.filter(
       ([, path, fragment = '']) =>

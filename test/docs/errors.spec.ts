@@ -1,4 +1,4 @@
-/** docs/errors.md is complete: every code, reason and outcome that there is, and none that is not; and its replies are those that are sent. */
+/** docs/errors.md has exactly the codes, reasons and outcomes of the library, and its replies are the real ones. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Controller, UseGuards } from '@nestjs/common';
@@ -11,11 +11,11 @@ import { readPage, readTable, root } from './pages.js';
 
 const PAGE = 'docs/errors.md';
 
-/** The words that stand alone as code in the first cell of a table's rows. */
+/** The names in the first cells of a table, if the cell has nothing else. */
 const namesIn = (rows: readonly string[][]) =>
   rows.map(([first]) => /^`([^`]+)`$/.exec(first!)?.[1]).filter((name) => name !== undefined);
 
-/** The members of a union of strings that a source declares. */
+/** The members of a union of strings in a source file. */
 function readUnion(file: string, name: string): string[] {
   const source = readFileSync(join(root, 'lib', file), 'utf8');
   const [, members] = new RegExp(`type ${name} =(.*?);\\n`, 's').exec(source.replaceAll(/\/\*\*.*?\*\//gs, ''))!;
@@ -23,11 +23,11 @@ function readUnion(file: string, name: string): string[] {
 }
 
 describe('docs/errors.md', () => {
-  it('has every code, and none that is not', () => {
+  it('has exactly the codes of the library', () => {
     const codes = [...readUnion('errors.ts', 'BenUdpErrorCode'), ...readUnion('errors.ts', 'BenUdpTextErrorCode')];
     const told = [...readPage(PAGE).matchAll(/^\| `(BEN_\w+)`/gm)].map(([, code]) => code!);
     expect(codes.length).toBeGreaterThan(20);
-    // A code may stand in the tables of server and client.
+    // A code may be in the tables of both server and client.
     expect([...new Set(told)].toSorted()).toEqual(codes.toSorted());
   });
 
@@ -55,7 +55,7 @@ describe('docs/errors.md', () => {
     }
   });
 
-  it('has the replies that are sent', async () => {
+  it('has the real replies', async () => {
     class Never {
       canActivate() {
         return false;

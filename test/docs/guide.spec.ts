@@ -1,4 +1,4 @@
-/** The guide, followed from nothing to a board: its server in a process of its own, its main.py on a MicroPython VM. */
+/** Follows the guide from nothing to a board: its server in a separate process, its main.py on a MicroPython VM. */
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateKeyFile } from 'nestjs-ben-udp';
@@ -24,7 +24,7 @@ function replace(text: string, from: string, to: string): string {
   return text.replaceAll(from, to);
 }
 
-/** What the VM lacks, and an end to the first hour: a board sleeps and goes on, here that is where it ends. */
+/** Stands in for modules that the VM lacks, and ends the program at the first long sleep. */
 const BOARD = `
 import sys
 class Network:
@@ -44,7 +44,7 @@ sys.modules["network"] = Network
 sys.modules["time"] = Time
 `;
 
-it('leads to a board that is answered', async () => {
+it('leads to an answered board', async () => {
   const folder = await compileLib();
   onTestFinished(() => rm(folder, { recursive: true }));
   const port = await findFreePort();

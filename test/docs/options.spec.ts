@@ -31,7 +31,7 @@ const FILES = [
   return ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true);
 });
 
-/** The members of an interface that the library's sources declare, with those it inherits. */
+/** The members of an interface in the sources of the library, with inherited ones. */
 function readOptions(name: string): Option[] {
   for (const file of FILES) {
     const declaration = file.statements.find(
@@ -62,7 +62,7 @@ function readMember(member: ts.PropertySignature, file: ts.SourceFile): Option {
   };
 }
 
-/** A cell of a table; `<…>` outside of code would be a tag. */
+/** Escapes the text of a cell. */
 const inCell = (text: string) => text.replaceAll('|', '\\|');
 
 function formatDefault(value: unknown): string {
@@ -125,12 +125,12 @@ ${table('BenUdpClientOptions')}
 }
 
 describe('docs/options.md', () => {
-  it('is made from the docstrings', async () => {
+  it('has the docstrings and the defaults', async () => {
     const page = await format(formatPage(), { ...(await resolveConfig(PAGE)), filepath: PAGE });
     await expect(page).toMatchFileSnapshot(PAGE);
   });
 
-  it.each(Object.entries(SECTIONS))('%s has a docstring for each option that is read', (name, defaults) => {
+  it.each(Object.entries(SECTIONS))('%s has a docstring for each option', (name, defaults) => {
     const options = readOptions(name);
     expect(options.filter(({ meaning }) => meaning === '')).toEqual([]);
     expect(options.length).toBeGreaterThan(5);
@@ -138,7 +138,7 @@ describe('docs/options.md', () => {
     expect(unknown).toEqual([]);
   });
 
-  it.each(Object.entries(SECTIONS))('the docstrings of %s tell the defaults that are in force', (name, defaults) => {
+  it.each(Object.entries(SECTIONS))('the docstrings of %s give the real defaults', (name, defaults) => {
     const told = readOptions(name).flatMap((option) => {
       const [, after] = /Default:? `?([^\s`,;]+?)`?(?=[\s,;:]|\.?$|\. )/.exec(option.meaning) ?? [];
       const [, before] = /(?:^|[\s:])`?([\w.]+)`? \(default\)/.exec(option.meaning) ?? [];

@@ -1,4 +1,4 @@
-/** The documentation as tests see it: pages, blocks of code and links. */
+/** Reads the documentation: pages, blocks of code and tables. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { extname, join, relative } from 'node:path';
 
@@ -30,11 +30,11 @@ export const TEXT_FILES: readonly string[] = [
 
 export interface Block {
   readonly page: string;
-  /** Where the code begins, from 1. */
+  /** The first line of the code, from 1. */
   readonly line: number;
   readonly language: string;
   readonly code: string;
-  /** What the hidden comment right above the block says; see code.spec.ts. */
+  /** The text of the hidden comment right above the block; see code.spec.ts. */
   readonly note: string | undefined;
 }
 
@@ -60,7 +60,7 @@ export function readProse(page: string): string {
   return readPage(page).replaceAll(FENCE, '');
 }
 
-/** The rows of the table under a heading, each as its cells; without the rows that name the columns. */
+/** The rows of the table under a heading, each as its cells, without the head of the table. */
 export function readTable(page: string, heading: string): string[][] {
   const [, section] = readPage(page).split(`\n## ${heading}\n`);
   const lines = section!

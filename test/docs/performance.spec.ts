@@ -1,4 +1,4 @@
-/** docs/performance.md shows figures; they and the chart are those of docs/performance.json, not what somebody remembered. */
+/** The figures and the chart in docs/performance.md are those of docs/performance.json. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
