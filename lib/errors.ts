@@ -11,6 +11,8 @@ export type BenUdpErrorCode =
   | 'BEN_KEY_FILE_MISSING'
   /** A key file could not be read or written; `cause` holds the system's error. */
   | 'BEN_KEY_FILE_IO'
+  | 'BEN_KEY_DIRECTORY'
+  | 'BEN_KEY_PROVIDER'
   /** A folder, a pipe or a device was named in place of a key file. */
   | 'BEN_KEY_FILE_NOT_A_FILE'
   /** A key file holds fewer than 32 bytes. */

@@ -22,6 +22,8 @@ export {
 export {
   type BenUdpKeyFileChecks,
   type BenUdpKeyOptions,
+  type BenUdpDeviceKey,
+  type BenUdpKeyProvider,
   type BenUdpKeySource,
   generateKeyFile,
 } from './keys/index.js';

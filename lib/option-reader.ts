@@ -16,7 +16,7 @@ export class OptionReader<Options extends object> {
    * @throws TypeError where `options` is no object, or holds another name: a misspelt option would be ignored otherwise.
    */
   constructor(
-    private readonly owner: string,
+    readonly owner: string,
     private readonly options: Options,
     names: readonly (keyof Options & string)[],
   ) {

@@ -4,6 +4,7 @@
  * every file system reports all of them.
  */
 import type { Platform } from '../net/index.js';
+import { readDirectorySignature } from './key-directory.js';
 import { type FileSignature, readSignature } from './key-file.js';
 
 /** Interval of the polls. */
@@ -18,6 +19,18 @@ export const SETTLE_MS = 100;
 /** Parallel polls. One after the other they take four times the processor time. */
 const PARALLEL_POLLS = 8;
 
+/**
+ * Files that one poll looks at, in turns: 2000 take some 20 ms of a core. A folder is looked at in each poll, and it changes if a file
+ * is added, removed or replaced by a rename. Only a file that is written in place waits for its turn.
+ */
+export const MAX_POLLED_FILES = 2000;
+
+/** A folder of key files, and its state before it was listed. */
+export interface WatchedDirectory {
+  readonly path: string;
+  readonly signature: FileSignature | undefined;
+}
+
 export class KeyFileWatcher {
   /** The loaded state of each key file, or the last state that could not be loaded. One entry for each file. */
   private readonly known: Map<string, FileSignature | undefined>;
@@ -25,6 +38,7 @@ export class KeyFileWatcher {
   private changed = new Map<string, FileSignature | undefined>();
   private cancel: () => void = () => undefined;
   private isStopped = false;
+  private nextTurn = 0;
 
   /**
    * @param files the state of each file when it was loaded.
@@ -34,8 +48,12 @@ export class KeyFileWatcher {
     files: ReadonlyMap<string, FileSignature>,
     private readonly platform: Platform,
     private readonly onChange: () => void,
+    private readonly directory?: WatchedDirectory,
   ) {
     this.known = new Map(files);
+    if (directory) {
+      this.known.set(directory.path, directory.signature);
+    }
     this.pollAfter(POLL_INTERVAL_MS);
   }
 
@@ -52,8 +70,8 @@ export class KeyFileWatcher {
 
   private async poll(): Promise<void> {
     // While some files have changed, only those are polled. The others wait for the next round.
-    const paths = this.changed.size > 0 ? [...this.changed.keys()] : [...this.known.keys()];
-    const seen = await readSignatures(paths);
+    const paths = this.changed.size > 0 ? [...this.changed.keys()] : this.takeTurn();
+    const seen = await readSignatures(paths, (path) => this.read(path));
     if (this.isStopped) {
       return;
     }
@@ -72,14 +90,31 @@ export class KeyFileWatcher {
       this.onChange();
     }
   }
+
+  private takeTurn(): string[] {
+    const all = [...this.known.keys()];
+    const start = this.nextTurn < all.length ? this.nextTurn : 0;
+    this.nextTurn = start + MAX_POLLED_FILES;
+    const paths = all.slice(start, this.nextTurn);
+    return this.directory && !paths.includes(this.directory.path) ? [...paths, this.directory.path] : paths;
+  }
+
+  private read(path: string): Promise<FileSignature | undefined> {
+    return path === this.directory?.path
+      ? readDirectorySignature(path, this.known, this.directory.signature)
+      : readSignature(path);
+  }
 }
 
-async function readSignatures(paths: readonly string[]): Promise<Map<string, FileSignature | undefined>> {
+async function readSignatures(
+  paths: readonly string[],
+  read: (path: string) => Promise<FileSignature | undefined>,
+): Promise<Map<string, FileSignature | undefined>> {
   const seen = new Map<string, FileSignature | undefined>();
   const remaining = paths.values();
   const readSome = async () => {
     for (const path of remaining) {
-      seen.set(path, await readSignature(path));
+      seen.set(path, await read(path));
     }
   };
   await Promise.all(Array.from({ length: PARALLEL_POLLS }, readSome));

@@ -10,7 +10,20 @@ import type { BenUdpKeyFileChecks } from './key-file.js';
 /** The source of a key: the path of a key file, or the contents of one. */
 export type BenUdpKeySource = string | Uint8Array;
 
-/** The accepted keys. All named keys count, whichever option names them. */
+/** A board and the contents of its key file. */
+export interface BenUdpDeviceKey {
+  readonly device: string;
+  /** At least 32 bytes. Read at once, so you may overwrite it afterwards. */
+  readonly key: Uint8Array;
+}
+
+/** Gives all keys, from a database or a vault. Called at the start and by each `reloadKeys()`. */
+export type BenUdpKeyProvider = () =>
+  | AsyncIterable<BenUdpDeviceKey>
+  | Iterable<BenUdpDeviceKey>
+  | Promise<AsyncIterable<BenUdpDeviceKey> | Iterable<BenUdpDeviceKey>>;
+
+/** The accepted keys. Exactly one of `keyFile`, `key`, `keys`, `keyDirectory` and `keyProvider` names them. */
 export interface BenUdpKeyOptions {
   /** Path of a key file, or several if more than one key is accepted. Default `key.sec`, as upstream, if no option names a key. */
   keyFile?: string | readonly string[];
@@ -19,13 +32,23 @@ export interface BenUdpKeyOptions {
   /** Keys by device name, each a path or contents; several for one device while its key is being replaced. */
   keys?: Readonly<Record<string, BenUdpKeySource | readonly BenUdpKeySource[]>>;
   /**
+   * Path of a folder in which `NAME.sec` is the key file of device NAME. With `watchKeyFiles`, added and removed boards need no
+   * restart. At least one file must be there.
+   */
+  keyDirectory?: string;
+  /** Function that gives `{ device, key }` for each board, say from a database. After a change call `reloadKeys()`. */
+  keyProvider?: BenUdpKeyProvider;
+  /**
    * `strict` (default) refuses key files that are shorter than 32 bytes or accessible to other users of the machine. `upstream`
    * accepts any file of up to 64 KiB, as upstream does, even an empty one, whose key everybody knows.
    */
   keyFileChecks?: BenUdpKeyFileChecks;
 }
 
-export const KEY_OPTION_NAMES = ['keyFile', 'key', 'keys', 'keyFileChecks'] as const;
+export const KEY_OPTION_NAMES = ['keyFile', 'key', 'keys', 'keyDirectory', 'keyProvider', 'keyFileChecks'] as const;
+
+/** The options that name keys. */
+const SOURCE_NAMES = ['keyFile', 'key', 'keys', 'keyDirectory', 'keyProvider'] as const;
 
 /** Upstream's default. */
 export const DEFAULT_KEY_FILE = 'key.sec';
@@ -38,6 +61,10 @@ export interface NamedKeySource {
 
 export interface ResolvedKeyOptions {
   readonly sources: readonly NamedKeySource[];
+  /** A folder of key files, in place of `sources`. */
+  readonly directory: string | undefined;
+  /** A function that gives the keys, in place of `sources`. */
+  readonly provider: BenUdpKeyProvider | undefined;
   readonly keyFileChecks: BenUdpKeyFileChecks;
 }
 
@@ -84,15 +111,38 @@ export function resolveKeyOptions<Options extends BenUdpKeyOptions>(
       sources.push(...list.map((source) => ({ device, source: read(`keys.${device}`, source) })));
     }
   }
-  if (sources.length > 0) {
-    return { sources, keyFileChecks };
+  const { keyDirectory: directory, keyProvider: provider } = options;
+  if (directory !== undefined && !isFilledString(directory)) {
+    reader.fail('keyDirectory', 'the path of a folder', directory);
   }
-  const given = (['keys', 'keyFile', 'key'] as const).find((name) => options[name] !== undefined);
+  if (provider !== undefined && typeof provider !== 'function') {
+    reader.fail('keyProvider', 'a function that gives { device, key } for each board', provider);
+  }
+  const named = SOURCE_NAMES.filter((name) => names(options[name]));
+  if (named.length > 1) {
+    throw new TypeError(
+      `${reader.owner} takes its keys from one option, got ${named.map((name) => `"${name}"`).join(' and ')}. To accept a shared ` +
+        'key beside named ones, give it a name in "keys"',
+    );
+  }
+  if (named.length === 1) {
+    return { sources, directory, provider, keyFileChecks };
+  }
+  const given = SOURCE_NAMES.find((name) => options[name] !== undefined);
   if (given) {
     // Never the default file instead: an operator who removes the last key wants to lock everybody out.
     reader.failRange(given, 'at least one key', 'none');
   }
-  return { sources: [{ device: undefined, source: DEFAULT_KEY_FILE }], keyFileChecks };
+  const sharedFile = { device: undefined, source: DEFAULT_KEY_FILE };
+  return { sources: [sharedFile], directory: undefined, provider: undefined, keyFileChecks };
+}
+
+/** Whether an option names a key. An empty list or object does not: it may stand beside another option. */
+function names(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) {
+    return value !== undefined;
+  }
+  return Array.isArray(value) ? value.length > 0 : value instanceof Secret || Object.keys(value).length > 0;
 }
 
 /** Checks key options that stand alone. */

@@ -1,17 +1,10 @@
 /**
  * The keys that a server accepts, and the device of each.
  */
-import { createHmac, randomBytes } from 'node:crypto';
 import { BenUdpError } from '../errors.js';
-import { Sealer, createRandomBlockSource } from '../protocol/index.js';
+import { createRandomBlockSource } from '../protocol/index.js';
 import { type RandomFill, systemRandom } from '../random.js';
-import { fingerprint } from './derive-key.js';
-
-/**
- * Keys the digests by which equal keys are recognised. With a plain hash, an attacker who sees a digest could test guesses of a weak
- * key file.
- */
-const DIGEST_SECRET = randomBytes(32);
+import { ReadyKeys, RingKey, digestOf } from './ring-key.js';
 
 /** Keys that one log line names. */
 const MAX_DESCRIBED = 8;
@@ -23,28 +16,23 @@ export interface NamedKey {
   readonly key: Uint8Array;
 }
 
-export interface RingKey {
-  readonly device: string | undefined;
-  /** Names the key in logs. */
-  readonly fingerprint: string;
-  readonly sealer: Sealer;
-  /** Tells keys apart without keeping them. */
-  readonly digest: string;
-}
-
 export class KeyRing {
   readonly keys: readonly RingKey[];
   private readonly members: ReadonlySet<RingKey>;
+  private readonly readyKeys: ReadyKeys;
 
   /**
+   * @param keys each a key, or a member of `previous` that stays.
    * @param previous the ring that this one replaces. Keys in both stay the same objects, so known endpoints keep their key.
    * @throws BenUdpError `BEN_KEY_DUPLICATE`: the key that verifies is the identity, so two devices can't share one.
    */
-  constructor(keys: readonly NamedKey[], previous?: KeyRing, random: RandomFill = systemRandom) {
+  constructor(keys: ReadonlyArray<NamedKey | RingKey>, previous?: KeyRing, random: RandomFill = systemRandom) {
+    this.readyKeys = previous?.readyKeys ?? new ReadyKeys(createRandomBlockSource(random));
     const known = new Map(previous?.keys.map((each) => [each.digest, each]));
     const ring = new Map<string, RingKey>();
-    for (const { device, key } of keys) {
-      const digest = createHmac('sha256', DIGEST_SECRET).update(key).digest('base64');
+    for (const each of keys) {
+      const { device } = each;
+      const digest = each instanceof RingKey ? each.digest : digestOf(each.key);
       const other = ring.get(digest);
       if (other) {
         throw new BenUdpError(
@@ -53,12 +41,8 @@ export class KeyRing {
             'configure a shared key once',
         );
       }
-      const same = known.get(digest);
-      const sealer = same?.sealer ?? new Sealer(key, createRandomBlockSource(random));
-      ring.set(
-        digest,
-        same?.device === device && same ? same : { device, digest, fingerprint: fingerprint(key), sealer },
-      );
+      const same = each instanceof RingKey ? each : known.get(digest);
+      ring.set(digest, same?.device === device && same ? same : this.create(each as NamedKey, digest));
     }
     this.keys = [...ring.values()];
     this.members = new Set(this.keys);
@@ -82,6 +66,10 @@ export class KeyRing {
 
   has(key: RingKey): boolean {
     return this.members.has(key);
+  }
+
+  private create({ device, key }: NamedKey, digest: string): RingKey {
+    return new RingKey(device, key, digest, this.readyKeys);
   }
 }
 

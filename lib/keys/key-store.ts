@@ -4,10 +4,9 @@
 import { BenUdpError } from '../errors.js';
 import type { Platform } from '../net/index.js';
 import { KeyFileWatcher } from './key-file-watcher.js';
-import type { FileSignature } from './key-file.js';
 import type { ResolvedKeyOptions } from './key-options.js';
 import type { KeyRing } from './key-ring.js';
-import { loadKeyRing } from './load-keys.js';
+import { type LoadedRing, loadKeyRing } from './load-keys.js';
 
 export interface KeyStoreHandlers {
   /** The server must accept `keys` from now on. */
@@ -17,7 +16,7 @@ export interface KeyStoreHandlers {
 }
 
 export class KeyStore {
-  private ring: KeyRing | undefined;
+  private loaded: LoadedRing | undefined;
   private reloading: Promise<void> = Promise.resolve();
   private watcher: KeyFileWatcher | undefined;
 
@@ -34,17 +33,17 @@ export class KeyStore {
    * @throws BenUdpError as `loadKeyRing`.
    */
   async load(): Promise<KeyRing> {
-    const { keys, files } = await loadKeyRing(this.options, undefined, this.platform.randomFill);
-    this.use(keys, files);
-    return keys;
+    const loaded = await loadKeyRing(this.options, undefined, this.platform.randomFill);
+    this.use(loaded);
+    return loaded.keys;
   }
 
   /** @throws Error unless the keys are loaded. */
   get current(): KeyRing {
-    if (!this.ring) {
+    if (!this.loaded) {
       throw new Error('Not listening. Call "listen" or "startAllMicroservices" first.');
     }
-    return this.ring;
+    return this.loaded.keys;
   }
 
   /**
@@ -54,42 +53,53 @@ export class KeyStore {
    * @throws BenUdpError as `loadKeyRing`; `BEN_CLOSED` if the store was closed meanwhile.
    */
   async reload(options?: ResolvedKeyOptions): Promise<void> {
-    const reloading = this.reloading.then(() => this.replace(options ?? this.options));
-    this.reloading = reloading.catch(() => undefined);
-    await reloading;
+    await this.enqueue(() => this.replace(options ?? this.options));
   }
 
   /** Forgets the keys. `load` may be called again. */
   close(): void {
     this.watcher?.stop();
     this.watcher = undefined;
-    this.ring = undefined;
+    this.loaded = undefined;
   }
 
-  private async replace(options: ResolvedKeyOptions): Promise<void> {
+  private async enqueue(replace: () => Promise<void>): Promise<void> {
+    const reloading = this.reloading.then(replace);
+    this.reloading = reloading.catch(() => undefined);
+    await reloading;
+  }
+
+  /** @param unchanged files in the state of this one are not read again. */
+  private async replace(options: ResolvedKeyOptions, unchanged?: LoadedRing): Promise<void> {
     const previous = this.current;
-    const { keys, files } = await loadKeyRing(options, () => previous, this.platform.randomFill);
-    if (this.ring !== previous) {
+    const loaded = await loadKeyRing(options, () => previous, this.platform.randomFill, unchanged);
+    if (this.loaded?.keys !== previous) {
       throw new BenUdpError('BEN_CLOSED', 'the transport was closed while its keys were read');
     }
     this.options = options;
-    this.use(keys, files);
-    this.handlers.onReplaced(keys, previous);
+    this.use(loaded);
+    this.handlers.onReplaced(loaded.keys, previous);
   }
 
-  private use(keys: KeyRing, files: ReadonlyMap<string, FileSignature>): void {
-    this.ring = keys;
+  private use(loaded: LoadedRing): void {
+    this.loaded = loaded;
     this.watcher?.stop();
+    const path = this.options.directory;
     this.watcher = this.isWatching
-      ? new KeyFileWatcher(files, this.platform, () => void this.reloadChanged())
+      ? new KeyFileWatcher(
+          loaded.files,
+          this.platform,
+          () => void this.reloadChanged(),
+          path === undefined ? undefined : { path, signature: loaded.directory },
+        )
       : undefined;
   }
 
   private async reloadChanged(): Promise<void> {
     try {
-      await this.reload();
+      await this.enqueue(() => this.replace(this.options, this.loaded));
     } catch (error) {
-      if (this.ring) {
+      if (this.loaded) {
         this.handlers.onReloadFailed(error);
       }
     }

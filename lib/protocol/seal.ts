@@ -3,7 +3,16 @@
  * AES and SHA-256 are node:crypto's. CBC alone authenticates nothing: whoever opens a text checks
  * its hash (`digest`) first.
  */
-import { type Cipher, type Decipher, createCipheriv, createDecipheriv, hash, timingSafeEqual } from 'node:crypto';
+import {
+  type Cipher,
+  type Decipher,
+  KeyObject,
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  hash,
+  timingSafeEqual,
+} from 'node:crypto';
 import { isUtf8 } from 'node:buffer';
 import { type RandomBlockSource, createRandomBlockSource } from './random-blocks.js';
 import { BLOCK_BYTES, HASH_BYTES } from './wire.js';
@@ -67,18 +76,20 @@ function scratch(length: number): Buffer {
  * and the IV in.
  */
 export class Sealer {
-  private readonly cipher: Cipher;
-  private readonly decipher: Decipher;
+  /** Set up by the first message: an attempt with a key only opens. */
+  private cipher: Cipher | undefined;
+  private decipher: Decipher | undefined;
   /** What the decipher will XOR into the next block: the last ciphertext block it was fed. */
   private readonly chained = Buffer.alloc(BLOCK_BYTES);
 
-  /** @param key 32 bytes. */
+  private readonly key: KeyObject;
+
+  /** @param key 32 bytes; a copy is kept in Node's memory for keys. */
   constructor(
-    key: Uint8Array,
+    key: Uint8Array | KeyObject,
     private readonly randomBlock: RandomBlockSource = createRandomBlockSource(),
   ) {
-    this.cipher = createCipheriv('aes-256-cbc', key, ZERO_IV).setAutoPadding(false);
-    this.decipher = createDecipheriv('aes-256-cbc', key, ZERO_IV).setAutoPadding(false);
+    this.key = key instanceof KeyObject ? key : createSecretKey(key);
   }
 
   seal(text: string): Sealed {
@@ -87,6 +98,7 @@ export class Sealer {
     this.randomBlock(plaintext, 0);
     plaintext.write(text, BLOCK_BYTES);
     plaintext.fill(SPACE, BLOCK_BYTES + byteLength);
+    this.cipher ??= createCipheriv('aes-256-cbc', this.key, ZERO_IV).setAutoPadding(false);
     const sealed = this.cipher.update(plaintext);
     plaintext.fill(0);
     return { ciphertext: sealed.subarray(BLOCK_BYTES), iv: sealed.subarray(0, BLOCK_BYTES) };
@@ -105,6 +117,7 @@ export class Sealer {
         `expected whole blocks of ${BLOCK_BYTES} bytes, got ${length} bytes and an IV of ${iv.length}`,
       );
     }
+    this.decipher ??= createDecipheriv('aes-256-cbc', this.key, ZERO_IV).setAutoPadding(false);
     const plaintext = this.decipher.update(ciphertext);
     if (length === 0) {
       return plaintext;

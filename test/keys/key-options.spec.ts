@@ -8,12 +8,13 @@ import { temporaryFolder } from '../support/temporary-folder.js';
 
 describe('readKeyOptions', () => {
   it('needs the bytes of a key no longer than the call takes: their owner may wipe them', async () => {
-    const [secret, named] = [randomBytes(32), randomBytes(32)];
-    const expected = [deriveKey(secret), deriveKey(named)];
-    const options = readKeyOptions('Owner', { key: secret, keys: { board: named } });
-    secret.fill(0);
-    named.fill(0);
-    expect((await loadKeys(options)).keys.map(({ key }) => key)).toEqual(expected);
+    for (const name of ['key', 'keys'] as const) {
+      const secret = randomBytes(32);
+      const expected = [deriveKey(secret)];
+      const options = readKeyOptions('Owner', name === 'key' ? { key: secret } : { keys: { board: secret } });
+      secret.fill(0);
+      expect((await loadKeys(options)).keys.map(({ key }) => key)).toEqual(expected);
+    }
   });
 });
 
@@ -57,8 +58,9 @@ describe('withoutKeyBytes', () => {
     expect(JSON.stringify(kept)).toBe('{"key":["[secret]"],"keys":{"a":"[secret]","b":["[secret]"]}}');
     secret.fill(0);
     named.fill(0);
-    const { keys } = await loadKeys(readKeyOptions('Owner', kept));
-    expect(keys.map(({ key }) => key)).toEqual(expected);
+    const read = async (options: Partial<typeof kept>) =>
+      (await loadKeys(readKeyOptions('Owner', options))).keys.map(({ key }) => key);
+    expect([...(await read({ key: kept.key })), ...(await read({ keys: kept.keys }))]).toEqual(expected);
   });
 
   it.each([[undefined], [null], ['x'], [{ key: randomBytes(5) }], [{ keys: new Map() }], [{ keyFile: 'a.sec' }]])(

@@ -98,9 +98,13 @@ describe('BenUdpTransport options', () => {
     expect(() => create({ key: Buffer.alloc(0), keyFileChecks: 'upstream' })).not.toThrow();
   });
 
-  it('take one key, several, and named ones together', () => {
-    expect(() =>
-      create({ key: [key], keyFile: ['a', 'b'], keys: { kitchen: 'c', cellar: [Buffer.alloc(32), 'd'] } }),
-    ).not.toThrow();
+  it.each([
+    { key: [key] },
+    { keyFile: ['a', 'b'] },
+    { keys: { kitchen: 'c', cellar: [Buffer.alloc(32), 'd'] } },
+    { keyDirectory: 'keys' },
+    { keyProvider: () => [] },
+  ])('take one key or several by one option: %o', (options) => {
+    expect(() => create(options)).not.toThrow();
   });
 });

@@ -170,8 +170,10 @@ describe('listen', () => {
     const lines: string[] = [];
     Logger.overrideLogger({ log: (line: string) => lines.push(line), error: () => 0, warn: () => 0 });
     onTestFinished(() => Logger.overrideLogger(false));
-    await listen(create({ keys: { a: Buffer.alloc(32, 'a') } }));
-    expect(lines.join()).toMatch(/Listening on 127\.0\.0\.1:\d+ for key [0-9a-f]{8}, a \(key [0-9a-f]{8}\), \d+ bytes/);
+    await listen(create());
+    await listen(create({ key: [], keys: { a: Buffer.alloc(32, 'a') } }));
+    expect(lines.join()).toMatch(/Listening on 127\.0\.0\.1:\d+ for key [0-9a-f]{8}, \d+ bytes/);
+    expect(lines.join()).toMatch(/Listening on 127\.0\.0\.1:\d+ for a \(key [0-9a-f]{8}\), \d+ bytes/);
   });
 });
 

@@ -106,7 +106,7 @@ function search(
 }
 
 function tryKey({ envelope, isUsable }: VerifyInput, key: RingKey, candidate: IdCandidate): Verified | undefined {
-  const id = openId(key.sealer, candidate.sealedId);
+  const id = openId(key.trialSealer, candidate.sealedId);
   if (!isDigest(envelope.hash, id, envelope.data, envelope.iv)) {
     // It may be the id of another device, whose key comes later.
     id.fill(0);

@@ -1,0 +1,63 @@
+/**
+ * A folder of key files, one for each board: `NAME.sec` is the key of device `NAME`.
+ */
+import { readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { BenUdpError } from '../errors.js';
+import { type FileSignature, readSignature } from './key-file.js';
+
+/** Other files in the folder are no key files, and are left alone. */
+export const KEY_FILE_SUFFIX = '.sec';
+
+export interface DirectoryEntry {
+  readonly device: string;
+  readonly path: string;
+}
+
+/**
+ * Lists the key files of a folder, by name. Names that begin with a dot are left out: editors and secret stores write such files.
+ *
+ * @throws BenUdpError `BEN_KEY_DIRECTORY` if the folder can't be read or holds no key file.
+ */
+export async function listKeyDirectory(directory: string): Promise<DirectoryEntry[]> {
+  const absolute = resolve(directory);
+  const names = await readdir(absolute).catch((cause: Error) => {
+    throw new BenUdpError(
+      'BEN_KEY_DIRECTORY',
+      `the key directory "${absolute}" could not be read: ${cause.message}. Create it, or set "keyDirectory" to the folder of your key files`,
+      { cause },
+    );
+  });
+  const entries = names
+    .filter((name) => name.endsWith(KEY_FILE_SUFFIX) && !name.startsWith('.'))
+    .toSorted()
+    .map((name) => ({ device: name.slice(0, -KEY_FILE_SUFFIX.length), path: join(directory, name) }));
+  if (entries.length === 0) {
+    // An empty ring would be a server that hears nobody.
+    throw new BenUdpError(
+      'BEN_KEY_DIRECTORY',
+      `the key directory "${absolute}" holds no file NAME${KEY_FILE_SUFFIX}. Make one with ` +
+        `"npx nestjs-ben-udp keygen ${join(directory, `kitchen${KEY_FILE_SUFFIX}`)}", and copy it to the board`,
+    );
+  }
+  return entries;
+}
+
+/**
+ * Tells the state of a folder from every other: its own signature, and those of its key files that are not `known`. A file that is
+ * added changes the folder, but the rest of it is written later.
+ */
+export async function readDirectorySignature(
+  directory: string,
+  known: { has(path: string): boolean },
+  loaded: FileSignature | undefined,
+): Promise<FileSignature | undefined> {
+  const own = await readSignature(directory);
+  if (own === loaded) {
+    return own;
+  }
+  const entries = await listKeyDirectory(directory).catch(() => []);
+  const added = entries.filter(({ path }) => !known.has(path));
+  const signatures = await Promise.all(added.map(({ path }) => readSignature(path)));
+  return [own, ...signatures].join('|');
+}

@@ -1,0 +1,88 @@
+/**
+ * A key that a server accepts. A cipher takes 4 kB and a key 32 bytes, so a fleet of 100,000 keys has ciphers for some of them only.
+ */
+import { type KeyObject, createHmac, createSecretKey, randomBytes } from 'node:crypto';
+import { type RandomBlockSource, Sealer } from '../protocol/index.js';
+import { fingerprint } from './derive-key.js';
+
+/**
+ * Keys with ciphers that are set up; 8 MiB of memory. The others set theirs up for a message, which takes some 5 µs. With more
+ * boards than this, each reporting in turn, that is what an exchange costs more.
+ */
+export const MAX_READY_KEYS = 2048;
+
+/**
+ * Keys the digests by which equal keys are recognised. With a plain hash, an attacker who sees a digest could test guesses of a weak
+ * key file.
+ */
+const DIGEST_SECRET = randomBytes(32);
+
+/** Tells keys apart without keeping them. */
+export function digestOf(key: Uint8Array): string {
+  return createHmac('sha256', DIGEST_SECRET).update(key).digest('base64');
+}
+
+/** The keys with ciphers, shared by a ring and those that replace it. */
+export class ReadyKeys {
+  /** Oldest first from `next`. Bounded by `capacity`. */
+  private readonly keys: RingKey[] = [];
+  private next = 0;
+
+  constructor(
+    readonly randomBlock: RandomBlockSource,
+    private readonly capacity: number = MAX_READY_KEYS,
+  ) {}
+
+  get hasRoom(): boolean {
+    return this.keys.length < this.capacity;
+  }
+
+  /** Adds a key; the one that was added first gives up its cipher if there is no room. */
+  add(key: RingKey): void {
+    if (this.hasRoom) {
+      this.keys.push(key);
+      return;
+    }
+    this.keys[this.next]!.rest();
+    this.keys[this.next] = key;
+    this.next = (this.next + 1) % this.capacity;
+  }
+}
+
+export class RingKey {
+  /** Names the key in logs. */
+  readonly fingerprint: string;
+  /** Node overwrites the bytes when this is collected. */
+  private readonly secret: KeyObject;
+  private ready: Sealer | undefined;
+
+  /** @param key 32 bytes; not kept. */
+  constructor(
+    readonly device: string | undefined,
+    key: Uint8Array,
+    readonly digest: string,
+    private readonly readyKeys: ReadyKeys,
+  ) {
+    this.fingerprint = fingerprint(key);
+    this.secret = createSecretKey(key);
+  }
+
+  /** Seals and opens messages. Don't keep it: the key may give it up. */
+  get sealer(): Sealer {
+    if (!this.ready) {
+      this.ready = new Sealer(this.secret, this.readyKeys.randomBlock);
+      this.readyKeys.add(this);
+    }
+    return this.ready;
+  }
+
+  /** For one attempt among many keys: takes no other key's cipher away. */
+  get trialSealer(): Sealer {
+    return this.ready ?? (this.readyKeys.hasRoom ? this.sealer : new Sealer(this.secret, this.readyKeys.randomBlock));
+  }
+
+  /** Gives the cipher up. The next message sets up another one. */
+  rest(): void {
+    this.ready = undefined;
+  }
+}
