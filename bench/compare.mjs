@@ -51,14 +51,14 @@ function readOptions() {
     // Minutes later it would be too late to hear that it can't be written.
     appendFileSync(values.out, '');
   }
-  return { ...values, rounds, seconds };
+  return { ...values, base: values.base, rounds, seconds };
 }
 
 function readOptionsOrExit() {
   try {
     return readOptions();
   } catch (error) {
-    console.error(`${error.message}\n\n${USAGE}`);
+    console.error(`${messageOf(error)}\n\n${USAGE}`);
     process.exit(2);
   }
 }
@@ -117,12 +117,18 @@ async function compareInProcess(base, current) {
     const slices = await measureInProcess(variants, { rounds, seconds, onSlice: reporter('in process', variants) });
     return compare(...variants.map(({ name }) => slices.get(name)));
   } catch (error) {
-    note(`In process nothing was measured: ${error.message}`);
+    note(`The in-process comparison failed: ${messageOf(error)}`);
     return undefined;
   }
 }
 
-const fixed = (digits) => (value) => value.toFixed(digits);
+/** @param {unknown} error */
+function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** @param {number} digits */
+const fixed = (digits) => /** @param {number} value */ (value) => value.toFixed(digits);
 const [micros, share] = [fixed(2), fixed(3)];
 
 function printRounds(what, { rounds: rows }) {
@@ -137,6 +143,10 @@ function printRounds(what, { rounds: rows }) {
   );
 }
 
+/**
+ * @param {string} what
+ * @param {ReturnType<typeof compare> & { tcpMicroseconds?: number }} comparison
+ */
 function summarize(what, { baseMicroseconds, currentMicroseconds, tcpMicroseconds, ratio, low, high }) {
   return {
     '': what,
@@ -154,24 +164,29 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
   process.on(signal, () => process.exit(1));
 }
 
-function buildOrExit() {
+/** @param {string} revision */
+function buildOrExit(revision) {
   try {
-    note(`Compiling ${options.base} and this checkout`);
-    return { base: buildRevision(options.base, join(folder, 'base')), current: buildCheckout(join(folder, 'current')) };
+    note(`Compiling ${revision} and this checkout`);
+    return { base: buildRevision(revision, join(folder, 'base')), current: buildCheckout(join(folder, 'current')) };
   } catch (error) {
-    note(error.message);
+    note(messageOf(error));
     process.exit(1);
   }
 }
 
-const versions = buildOrExit();
-const common = { kind: 'ben', dataBytes: 32, noreturn: false, keys: 1 };
+const versions = buildOrExit(options.base);
+const common = { kind: /** @type {const} */ ('ben'), dataBytes: 32, noreturn: false, keys: 1 };
 const base = { ...common, name: `base ${versions.base.commit}`, lib: versions.base.lib };
 const current = { ...common, name: `current ${versions.current.commit}`, lib: versions.current.lib };
 const began = performance.now();
 const udp = await compareOverUdp(base, current);
 const inProcess = await compareInProcess(base, current);
-const measured = Object.entries({ 'over UDP': udp, 'in process': inProcess }).filter(([, comparison]) => comparison);
+/** @type {[string, ReturnType<typeof compare> & { tcpMicroseconds?: number }][]} */
+const measured = [['over UDP', udp]];
+if (inProcess) {
+  measured.push(['in process', inProcess]);
+}
 for (const [what, comparison] of measured) {
   printRounds(what, comparison);
 }

@@ -66,8 +66,11 @@ function countCalls(owner, name, counter) {
 
 /** Has to come before the library: its imports are bound to what stands here then. */
 function watchCrypto() {
-  countCalls(crypto.Cipheriv.prototype, 'update', 'cipher');
-  countCalls(crypto.Decipheriv.prototype, 'update', 'cipher');
+  const { Cipheriv, Decipheriv } = /** @type {Record<string, { prototype: object }>} */ (
+    /** @type {unknown} */ (crypto)
+  );
+  countCalls(Cipheriv.prototype, 'update', 'cipher');
+  countCalls(Decipheriv.prototype, 'update', 'cipher');
   countCalls(crypto, 'hash', 'hash');
   for (const name of ['createHash', 'createHmac', 'createCipheriv', 'createDecipheriv']) {
     countCalls(crypto, name, 'setup');
@@ -75,15 +78,21 @@ function watchCrypto() {
   syncBuiltinESMExports();
 }
 
-/** By how much a number grows in the server's part of an exchange; the boards' part is left out. */
+/**
+ * The growth of a number in the server's part of an exchange, without the boards' part.
+ *
+ * @param {import('./support/in-process.mjs').InProcessServer} server
+ * @param {(server: import('./support/in-process.mjs').InProcessServer) => number} read
+ * @param {() => unknown} [prepare]
+ */
 async function growthOf(server, read, prepare = () => undefined) {
   let growth = 0;
   for (let turn = 0; turn < COUNTED_TURNS; turn++) {
     prepare();
     await server.exchangeAll(async (phase) => {
-      const before = read();
+      const before = read(server);
       await phase();
-      growth += read() - before;
+      growth += read(server) - before;
     });
   }
   return growth / COUNTED_TURNS / BOARDS;
@@ -104,6 +113,10 @@ async function countPromises(server) {
   return all - nests;
 }
 
+const collect = globalThis.gc;
+if (!collect) {
+  throw new Error('run node with --expose-gc');
+}
 watchCrypto();
 const { InProcessServer } = await import('./support/in-process.mjs');
 const rows = [];
@@ -119,7 +132,7 @@ for (const kind of ['reply', 'noreturn']) {
   }
   // First, before anything is watched: a watch allocates too.
   // A collection within a turn would hide what was allocated before it: so it is done between.
-  check(HEAP_BYTES, await growthOf(server, () => getHeapStatistics().used_heap_size, globalThis.gc));
+  check(HEAP_BYTES, await growthOf(server, () => getHeapStatistics().used_heap_size, collect));
   for (const limit of LIMITS) {
     check(limit, await growthOf(server, limit.read));
   }

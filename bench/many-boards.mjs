@@ -12,7 +12,7 @@
 import { parseArgs } from 'node:util';
 import { Logger } from '@nestjs/common';
 import { BenUdpTransport } from 'nestjs-ben-udp';
-import { MicroPythonBoard } from '../tools/micropython/board.mjs';
+import { MicroPythonBoard, PythonError } from '../tools/micropython/board.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -39,7 +39,9 @@ async function startServer() {
   Logger.overrideLogger(false);
   const transport = new BenUdpTransport({ host: '127.0.0.1', port: 0, key });
   transport.addHandler('echo', async (data) => data);
-  await new Promise((resolve, reject) => transport.listen((error) => (error ? reject(error) : resolve())));
+  await /** @type {Promise<void>} */ (
+    new Promise((resolve, reject) => transport.listen((error) => (error ? reject(error) : resolve())))
+  );
   return transport;
 }
 
@@ -56,7 +58,7 @@ async function talk(board, name, tally) {
       const answer = await board.send(`{"action": "echo", "data": ${text}}`);
       tally[answer === text ? 'right' : 'wrong']++;
     } catch (error) {
-      if (error.type !== 'OSError') {
+      if (!(error instanceof PythonError && error.type === 'OSError')) {
         throw error;
       }
       tally.lost++;

@@ -29,7 +29,9 @@ const { values } = parseArgs({
 });
 
 function describeMachine() {
-  const { version } = JSON.parse(readFileSync(new URL('../node_modules/@nestjs/core/package.json', import.meta.url)));
+  const { version } = JSON.parse(
+    readFileSync(new URL('../node_modules/@nestjs/core/package.json', import.meta.url), 'utf8'),
+  );
   return {
     date: new Date().toISOString().slice(0, 10),
     node: process.version,

@@ -12,6 +12,15 @@ import { root } from './support/pack.mjs';
 
 const { values: options } = parseArgs({ options: { save: { type: 'boolean', default: false } } });
 
+/**
+ * The page, if this is the test that makes it.
+ *
+ * @param {import('vitest/node').TestCase} test
+ */
+function pageOf(test) {
+  return /** @type {{ payloadsPage?: string }} */ (test.meta()).payloadsPage;
+}
+
 const vitest = await startVitest('test', ['test/payloads'], {
   config: join(root, 'test/vitest.config.ts'),
   watch: false,
@@ -21,14 +30,14 @@ const tests = vitest.state.getTestModules().flatMap((module) => [...module.child
 await vitest.close();
 
 if (options.save) {
-  const page = tests.map((test) => test.meta().payloadsPage).find((text) => text !== undefined);
+  const page = tests.map(pageOf).find((text) => text !== undefined);
   if (page === undefined) {
     console.error('The suite made no page.');
     process.exitCode = 1;
   } else {
     await writeFile(join(root, 'docs/payloads.md'), page);
     console.log('Written to docs/payloads.md. If the page changed, its own test has failed above for the last time.');
-    const failed = tests.filter((test) => test.result().state === 'failed' && test.meta().payloadsPage === undefined);
+    const failed = tests.filter((test) => test.result().state === 'failed' && pageOf(test) === undefined);
     process.exitCode = failed.length === 0 ? 0 : 1;
   }
 }

@@ -81,6 +81,7 @@ async function record(program) {
       .replaceAll('PORT', SHOWN_PORT)
       .replaceAll(new RegExp(`\\b${port}\\b`, 'g'), SHOWN_PORT);
   const blocks = new Map();
+  /** @type {ReturnType<typeof spawnIn> | undefined} */
   let listening;
   try {
     const env = await prepare(folder, program);
@@ -94,7 +95,7 @@ async function record(program) {
         listening = spawnIn(`exec ${start}`, { folder, env, port });
         await listening.prints(/Stop with/);
         text = `$ ${start}\n`;
-      } else if (stop) {
+      } else if (stop && listening) {
         listening.child.kill('SIGINT');
         text = `${blocks.get(block)}${(await listening.ended).output}`;
       }
@@ -137,7 +138,8 @@ async function findFreePort() {
   const socket = createSocket('udp4').bind(0, '0.0.0.0');
   await once(socket, 'listening');
   const { port } = socket.address();
-  await new Promise((done) => socket.close(done));
+  socket.close();
+  await once(socket, 'close');
   return port;
 }
 
@@ -167,7 +169,7 @@ function isAboutAddresses(line) {
 function isComparable({ name }) {
   const isReachable = Object.values(networkInterfaces())
     .flat()
-    .some(({ family, internal }) => family === 'IPv4' && !internal);
+    .some((address) => address?.family === 'IPv4' && !address.internal);
   return isReachable || name !== 'doctor';
 }
 

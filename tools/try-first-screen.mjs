@@ -39,7 +39,7 @@ function startServer(env) {
   };
   const stop = async () => {
     // The whole group: npm, the Nest command line, and the server.
-    process.kill(-child.pid, 'SIGINT');
+    process.kill(-Number(child.pid), 'SIGINT');
     await once(child, 'close');
   };
   return { until, stop };

@@ -38,7 +38,8 @@ export class Child {
       cwd,
       env: { ...process.env, ...env },
     });
-    this.#process.on('message', ({ id, result, error }) => {
+    this.#process.on('message', (message) => {
+      const { id, result, error } = /** @type {{ id: number, result?: unknown, error?: string }} */ (message);
       const asked = this.#asked.get(id);
       this.#asked.delete(id);
       if (error === undefined) {
@@ -55,7 +56,13 @@ export class Child {
     });
   }
 
-  /** Calls one of the functions that the program has handed to `serve`. */
+  /**
+   * Calls one of the functions that the program has handed to `serve`.
+   *
+   * @param {string} name
+   * @param {unknown} [argument]
+   * @returns {Promise<any>} the result of the function, copied from the other process.
+   */
   ask(name, argument) {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
@@ -78,9 +85,9 @@ export class Child {
 export function serve(functions) {
   process.on('message', async ({ id, name, argument }) => {
     try {
-      process.send({ id, result: await functions[name](argument) });
+      process.send?.({ id, result: await functions[name](argument) });
     } catch (error) {
-      process.send({ id, error: error.stack ?? String(error) });
+      process.send?.({ id, error: error instanceof Error ? error.stack : String(error) });
     }
   });
   process.on('disconnect', () => process.exit());

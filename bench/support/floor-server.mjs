@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { BLOCK_BYTES, HASH_BYTES, HELLO, HOST, replyLength } from './wire.mjs';
 
 /**
@@ -33,7 +34,8 @@ export async function startFloor({ dataBytes, noreturn, defaultLookup }, onExcha
       socket.send(reply, port, address);
     }
   });
-  await new Promise((resolve) => socket.bind({ address: HOST, port: 0 }, resolve));
+  socket.bind({ address: HOST, port: 0 });
+  await once(socket, 'listening');
   socket.setRecvBufferSize(4_194_304);
   return socket.address().port;
 }

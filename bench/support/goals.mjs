@@ -6,7 +6,7 @@
  * @typedef {object} Goal
  * @property {string} what
  * @property {string} part the part of the bench that has the figure
- * @property {(rows: object[]) => number | undefined} read
+ * @property {(rows: Record<string, number | undefined>[]) => number | undefined} read
  * @property {number} [atMost]
  * @property {number} [atLeast]
  */
@@ -62,7 +62,7 @@ export function compareWithGoals(results) {
       what,
       value,
       goal: atMost === undefined ? `at least ${atLeast}` : `at most ${atMost}`,
-      isReached: atMost === undefined ? value >= atLeast : value <= atMost,
+      isReached: value !== undefined && value >= (atLeast ?? -Infinity) && value <= (atMost ?? Infinity),
     };
   });
 }

@@ -11,7 +11,11 @@ export class InProcessServer {
   /** Datagrams the server has sent, those of each board apart. */
   sent = new Map();
   requests = 0;
-  /** Told of each datagram that is sent, and whether the server watches it for an error. */
+  /**
+   * Called for each datagram that is sent, with whether the server watches it for an error.
+   *
+   * @type {(isWatched: boolean) => void}
+   */
   onSend = () => undefined;
   #strategy;
   #socket;

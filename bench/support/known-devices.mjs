@@ -16,8 +16,8 @@ const BETWEEN_CONTACTS_MS = 1000;
 
 function collect() {
   // Buffers are released in a second pass.
-  globalThis.gc();
-  globalThis.gc();
+  globalThis.gc?.();
+  globalThis.gc?.();
   const { heapUsed, external } = process.memoryUsage();
   return { heap: heapUsed + external };
 }
@@ -51,7 +51,8 @@ serve({
     const registry = new DeviceRegistry(nodePlatform, devices, 0, () => undefined);
     const before = collect();
     for (let index = 0; index < devices; index++) {
-      registry.note(undefined, steps.remoteOf(index));
+      const remote = steps.remoteOf(index);
+      registry.record({ device: undefined, endpoint: `${remote.address}|${remote.port}`, remote });
     }
     const after = collect();
     // As above.

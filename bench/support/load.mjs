@@ -114,7 +114,7 @@ serve({
     load = new Load(kind, options);
     return load.start(inFlight, isKeptAwake);
   },
-  begin: () => load.beginWindow(),
-  end: () => load.endWindow(),
-  stop: () => load.stop(),
+  begin: () => load?.beginWindow(),
+  end: () => load?.endWindow(),
+  stop: () => load?.stop(),
 });

@@ -21,7 +21,7 @@ Payload()(EchoController.prototype, 'echo', 0);
 MessagePattern(ACTION)(
   EchoController.prototype,
   'echo',
-  Object.getOwnPropertyDescriptor(EchoController.prototype, 'echo'),
+  /** @type {PropertyDescriptor} */ (Object.getOwnPropertyDescriptor(EchoController.prototype, 'echo')),
 );
 Controller()(EchoController);
 
@@ -31,7 +31,10 @@ Module({ controllers: [EchoController] })(AppModule);
 
 async function start(options, onExchange) {
   onRequest = onExchange;
-  const app = await NestFactory.createMicroservice(AppModule, { ...options, logger: false });
+  const app = await NestFactory.createMicroservice(
+    /** @type {import('@nestjs/common').Type} */ (/** @type {unknown} */ (AppModule)),
+    { ...options, logger: false },
+  );
   await app.listen();
   return app;
 }

@@ -6,12 +6,22 @@ import { measure, ratio, sliceName } from './rounds.mjs';
 import { measureStarts } from './starts.mjs';
 import { medianRecord, spread } from './statistics.mjs';
 
+/** @typedef {import('./rounds.mjs').Variant} Variant */
+
+/** @type {Omit<Variant, 'name'>} */
 const BASE = { kind: 'ben', dataBytes: 32, noreturn: false, keys: 1 };
+/** @type {Variant} */
 const FLOOR = { ...BASE, name: 'floor', kind: 'floor' };
+/** @type {Variant} */
 const COMPUTING_FLOOR = { ...FLOOR, name: 'floor, its board computes', isComputing: true };
+/** @type {Variant} */
 const NORETURN_FLOOR = { ...FLOOR, name: 'floor, noreturn', noreturn: true };
 
-/** What is measured, and what it is compared with. */
+/**
+ * The measured servers, each with the floor that it is compared with.
+ *
+ * @type {(Variant & { floor?: Variant })[]}
+ */
 const VARIANTS = [
   FLOOR,
   { ...BASE, name: 'BenUdp', floor: FLOOR },
@@ -35,7 +45,7 @@ async function measureExchanges({ peers, rounds, seconds }) {
         server: variant.name,
         peers: load.peers,
         ...medianRecord(own),
-        cpuSpread: spread(own.map(({ cpuMicroseconds }) => cpuMicroseconds)),
+        cpuSpread: spread(own?.map(({ cpuMicroseconds }) => cpuMicroseconds) ?? []),
         cpuToFloor: ratio(own, floor, 'cpuMicroseconds'),
         perSecondToFloor: ratio(own, floor, 'perSecond'),
         p50ToFloor: ratio(own, floor, 'p50'),

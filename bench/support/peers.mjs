@@ -14,6 +14,7 @@ const CHECKED_REPLIES = 16;
 
 /**
  * @typedef {object} Peer
+ * @property {number} index
  * @property {() => Promise<void>} open
  * @property {() => void} begin one exchange; `onDone` is called at its end
  * @property {() => void} close
@@ -34,8 +35,16 @@ export function createPeers(kind, options, onDone) {
   return Array.from({ length: options.peers }, (_, index) => new Type(index, options, shared, onDone));
 }
 
-/** What any board does with its socket. */
+/** The part that all boards share: the socket. */
 class DatagramPeer {
+  /** @type {import('node:dgram').Socket} Set by `open`. */
+  socket;
+
+  /**
+   * @param {number} index
+   * @param {PeerOptions} options
+   * @param {(peer: Peer) => void} onDone
+   */
   constructor(index, { port, noreturn }, onDone) {
     this.index = index;
     this.port = port;
@@ -62,10 +71,21 @@ class DatagramPeer {
   close() {
     this.socket.close();
   }
+
+  /**
+   * @abstract
+   * @param {Buffer} _datagram
+   */
+  receive(_datagram) {
+    throw new Error('a board reads its datagrams');
+  }
 }
 
 /** Datagrams of the right number and size that mean nothing. */
 class FloorBoard extends DatagramPeer {
+  /** @type {Buffer} */
+  first;
+
   /** Really sealed envelopes, so that sizes are spread as they are on the wire. */
   static share({ dataBytes, noreturn, isComputing = false }) {
     const crypto = new BoardCrypto(keyAt(0));
@@ -89,6 +109,7 @@ class FloorBoard extends DatagramPeer {
     this.envelopeFor = envelopeFor;
   }
 
+  /** @override */
   receive(datagram) {
     this.received++;
     if (this.received === 1) {
@@ -106,6 +127,13 @@ class FloorBoard extends DatagramPeer {
 
 /** A board as upstream's client: reads strictly in order, trusts whoever sends. */
 class Board extends DatagramPeer {
+  /** @type {Buffer} The sealed id, then the hash. */
+  first;
+  /** @type {Buffer} */
+  id;
+  /** @type {Buffer} */
+  iv;
+
   static share({ dataBytes, noreturn, keys }) {
     return {
       cryptos: Array.from({ length: keys }, (_, index) => new BoardCrypto(keyAt(index))),
@@ -124,6 +152,7 @@ class Board extends DatagramPeer {
     this.unchecked = 0;
   }
 
+  /** @override */
   receive(datagram) {
     switch (++this.received) {
       case 1:
@@ -160,6 +189,9 @@ class Board extends DatagramPeer {
 
 /** Speaks the frames of Nest's TCP transport: length, `#`, JSON. */
 class TcpClient {
+  /** @type {import('node:net').Socket} Set by `open`. */
+  socket;
+
   static share() {
     return undefined;
   }

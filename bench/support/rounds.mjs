@@ -80,6 +80,7 @@ export async function measure(variants, loads, { rounds, seconds, onSlice = () =
  * @typedef {Pick<Slice, 'cpuMicroseconds' | 'waitedShare'>} InProcessSlice
  */
 export async function measureInProcess(variants, { rounds, seconds, onSlice = () => undefined }) {
+  /** @type {Map<string, InProcessSlice[]>} */
   const slices = new Map(variants.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     const servers = variants.map(() => new Child('in-process-server'));
@@ -91,7 +92,7 @@ export async function measureInProcess(variants, { rounds, seconds, onSlice = ()
       for (let turn = 0; turn < servers.length; turn++) {
         const index = (turn + round) % servers.length;
         const slice = await quietestOf(() => servers[index].ask('run', { seconds }));
-        slices.get(variants[index].name).push(slice);
+        slices.get(variants[index].name)?.push(slice);
         onSlice(variants[index].name, slice);
       }
     } finally {
@@ -122,11 +123,18 @@ export function ratio(slices, others, figure) {
 
 /** A server and its load, each a process. */
 class Pair {
+  server = new Child('server');
+  load = new Child('load', { core: LOAD_CORE });
+  port = 0;
+
+  /** @param {Variant} variant */
+  constructor(variant) {
+    this.variant = variant;
+  }
+
+  /** @param {Variant} variant */
   static async start(variant) {
-    const pair = new Pair();
-    pair.variant = variant;
-    pair.server = new Child('server');
-    pair.load = new Child('load', { core: LOAD_CORE });
+    const pair = new Pair(variant);
     pair.port = await pair.server.ask('start', variant);
     return pair;
   }

@@ -33,6 +33,7 @@ function withResolvers() {
 }
 
 export async function measureStarts() {
+  /** @type {Record<string, Awaited<ReturnType<typeof startOnce>>[]>} */
   const starts = { ben: [], tcp: [] };
   for (let turn = 0; turn < STARTS; turn++) {
     for (const kind of turn % 2 === 0 ? KINDS : KINDS.toReversed()) {

@@ -41,9 +41,14 @@ export class Steps {
     this.cryptos = names.map(({ key }) => new BoardCrypto(key));
   }
 
-  /** What a socket tells about a datagram: a new object and a new string each time, in one piece. */
+  /**
+   * The sender as a socket reports it: a new object and a new flat string each time.
+   *
+   * @param {number} index
+   * @returns {import('#lib/exchange/index.js').BenUdpRemote & { size: number }}
+   */
   remoteOf(index) {
-    const address = Buffer.from(addressOf(index)).latin1Slice();
+    const address = Buffer.from(addressOf(index)).toString('latin1');
     return { address, port: 1024 + (index % 60_000), family: 'IPv4', size: 0 };
   }
 
@@ -53,7 +58,12 @@ export class Steps {
     return decision.kind === 'pair' ? decision.datagrams : fail(decision);
   }
 
-  /** Datagram 4, the board's part. */
+  /**
+   * Datagram 4, the board's part.
+   *
+   * @param {number} index
+   * @param {readonly Buffer[]} pair
+   */
   ask(index, [ciphertext, iv]) {
     const crypto = this.cryptos[index % this.cryptos.length];
     const target = Buffer.alloc(maxRequestLength(this.plaintext));
@@ -86,6 +96,7 @@ export class Steps {
    * @param {(phase: () => void) => void} measured
    */
   exchangeAll(measured = (phase) => phase()) {
+    /** @type {(readonly Buffer[])[]} */
     const pairs = Array.from({ length: this.boards });
     const remotes = pairs.map((_, index) => this.remoteOf(index));
     this.now += BETWEEN_EXCHANGES_MS;
@@ -103,6 +114,10 @@ export class Steps {
   }
 }
 
+/**
+ * @param {{ kind: string, reason?: string }} decision
+ * @returns {never}
+ */
 function fail(decision) {
   throw new Error(`a datagram was not taken: ${decision.reason ?? decision.kind}`);
 }

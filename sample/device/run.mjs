@@ -28,7 +28,7 @@ async function readKey() {
     return await readFile(keyFile);
   } catch (error) {
     throw new UserError(
-      `Can't read the key file "${keyFile}" (${error.code}). Board and server need the same file: ` +
+      `Can't read the key file "${keyFile}" (${/** @type {NodeJS.ErrnoException} */ (error).code}). Board and server need the same file: ` +
         'start the server first, or name its file in BEN_KEY_FILE.',
     );
   }

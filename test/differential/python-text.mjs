@@ -545,11 +545,15 @@ function checkJudgement([text, expected, extended, reasons], batch) {
   return [`read by Python only: ${code}`, ...broken.map((rule) => `read by Python only, where there is: ${rule}`)];
 }
 
+/**
+ * @param {string} text
+ * @returns {{ value?: import('#lib/protocol/index.js').BenUdpValue, error?: NodeJS.ErrnoException & { position?: number } }}
+ */
 function tryParse(text) {
   try {
     return { value: parsePythonText(text) };
   } catch (error) {
-    return { error };
+    return { error: /** @type {NodeJS.ErrnoException} */ (error) };
   }
 }
 
@@ -561,6 +565,7 @@ function tryPrint(value) {
   }
 }
 
+/** @param {ReturnType<typeof tryParse>} outcome */
 function canonicalOutcome({ value, error }) {
   if (!error) {
     return canonical(value);

@@ -154,7 +154,13 @@ async function fuzzOneApp(lib, random, limits, isOver, onError) {
   const ofKeyHolders = ['bad-padding', 'bad-text', 'bad-request'].map((reason) => stats.rejected[reason]);
   assert.equal(stats.requests + sum(ofKeyHolders), 2 * asked, 'what verified is not what boards sent');
   assert.ok(lost >= 0 && lost <= MAX_LOST_SHARE * sent, `${lost} of ${sent} datagrams were not counted`);
-  await Promise.all(senders.map((socket) => new Promise((resolve) => socket.close(resolve))));
+  await Promise.all(
+    senders.map((socket) => {
+      const closed = once(socket, 'close');
+      socket.close();
+      return closed;
+    }),
+  );
   await board.close();
   await app.close();
   const outcomes = Object.entries(stats.rejected).filter(([, count]) => count > 0);
@@ -175,11 +181,15 @@ function createModule() {
       return data;
     }
   }
-  MessagePattern('echo')(Echo.prototype, 'echo', Object.getOwnPropertyDescriptor(Echo.prototype, 'echo'));
+  MessagePattern('echo')(
+    Echo.prototype,
+    'echo',
+    /** @type {PropertyDescriptor} */ (Object.getOwnPropertyDescriptor(Echo.prototype, 'echo')),
+  );
   Controller()(Echo);
   function AppModule() {}
   Module({ controllers: [Echo] })(AppModule);
-  return AppModule;
+  return /** @type {import('@nestjs/common').Type} */ (/** @type {unknown} */ (AppModule));
 }
 
 async function bindSender(index) {

@@ -66,7 +66,11 @@ class Tally {
 }
 
 class Fleet {
-  /** By kind of board, one after the other; exchanges count where they began. */
+  /**
+   * Tallies by kind of board, a record for each window. An exchange counts in the window in which it began.
+   *
+   * @type {Record<string, Tally>[]}
+   */
   #windows = [{}];
   /** Boards that wait for their turn, those that waited longest first. */
   #idle = [];
@@ -107,6 +111,12 @@ class Fleet {
     this.#idle = this.#boards.toSorted(() => this.#random.float() - 0.5);
   }
 
+  /**
+   * @param {{ kind: string, key: string, requests: string[], isLossy?: boolean }} wanted
+   * @param {number} index
+   * @param {number} port
+   * @param {number} timeout
+   */
   async #openBoard({ kind, key, requests, isLossy }, index, port, timeout) {
     const board = await VirtualBoard.start({
       key: Buffer.from(key, 'hex'),
@@ -158,7 +168,7 @@ class Fleet {
 
   async exchange(entry) {
     const { board, kind, requests, device } = entry;
-    const tally = (this.#windows.at(-1)[kind] ??= new Tally());
+    const tally = (this.#windows[this.#windows.length - 1][kind] ??= new Tally());
     const data = { device, number: entry.number++ };
     const { answer, noreturn, ...request } = REQUESTS[this.#random.pick(requests)](data, this.#random);
     tally.begun++;
@@ -168,7 +178,7 @@ class Fleet {
       const got = await board.send(request, { noreturn });
       tally.end(JSON.stringify(got) === JSON.stringify(answer) ? 'ok' : 'wrong', performance.now() - beganAt);
     } catch (error) {
-      tally.end(error.code === 'BEN_TIMEOUT' ? 'lost' : 'bad');
+      tally.end(/** @type {NodeJS.ErrnoException} */ (error).code === 'BEN_TIMEOUT' ? 'lost' : 'bad');
     }
     this.#underWay--;
   }
@@ -211,10 +221,13 @@ class Fleet {
   }
 }
 
+/** @typedef {Parameters<Fleet['open']>[0]} FleetOptions */
+
+/** @type {Fleet} */
 let fleet;
 
 serve({
-  open: async ({ seed, ...options }) => {
+  open: async (/** @type {FleetOptions & { seed: number }} */ { seed, ...options }) => {
     fleet = new Fleet(seed);
     await fleet.open(options);
   },

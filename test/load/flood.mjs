@@ -31,6 +31,7 @@ const AT_ONCE = 40;
 const PAIR = { datagrams: 2, bytes: 32 };
 const MILLION = 1_000_000;
 
+/** @type {Parameters<typeof flood>[1]} */
 const JUNK = { kind: 'junk', rate: 50_000, sources: MILLION };
 /** 200 MB a second: Node's buffers of them wait for a collection, and V8 uses all of its young generation, 32 MiB by default. */
 const JUNK_LIMITS = { rssMiB: 64, loopMs: 50 };
@@ -128,7 +129,14 @@ async function watchRss(server, forMs) {
   return highest;
 }
 
-/** Known boards go about their business while datagrams of a kind rain down. */
+/**
+ * Known boards go about their business while datagrams of one kind rain down.
+ *
+ * @param {string} title
+ * @param {{ kind: 'hello' | 'junk' | 'noise', rate: number, sources: number }} attack
+ * @param {{ known?: number, rssMiB?: number, loopMs?: number }} goals
+ * @param {number} [keys]
+ */
 async function flood(title, { kind, rate: asked, sources }, { known = 0.95, rssMiB, loopMs }, keys = 1) {
   const rate = Number(values.rate ?? asked);
   const { server, port } = await startServer(keys);

@@ -9,9 +9,8 @@ const TICK_MS = 2;
 const MAX_BATCH = 500;
 const LISTEN_ON_MS = 3000;
 
-const [port, rate, seconds, kind, wanted, seed] = process.argv
-  .slice(2)
-  .map((text) => (isNaN(text) ? text : Number(text)));
+const [kind] = process.argv.slice(5);
+const [port, rate, seconds, , wanted, seed] = process.argv.slice(2).map(Number);
 const random = new Random(seed);
 const count = { sent: 0, refused: 0, returned: 0, returnedBytes: 0, late: 0 };
 let endedAt = Infinity;
@@ -46,7 +45,8 @@ async function open(index) {
 
 const sources = await Promise.all(Array.from({ length: Math.min(wanted, MAX_SOURCES) }, (_, index) => open(index)));
 const beganAt = performance.now();
-await new Promise((resolve) => {
+/** @type {Promise<void>} */
+const flooded = new Promise((resolve) => {
   const timer = setInterval(() => {
     const elapsed = (performance.now() - beganAt) / 1000;
     if (elapsed >= seconds) {
@@ -59,6 +59,7 @@ await new Promise((resolve) => {
     }
   }, TICK_MS);
 });
+await flooded;
 endedAt = performance.now();
 await new Promise((resolve) => setTimeout(resolve, LISTEN_ON_MS));
 const mostForOneSource = Math.max(...sources.map(({ returned }) => returned));

@@ -55,13 +55,14 @@ class LoadController {
 
 /** Decorators are applied as the functions they are, so that this needs no compiler. */
 for (const [method, decorate] of Object.entries({
-  echo: MessagePattern,
-  slow: MessagePattern,
-  fail: MessagePattern,
-  note: EventPattern,
+  echo: (/** @type {string} */ pattern) => MessagePattern(pattern),
+  slow: (/** @type {string} */ pattern) => MessagePattern(pattern),
+  fail: (/** @type {string} */ pattern) => MessagePattern(pattern),
+  note: (/** @type {string} */ pattern) => EventPattern(pattern),
 })) {
   Payload()(LoadController.prototype, method, 0);
-  decorate(method)(LoadController.prototype, method, Object.getOwnPropertyDescriptor(LoadController.prototype, method));
+  const descriptor = Object.getOwnPropertyDescriptor(LoadController.prototype, method);
+  decorate(method)(LoadController.prototype, method, /** @type {PropertyDescriptor} */ (descriptor));
 }
 Controller()(LoadController);
 
@@ -71,7 +72,9 @@ Module({ controllers: [LoadController] })(LoadModule);
 
 /** Counts what would be written. */
 const logged = { log: 0, warn: 0, error: 0, debug: 0, fatal: 0, verbose: 0 };
-const logger = Object.fromEntries(Object.keys(logged).map((level) => [level, () => void logged[level]++]));
+const logger = /** @type {Record<keyof typeof logged, () => void>} */ (
+  Object.fromEntries(Object.keys(logged).map((level) => [level, () => void logged[level]++]))
+);
 
 const fromHex = (text) => Buffer.from(text, 'hex');
 
@@ -95,7 +98,10 @@ serve({
   /** @returns {Promise<number>} the port */
   start: async ({ key, ...options }) => {
     transport = new BenUdpTransport({ host: '0.0.0.0', port: 0, key: key.map(fromHex), ...options });
-    app = await NestFactory.createMicroservice(LoadModule, { strategy: transport, logger });
+    app = await NestFactory.createMicroservice(
+      /** @type {import('@nestjs/common').Type} */ (/** @type {unknown} */ (LoadModule)),
+      { strategy: transport, logger },
+    );
     await app.listen();
     loopDelay.enable();
     return transport.unwrap().address().port;
@@ -128,8 +134,8 @@ serve({
   /** What the process holds when nothing is under way. */
   rest: () => {
     // Buffers are released in a second pass.
-    globalThis.gc();
-    globalThis.gc();
+    globalThis.gc?.();
+    globalThis.gc?.();
     const { heapUsed, external } = process.memoryUsage();
     return {
       heapBytes: heapUsed,

@@ -24,7 +24,8 @@ import { boardExchange } from '#lib/testing/board-exchange.js';
  * @property {number} readMs from a datagram's arrival, or from the read before, to its read: the gap between polls.
  * @property {number} thinkMs from the id to the request.
  * @property {number} bufferSize longer datagrams are cut off.
- * @property {readonly string[]} keyOrder of the envelope.
+ * @property {readonly import('#lib/protocol/index.js').EnvelopeKey[]} keyOrder of the envelope.
+ * @property {import('#lib/random.js').RandomFill} [randomFill] the source of its random bytes.
  */
 
 export class Device {
@@ -38,10 +39,14 @@ export class Device {
   #timeline;
   #lib;
   #transmit;
+  /** @type {import('#lib/protocol/index.js').Sealer} */
+  sealer;
+  /** @type {import('./world.mjs').Habits} How its program uses the client; set by the world. */
+  habits;
 
   /**
    * @param {import('./timeline.mjs').Timeline} timeline
-   * @param lib the package's functions.
+   * @param {import('../support/built-package.mjs').BuiltPackage} lib
    * @param {DeviceOptions} options
    * @param {(datagram: Buffer) => void} transmit
    */

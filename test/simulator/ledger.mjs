@@ -29,6 +29,7 @@ const MAX_BREACHES = 20;
  * @typedef {object} Request
  * @property {number} number names it; no two requests of a world have the same.
  * @property {string} device
+ * @property {string | undefined} keyName
  * @property {string} endpoint from which it is sent.
  * @property {string} action
  * @property {boolean} noreturn
@@ -40,6 +41,17 @@ const MAX_BREACHES = 20;
  * @property {number} replies
  * @property {import('./device.mjs').Ending | undefined} ending
  * @property {number | undefined} endedAt
+ */
+
+/**
+ * @typedef {object} Reading
+ * @property {string} endpoint
+ * @property {boolean} isHello
+ * @property {boolean} isExecuted
+ * @property {number} arrivedAt
+ * @property {number} now
+ * @property {Buffer[]} sent
+ * @property {number} rejections
  */
 
 export class Ledger {
@@ -59,11 +71,17 @@ export class Ledger {
   };
   /** What each endpoint was sent. */
   #endpoints = new Map();
-  /** The datagram that is being read. */
+  /**
+   * The datagram that is being read.
+   *
+   * @type {Reading | undefined}
+   */
   #reading;
   /** The request datagram whose handler has not begun; it does before the next is read. */
   #accepted;
+  /** @type {{ timeoutMs: number, datagramGap: number, isForgetful: boolean }} */
   #rules;
+  server = { delivered: 0, hellosAnswered: 0, accepted: 0, rejected: 0, isClosing: false };
   #now;
   #sealersAt;
   #openId;
@@ -136,7 +154,7 @@ export class Ledger {
 
   /** @returns {boolean} whether the datagram leads to more than what has happened by now. */
   onReadEnd() {
-    const reading = this.#reading;
+    const reading = /** @type {Reading} */ (this.#reading);
     const { isHello, endpoint, rejections, sent } = reading;
     this.#reading = undefined;
     if (rejections === 1) {

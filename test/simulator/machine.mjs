@@ -61,7 +61,11 @@ export class Machine {
     return this.#handlers !== undefined;
   }
 
-  /** The `Platform` for the transport's constructor. */
+  /**
+   * The platform for the transport's constructor.
+   *
+   * @returns {import('#lib/net/index.js').Platform}
+   */
   get platform() {
     return {
       now: () => this.now(),
@@ -139,7 +143,7 @@ export class Machine {
     return {
       address: { address: host, port, family: 'IPv4' },
       receiveBufferSize: 4_194_304,
-      socket: {},
+      socket: /** @type {import('node:dgram').Socket} */ (/** @type {unknown} */ ({})),
       send: (datagram, toPort, toAddress) => {
         if (this.#isDead) {
           return;
@@ -167,6 +171,7 @@ export class Machine {
       if (this.#wakeAt === time && !this.#isBusy) {
         return this.#turn();
       }
+      return undefined;
     });
   }
 

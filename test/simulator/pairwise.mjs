@@ -27,7 +27,8 @@ export function coverPairs(factors, random) {
     const covered = coveredBy(best, names).filter((pair) => open.has(pair));
     if (covered.length > 0) {
       covered.forEach((pair) => open.delete(pair));
-      rows.push(Object.fromEntries(names.map((name) => [name, factors[name][best[name]]])));
+      const row = Object.fromEntries(names.map((name) => [name, factors[name][best[name]]]));
+      rows.push(/** @type {{ [Name in keyof Factors]: Factors[Name][number] }} */ (row));
     }
   }
   return rows;

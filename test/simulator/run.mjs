@@ -40,7 +40,8 @@ const lib = await loadBuiltPackage();
 Logger.overrideLogger(false);
 
 const started = performance.now();
-const rows = new Map(names.map((name) => [name, undefined]));
+/** @type {Map<string, ReturnType<typeof emptyRow>>} */
+const rows = new Map();
 let failures = 0;
 for (let seed = firstSeed; seed === firstSeed || isTimeLeft(); seed++) {
   for (const name of names) {
@@ -74,8 +75,8 @@ async function playOnce(name, seed) {
   }
 }
 
-function add({ scenario, notes, simulatedMs, worlds, delivered, requests, executions, lost, breaches }, tookMs) {
-  const row = rows.get(scenario) ?? {
+function emptyRow() {
+  return {
     runs: 0,
     worlds: 0,
     'simulated h': 0,
@@ -86,6 +87,10 @@ function add({ scenario, notes, simulatedMs, worlds, delivered, requests, execut
     lost: 0,
     breaches: 0,
   };
+}
+
+function add({ scenario, notes, simulatedMs, worlds, delivered, requests, executions, lost, breaches }, tookMs) {
+  const row = rows.get(scenario) ?? emptyRow();
   row.runs++;
   row.worlds += worlds;
   row['simulated h'] += simulatedMs / 3_600_000;

@@ -119,7 +119,7 @@ export const SCENARIOS = {
       await world.run(MINUTE);
       for (const request of world.ledger.requests) {
         const { number, beganAt, sealedAt, executions, noreturn, ending } = request;
-        const slots = Math.floor(sealedAt / (10 * SECOND)) - Math.floor(beganAt / (10 * SECOND));
+        const slots = Math.floor((sealedAt ?? Infinity) / (10 * SECOND)) - Math.floor(beganAt / (10 * SECOND));
         const fits = executions === (slots < 2 ? 1 : 0) && (noreturn || ending === (slots < 2 ? 'ok' : 'timeout'));
         stage.expect(
           fits,
@@ -139,7 +139,7 @@ export const SCENARIOS = {
         await world.startServer();
         for (const seconds of stage.isShort ? [0.6, 3, 15] : [0.3, 0.6, 0.8, 1, 2, 3, 9, 15, 3, 9, 15]) {
           await world.run(stage.random.between(20, 60) * SECOND);
-          world.machine.block(seconds * SECOND);
+          world.running.block(seconds * SECOND);
         }
         await world.run(20 * SECOND);
         await expectRecovery(stage, world);
@@ -197,7 +197,7 @@ export const SCENARIOS = {
         );
         world.isActive = false;
         await world.run(MINUTE);
-        stage.expect(world.machine.timers === 0, `${world.machine.timers} timers after close()`);
+        stage.expect(world.running.timers === 0, `${world.running.timers} timers after close()`);
       }
     },
   },
@@ -220,7 +220,7 @@ export const SCENARIOS = {
         }
         await world.run(12 * SECOND);
         stage.expect(
-          world.ledger.requests.some(({ ending, endedAt }) => ending === 'ok' && endedAt > startedAt),
+          world.ledger.requests.some(({ ending, endedAt }) => ending === 'ok' && (endedAt ?? 0) > startedAt),
           'no request succeeded within the timeout and 2 s after a restart',
         );
       }
@@ -485,7 +485,7 @@ export const SCENARIOS = {
       stage.expect(grown <= 32 * 2 ** 20, `memory grew by ${(grown / 2 ** 20).toFixed(1)} MiB`);
       stage.expect(world.transport.getStats().endpoints === 200, 'only devices are remembered');
       stage.note(
-        `${percent(during)}, memory ${(grown / 2 ** 20).toFixed(1)} MiB, ${world.machine.overflowed} overflowed`,
+        `${percent(during)}, memory ${(grown / 2 ** 20).toFixed(1)} MiB, ${world.running.overflowed} overflowed`,
       );
       const later = tallyOf(endedRequestsOf(world, after));
       stage.expect(later.good === later.all, `a second after the flood ${percent(later)} of requests succeed`);
@@ -607,7 +607,7 @@ async function playRandomPhase(world, random) {
   for (let step = 0; step < steps; step++) {
     await world.run(random.float() * 30 * SECOND);
     if (random.chance(0.2)) {
-      world.machine.block(random.pick([300, 800, 3000, 12_000]));
+      world.running.block(random.pick([300, 800, 3000, 12_000]));
     }
     if (random.chance(0.2)) {
       world.rebind(random.pick(world.devices));

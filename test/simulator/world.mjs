@@ -12,6 +12,9 @@ import { Timeline } from './timeline.mjs';
 
 const SERVER_PORT = 8585;
 
+/** @type {readonly import('#lib/protocol/index.js').EnvelopeKey[]} */
+const KEY_ORDER = ['hash', 'data', 'iv'];
+
 /** Datagrams that an eavesdropper keeps. */
 const RECORDED = 256;
 
@@ -22,6 +25,12 @@ const QUIET_MS = 120_000;
  * @typedef {object} ServerOptions as `BenUdpTransport` takes them, without host, port and keys.
  * @property {number} [timeout]
  * @property {number} [datagramGap]
+ * @property {number} [shutdownTimeout]
+ * @property {number} [maxEndpoints]
+ * @property {number} [maxInFlight]
+ * @property {number} [maxInFlightPerDevice]
+ * @property {import('nestjs-ben-udp').BenUdpTransportOptions['limits']} [limits]
+ * @property {'null' | 'text'} [errorReply]
  */
 
 /**
@@ -42,11 +51,14 @@ export class World {
   /** Handlers that run, and the most that ran at once, of all and of one endpoint. */
   handlers = new RunningHandlers();
   machine = /** @type {Machine | undefined} */ (undefined);
+  /** @type {import('nestjs-ben-udp').BenUdpTransport} */
   transport;
   /** Datagrams that an eavesdropper on the way to the server saw, with their senders. */
   recorded = [];
   #lib;
+  /** @type {ServerOptions & { timeout: number, datagramGap: number }} */
   #serverOptions;
+  /** @type {Record<string, Buffer | Buffer[]>} A device is added with one key under its name. */
   #keys;
   #machineOptions;
   /** Who is where, and who was: to open what is sent there. */
@@ -54,7 +66,7 @@ export class World {
   #nextAddress = 0;
 
   /**
-   * @param lib the functions of the package: `BenUdpTransport`, and those of its exchange and protocol layers.
+   * @param {import('../support/built-package.mjs').BuiltPackage} lib
    * @param {number} seed
    * @param {{ server?: ServerOptions, machine?: object, start?: number }} [options] `start` is the machine's uptime in ms.
    */
@@ -100,11 +112,11 @@ export class World {
         readMs: 0,
         thinkMs: 0,
         bufferSize: 4096,
-        keyOrder: shuffle(random, ['hash', 'data', 'iv']),
+        keyOrder: shuffle(random, KEY_ORDER),
         ...options,
         keyName,
         randomFill: random.fork().fill,
-        key: this.#lib.deriveKey(this.#keys[keyName]),
+        key: this.#lib.deriveKey(/** @type {Buffer} */ (this.#keys[keyName])),
       },
       (datagram) => this.#transmitUp(device, datagram),
     );
@@ -114,6 +126,14 @@ export class World {
     const { startMs = random.float() * habits.pauseMs[1] } = habits;
     this.timeline.after(startMs, () => this.#sendNext(device));
     return device;
+  }
+
+  /** The machine of the server that runs. */
+  get running() {
+    if (!this.machine) {
+      throw new Error('no server runs');
+    }
+    return this.machine;
   }
 
   /** Whether every device has made as many requests as it was to make. */
@@ -154,7 +174,7 @@ export class World {
       this.random.fork(),
       { timersFirst: this.random.chance(0.5), ...this.#machineOptions },
       {
-        onRead: (...args) => this.ledger.onRead(...args),
+        onRead: (datagram, remote, arrivedAt, now) => this.ledger.onRead(datagram, remote, arrivedAt, now),
         onReadEnd: () => this.ledger.onReadEnd(),
         onSend: (datagram, remote, now) => {
           this.ledger.onSend(datagram, remote, now);
@@ -188,7 +208,7 @@ export class World {
   /** The process ends without a word. */
   killServer() {
     this.checkBooks();
-    this.machine.kill();
+    this.running.kill();
     this.machine = undefined;
   }
 
@@ -200,7 +220,7 @@ export class World {
    */
   async closeServer() {
     const state = { isClosed: false, closedAt: Infinity, ended: 0, running: 0 };
-    const { machine, ledger, handlers } = this;
+    const { running: machine, ledger, handlers } = this;
     ledger.server.isClosing = true;
     const close = async () => {
       try {
@@ -208,7 +228,7 @@ export class World {
         const { ended } = ledger.counts;
         Object.assign(state, { isClosed: true, closedAt: machine.now(), ended, running: handlers.size });
       } catch (error) {
-        ledger.breach(`close() rejected: ${error.stack}`);
+        ledger.breach(`close() rejected: ${error instanceof Error ? error.stack : error}`);
       }
     };
     void close();
@@ -245,8 +265,8 @@ export class World {
     await this.run(QUIET_MS);
     this.checkBooks();
     const { inFlight } = this.transport.getStats();
-    if (this.machine.timers !== 1 || inFlight !== stuckHandlers) {
-      ledger.breach(`at rest there are ${this.machine.timers} timers and ${inFlight} requests in flight`);
+    if (this.running.timers !== 1 || inFlight !== stuckHandlers) {
+      ledger.breach(`at rest there are ${this.running.timers} timers and ${inFlight} requests in flight`);
     }
     for (const device of this.devices) {
       if (device.isBusy) {
@@ -255,8 +275,8 @@ export class World {
     }
     const state = await this.closeServer();
     await this.run(QUIET_MS);
-    if (!state.isClosed || this.machine.timers !== 0 || this.machine.isBound) {
-      ledger.breach(`after close() there are ${this.machine.timers} timers, socket bound: ${this.machine.isBound}`);
+    if (!state.isClosed || this.running.timers !== 0 || this.running.isBound) {
+      ledger.breach(`after close() there are ${this.running.timers} timers, socket bound: ${this.running.isBound}`);
     }
   }
 
@@ -288,7 +308,7 @@ export class World {
     const { random, ledger } = this;
     const noreturn = random.chance(habits.noreturn);
     const action = this.#pickAction(habits.actions ?? {});
-    const handlerMs = habits.handlerMs ? random.between(...habits.handlerMs) : 0;
+    const handlerMs = habits.handlerMs ? between(random, habits.handlerMs) : 0;
     const { keyName, name } = device.options;
     // The server names keys; so long that a reply never has the length of a hash.
     const payload = random.bytes(random.between(6, 24)).toString('hex');
@@ -309,7 +329,7 @@ export class World {
         if (habits.count !== undefined) {
           habits.count--;
         }
-        this.timeline.after(random.between(...habits.pauseMs), () => this.#sendNext(device));
+        this.timeline.after(between(random, habits.pauseMs), () => this.#sendNext(device));
       },
     );
   }
@@ -416,6 +436,19 @@ class RunningHandlers {
   }
 }
 
+/**
+ * @param {Random} random
+ * @param {readonly [number, number]} range
+ */
+function between(random, [least, most]) {
+  return random.between(least, most);
+}
+
+/**
+ * @template T
+ * @param {Random} random
+ * @param {readonly T[]} items
+ */
 function shuffle(random, items) {
   const shuffled = [...items];
   for (let index = shuffled.length - 1; index > 0; index--) {

@@ -129,7 +129,7 @@ function send(socket, bytes, port, host) {
   try {
     socket.send(bytes, port, host);
   } catch (error) {
-    if (error.code !== 'ERR_SOCKET_DGRAM_NOT_RUNNING') {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ERR_SOCKET_DGRAM_NOT_RUNNING') {
       throw error;
     }
   }

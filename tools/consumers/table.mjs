@@ -12,7 +12,7 @@ const END = '<!-- consumers:end -->';
  */
 export function formatTable(results, nodes, versions) {
   const reasons = [...new Set(results.flatMap(({ cells }) => cells.flatMap(({ reason }) => reason ?? [])))];
-  const describe = ({ outcome, reason } = {}) =>
+  const describe = (/** @type {{ outcome?: string, reason?: string }} */ { outcome, reason } = {}) =>
     outcome === 'limit' ? `can't work (${reasons.indexOf(reason) + 1})` : (outcome ?? '');
   const rows = results.map(({ nest, format: { title }, cells }) => [
     versions.get(nest)['@nestjs/core'],

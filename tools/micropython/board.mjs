@@ -11,7 +11,11 @@ import { CELL_COUNT, RESULT, UNREAD } from './cells.mjs';
 
 const WASM_FILE = '@micropython/micropython-webassembly-pyscript/micropython.wasm';
 
-/** Errno values as MicroPython has them on every platform. */
+/**
+ * Errno values, the same in MicroPython on every platform.
+ *
+ * @type {Record<string, number>}
+ */
 const ERRNO = { EPERM: 1, EIO: 5, EACCES: 13, EINVAL: 22, EADDRINUSE: 98, EADDRNOTAVAIL: 99, ENETUNREACH: 101 };
 
 const DEFAULTS = {
@@ -43,13 +47,14 @@ let compiledVm;
 /** The VM's code, compiled once for all boards of this process. */
 function compileVm() {
   compiledVm ??= readFile(createRequire(import.meta.url).resolve(WASM_FILE)).then((bytes) =>
-    WebAssembly.compile(bytes),
+    /** @type {{ compile(code: Uint8Array): Promise<object> }} */ (/** @type {unknown} */ (WebAssembly)).compile(bytes),
   );
   return compiledVm;
 }
 
 /** An exception of the device program. `message` is Python's traceback; its last line has the type and the text. */
 export class PythonError extends Error {
+  /** @override */
   name = 'PythonError';
 
   /**
@@ -186,7 +191,7 @@ export class MicroPythonBoard {
     try {
       await this.#calls[call](...args);
     } catch (error) {
-      code = ERRNO[error.code] ?? ERRNO.EIO;
+      code = ERRNO[/** @type {NodeJS.ErrnoException} */ (error).code ?? 'EIO'] ?? ERRNO.EIO;
     }
     Atomics.store(this.#cells, RESULT, code);
     Atomics.notify(this.#cells, RESULT);
@@ -196,9 +201,11 @@ export class MicroPythonBoard {
     bind: () => this.#bind(),
     sendTo: async (hex, host, port) => {
       await this.#bind();
-      await new Promise((resolve, reject) =>
+      /** @type {Promise<void>} */
+      const sent = new Promise((resolve, reject) =>
         this.#socket.send(Buffer.from(hex, 'hex'), port, host, (error) => (error ? reject(error) : resolve())),
       );
+      await sent;
     },
     close: () => this.#closeSocket(),
   };

@@ -21,6 +21,7 @@ const MODULES = ['socket.py', 'cryptolib.py', 'boot.py'];
 const PROGRAM = new URL('../../sample/device/benclient.py', import.meta.url);
 
 const { options, wasm, cells, datagrams } = workerData;
+const owner = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
 
 // The VM's loader has no hook for a module that is compiled already, and compiling would be a third of every start.
 const { instantiate } = WebAssembly;
@@ -45,15 +46,15 @@ function waitWhile(cell, value, timeoutMs = Infinity) {
 /** Has the owner's thread do something, and waits: 0, or an errno. */
 function call(name, ...args) {
   Atomics.store(cells, RESULT, PENDING);
-  parentPort.postMessage({ call: name, args });
+  owner.postMessage({ call: name, args });
   waitWhile(RESULT, PENDING);
   return Atomics.load(cells, RESULT);
 }
 
 function takeDatagram() {
-  const { message } = receiveMessageOnPort(datagrams);
+  const received = receiveMessageOnPort(datagrams);
   Atomics.sub(cells, UNREAD, 1);
-  return message;
+  return received?.message;
 }
 
 /**
@@ -143,12 +144,13 @@ const commands = {
 
 function answer(id, work) {
   try {
-    parentPort.postMessage({ id, result: work() });
+    owner.postMessage({ id, result: work() });
   } catch (error) {
     // The message of a PythonError is Python's traceback.
-    parentPort.postMessage({ id, error: { type: error.type, message: String(error.message).trimEnd() } });
+    const { type, message } = /** @type {Error & { type?: string }} */ (error);
+    owner.postMessage({ id, error: { type, message: String(message).trimEnd() } });
   }
 }
 
-parentPort.on('message', ({ id, command, args }) => answer(id, () => commands[command](...args)));
+owner.on('message', ({ id, command, args }) => answer(id, () => commands[command](...args)));
 answer(0, setUp);

@@ -12,6 +12,13 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 }
 
 /**
+ * @typedef {{ cwd?: string, env?: NodeJS.ProcessEnv, timeoutMs?: number }} RunOptions
+ */
+
+/**
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {RunOptions} [options]
  * @returns {Promise<{ ok: boolean, output: string }>} whether it ended by itself with exit code 0, and all that it printed.
  */
 export function run(command, args, { cwd, env = process.env, timeoutMs = 300_000 } = {}) {
@@ -40,7 +47,13 @@ export function run(command, args, { cwd, env = process.env, timeoutMs = 300_000
   });
 }
 
-/** As `run`, and throws where that was not ok. */
+/**
+ * As `run`, and throws if that was not ok.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {RunOptions} [options]
+ */
 export async function mustRun(command, args, options) {
   const { ok, output } = await run(command, args, options);
   if (!ok) {
@@ -49,7 +62,11 @@ export async function mustRun(command, args, options) {
   return output;
 }
 
+/** @param {import('node:child_process').ChildProcess} child */
 function killGroup({ pid }) {
+  if (pid === undefined) {
+    return;
+  }
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {

@@ -117,7 +117,8 @@ class Session {
   #outcomes = new Set();
   #steps = [
     (endpoint, reader) => this.#hello(endpoint, reader.byte() < 250),
-    (endpoint, reader) => this.#ask(endpoint, TEXTS[reader.byte() % TEXTS.length].replace('#', this.#sealed.size)),
+    (endpoint, reader) =>
+      this.#ask(endpoint, TEXTS[reader.byte() % TEXTS.length].replace('#', String(this.#sealed.size))),
     (_endpoint, reader) => this.#finish(reader.byte(), reader.byte()),
     (_endpoint, reader) => (this.now += reader.pick(PAUSES)),
     (endpoint, reader) => this.#receive(reader.pick(this.#recorded()), endpoint),

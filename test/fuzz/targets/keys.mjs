@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expectError } from '../expected.mjs';
 import { ByteReader } from '../byte-reader.mjs';
 
 const OWNER = 'Fuzzer';
@@ -15,12 +16,14 @@ const FILES_ONE_IN = 16;
 const CODES = [
   'BEN_KEY_FILE_MISSING',
   'BEN_KEY_FILE_IO',
+  'BEN_KEY_FILE_NOT_A_FILE',
   'BEN_KEY_FILE_TOO_SHORT',
   'BEN_KEY_FILE_TOO_LARGE',
   'BEN_KEY_FILE_READABLE_BY_OTHERS',
   'BEN_KEY_DUPLICATE',
 ];
 
+/** @param {import('../../support/built-package.mjs').BuiltPackage} lib */
 export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpError }) {
   const folder = mkdtempSync(join(tmpdir(), 'ben-udp-fuzz-'));
   const files = createFiles(folder);
@@ -40,11 +43,12 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
       try {
         resolved = readKeyOptions(OWNER, options);
       } catch (error) {
-        assert.ok(
-          (error instanceof TypeError || error instanceof RangeError) && error.message.startsWith(OWNER),
+        const refusal = expectError(
           error,
+          Error,
+          ({ name, message }) => ['TypeError', 'RangeError'].includes(name) && message.startsWith(OWNER),
         );
-        return `option ${error.message.replaceAll(/\d+/g, 'n').slice(0, 80)}`;
+        return `option ${refusal.message.replaceAll(/\d+/g, 'n').slice(0, 80)}`;
       }
       const { sources, keyFileChecks } = resolved;
       if (sources.some(({ source }) => typeof source === 'string') && input.length % FILES_ONE_IN !== 0) {
@@ -53,27 +57,27 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
       try {
         const { keys } = await loadKeys(resolved);
         checkKeys(keys, sources, keyFileChecks, given);
-        const isDistinct = new Set(keys.map(({ key }) => key.toString('hex'))).size === keys.length;
+        const isDistinct = new Set(keys.map(({ key }) => Buffer.from(key).toString('hex'))).size === keys.length;
         const ring = new KeyRing(keys);
         assert.ok(isDistinct, 'two equal keys make a ring');
         return `${ring.keys.length} keys ${keyFileChecks}`;
       } catch (error) {
-        assert.ok(error instanceof BenUdpError && CODES.includes(error.code), error);
+        const refusal = expectError(error, BenUdpError, ({ code }) => CODES.includes(code));
         for (const { source } of sources) {
           const secret = contentsOf(source, given);
-          assert.ok(!secret || secret.length < 8 || !isShown(secret, error), 'an error shows a key');
+          assert.ok(!secret || secret.length < 8 || !isShown(secret, refusal), 'an error shows a key');
         }
-        return `${error.code} ${keyFileChecks}`;
+        return `${refusal.code} ${keyFileChecks}`;
       }
     },
     end: () => rmSync(folder, { recursive: true, force: true }),
   };
 
-  /** What stands in a key file, or the bytes that a key was derived from. */
+  /** The contents of a key file, or the bytes that a key was derived from. */
   function contentsOf(source, given) {
     return typeof source === 'string'
       ? files.contents.get(source)
-      : given.find((bytes) => createHash('sha256').update(bytes).digest().equals(source));
+      : given.find((bytes) => createHash('sha256').update(bytes).digest().equals(source.expose()));
   }
 
   function checkKeys(keys, sources, keyFileChecks, given) {
@@ -90,13 +94,14 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
 }
 
 function isShown(secret, error) {
-  const forms = ['latin1', 'hex', 'base64', 'utf8'].map((encoding) =>
-    Buffer.from(secret).toString(encoding).slice(0, 32),
-  );
+  /** @type {BufferEncoding[]} */
+  const encodings = ['latin1', 'hex', 'base64', 'utf8'];
+  const forms = encodings.map((encoding) => Buffer.from(secret).toString(encoding).slice(0, 32));
   return forms.some((form) => form.trim().length >= 8 && `${error.message} ${error.cause?.message}`.includes(form));
 }
 
 function buildOptions(reader, files, folder, given) {
+  /** @type {Record<string, any>} */
   const options = {};
   const give = (bytes) => {
     given.push(bytes);

@@ -1,5 +1,6 @@
 /** Python text: what is read can be printed, and is read as the same again; what is not is refused under a code, with a place. */
 import { strict as assert } from 'node:assert';
+import { expectError } from '../expected.mjs';
 import { recordings } from '../recordings.mjs';
 
 export const PYTHON_TOKENS = [
@@ -10,6 +11,7 @@ export const PYTHON_TOKENS = [
   ...'0 -0 -0.0 1e400 1e-400 9007199254740993 0x 1_0 2j .5 5.'.split(' '),
 ];
 
+/** @param {import('../../support/built-package.mjs').BuiltPackage} lib */
 export function createPythonTextTarget({ parsePythonText, printPythonText, BenUdpProtocolError, BenUdpError }) {
   return {
     name: 'python-text',
@@ -23,16 +25,17 @@ export function createPythonTextTarget({ parsePythonText, printPythonText, BenUd
       try {
         value = parsePythonText(text);
       } catch (error) {
-        assert.ok(error instanceof BenUdpProtocolError && error.code.startsWith('BEN_TEXT_'), error);
-        assert.ok(error.position >= 0 && error.position <= text.length, `position ${error.position}`);
-        return `${error.code} ${Math.min(error.position, 32)}`;
+        const refusal = expectError(error, BenUdpProtocolError, ({ code }) => code.startsWith('BEN_TEXT_'));
+        const { position = -1 } = refusal;
+        assert.ok(position >= 0 && position <= text.length, `position ${position}`);
+        return `${refusal.code} ${Math.min(position, 32)}`;
       }
       let printed;
       try {
         printed = printPythonText(value);
       } catch (error) {
         // Escapes lengthen a text; nothing else that was read may be refused.
-        assert.ok(error instanceof BenUdpError && error.code === 'BEN_UNSERIALIZABLE' && text.length > 6500, error);
+        expectError(error, BenUdpError, ({ code }) => code === 'BEN_UNSERIALIZABLE' && text.length > 6500);
         return 'too long to print';
       }
       checkMemory(value);

@@ -1,20 +1,24 @@
 /** Whatever a handler may return, as the JSON of a reply: it fits and reads back, or it is refused under a code. */
 import { strict as assert } from 'node:assert';
+import { expectError } from '../expected.mjs';
 import { ByteReader } from '../byte-reader.mjs';
 import { isSame } from './python-text.mjs';
+
+/** @type {readonly ('null' | 'text')[]} */
+const ERROR_FORMS = ['null', 'text'];
 
 const REFUSALS = ['BEN_UNSERIALIZABLE', 'BEN_REPLY_TOO_LARGE'];
 
 /** Containers that are filled; what comes after is small. */
 const MAX_CONTAINERS = 200;
 
+/** @param {import('../../support/built-package.mjs').BuiltPackage} lib */
 export function createReplyTarget({ formatReply, formatErrorReply, parseReply, readReply, sealedLength, BenUdpError }) {
   const attempt = (print) => {
     try {
       return print();
     } catch (error) {
-      assert.ok(error instanceof BenUdpError && REFUSALS.includes(error.code), error);
-      return error;
+      return expectError(error, BenUdpError, ({ code }) => REFUSALS.includes(code));
     }
   };
   return {
@@ -29,7 +33,7 @@ export function createReplyTarget({ formatReply, formatErrorReply, parseReply, r
       const builder = new Builder(reader);
       const value = builder.build();
       const text = attempt(() => formatReply(value, bufferSize));
-      const form = reader.pick(['null', 'text']);
+      const form = reader.pick(ERROR_FORMS);
       const errorText = attempt(() => formatErrorReply(value, form, bufferSize));
       if (typeof errorText === 'string') {
         checkSize(errorText, bufferSize);

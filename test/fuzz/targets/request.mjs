@@ -1,8 +1,10 @@
 /** What a request's ciphertext opens to, from its padding on: all that a key holder may put there. */
 import { strict as assert } from 'node:assert';
+import { expectError } from '../expected.mjs';
 import { recordings } from '../recordings.mjs';
 import { PYTHON_TOKENS, isSame, kindOf } from './python-text.mjs';
 
+/** @param {import('../../support/built-package.mjs').BuiltPackage} lib */
 export function createRequestTarget({
   unpad,
   decodeUtf8,
@@ -33,8 +35,7 @@ export function createRequestTarget({
       try {
         request = parseRequest(text);
       } catch (error) {
-        assert.ok(error instanceof BenUdpProtocolError && /^BEN_(?:TEXT_|BAD_REQUEST)/.test(error.code), error);
-        return error.code;
+        return expectError(error, BenUdpProtocolError, ({ code }) => /^BEN_(?:TEXT_|BAD_REQUEST)/.test(code)).code;
       }
       const { action, data, noreturn, metadata } = request;
       assert.equal(typeof noreturn, 'boolean');
@@ -47,7 +48,7 @@ export function createRequestTarget({
     try {
       text = formatRequest(request);
     } catch (error) {
-      assert.ok(error instanceof BenUdpError && error.code === 'BEN_UNSERIALIZABLE', error);
+      expectError(error, BenUdpError, ({ code }) => code === 'BEN_UNSERIALIZABLE');
       return 'not printed';
     }
     const again = parseRequest(text);
