@@ -31,6 +31,8 @@ import {
 } from '../lib/protocol/index.js';
 import { KeyRing } from '../lib/keys/index.js';
 import type { DatagramSocket } from '../lib/net/index.js';
+import { DeviceRegistry } from '../lib/server/index.js';
+import { FakePlatform } from './support/fake-platform.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from './support/pure-device.js';
 import { extendSha256, sha256Padding } from './support/sha256-extension.js';
 
@@ -450,6 +452,98 @@ async function startReflector(): Promise<DatagramSocket> {
   return socket;
 }
 
+describe('fair shares: what one attacker takes is not taken from others', () => {
+  const THIEF = Buffer.alloc(32, 'stolen key');
+  const NORETURN = "{'action': 'log', 'noreturn': True}";
+  const named = [
+    { device: 'stolen', key: THIEF },
+    { device: 'kept', key: KEY },
+  ];
+
+  /** The outcomes of one request each of 19 other boards. */
+  const othersOutcomes = (server: ServerExchange, now: number, text?: string) =>
+    Array.from({ length: 19 }, (_, index) =>
+      outcome(new PureDevice(server, remoteOf(`10.5.${index}.1`)).ask(now, text)),
+    );
+
+  describe('C28 filling the handlers with slow requests: the other boards are served', () => {
+    it.each([
+      ['under a named key, from any number of addresses', named, (port: number) => `10.6.${port >> 8}.${port & 255}`],
+      ['under the shared key, from one address', undefined, () => ATTACKER.address],
+    ])('%s', (_title, keys, addressOf) => {
+      const server = createServer({
+        ...(keys && { keys }),
+        maxEndpoints: 5000,
+        inFlight: { maxInFlight: 1000, maxInFlightPerDevice: 16, maxQueuedEvents: 32 },
+      });
+      const key = keys ? THIEF : KEY;
+      const outcomes: string[] = [];
+      for (let port = 1; port <= 640; port++) {
+        for (let slow = 0; slow < 16; slow++) {
+          const device = new PureDevice(server, remoteOf(addressOf(port), port), key);
+          outcomes.push(outcome(device.ask(slow * 300, NORETURN)));
+        }
+      }
+      expect(outcomes.filter((each) => each === 'request')).toHaveLength(750);
+      expect(othersOutcomes(server, 6000)).toEqual(Array(19).fill('request'));
+    });
+
+    it('and a server with one key can use all of maxInFlight', () => {
+      const server = createServer({
+        maxEndpoints: 200,
+        inFlight: { maxInFlight: 100, maxInFlightPerDevice: 1, maxQueuedEvents: 0 },
+      });
+      const outcomes = Array.from({ length: 101 }, (_, index) =>
+        outcome(new PureDevice(server, remoteOf(`10.5.${index}.1`)).ask(0)),
+      );
+      expect(outcomes).toEqual([...Array<string>(100).fill('request'), 'busy']);
+    });
+  });
+
+  it.each([
+    ['under a named key', named, THIEF],
+    ['under the shared key', undefined, KEY],
+  ])('C29 filling the endpoint table from ever new ports: the other boards have a place, %s', (_title, keys, key) => {
+    const maxEndpoints = 1024;
+    const server = createServer({ ...(keys && { keys }), maxEndpoints });
+    const outcomes: Record<string, number> = {};
+    const connect = (port: number, now: number): Decision => {
+      const decision = new PureDevice(server, remoteOf(ATTACKER.address, port), key).ask(now, NORETURN);
+      if (decision.kind === 'request') {
+        server.finish(decision.pending, now);
+      }
+      return decision;
+    };
+    for (let port = 1; port <= 2 * maxEndpoints; port++) {
+      const decision = connect(port, port);
+      outcomes[outcome(decision)] = (outcomes[outcome(decision)] ?? 0) + 1;
+    }
+    expect(othersOutcomes(server, 5000, NORETURN)).toEqual(Array(19).fill('request'));
+    expect(outcomes['request']).toBe(768);
+    expect(outcomes['table-full']).toBeGreaterThan(0);
+    // Its ids have expired: it replaces its own endpoints, and none of the others.
+    for (let port = 5001; port <= 6000; port++) {
+      connect(port, 30_000 + port);
+    }
+    expect(server.knownEndpoints).toBe(768 + 19);
+  });
+
+  it('C35 hiding the silence of a named device behind endpoints of a shared key: named devices keep their place', () => {
+    const platform = new FakePlatform();
+    const silent: string[] = [];
+    const registry = new DeviceRegistry(platform, 100, 1000, ({ name }) => silent.push(name));
+    registry.start();
+    registry.record({ device: 'kitchen', endpoint: 1, remote: remoteOf('10.0.0.1') });
+    for (let port = 1; port <= 10_000; port++) {
+      registry.record({ device: undefined, endpoint: port, remote: remoteOf(ATTACKER.address, port) });
+    }
+    platform.advance(1200);
+    expect(silent).toContain('kitchen');
+    expect(registry.list()).toHaveLength(100);
+    registry.stop();
+  });
+});
+
 describe('what no server can hold, carried out', () => {
   const sealer = new Sealer(KEY);
 
@@ -583,7 +677,7 @@ describe('SECURITY.md', () => {
     const namesIn = (file: URL, pattern: RegExp) =>
       Array.from(readFileSync(file, 'utf8').matchAll(pattern), ([, name]) => name).toSorted();
     const rows = namesIn(new URL('../SECURITY.md', import.meta.url), /^\| (C\d+) +\|/gm);
-    expect(rows).toHaveLength(27);
-    expect(rows).toEqual(namesIn(new URL(import.meta.url), /(?:it|describe)\('(C\d+) /g));
+    expect(rows).toHaveLength(30);
+    expect(rows).toEqual(namesIn(new URL(import.meta.url), /(?:it|describe|\]\))\('(C\d+) /g));
   });
 });

@@ -13,6 +13,7 @@ import {
   packPair,
   unpackPair,
 } from './ids/pair-history.js';
+import { type Holder, type Holders, holderQuota } from './limits/holder.js';
 import { type BenUdpRate, fullAfter, isWithinRate } from './limits/rate-limit.js';
 import type { EndpointKey } from './remote.js';
 
@@ -54,6 +55,8 @@ export class Endpoint implements PairHistory {
   constructor(
     public key: RingKey,
     history: PairHistory,
+    /** The owner, whose quotas it draws on. */
+    public holder: Holder,
   ) {
     const [first, second, third, fourth] = history.sent;
     this.packed = [packIfAny(first), packIfAny(second), packIfAny(third), packIfAny(fourth)];
@@ -168,17 +171,28 @@ function packIfAny(pair: SentPair | undefined): PackedPair {
   return pair ? packPair(pair, pair.isSingle) : NO_PAIR;
 }
 
+/** Holders of one size class that an eviction looks at. The ones it looked at go to the end of their class. */
+const HOLDERS_TRIED = 32;
+
 /**
  * A table of a fixed size, least recently verified first. Endpoints that verified in the same slot have no order.
  *
- * If the table is full, the oldest endpoint is evicted, provided that all its ids have expired. Otherwise a new endpoint is refused,
- * because evicting a live one would make a replay possible.
+ * Only endpoints whose ids have expired are evicted, because evicting a live one would make a replay possible. A holder that has its
+ * quota replaces its own. If the table is full, one of the largest holders loses its oldest.
  */
 export class EndpointTable {
-  /** Bounded by `capacity`. */
+  /** Bounded by `capacity`, except for the endpoints of the own probe. */
   private readonly endpoints = new Map<EndpointKey, Endpoint>();
+  /** The holders of several endpoints by size class: the class of n holds those of 2^n to 2^(n+1) - 1. */
+  private readonly classes: Array<Set<Holder>> = [];
+  private readonly quota: number;
 
-  constructor(private readonly capacity: number) {}
+  constructor(
+    private readonly capacity: number,
+    private readonly holders: Holders,
+  ) {
+    this.quota = holderQuota(capacity);
+  }
 
   get size(): number {
     return this.endpoints.size;
@@ -192,21 +206,86 @@ export class EndpointTable {
   touch(key: EndpointKey, endpoint: Endpoint): void {
     this.endpoints.delete(key);
     this.endpoints.set(key, endpoint);
+    endpoint.holder.touch(key);
   }
 
-  /** Adds an endpoint; false if the table is full. */
-  add(key: EndpointKey, endpoint: Endpoint, slot: number): boolean {
-    if (this.endpoints.size >= this.capacity && !this.evictOldest(slot)) {
+  /**
+   * Adds an endpoint; false if its holder has its quota or the table is full, and nothing may be evicted.
+   *
+   * @param isOwn whether it belongs to the own probe, which always has a place.
+   */
+  add(key: EndpointKey, endpoint: Endpoint, slot: number, isOwn = false): boolean {
+    const { holder } = endpoint;
+    if (!isOwn && !this.makeRoomFor(holder, slot)) {
+      this.holders.release(holder);
       return false;
     }
     this.endpoints.set(key, endpoint);
+    this.resize(holder, () => holder.touch(key));
     return true;
   }
 
-  private evictOldest(slot: number): boolean {
-    for (const [key, endpoint] of this.endpoints) {
-      return !endpoint.isNeededIn(slot) && this.endpoints.delete(key);
-    }
-    return false;
+  /** Gives an endpoint to another holder, because another key verified. Its handlers stay with the holder that began them. */
+  moveTo(holder: Holder, key: EndpointKey, endpoint: Endpoint): void {
+    this.resize(endpoint.holder, () => endpoint.holder.remove(key));
+    endpoint.holder = holder;
+    this.resize(holder, () => holder.touch(key));
   }
+
+  private makeRoomFor(holder: Holder, slot: number): boolean {
+    if (holder.size >= this.quota) {
+      return this.evictFrom(holder, slot);
+    }
+    return this.endpoints.size < this.capacity || this.evict(slot);
+  }
+
+  private evict(slot: number): boolean {
+    const [oldest] = this.endpoints.keys();
+    if (oldest === undefined || this.endpoints.get(oldest)!.isNeededIn(slot)) {
+      return false;
+    }
+    for (const holders of this.classes.toReversed()) {
+      let tries = HOLDERS_TRIED;
+      for (const holder of holders ?? []) {
+        if (this.evictFrom(holder, slot)) {
+          return true;
+        }
+        if (--tries === 0) {
+          break;
+        }
+        holders.delete(holder);
+        holders.add(holder);
+      }
+    }
+    return this.remove(oldest);
+  }
+
+  private evictFrom(holder: Holder, slot: number): boolean {
+    const oldest = holder.oldest();
+    return oldest !== undefined && !this.endpoints.get(oldest)!.isNeededIn(slot) && this.remove(oldest);
+  }
+
+  private remove(key: EndpointKey): boolean {
+    const { holder } = this.endpoints.get(key)!;
+    this.resize(holder, () => holder.remove(key));
+    return this.endpoints.delete(key);
+  }
+
+  private resize(holder: Holder, change: () => void): void {
+    const before = sizeClassOf(holder);
+    change();
+    const after = sizeClassOf(holder);
+    this.holders.release(holder);
+    if (before !== after) {
+      this.classes[before]?.delete(holder);
+      if (after > 0) {
+        (this.classes[after] ??= new Set()).add(holder);
+      }
+    }
+  }
+}
+
+/** 0 for a holder of at most one endpoint. */
+function sizeClassOf({ size }: Holder): number {
+  return size < 2 ? 0 : 31 - Math.clz32(size);
 }

@@ -26,6 +26,7 @@ import { LIVE_SLOTS, derivePair, slotAt, toPair } from './ids/id-pair.js';
 import { type PairHistory, historyOf } from './ids/pair-history.js';
 import { type Verified, Verifier } from './ids/verifier.js';
 import { Admission } from './limits/admission.js';
+import { Holders, holderKeyOf } from './limits/holder.js';
 import type { BenUdpLimits } from './limits/exchange-limits.js';
 import { InFlight, type InFlightHandler, type InFlightLimits } from './limits/in-flight.js';
 import type { BenUdpRejection } from './rejection.js';
@@ -120,7 +121,9 @@ export interface RejectedDecision {
   readonly device?: string | undefined;
   /** The mistake in the request, if its hash was right. */
   readonly error?: BenUdpProtocolError;
-  /** Set if the device waits for a reply and can be told the error. Must be passed to `finish`. */
+  /** Sent at once. They end the wait of a device that could not read a reply. */
+  readonly datagrams?: readonly Buffer[];
+  /** Set if the device waits for a reply and can be told the reason. Must be passed to `finish`. */
   readonly pending?: PendingRequest;
 }
 
@@ -144,6 +147,7 @@ export class ServerExchange {
   private keys: KeyRing;
   private readonly options: Omit<ServerExchangeOptions, 'keys' | 'secret'>;
   private readonly secret: Hmac;
+  private readonly holders = new Holders();
   private readonly endpoints: EndpointTable;
   private readonly hellos: HelloCache;
   private readonly admission: Admission;
@@ -166,12 +170,12 @@ export class ServerExchange {
     if (!given) {
       secret.fill(0);
     }
-    this.endpoints = new EndpointTable(options.maxEndpoints);
+    this.endpoints = new EndpointTable(options.maxEndpoints, this.holders);
     this.hellos = new HelloCache(REMEMBERED_HELLOS, random);
     this.admission = new Admission(options.limits, random);
     this.envelopeBytes = Buffer.allocUnsafeSlow(options.maxDatagramBytes);
     this.verifier = new Verifier(this.secret, options.repair);
-    this.inFlight = new InFlight(options.inFlight, options.deviceTimeoutMs);
+    this.inFlight = new InFlight(options.inFlight, options.deviceTimeoutMs, this.holders);
   }
 
   /** Verified endpoints that are remembered. */
@@ -238,11 +242,21 @@ export class ServerExchange {
   finish(pending: PendingRequest, now: number): void {
     const { endpoint, turn, id, handler } = stateOf(pending);
     id.fill(0);
-    if (handler) {
-      this.inFlight.end(handler);
-    }
     if (turn === endpoint.turn) {
       endpoint.beginTurn(false, now);
+    }
+    if (handler) {
+      this.inFlight.end(handler, now);
+    }
+  }
+
+  /** Calls `start` when the handler of a request may run: at once, or when earlier handlers of its device have ended. */
+  whenFree(pending: PendingRequest, start: () => void): void {
+    const { handler } = stateOf(pending);
+    if (handler?.isQueued) {
+      handler.start = start;
+    } else {
+      start();
     }
   }
 
@@ -342,7 +356,7 @@ export class ServerExchange {
     if (!verified || verified === 'key-attempt-budget') {
       return this.fail(verified ?? 'bad-hash', known, arrival);
     }
-    const endpoint = known ?? this.admit(new Endpoint(verified.key, history), arrival);
+    const endpoint = known ?? this.admit(verified.key, history, arrival);
     if (!endpoint) {
       verified.id.fill(0);
       return reject('table-full', verified.key);
@@ -350,7 +364,9 @@ export class ServerExchange {
     if (verified.isLive) {
       attempts.refund();
     }
-    endpoint.key = verified.key;
+    if (endpoint.key !== verified.key) {
+      this.useKey(endpoint, verified.key, sender);
+    }
     endpoint.lastHash = hashTag;
     const decision = this.accept(envelope, verified, endpoint, arrival);
     if (!('pending' in decision)) {
@@ -370,12 +386,25 @@ export class ServerExchange {
   }
 
   /** Remembers a stranger that has verified; `undefined` if there is no room. */
-  private admit(endpoint: Endpoint, { sender, slot }: Arrival): Endpoint | undefined {
+  private admit(key: RingKey, history: PairHistory, { sender, slot }: Arrival): Endpoint | undefined {
+    const endpoint = new Endpoint(key, history, this.holders.of(holderKeyOf(key.device, sender)));
     if (!this.endpoints.add(sender.key, endpoint, slot)) {
       return undefined;
     }
     this.admission.refundHello(sender.prefix);
     return endpoint;
+  }
+
+  /** The token of a request that has no handler, and is told why. */
+  private awaitReply(state: Omit<PendingState, 'turn' | 'isReplyDue'>, now: number): PendingRequest {
+    return pendingOf({ ...state, turn: state.endpoint.beginTurn(false, now), isReplyDue: true });
+  }
+
+  private useKey(endpoint: Endpoint, key: RingKey, sender: Sender): void {
+    if (endpoint.key.device !== key.device) {
+      this.endpoints.moveTo(this.holders.of(holderKeyOf(key.device, sender)), sender.key, endpoint);
+    }
+    endpoint.key = key;
   }
 
   /** Consumes the id, opens the request, and decides whether it can be answered. */
@@ -399,18 +428,7 @@ export class ServerExchange {
       const canAnswer = isLive && candidate.unread === 0 && now <= deadline && !isNoreturn;
       const rejected = reject(reason, key, error);
       return canAnswer
-        ? {
-            ...rejected,
-            pending: pendingOf({
-              endpoint,
-              turn: endpoint.beginTurn(false, now),
-              isReplyDue: true,
-              key,
-              id,
-              deadline,
-              handler: undefined,
-            }),
-          }
+        ? { ...rejected, pending: this.awaitReply({ endpoint, key, id, deadline, handler: undefined }, now) }
         : rejected;
     }
     const { action, data, noreturn, metadata, droppedMetadata } = opened.request;
@@ -425,9 +443,12 @@ export class ServerExchange {
     if (!noreturn && now > deadline) {
       return reject('stale-request', key);
     }
-    const handler = this.inFlight.begin(endpoint, now);
+    const handler = this.inFlight.begin(endpoint, noreturn, now);
     if (!handler) {
-      return reject('busy', key);
+      const rejected = reject('busy', key);
+      return noreturn
+        ? rejected
+        : { ...rejected, pending: this.awaitReply({ endpoint, key, id, deadline, handler: undefined }, now) };
     }
     if (noreturn) {
       id.fill(0);

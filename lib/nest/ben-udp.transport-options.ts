@@ -9,6 +9,7 @@ import {
   DEFAULT_MAX_ENDPOINTS,
   DEFAULT_MAX_IN_FLIGHT,
   DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
+  DEFAULT_MAX_QUEUED_EVENTS,
   DEFAULT_PORT,
   DEFAULT_RECEIVE_BUFFER_SIZE,
   DEFAULT_RETRY_ATTEMPTS,
@@ -63,15 +64,26 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
   retryDelay?: number;
   /** Milliseconds that running handlers are given on shutdown, 0 to 86400000. Default 10000. */
   shutdownTimeout?: number;
-  /** Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. */
+  /**
+   * Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. One named key, or one address if its key
+   * is shared, gets at most three quarters.
+   */
   maxEndpoints?: number;
-  /** Handlers that may run at once, 1 to 1048576, hanging ones included; more requests are dropped as `busy`. Default 10000. */
+  /**
+   * Handlers that may run or be queued at once, 1 to 1048576, hanging ones included. Default 10000. One named key, or one address if
+   * its key is shared, gets at most three quarters. A device that asks for more is answered that the server is busy.
+   */
   maxInFlight?: number;
   /**
-   * Handlers that may run at once for one device (address and port), 1 to 65536. Default 16. One that runs longer than `timeout`
-   * does not count here any more, so that one that hangs does not lock its device out.
+   * Handlers that may run at once for one device (address and port), 1 to 65536. Default 16. A handler that runs longer than `timeout`
+   * no longer counts here, so that a hanging handler does not lock its device out.
    */
   maxInFlightPerDevice?: number;
+  /**
+   * `noreturn` requests of one device that wait for one of its handlers to end, 0 to 65536. Default 32. They run in the order of their
+   * arrival. More are dropped as `busy`.
+   */
+  maxQueuedEvents?: number;
   /** How much strangers and devices may ask for; see `BenUdpLimits`. */
   limits?: Partial<BenUdpLimits>;
   /**
@@ -110,6 +122,7 @@ const OPTION_NAMES = [
   'maxEndpoints',
   'maxInFlight',
   'maxInFlightPerDevice',
+  'maxQueuedEvents',
   'limits',
   'repair',
   'silentAfter',
@@ -161,6 +174,7 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
     inFlight: {
       maxInFlight: reader.integer('maxInFlight', DEFAULT_MAX_IN_FLIGHT, 1, 1_048_576),
       maxInFlightPerDevice: reader.integer('maxInFlightPerDevice', DEFAULT_MAX_IN_FLIGHT_PER_DEVICE, 1, 65_536),
+      maxQueuedEvents: reader.integer('maxQueuedEvents', DEFAULT_MAX_QUEUED_EVENTS, 0, 65_536),
     },
     limits: resolveLimits(options.limits),
     repair: reader.boolean('repair', true),

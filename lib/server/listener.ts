@@ -59,8 +59,8 @@ export interface EndedExchange {
 export interface ListenerHandlers {
   onRequest(request: VerifiedRequest): Promise<Answer>;
   onRejected(rejected: RejectedDecision, remote: BenUdpRemote): void;
-  /** The text of the reply to a verified request that can't be read; `undefined` to send none. */
-  onUnreadable(rejected: RejectedDecision): string | undefined;
+  /** The text of the reply to a verified request that can't be read, or that finds the server busy; `undefined` to send none. */
+  onRefused(rejected: RejectedDecision): string | undefined;
   onEnded(ended: EndedExchange): void;
   /** A bug here or in one of these handlers, or a failure of the socket. The listener goes on. */
   onError(error: unknown): void;
@@ -70,7 +70,7 @@ export interface ListenerHandlers {
 
 export class Listener {
   private readonly exchange: ServerExchange;
-  /** Requests whose handlers run. Bounded by `maxInFlight`. */
+  /** Requests whose handlers run or are queued. Bounded by `maxInFlight`. */
   private readonly running = new Set<VerifiedRequest>();
   /** Answers whose datagrams are being spaced. */
   private sending = 0;
@@ -194,8 +194,7 @@ export class Listener {
         return;
       case 'request':
         this.statistics.countRequest(decision.request.droppedMetadata);
-        // The async scope of the socket lasts as long as the socket: later requests would see a store that is entered in it.
-        void new AsyncResource('BenUdpRequest').runInAsyncScope(this.answer, this, decision, now);
+        this.begin(decision, now);
         return;
       case 'rejected':
         this.statistics.countRejected(decision.reason);
@@ -203,21 +202,27 @@ export class Listener {
     }
   }
 
+  private begin(decision: AcceptedDecision, now: number): void {
+    // The async scope of the socket lasts as long as the socket: later requests would see a store that is entered in it.
+    const scope = new AsyncResource('BenUdpRequest');
+    this.running.add(decision.request);
+    this.exchange.whenFree(decision.pending, () => {
+      if (!this.isClosed) {
+        void scope.runInAsyncScope(this.answer, this, decision, now);
+      }
+    });
+  }
+
   private reject(rejected: RejectedDecision, remote: BenUdpRemote, now: number): void {
     if (rejected.pending) {
-      this.replyUnreadable(rejected, rejected.pending, remote, now);
+      this.replyRefusal(rejected, rejected.pending, remote, now);
     }
     this.handlers.onRejected(rejected, remote);
   }
 
-  private replyUnreadable(
-    rejected: RejectedDecision,
-    pending: PendingRequest,
-    remote: BenUdpRemote,
-    now: number,
-  ): void {
+  private replyRefusal(rejected: RejectedDecision, pending: PendingRequest, remote: BenUdpRemote, now: number): void {
     try {
-      const text = this.handlers.onUnreadable(rejected);
+      const text = this.handlers.onRefused(rejected);
       const reply = text === undefined ? undefined : this.exchange.reply(pending, text, now);
       if (Array.isArray(reply)) {
         this.send(reply, remote);
@@ -235,7 +240,6 @@ export class Listener {
   private async answer(decision: AcceptedDecision, receivedAt: number): Promise<void> {
     const { request } = decision;
     let answer = NO_ANSWER;
-    this.running.add(request);
     try {
       answer = await this.handlers.onRequest(request);
     } catch (error) {

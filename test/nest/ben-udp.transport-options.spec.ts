@@ -12,6 +12,9 @@ describe('BenUdpTransport options', () => {
     ['datagramGap', 0, 1000],
     ['shutdownTimeout', 0, 86_400_000],
     ['maxEndpoints', 1, 16_777_216],
+    ['maxInFlight', 1, 1_048_576],
+    ['maxInFlightPerDevice', 1, 65_536],
+    ['maxQueuedEvents', 0, 65_536],
     ['receiveBufferSize', 4096, 1_073_741_824],
   ])('%s takes %i to %i and nothing beyond', (name, min, max) => {
     for (const value of [min, max, undefined]) {

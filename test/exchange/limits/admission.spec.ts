@@ -63,7 +63,7 @@ describe('hellosPerSource', () => {
   });
 
   it('does not count hellos that a request has followed: a fleet behind one NAT gets in', () => {
-    const server = createServer({ maxEndpoints: 500 });
+    const server = createServer({ maxEndpoints: 1000 });
     for (let port = 1; port <= 500; port++) {
       expect(new PureDevice(server, remoteOf('10.0.0.1', port)).ask(0, NORETURN).kind).toBe('request');
     }
@@ -105,7 +105,7 @@ describe('failuresPerSource', () => {
   });
 
   it('does not count requests that verify', () => {
-    const server = createServer({ maxEndpoints: 500 });
+    const server = createServer({ maxEndpoints: 1000 });
     for (let port = 1; port <= 500; port++) {
       expect(new PureDevice(server, remoteOf('10.0.0.1', port)).ask(0, NORETURN).kind).toBe('request');
     }

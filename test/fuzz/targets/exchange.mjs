@@ -78,7 +78,7 @@ export function createExchangeTarget(lib, randomFill) {
     deviceTimeoutMs: TIMEOUT_MS,
     maxEndpoints: MAX_ENDPOINTS,
     limits: DEFAULT_LIMITS,
-    inFlight: { maxInFlight: 8, maxInFlightPerDevice: 3 },
+    inFlight: { maxInFlight: 8, maxInFlightPerDevice: 3, maxQueuedEvents: 2 },
     repair: true,
     secret: Buffer.alloc(32, 's'),
   });
