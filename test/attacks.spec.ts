@@ -452,6 +452,12 @@ async function startReflector(): Promise<DatagramSocket> {
   return socket;
 }
 
+/** Numbers from 0 to 1 that are the same in each run. */
+function seededRandom(seed: number): () => number {
+  let state = seed;
+  return () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
+}
+
 describe('fair shares: what one attacker takes is not taken from others', () => {
   const THIEF = Buffer.alloc(32, 'stolen key');
   const NORETURN = "{'action': 'log', 'noreturn': True}";
@@ -526,6 +532,145 @@ describe('fair shares: what one attacker takes is not taken from others', () => 
       connect(port, 30_000 + port);
     }
     expect(server.knownEndpoints).toBe(768 + 19);
+  });
+
+  describe('C30 forging hellos in the name of a NAT that changes ports: its boards are heard', () => {
+    const SECONDS = 60;
+
+    /** 100 boards behind one address report every 10 s, each time from another port. */
+    function runNat(forgedPerSecond: number): { heard: number; bytesPerSecond: number } {
+      const server = createServer({ maxEndpoints: 10_000 });
+      const address = '198.51.100.7';
+      let [heard, sent, bytes, port] = [0, 0, 0, 1024];
+      const random = seededRandom(1);
+      const count = (decision: Decision) => {
+        bytes += bytesOf(decision);
+        return decision;
+      };
+      const report = (now: number): boolean => {
+        const device = new PureDevice(server, remoteOf(address, port++));
+        count(device.hello(now));
+        const decision = device.request(now, NORETURN);
+        if (decision.kind === 'request') {
+          server.finish(decision.pending, now);
+        }
+        return decision.kind === 'request';
+      };
+      for (let now = 0; now < 10_000; now += 100) {
+        report(now);
+      }
+      bytes = 0;
+      for (let ms = 0; ms < SECONDS * 1000; ms++) {
+        const now = 10_000 + ms;
+        // At no fixed distance, so that the boards are not always a moment before or after it.
+        if (random() < forgedPerSecond / 1000) {
+          count(server.receive(HELLO, remoteOf(address, 20_000 + (ms % 40_000)), now));
+        }
+        if (ms % 100 === 50) {
+          sent++;
+          heard += Number(report(now));
+        }
+      }
+      return { heard: heard / sent, bytesPerSecond: bytes / SECONDS };
+    }
+
+    it.each([50, 200])('at %i a second at least 90 %%', (forgedPerSecond) => {
+      expect(runNat(forgedPerSecond).heard).toBeGreaterThanOrEqual(0.9);
+    });
+
+    it('and its address gets at most 300 answers of 32 bytes a second for them, and 600 at once', () => {
+      const boardsShare = 10 * 32;
+      expect(runNat(1000).bytesPerSecond).toBeLessThanOrEqual((300 + 600 / SECONDS) * 32 + boardsShare);
+    });
+  });
+
+  describe('C31 a flood of hellos and a restart: what is known beforehand is not among the strangers', () => {
+    /** What the last boards and the probe get at the end of each of 5 s of a flood, at a server that knows nobody. */
+    function runFlood(
+      perSecond: number,
+      attend: (server: ServerExchange, now: number) => Decision,
+      options = {},
+    ): string[] {
+      const server = createServer(options);
+      const outcomes: string[] = [];
+      for (let index = 1; index <= 5 * perSecond; index++) {
+        const now = (1000 * index) / perSecond;
+        server.receive(HELLO, remoteOf(`77.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}`), now);
+        if (index % perSecond === 0) {
+          outcomes.push(outcome(attend(server, now)));
+        }
+      }
+      return outcomes;
+    }
+
+    it('the probe is answered, known by the port that it bound', () => {
+      const probe = remoteOf('127.0.0.1', 40_000);
+      const outcomes = runFlood(25_000, (server, now) => server.receive(HELLO, probe, now, 0, true));
+      expect(outcomes).toEqual(Array(5).fill('pair'));
+    });
+
+    it('the probe is served while handlers, table and trials of keys are used up', () => {
+      const server = createServer({
+        maxEndpoints: 1,
+        inFlight: { maxInFlight: 1, maxInFlightPerDevice: 1, maxQueuedEvents: 0 },
+        limits: { ...DEFAULT_LIMITS, keyAttempts: { perSecond: 1, burst: 1 } },
+      });
+      new PureDevice(server).ask(0);
+      const junk = formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(16), iv: Buffer.alloc(16) });
+      server.receive(HELLO, ATTACKER, 0);
+      server.receive(junk, ATTACKER, 0);
+      const probe = new PureDevice(server, remoteOf('127.0.0.1', 40_000));
+      const hello = server.receive(HELLO, probe.remote, 1, 0, true);
+      const [ciphertext, iv] = hello.kind === 'pair' ? hello.datagrams : [];
+      probe.id = openId(probe.sealer, { ciphertext: ciphertext!, iv: iv! });
+      expect(outcome(server.receive(probe.envelope(), probe.remote, 1, 0, true))).toBe('request');
+    });
+
+    it('boards in reservedNetworks are heard', () => {
+      let host = 1;
+      const outcomes = runFlood(
+        20_000,
+        (server, now) => new PureDevice(server, remoteOf(`10.1.1.${host++}`)).ask(now),
+        {
+          isReserved: ({ address }: BenUdpRemote) => address.startsWith('10.'),
+        },
+      );
+      expect(outcomes).toEqual(Array(5).fill('request'));
+    });
+
+    it('boards behind an address that verified are heard from other ports', () => {
+      let port = 1;
+      const server = createServer();
+      expect(outcome(new PureDevice(server, remoteOf('10.1.1.1')).ask(0))).toBe('request');
+      for (let index = 0; index < 20_000; index++) {
+        server.receive(HELLO, remoteOf(`77.1.${index >> 8}.${index & 255}`), 1000);
+      }
+      const outcomes = Array.from({ length: 20 }, () =>
+        outcome(new PureDevice(server, remoteOf('10.1.1.1', port++)).ask(1000)),
+      );
+      expect(outcomes).toEqual(Array(20).fill('request'));
+    });
+  });
+
+  it('C37 hello answers for one NAT address: 300 a second for its new ports and 20 for each board that is known', () => {
+    const server = createServer();
+    const boards = Array.from(
+      { length: 20 },
+      (_, index) => new PureDevice(server, remoteOf('198.51.100.7', 1 + index)),
+    );
+    boards.forEach((board) => board.ask(0, NORETURN));
+    const answersIn = (from: number, seconds: number): number => {
+      let answers = 0;
+      for (let ms = from; ms < from + seconds * 1000; ms++) {
+        for (const { remote } of boards) {
+          answers += Number(server.receive(HELLO, remote, ms).kind === 'pair');
+        }
+        answers += Number(server.receive(HELLO, remoteOf('198.51.100.7', 1000 + (ms % 60_000)), ms).kind === 'pair');
+      }
+      return answers;
+    };
+    answersIn(1000, 20);
+    expect(answersIn(21_000, 10)).toBeLessThanOrEqual(10 * (300 + 20 * 20) + 1);
   });
 
   it('C35 hiding the silence of a named device behind endpoints of a shared key: named devices keep their place', () => {
@@ -677,7 +822,7 @@ describe('SECURITY.md', () => {
     const namesIn = (file: URL, pattern: RegExp) =>
       Array.from(readFileSync(file, 'utf8').matchAll(pattern), ([, name]) => name).toSorted();
     const rows = namesIn(new URL('../SECURITY.md', import.meta.url), /^\| (C\d+) +\|/gm);
-    expect(rows).toHaveLength(30);
+    expect(rows).toHaveLength(33);
     expect(rows).toEqual(namesIn(new URL(import.meta.url), /(?:it|describe|\]\))\('(C\d+) /g));
   });
 });

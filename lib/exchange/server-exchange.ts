@@ -25,7 +25,7 @@ import { HelloCache } from './ids/hello-cache.js';
 import { LIVE_SLOTS, derivePair, slotAt, toPair } from './ids/id-pair.js';
 import { type PairHistory, historyOf } from './ids/pair-history.js';
 import { type Verified, Verifier } from './ids/verifier.js';
-import { Admission } from './limits/admission.js';
+import { Admission, type Origin } from './limits/admission.js';
 import { Holders, holderKeyOf } from './limits/holder.js';
 import type { BenUdpLimits } from './limits/exchange-limits.js';
 import { InFlight, type InFlightHandler, type InFlightLimits } from './limits/in-flight.js';
@@ -70,6 +70,8 @@ export interface ServerExchangeOptions {
   readonly inFlight: InFlightLimits;
   /** Whether requests of devices that are out of step are accepted, and the devices brought back. */
   readonly repair: boolean;
+  /** Whether an address is in a network with a budget of its own. Default: none is. */
+  readonly isReserved?: (remote: BenUdpRemote) => boolean;
   readonly random?: RandomFill;
   /** Keys the id pairs. Default: drawn anew, so that nothing recorded before a restart is valid after it. */
   readonly secret?: Uint8Array;
@@ -101,7 +103,7 @@ interface PendingState {
   readonly id: Buffer;
   /** The reply must leave before this. */
   readonly deadline: number;
-  /** `undefined` for a request that can't be read: it has no handler. */
+  /** `undefined` for a request that runs no handler. */
   readonly handler: InFlightHandler | undefined;
 }
 
@@ -141,6 +143,8 @@ interface Arrival {
   readonly slot: number;
   /** How long the datagram may have waited to be read. */
   readonly waited: number;
+  /** Whether the own health probe sent it. */
+  readonly isOwn: boolean;
 }
 
 export class ServerExchange {
@@ -172,7 +176,7 @@ export class ServerExchange {
     }
     this.endpoints = new EndpointTable(options.maxEndpoints, this.holders);
     this.hellos = new HelloCache(REMEMBERED_HELLOS, random);
-    this.admission = new Admission(options.limits, random);
+    this.admission = new Admission(options.limits, options.isReserved, random);
     this.envelopeBytes = Buffer.allocUnsafeSlow(options.maxDatagramBytes);
     this.verifier = new Verifier(this.secret, options.repair);
     this.inFlight = new InFlight(options.inFlight, options.deviceTimeoutMs, this.holders);
@@ -206,13 +210,14 @@ export class ServerExchange {
   /**
    * @param now monotonic milliseconds.
    * @param waited how long the datagram may have waited to be read, in milliseconds.
+   * @param isOwn whether the own health probe sent it. The probe must not fail because of strangers or devices.
    */
-  receive(datagram: Buffer, remote: BenUdpRemote, now: number, waited = 0): Decision {
+  receive(datagram: Buffer, remote: BenUdpRemote, now: number, waited = 0, isOwn = false): Decision {
     const sender = new Sender(remote);
     if (!sender.isSingleHost) {
       return reject('no-way-back');
     }
-    const arrival = { sender, now, slot: slotAt(now), waited };
+    const arrival = { sender, now, slot: slotAt(now), waited, isOwn };
     if (isHello(datagram)) {
       return this.receiveHello(arrival);
     }
@@ -271,11 +276,18 @@ export class ServerExchange {
     return endpoint ? this.answerKnown(endpoint, arrival) : this.answerStranger(arrival);
   }
 
-  private answerStranger({ sender, now, slot }: Arrival): Decision {
+  private originOf({ sender, now, isOwn }: Arrival): Origin {
+    return isOwn ? 'own' : this.admission.originOf(sender, now);
+  }
+
+  private answerStranger(arrival: Arrival): Decision {
+    const { sender, now, slot } = arrival;
     const { name } = sender;
     const hello = this.hellos.get(name);
     const rejection =
-      hello && this.isDuplicate(hello, now) ? 'duplicate-hello' : this.admission.admitHello(sender.prefix, now);
+      hello && this.isDuplicate(hello, now)
+        ? 'duplicate-hello'
+        : this.admission.admitHello(sender, this.originOf(arrival), now);
     if (rejection) {
       return reject(rejection);
     }
@@ -319,7 +331,7 @@ export class ServerExchange {
     const hello = known ?? this.hellos.get(sender.name);
     const limit = known
       ? this.admission.admitKnownRequest(known, now)
-      : this.admission.admitRequest(sender.prefix, hello !== undefined, now);
+      : this.admission.admitRequest(sender, this.originOf(arrival), hello !== undefined, now);
     if (limit) {
       return reject(limit);
     }
@@ -331,7 +343,7 @@ export class ServerExchange {
     if (known?.lastHash === hashTag) {
       return reject('replayed');
     }
-    const attempts = this.admission.keyAttempts.open(sender.prefix, envelope.data.length, now);
+    const attempts = this.admission.keyAttempts.open(sender.prefix, envelope.data.length, now, arrival.isOwn);
     const verify = (history: PairHistory) =>
       this.verifier.verify(
         {
@@ -386,12 +398,13 @@ export class ServerExchange {
   }
 
   /** Remembers a stranger that has verified; `undefined` if there is no room. */
-  private admit(key: RingKey, history: PairHistory, { sender, slot }: Arrival): Endpoint | undefined {
+  private admit(key: RingKey, history: PairHistory, arrival: Arrival): Endpoint | undefined {
+    const { sender, slot, isOwn } = arrival;
     const endpoint = new Endpoint(key, history, this.holders.of(holderKeyOf(key.device, sender)));
-    if (!this.endpoints.add(sender.key, endpoint, slot)) {
+    if (!this.endpoints.add(sender.key, endpoint, slot, isOwn)) {
       return undefined;
     }
-    this.admission.refundHello(sender.prefix);
+    this.admission.refundHello(sender, this.originOf(arrival));
     return endpoint;
   }
 
@@ -412,11 +425,12 @@ export class ServerExchange {
     envelope: Envelope,
     { key, id, candidate, isLive }: Verified,
     endpoint: Endpoint,
-    { sender, now, slot, waited }: Arrival,
+    { sender, now, slot, waited, isOwn }: Arrival,
   ): Decision {
     if (isLive) {
       if (endpoint.consume(candidate.uses, slot)) {
         this.endpoints.touch(sender.key, endpoint);
+        this.admission.recordVerified(sender, now);
       }
       this.unusedPairs--;
       this.admission.refundKnownHello(endpoint, now);
@@ -443,8 +457,8 @@ export class ServerExchange {
     if (!noreturn && now > deadline) {
       return reject('stale-request', key);
     }
-    const handler = this.inFlight.begin(endpoint, noreturn, now);
-    if (!handler) {
+    const handler = isOwn ? undefined : this.inFlight.begin(endpoint, noreturn, now);
+    if (!handler && !isOwn) {
       const rejected = reject('busy', key);
       return noreturn
         ? rejected

@@ -1,6 +1,7 @@
 /**
  * Options of the transport: what they mean, and one function that checks them and fills in defaults.
  */
+import { BlockList } from 'node:net';
 import type { Deserializer, Serializer } from '@nestjs/microservices';
 import {
   DEFAULT_BUFFER_SIZE,
@@ -20,8 +21,15 @@ import {
   MIN_BUFFER_SIZE,
 } from '../constants.js';
 import { KEY_OPTION_NAMES, type BenUdpKeyOptions, type ResolvedKeyOptions, resolveKeyOptions } from '../keys/index.js';
+import { addNetwork } from '../net/index.js';
 import { OptionReader } from '../option-reader.js';
-import { DEFAULT_LIMITS, type BenUdpLimits, type BenUdpRate, type InFlightLimits } from '../exchange/index.js';
+import {
+  DEFAULT_LIMITS,
+  type BenUdpLimits,
+  type BenUdpRate,
+  type BenUdpRemote,
+  type InFlightLimits,
+} from '../exchange/index.js';
 import { type BenUdpErrorReply, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
 /** A month. */
@@ -87,6 +95,11 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
   /** How much strangers and devices may ask for; see `BenUdpLimits`. */
   limits?: Partial<BenUdpLimits>;
   /**
+   * Networks whose unverified boards have budgets of their own, in CIDR notation: `['10.0.0.0/8', 'fd00::/8']`. A flood from elsewhere
+   * then leaves room for them, also after a restart. It authenticates nothing, and an address can be forged.
+   */
+  reservedNetworks?: readonly string[];
+  /**
    * Whether devices that are out of step are heard and brought back: a `noreturn` device with an unread datagram in its socket
    * computes a wrong id each time, and a strict server would never hear it again. Default true.
    */
@@ -124,6 +137,7 @@ const OPTION_NAMES = [
   'maxInFlightPerDevice',
   'maxQueuedEvents',
   'limits',
+  'reservedNetworks',
   'repair',
   'silentAfter',
   'watchKeyFiles',
@@ -147,6 +161,7 @@ export interface ResolvedTransportOptions {
   readonly maxEndpoints: number;
   readonly inFlight: InFlightLimits;
   readonly limits: BenUdpLimits;
+  readonly isReserved?: (remote: BenUdpRemote) => boolean;
   readonly repair: boolean;
   readonly silentAfter: number;
   readonly watchKeyFiles: boolean;
@@ -177,12 +192,35 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
       maxQueuedEvents: reader.integer('maxQueuedEvents', DEFAULT_MAX_QUEUED_EVENTS, 0, 65_536),
     },
     limits: resolveLimits(options.limits),
+    ...resolveNetworks(options, reader),
     repair: reader.boolean('repair', true),
     silentAfter: reader.integer('silentAfter', 0, 0, MAX_SILENCE_MS),
     watchKeyFiles: reader.boolean('watchKeyFiles', false),
     wildcards: reader.boolean('wildcards', false),
     receiveBufferSize: reader.integer('receiveBufferSize', DEFAULT_RECEIVE_BUFFER_SIZE, 4096, 1_073_741_824),
   };
+}
+
+/** Leaves `isReserved` out if no network is reserved, because it costs every stranger a look-up. */
+function resolveNetworks(
+  { reservedNetworks = [] }: BenUdpTransportOptions,
+  reader: OptionReader<BenUdpTransportOptions>,
+): Pick<ResolvedTransportOptions, 'isReserved'> {
+  if (!Array.isArray(reservedNetworks)) {
+    return reader.fail('reservedNetworks', 'a list of networks', reservedNetworks);
+  }
+  const list = new BlockList();
+  for (const network of reservedNetworks as unknown[]) {
+    if (typeof network !== 'string') {
+      return reader.fail('reservedNetworks', 'a list of texts', network);
+    }
+    if (!addNetwork(list, network)) {
+      return reader.failRange('reservedNetworks', 'networks in CIDR notation such as "10.0.0.0/8"', `"${network}"`);
+    }
+  }
+  return reservedNetworks.length > 0
+    ? { isReserved: ({ address, family }) => list.check(address, family === 'IPv4' ? 'ipv4' : 'ipv6') }
+    : {};
 }
 
 /** A rate per second that is more than any machine receives, and keeps what is computed from it exact. */

@@ -34,6 +34,8 @@ export interface ListenerOptions {
   readonly inFlight: InFlightLimits;
   readonly limits: BenUdpLimits;
   readonly repair: boolean;
+  /** Whether an address is in a network with a budget of its own. */
+  readonly isReserved?: (remote: BenUdpRemote) => boolean;
 }
 
 type AcceptedDecision = Extract<Decision, { kind: 'request' }>;
@@ -57,6 +59,8 @@ export interface EndedExchange {
 
 /** Answers requests, and is told what happens. */
 export interface ListenerHandlers {
+  /** Whether the own health probe sent a datagram. */
+  isOwn?(remote: BenUdpRemote): boolean;
   onRequest(request: VerifiedRequest): Promise<Answer>;
   onRejected(rejected: RejectedDecision, remote: BenUdpRemote): void;
   /** The text of the reply to a verified request that can't be read, or that finds the server busy; `undefined` to send none. */
@@ -85,7 +89,7 @@ export class Listener {
     private readonly handlers: ListenerHandlers,
     private readonly platform: Platform,
   ) {
-    const { maxDatagramBytes, timeout, maxEndpoints, inFlight, limits, repair } = options;
+    const { maxDatagramBytes, timeout, maxEndpoints, inFlight, limits, repair, isReserved } = options;
     this.exchange = new ServerExchange({
       keys,
       maxDatagramBytes,
@@ -94,6 +98,7 @@ export class Listener {
       inFlight,
       limits,
       repair,
+      ...(isReserved && { isReserved }),
       random: platform.randomFill,
     });
     this.stallWatch = new StallWatch(platform);
@@ -180,7 +185,8 @@ export class Listener {
   private receive(datagram: Buffer, remote: BenUdpRemote): void {
     try {
       const now = this.platform.now();
-      this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now)), remote, now);
+      const isOwn = this.handlers.isOwn?.(remote) ?? false;
+      this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now), isOwn), remote, now);
     } catch (error) {
       this.handlers.onError(error);
     }
