@@ -9,6 +9,7 @@
 import type { BenUdpProtocolError } from '../errors.js';
 import type { KeyRing, RingKey } from '../keys/index.js';
 import {
+  BLOCK_BYTES,
   type Envelope,
   Hmac,
   REPLY_DATAGRAMS,
@@ -20,10 +21,12 @@ import {
   parseEnvelope,
 } from '../protocol/index.js';
 import { type RandomFill, randomBytes, systemRandom } from '../random.js';
-import { Endpoint, EndpointTable } from './endpoint-table.js';
+import { DUPLICATE_HELLO_MS, Endpoint, EndpointTable, type HelloAnswer, MAX_STRAYS } from './endpoint-table.js';
+import { NO_BACKLOG, afterFailure, afterHello, awaitsRequest, isDraining, isWithheld } from './ids/backlog.js';
 import { HelloCache } from './ids/hello-cache.js';
+import type { IdCandidate } from './ids/id-candidate.js';
 import { LIVE_SLOTS, derivePair, slotAt, toPair } from './ids/id-pair.js';
-import { type PairHistory, historyOf } from './ids/pair-history.js';
+import { type PairHistory, historyOf, isSamePair } from './ids/pair-history.js';
 import { type Verified, Verifier } from './ids/verifier.js';
 import { Admission, type Origin } from './limits/admission.js';
 import { Holders, holderKeyOf } from './limits/holder.js';
@@ -36,9 +39,6 @@ const SECRET_BYTES = 32;
 
 /** Endpoints that sent a hello and did not verify yet; 1.6 MiB. */
 const REMEMBERED_HELLOS = 65_536;
-
-/** A second hello within this time is a copy that the network made. An answer would leave a pair unread on the device. */
-export const DUPLICATE_HELLO_MS = 250;
 
 /**
  * The share of the device timeout in which a hello can't mean that the device gave up. If a reply is due in this time, the hello is
@@ -285,27 +285,36 @@ export class ServerExchange {
     const { name } = sender;
     const hello = this.hellos.get(name);
     const rejection =
-      hello && this.isDuplicate(hello, now)
+      hello && this.isDuplicate(hello, DUPLICATE_HELLO_MS, now)
         ? 'duplicate-hello'
         : this.admission.admitHello(sender, this.originOf(arrival), now);
     if (rejection) {
       return reject(rejection);
     }
-    this.hellos.record(name, slot, now);
-    return this.sendPair(derivePair(this.secret, name, slot, 0), false, now);
+    const backlog = this.options.repair && hello ? hello.backlog : NO_BACKLOG;
+    if (isWithheld(backlog)) {
+      this.hellos.withhold(name, now);
+    } else {
+      this.hellos.record(name, slot, now);
+    }
+    this.hellos.setBacklog(name, afterHello(backlog));
+    return isWithheld(backlog) ? reject('withheld') : this.sendPair(derivePair(this.secret, name, slot, 0), false, now);
   }
 
   private answerKnown(endpoint: Endpoint, { sender, now, slot }: Arrival): Decision {
-    const { waitingSince } = endpoint;
-    const isReplyDue = waitingSince !== undefined && now - waitingSince < this.options.deviceTimeoutMs * PATIENCE_SHARE;
-    const isDuplicate = isReplyDue || (!endpoint.isLatestUsed && this.isDuplicate(endpoint, now));
+    const isAwaited = !endpoint.isLatestUsed || awaitsRequest(endpoint.backlog);
+    const isDuplicate =
+      this.isReplyDue(endpoint, now) || (isAwaited && this.isDuplicate(endpoint, endpoint.duplicateMs, now));
     const rejection = isDuplicate ? 'duplicate-hello' : this.admission.admitKnownHello(endpoint, now);
     if (rejection) {
       return reject(rejection);
     }
+    const isStray = this.isStray(endpoint, slot, now);
     endpoint.beginTurn(false, now);
-    const answer = endpoint.takeAnswer(now);
+    const answer = isStray ? 'nothing' : this.answerTo(endpoint, now);
+    endpoint.backlog = afterHello(endpoint.backlog);
     if (answer === 'nothing') {
+      endpoint.recordWithheld(now);
       return reject('withheld');
     }
     const pair = { slot, n: endpoint.nextIn(slot) };
@@ -314,8 +323,41 @@ export class ServerExchange {
     return this.sendPair(endpoint.derived, answer === 'single', now);
   }
 
-  private isDuplicate({ sentAt }: PairHistory, now: number): boolean {
-    return now - sentAt < Math.min(DUPLICATE_HELLO_MS, this.options.deviceTimeoutMs * PATIENCE_SHARE);
+  /**
+   * Whether the device waits for its reply, so the hello is a copy or forged, and the device would read its answer as the reply. Its
+   * timeout may be shorter than ours, so this only lasts for long if hellos were forged lately.
+   */
+  private isReplyDue(endpoint: Endpoint, now: number): boolean {
+    const { waitingSince } = endpoint;
+    const share = endpoint.isSuspect(now) ? REPLY_SHARE : PATIENCE_SHARE;
+    return waitingSince !== undefined && now - waitingSince < this.options.deviceTimeoutMs * share;
+  }
+
+  /** Whether the device seems to have the latest pair unread. Then it can use that pair, and an answer would only add another. */
+  private isStray(endpoint: Endpoint, slot: number, now: number): boolean {
+    const { latest, isLatestUsed, sentAt } = endpoint;
+    return (
+      endpoint.isSuspect(now) &&
+      !endpoint.hasUnread &&
+      endpoint.withheld < MAX_STRAYS &&
+      !isLatestUsed &&
+      latest !== undefined &&
+      !latest.isSingle &&
+      latest.slot > slot - LIVE_SLOTS &&
+      // Later, the device may have given up.
+      now - sentAt < this.options.deviceTimeoutMs * REPLY_SHARE
+    );
+  }
+
+  private answerTo(endpoint: Endpoint, now: number): HelloAnswer {
+    if (!this.options.repair) {
+      return 'pair';
+    }
+    return isWithheld(endpoint.backlog) ? 'nothing' : endpoint.takeAnswer(now);
+  }
+
+  private isDuplicate({ sentAt }: PairHistory, within: number, now: number): boolean {
+    return now - sentAt < Math.min(within, this.options.deviceTimeoutMs * PATIENCE_SHARE);
   }
 
   private sendPair(derived: string, isSingle: boolean, now: number): Decision {
@@ -332,15 +374,16 @@ export class ServerExchange {
     const limit = known
       ? this.admission.admitKnownRequest(known, now)
       : this.admission.admitRequest(sender, this.originOf(arrival), hello !== undefined, now);
-    if (limit) {
+    // The key of a known device is tried for each request, so that junk in its name does not cost it one.
+    if (limit && !known) {
       return reject(limit);
     }
     const envelope = parseEnvelope(datagram, this.envelopeBytes);
     if (typeof envelope === 'string') {
-      return this.fail(envelope, known, arrival);
+      return limit ? reject(limit) : this.fail(envelope, known, arrival);
     }
     const hashTag = tagOf(envelope.hash);
-    if (known?.lastHash === hashTag) {
+    if (known?.isReplay(hashTag)) {
       return reject('replayed');
     }
     const attempts = this.admission.keyAttempts.open(sender.prefix, envelope.data.length, now, arrival.isOwn);
@@ -354,6 +397,7 @@ export class ServerExchange {
           derived: known?.derived,
           isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n >= (known?.usedIn(its) ?? 0),
           knownKey: known?.key,
+          isFreeOnly: limit !== undefined,
           attempts,
         },
         this.keys,
@@ -364,6 +408,9 @@ export class ServerExchange {
       // If no hello is remembered, it may have come in the slot before.
       history = historyOf([slot - 1], -Infinity);
       verified = verify(history);
+    }
+    if (!verified && limit) {
+      return reject(limit);
     }
     if (!verified || verified === 'key-attempt-budget') {
       return this.fail(verified ?? 'bad-hash', known, arrival);
@@ -379,7 +426,7 @@ export class ServerExchange {
     if (endpoint.key !== verified.key) {
       this.useKey(endpoint, verified.key, sender);
     }
-    endpoint.lastHash = hashTag;
+    endpoint.recordTag(verified.candidate.uses, hashTag);
     const decision = this.accept(envelope, verified, endpoint, arrival);
     if (!('pending' in decision)) {
       verified.id.fill(0);
@@ -389,12 +436,20 @@ export class ServerExchange {
 
   /** Counts a failed request against its sender. */
   private fail(reason: BenUdpRejection, known: Endpoint | undefined, { sender, now }: Arrival): Decision {
-    if (known) {
-      this.admission.countKnownFailure(known, now);
-    } else {
+    if (!known) {
       this.admission.countFailure(sender.prefix, now);
+      const hello = reason === 'bad-hash' ? this.hellos.get(sender.name) : undefined;
+      if (hello) {
+        this.hellos.setBacklog(sender.name, afterFailure(hello.backlog));
+      }
+      return reject(reason);
     }
-    return reject(reason);
+    this.admission.countKnownFailure(known, now);
+    if (reason !== 'bad-hash') {
+      return reject(reason);
+    }
+    known.backlog = afterFailure(known.backlog);
+    return reject(this.options.repair && isDraining(known.backlog) ? 'out-of-step' : reason);
   }
 
   /** Remembers a stranger that has verified; `undefined` if there is no room. */
@@ -406,6 +461,30 @@ export class ServerExchange {
     }
     this.admission.refundHello(sender, this.originOf(arrival));
     return endpoint;
+  }
+
+  /** Records what a verified request shows about its device. */
+  private learn(endpoint: Endpoint, { uses, unread }: IdCandidate, isLive: boolean, arrivedAt: number): void {
+    const { latest } = endpoint;
+    const wasWithheld = endpoint.withheld > 0;
+    const usesLatest = isLive && unread === 0 && latest !== undefined && isSamePair(uses, latest);
+    endpoint.backlog = NO_BACKLOG;
+    endpoint.withheld = 0;
+    if (usesLatest && !wasWithheld) {
+      endpoint.recordRequestTime(arrivedAt - endpoint.sentAt);
+    }
+    if (unread > 1 || (usesLatest && wasWithheld && endpoint.isSuspect(arrivedAt))) {
+      endpoint.suspect(arrivedAt);
+    }
+  }
+
+  /**
+   * Datagrams that complete what the device takes for its reply. Its client then raises at once. Without them it would wait for its
+   * timeout, and read the answers of further hellos meanwhile. They are random and not empty, so they verify as nothing.
+   */
+  private endWait(count: number): readonly Buffer[] {
+    const { random = systemRandom } = this.options;
+    return Array.from({ length: count }, () => randomBytes(random, BLOCK_BYTES));
   }
 
   /** The token of a request that has no handler, and is told why. */
@@ -427,8 +506,11 @@ export class ServerExchange {
     endpoint: Endpoint,
     { sender, now, slot, waited, isOwn }: Arrival,
   ): Decision {
+    const { uses, unread } = candidate;
+    const rest = REPLY_DATAGRAMS - unread;
+    this.learn(endpoint, candidate, isLive, now - waited);
     if (isLive) {
-      if (endpoint.consume(candidate.uses, slot)) {
+      if (endpoint.consume(uses, slot)) {
         this.endpoints.touch(sender.key, endpoint);
         this.admission.recordVerified(sender, now);
       }
@@ -439,7 +521,7 @@ export class ServerExchange {
     const opened = openRequest(key.sealer, { ciphertext: envelope.data, iv: envelope.iv });
     if ('error' in opened) {
       const { reason, error, isNoreturn } = opened;
-      const canAnswer = isLive && candidate.unread === 0 && now <= deadline && !isNoreturn;
+      const canAnswer = isLive && unread === 0 && now <= deadline && !isNoreturn;
       const rejected = reject(reason, key, error);
       return canAnswer
         ? { ...rejected, pending: this.awaitReply({ endpoint, key, id, deadline, handler: undefined }, now) }
@@ -447,12 +529,16 @@ export class ServerExchange {
     }
     const { action, data, noreturn, metadata, droppedMetadata } = opened.request;
     // While a device waits for its reply, it reads the unread datagrams and takes them for the reply.
-    endpoint.recordUnread(noreturn ? candidate.unread : Math.max(0, candidate.unread - REPLY_DATAGRAMS));
+    endpoint.recordUnread(noreturn ? unread : Math.max(0, -rest));
+    if (!noreturn && unread > 0) {
+      if (rest >= 0) {
+        endpoint.recordRead();
+      }
+      const rejected = reject(isLive ? 'out-of-step' : 'expired', key);
+      return rest > 0 && now <= deadline ? { ...rejected, datagrams: this.endWait(rest) } : rejected;
+    }
     if (!isLive) {
       return reject('expired', key);
-    }
-    if (!noreturn && candidate.unread > 0) {
-      return reject('out-of-step', key);
     }
     if (!noreturn && now > deadline) {
       return reject('stale-request', key);

@@ -223,6 +223,9 @@ export class Listener {
     if (rejected.pending) {
       this.replyRefusal(rejected, rejected.pending, remote, now);
     }
+    if (rejected.datagrams) {
+      this.send(rejected.datagrams, remote);
+    }
     this.handlers.onRejected(rejected, remote);
   }
 
