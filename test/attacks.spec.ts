@@ -34,6 +34,7 @@ import type { DatagramSocket } from '../lib/net/index.js';
 import { DeviceRegistry } from '../lib/server/index.js';
 import { FakePlatform } from './support/fake-platform.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from './support/pure-device.js';
+import { seededRandom } from './support/seeded-random.js';
 import { TimedBoard, Timeline } from './support/timed-board.js';
 import { extendSha256, sha256Padding } from './support/sha256-extension.js';
 
@@ -311,7 +312,7 @@ describe('what the server holds', () => {
     const { server, device } = knownDevice();
     expect(outcome(server.receive(HELLO, device.remote, 10_000, 2001))).toBe('stale-hello');
     const accepted = device.ask(10_000);
-    expect(accepted.kind === 'request' && server.reply(accepted.pending, '{}', 19_001)).toBe('late');
+    expect(accepted.kind === 'request' && server.reply(accepted.pending, '{}', 19_801)).toBe('late');
   });
 
   it('C18 hostile texts of a key holder: refused within limits, each with its reason', () => {
@@ -451,12 +452,6 @@ async function startReflector(): Promise<DatagramSocket> {
     },
   );
   return socket;
-}
-
-/** Numbers from 0 to 1 that are the same in each run. */
-function seededRandom(seed: number): () => number {
-  let state = seed;
-  return () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
 }
 
 describe('fair shares: what one attacker takes is not taken from others', () => {

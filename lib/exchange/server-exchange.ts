@@ -52,6 +52,12 @@ const PATIENCE_SHARE = 0.1;
  */
 const REPLY_SHARE = 0.9;
 
+/** The same for a device whose requests come soon after their pairs. */
+const LATEST_REPLY_SHARE = 0.98;
+
+/** The rest of the timeout is at least this many times as long as the device takes from a pair to its request. */
+const REPLY_MARGIN = 4;
+
 /** How long after its pair a request may arrive: the round trip, and the cryptography of a slow board. */
 const REQUEST_DUE_MS = 1000;
 
@@ -463,6 +469,15 @@ export class ServerExchange {
     return endpoint;
   }
 
+  /** How long after its request a reply may leave. */
+  private replyWithin({ requestMs }: Endpoint): number {
+    const { deviceTimeoutMs } = this.options;
+    const earliest = deviceTimeoutMs * REPLY_SHARE;
+    return requestMs < 0
+      ? earliest
+      : Math.max(earliest, Math.min(deviceTimeoutMs * LATEST_REPLY_SHARE, deviceTimeoutMs - requestMs * REPLY_MARGIN));
+  }
+
   /** Records what a verified request shows about its device. */
   private learn(endpoint: Endpoint, { uses, unread }: IdCandidate, isLive: boolean, arrivedAt: number): void {
     const { latest } = endpoint;
@@ -508,6 +523,7 @@ export class ServerExchange {
   ): Decision {
     const { uses, unread } = candidate;
     const rest = REPLY_DATAGRAMS - unread;
+    const deadline = now - waited + this.replyWithin(endpoint);
     this.learn(endpoint, candidate, isLive, now - waited);
     if (isLive) {
       if (endpoint.consume(uses, slot)) {
@@ -517,7 +533,6 @@ export class ServerExchange {
       this.unusedPairs--;
       this.admission.refundKnownHello(endpoint, now);
     }
-    const deadline = now - waited + this.options.deviceTimeoutMs * REPLY_SHARE;
     const opened = openRequest(key.sealer, { ciphertext: envelope.data, iv: envelope.iv });
     if ('error' in opened) {
       const { reason, error, isNoreturn } = opened;

@@ -44,8 +44,9 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
   /** Port, 0 to 65535; 0 takes any free one. Default 8585. */
   port?: number;
   /**
-   * Milliseconds the devices wait for a datagram, 100 to 86400000. Default 10000, as upstream. A reply that is not ready within
-   * nine tenths of it is not sent, for it might come too late.
+   * Milliseconds the devices wait for a datagram, 100 to 86400000. Default 10000, as upstream. If a reply takes longer than 90 % of
+   * this, it is not sent, because it could arrive after the device has given up. For a device whose requests come soon after their
+   * pairs, it is up to 98 %.
    */
   timeout?: number;
   /**

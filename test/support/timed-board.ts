@@ -56,6 +56,8 @@ export interface TimedBoardOptions {
   readonly capacity?: number;
   /** Returns the copies of a datagram that arrive: 0 if the network loses it. */
   readonly copies?: () => number;
+  /** How much later a second copy arrives. */
+  readonly copyDelayMs?: number;
 }
 
 export class TimedBoard {
@@ -93,9 +95,14 @@ export class TimedBoard {
 
   /** A datagram in the name of this board. */
   transmit(datagram: Buffer, number = -1): void {
-    const { timeline, delayMs = 5, copies = () => 1 } = this.options;
-    for (let copy = copies(); copy > 0; copy--) {
-      timeline.after(delayMs, () => this.pass(datagram, number));
+    this.travel(() => this.pass(datagram, number));
+  }
+
+  private travel(arrive: () => void): void {
+    const { timeline, delayMs = 5, copies = () => 1, copyDelayMs = 0 } = this.options;
+    const count = copies();
+    for (let copy = 0; copy < count; copy++) {
+      timeline.after(delayMs + copy * copyDelayMs, arrive);
     }
   }
 
@@ -208,9 +215,9 @@ export class TimedBoard {
   }
 
   private deliver(datagrams: readonly Buffer[]): void {
-    const { timeline, delayMs = 5, copies = () => 1 } = this.options;
-    const arriving = datagrams.flatMap((datagram) => Array.from({ length: copies() }, () => datagram));
-    timeline.after(delayMs, () => this.store(arriving));
+    for (const datagram of datagrams) {
+      this.travel(() => this.store([datagram]));
+    }
   }
 }
 
