@@ -47,6 +47,9 @@ export const DEFAULT_MAX_IN_FLIGHT = 10_000;
 /** Handlers that may run at once for one device. */
 export const DEFAULT_MAX_IN_FLIGHT_PER_DEVICE = 16;
 
+/** Events of one device that may wait for its handlers. */
+export const DEFAULT_MAX_QUEUED_EVENTS = 32;
+
 /** The least `bufferSize`: an error reply still fits. */
 export const MIN_BUFFER_SIZE = 256;
 

@@ -31,7 +31,7 @@ export class Steps {
       deviceTimeoutMs: 10_000,
       maxEndpoints: 65_536,
       limits: DEFAULT_LIMITS,
-      inFlight: { maxInFlight: 10_000, maxInFlightPerDevice: 16 },
+      inFlight: { maxInFlight: 10_000, maxInFlightPerDevice: 16, maxQueuedEvents: 32 },
       repair: true,
       secret: Buffer.alloc(32, 's'),
     });

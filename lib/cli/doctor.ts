@@ -156,7 +156,7 @@ async function exchangeWithItself(key: Buffer, platform: CliIo['platform']): Pro
     {
       onRequest: async ({ data }) => answerWith(data),
       onRejected: () => undefined,
-      onUnreadable: () => undefined,
+      onRefused: () => undefined,
       onEnded: () => undefined,
       onError: () => undefined,
       onSendError: () => undefined,

@@ -7,6 +7,7 @@ import {
   DEFAULT_MAX_ENDPOINTS,
   DEFAULT_MAX_IN_FLIGHT,
   DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
+  DEFAULT_MAX_QUEUED_EVENTS,
   DEFAULT_RECEIVE_BUFFER_SIZE,
   DEFAULT_TIMEOUT_MS,
 } from '../constants.js';
@@ -43,7 +44,11 @@ export function bindServer(
       maxDatagramBytes: DEFAULT_BUFFER_SIZE,
       timeout: DEFAULT_TIMEOUT_MS,
       maxEndpoints: DEFAULT_MAX_ENDPOINTS,
-      inFlight: { maxInFlight: DEFAULT_MAX_IN_FLIGHT, maxInFlightPerDevice: DEFAULT_MAX_IN_FLIGHT_PER_DEVICE },
+      inFlight: {
+        maxInFlight: DEFAULT_MAX_IN_FLIGHT,
+        maxInFlightPerDevice: DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
+        maxQueuedEvents: DEFAULT_MAX_QUEUED_EVENTS,
+      },
       limits: DEFAULT_LIMITS,
       repair: true,
     },

@@ -70,7 +70,7 @@ export const listen = defineCommand({
         return reply;
       },
       onRejected: (rejected, remote) => reporter.rejected(rejected, remote),
-      onUnreadable: ({ error }) => error && formatUnreadableReply(error, 'null'),
+      onRefused: ({ error }) => error && formatUnreadableReply(error, 'null'),
       onEnded: () => end.countRequest(),
       onError: (error) => io.err(`nestjs-ben-udp listen: ${(error as Error).message}`),
       onSendError: (error) => reporter.sendError(error),

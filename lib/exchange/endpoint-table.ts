@@ -2,6 +2,7 @@
  * The endpoints that sent a request which verified. No other endpoint is remembered, so strangers can't make this grow.
  */
 import type { RingKey } from '../keys/index.js';
+import { type Backlog, NO_BACKLOG } from './ids/backlog.js';
 import { LIVE_SLOTS } from './ids/id-pair.js';
 import {
   type PackedPair,
@@ -13,14 +14,37 @@ import {
   packPair,
   unpackPair,
 } from './ids/pair-history.js';
+import { type Holder, type Holders, holderQuota } from './limits/holder.js';
 import { type BenUdpRate, fullAfter, isWithinRate } from './limits/rate-limit.js';
 import type { EndpointKey } from './remote.js';
 
 /** The answer to a hello: a pair, its first datagram alone, or none. */
 export type HelloAnswer = 'pair' | 'single' | 'nothing';
 
-/** Hellos of one endpoint that may be withheld. An attacker who replays the requests of a device can't cause more. */
-export const WITHHOLD_RATE: BenUdpRate = { perSecond: 1 / 60, burst: 3 };
+/**
+ * Repairs of one endpoint: hellos that are withheld, or answered with half a pair, because its requests show unread datagrams. Each
+ * needs a request that was never accepted, so replays cause none.
+ */
+export const REPAIR_RATE: BenUdpRate = { perSecond: 1, burst: 40 };
+
+/**
+ * How long an endpoint is under suspicion after a request has shown a pair that the device had not asked for. Meanwhile a hello is taken
+ * for a stray if the pair before it can still be used: the device has that pair unread, or somebody else said hello in its name.
+ */
+export const SUSPICION_MS = 60_000;
+
+/** Hellos in a row that are taken for strays. It bounds the cost to a device whose timeout is shorter than ours. */
+export const MAX_STRAYS = 4;
+
+/** Limits of the time in which a second hello is taken for a copy that the network made. */
+const MIN_DUPLICATE_MS = 20;
+export const DUPLICATE_HELLO_MS = 250;
+
+/** The device may take this many times as long as it took lately. */
+const LATENESS = 2;
+
+/** Marks a pair that no request has used. */
+const NO_TAG = -1;
 
 /** An address and port that holds a key. */
 export class Endpoint implements PairHistory {
@@ -29,8 +53,12 @@ export class Endpoint implements PairHistory {
   derived: string | undefined;
   /** Whether a request has used the latest pair. */
   isLatestUsed = false;
-  /** A tag of the last accepted hash. It tells a copy of that request from a forgery. */
-  lastHash = -1;
+  /** Failed requests in a row. */
+  backlog: Backlog = NO_BACKLOG;
+  /** Hellos that were withheld since the latest pair or request. */
+  withheld = 0;
+  /** From a pair to its request, at the most lately, in whole milliseconds; -1 if it was not seen. */
+  requestMs = -1;
   /** Counts turns. A reply belongs to the turn of its request. */
   turn = 0;
   /** The time of the request whose reply is due; `undefined` if none is due. */
@@ -41,11 +69,16 @@ export class Endpoint implements PairHistory {
   hellosFullAt: number | undefined = undefined;
   failuresFullAt: number | undefined = undefined;
 
-  /** `REMEMBERED_PAIRS`, the latest first, then `NO_PAIR`. Changed in place, which takes the least memory. */
+  /**
+   * `REMEMBERED_PAIRS`, the latest first, or `NO_PAIR`. Then for each of them a tag of the request that used it, or `NO_TAG`: it tells a
+   * copy of that request from a forgery. Changed in place in one array, which takes the least memory.
+   */
   private readonly packed: PackedPair[];
   /** Unread datagrams on the device, as its last request shows. */
   private unread = 0;
-  private withheldFullAt: number | undefined = undefined;
+  private repairsFullAt: number | undefined = undefined;
+  /** The end of the suspicion in whole milliseconds; -1 for none. */
+  private suspectUntil = -1;
   private slot = -1;
   private used = 0;
   private usedBefore = 0;
@@ -54,14 +87,20 @@ export class Endpoint implements PairHistory {
   constructor(
     public key: RingKey,
     history: PairHistory,
+    /** The owner, whose quotas it draws on. */
+    public holder: Holder,
   ) {
     const [first, second, third, fourth] = history.sent;
-    this.packed = [packIfAny(first), packIfAny(second), packIfAny(third), packIfAny(fourth)];
+    const tags = [NO_TAG, NO_TAG, NO_TAG, NO_TAG];
+    this.packed = [packIfAny(first), packIfAny(second), packIfAny(third), packIfAny(fourth), ...tags];
     this.sentAt = history.sentAt;
   }
 
   get sent(): SentPair[] {
-    return this.packed.filter((packed) => packed !== NO_PAIR).map(unpackPair);
+    return this.packed
+      .slice(0, REMEMBERED_PAIRS)
+      .filter((packed) => packed !== NO_PAIR)
+      .map(unpackPair);
   }
 
   get latest(): SentPair | undefined {
@@ -125,9 +164,55 @@ export class Endpoint implements PairHistory {
     return slot < this.slot + LIVE_SLOTS;
   }
 
+  /** Whether a request with this tag has used one of the remembered pairs. */
+  isReplay(tag: number): boolean {
+    return this.packed.includes(tag, REMEMBERED_PAIRS);
+  }
+
+  /** Records the tag of the request that used a pair, accepted or not: its copies show nothing about the device. */
+  recordTag(pair: PairName, tag: number): void {
+    for (let index = 0; index < REMEMBERED_PAIRS; index++) {
+      const packed = this.packed[index]!;
+      if (packed !== NO_PAIR && isSamePair(unpackPair(packed), pair)) {
+        this.packed[REMEMBERED_PAIRS + index] = tag;
+        return;
+      }
+    }
+  }
+
   /** Records the unread datagrams of the device. The next answers bring it back into step. */
   recordUnread(count: number): void {
     this.unread = count;
+  }
+
+  /** Whether the device is known to have unread datagrams. */
+  get hasUnread(): boolean {
+    return this.unread > 0;
+  }
+
+  /** Records that the device has read the latest pair. */
+  recordRead(): void {
+    this.isLatestUsed = true;
+  }
+
+  suspect(now: number): void {
+    this.suspectUntil = Math.ceil(now) + SUSPICION_MS;
+  }
+
+  isSuspect(now: number): boolean {
+    return now < this.suspectUntil;
+  }
+
+  /** Records the time from a pair to its request. An earlier maximum fades. */
+  recordRequestTime(ms: number): void {
+    this.requestMs = Math.max(Math.ceil(ms), this.requestMs - Math.ceil(this.requestMs / 8));
+  }
+
+  /** A second hello within this time is a copy that the network made: the device has not had time for more. */
+  get duplicateMs(): number {
+    return this.requestMs < 0
+      ? DUPLICATE_HELLO_MS
+      : Math.min(Math.max(this.requestMs * LATENESS, MIN_DUPLICATE_MS), DUPLICATE_HELLO_MS);
   }
 
   /**
@@ -136,14 +221,14 @@ export class Endpoint implements PairHistory {
    */
   takeAnswer(now: number): HelloAnswer {
     const { unread } = this;
+    if (unread === 0 || !isWithinRate(REPAIR_RATE, this.repairsFullAt ?? -Infinity, now)) {
+      return 'pair';
+    }
+    this.repairsFullAt = fullAfter(REPAIR_RATE, this.repairsFullAt ?? -Infinity, now);
     if (unread === 1) {
       this.unread = 0;
       return 'single';
     }
-    if (unread === 0 || !isWithinRate(WITHHOLD_RATE, this.withheldFullAt ?? -Infinity, now)) {
-      return 'pair';
-    }
-    this.withheldFullAt = fullAfter(WITHHOLD_RATE, this.withheldFullAt ?? -Infinity, now);
     this.unread -= 2;
     return 'nothing';
   }
@@ -153,11 +238,20 @@ export class Endpoint implements PairHistory {
     const isLost = !this.isLatestUsed && this.latest?.isSingle === true;
     if (!isLost) {
       this.packed.copyWithin(1, 0, REMEMBERED_PAIRS - 1);
+      this.packed.copyWithin(REMEMBERED_PAIRS + 1, REMEMBERED_PAIRS, 2 * REMEMBERED_PAIRS - 1);
     }
+    this.packed[REMEMBERED_PAIRS] = NO_TAG;
     // A single datagram that no request used was lost, and is replaced. Its other half is still unread.
     this.packed[0] = packPair(pair, isSingle);
     this.sentAt = now;
     this.isLatestUsed = false;
+    this.withheld = 0;
+  }
+
+  /** Records that a hello was withheld. */
+  recordWithheld(now: number): void {
+    this.sentAt = now;
+    this.withheld++;
   }
 }
 
@@ -168,17 +262,28 @@ function packIfAny(pair: SentPair | undefined): PackedPair {
   return pair ? packPair(pair, pair.isSingle) : NO_PAIR;
 }
 
+/** Holders of one size class that an eviction looks at. The ones it looked at go to the end of their class. */
+const HOLDERS_TRIED = 32;
+
 /**
  * A table of a fixed size, least recently verified first. Endpoints that verified in the same slot have no order.
  *
- * If the table is full, the oldest endpoint is evicted, provided that all its ids have expired. Otherwise a new endpoint is refused,
- * because evicting a live one would make a replay possible.
+ * Only endpoints whose ids have expired are evicted, because evicting a live one would make a replay possible. A holder that has its
+ * quota replaces its own. If the table is full, one of the largest holders loses its oldest.
  */
 export class EndpointTable {
-  /** Bounded by `capacity`. */
+  /** Bounded by `capacity`, except for the endpoints of the own probe. */
   private readonly endpoints = new Map<EndpointKey, Endpoint>();
+  /** The holders of several endpoints by size class: the class of n holds those of 2^n to 2^(n+1) - 1. */
+  private readonly classes: Array<Set<Holder>> = [];
+  private readonly quota: number;
 
-  constructor(private readonly capacity: number) {}
+  constructor(
+    private readonly capacity: number,
+    private readonly holders: Holders,
+  ) {
+    this.quota = holderQuota(capacity);
+  }
 
   get size(): number {
     return this.endpoints.size;
@@ -192,21 +297,86 @@ export class EndpointTable {
   touch(key: EndpointKey, endpoint: Endpoint): void {
     this.endpoints.delete(key);
     this.endpoints.set(key, endpoint);
+    endpoint.holder.touch(key);
   }
 
-  /** Adds an endpoint; false if the table is full. */
-  add(key: EndpointKey, endpoint: Endpoint, slot: number): boolean {
-    if (this.endpoints.size >= this.capacity && !this.evictOldest(slot)) {
+  /**
+   * Adds an endpoint; false if its holder has its quota or the table is full, and nothing may be evicted.
+   *
+   * @param isOwn whether it belongs to the own probe, which always has a place.
+   */
+  add(key: EndpointKey, endpoint: Endpoint, slot: number, isOwn = false): boolean {
+    const { holder } = endpoint;
+    if (!isOwn && !this.makeRoomFor(holder, slot)) {
+      this.holders.release(holder);
       return false;
     }
     this.endpoints.set(key, endpoint);
+    this.resize(holder, () => holder.touch(key));
     return true;
   }
 
-  private evictOldest(slot: number): boolean {
-    for (const [key, endpoint] of this.endpoints) {
-      return !endpoint.isNeededIn(slot) && this.endpoints.delete(key);
-    }
-    return false;
+  /** Gives an endpoint to another holder, because another key verified. Its handlers stay with the holder that began them. */
+  moveTo(holder: Holder, key: EndpointKey, endpoint: Endpoint): void {
+    this.resize(endpoint.holder, () => endpoint.holder.remove(key));
+    endpoint.holder = holder;
+    this.resize(holder, () => holder.touch(key));
   }
+
+  private makeRoomFor(holder: Holder, slot: number): boolean {
+    if (holder.size >= this.quota) {
+      return this.evictFrom(holder, slot);
+    }
+    return this.endpoints.size < this.capacity || this.evict(slot);
+  }
+
+  private evict(slot: number): boolean {
+    const [oldest] = this.endpoints.keys();
+    if (oldest === undefined || this.endpoints.get(oldest)!.isNeededIn(slot)) {
+      return false;
+    }
+    for (const holders of this.classes.toReversed()) {
+      let tries = HOLDERS_TRIED;
+      for (const holder of holders ?? []) {
+        if (this.evictFrom(holder, slot)) {
+          return true;
+        }
+        if (--tries === 0) {
+          break;
+        }
+        holders.delete(holder);
+        holders.add(holder);
+      }
+    }
+    return this.remove(oldest);
+  }
+
+  private evictFrom(holder: Holder, slot: number): boolean {
+    const oldest = holder.oldest();
+    return oldest !== undefined && !this.endpoints.get(oldest)!.isNeededIn(slot) && this.remove(oldest);
+  }
+
+  private remove(key: EndpointKey): boolean {
+    const { holder } = this.endpoints.get(key)!;
+    this.resize(holder, () => holder.remove(key));
+    return this.endpoints.delete(key);
+  }
+
+  private resize(holder: Holder, change: () => void): void {
+    const before = sizeClassOf(holder);
+    change();
+    const after = sizeClassOf(holder);
+    this.holders.release(holder);
+    if (before !== after) {
+      this.classes[before]?.delete(holder);
+      if (after > 0) {
+        (this.classes[after] ??= new Set()).add(holder);
+      }
+    }
+  }
+}
+
+/** 0 for a holder of at most one endpoint. */
+function sizeClassOf({ size }: Holder): number {
+  return size < 2 ? 0 : 31 - Math.clz32(size);
 }

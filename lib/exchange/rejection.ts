@@ -25,7 +25,7 @@ export const REJECTIONS = {
   'stale-hello': 'the hello waited too long to be read: the device has given up',
   'stale-request': 'the request waited too long to be read: the device has given up',
   withheld: 'left unanswered once, so that the device reads its unread datagrams',
-  'out-of-step': 'the device has unread datagrams, so it could not read a reply',
+  'out-of-step': 'the device is out of step: it has unread datagrams, and reads them before newer ones',
   expired: 'the id of the request is used or too old',
   closing: 'the server shuts down',
   // Mistakes of a key holder.

@@ -72,6 +72,11 @@ export class Sender {
     return firstOctet > 0 && firstOctet < FIRST_MULTICAST_OCTET;
   }
 
+  /** Identifies the IPv4 address or the IPv6 /64. A small integer takes no memory of its own as a key. */
+  get addressKey(): number | string {
+    return this.ipv4 === undefined ? `${this.prefix.high}:${this.prefix.low}` : this.ipv4 | 0;
+  }
+
   get prefix(): IpPrefix {
     this.parsedPrefix ??= this.ipv4 === undefined ? parseIPv6Prefix(this.remote.address) : prefixOfIPv4(this.ipv4);
     return this.parsedPrefix;

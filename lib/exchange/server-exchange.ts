@@ -9,6 +9,7 @@
 import type { BenUdpProtocolError } from '../errors.js';
 import type { KeyRing, RingKey } from '../keys/index.js';
 import {
+  BLOCK_BYTES,
   type Envelope,
   Hmac,
   REPLY_DATAGRAMS,
@@ -20,12 +21,15 @@ import {
   parseEnvelope,
 } from '../protocol/index.js';
 import { type RandomFill, randomBytes, systemRandom } from '../random.js';
-import { Endpoint, EndpointTable } from './endpoint-table.js';
+import { DUPLICATE_HELLO_MS, Endpoint, EndpointTable, type HelloAnswer, MAX_STRAYS } from './endpoint-table.js';
+import { NO_BACKLOG, afterFailure, afterHello, awaitsRequest, isDraining, isWithheld } from './ids/backlog.js';
 import { HelloCache } from './ids/hello-cache.js';
+import type { IdCandidate } from './ids/id-candidate.js';
 import { LIVE_SLOTS, derivePair, slotAt, toPair } from './ids/id-pair.js';
-import { type PairHistory, historyOf } from './ids/pair-history.js';
+import { type PairHistory, historyOf, isSamePair } from './ids/pair-history.js';
 import { type Verified, Verifier } from './ids/verifier.js';
-import { Admission } from './limits/admission.js';
+import { Admission, type Origin } from './limits/admission.js';
+import { Holders, holderKeyOf } from './limits/holder.js';
 import type { BenUdpLimits } from './limits/exchange-limits.js';
 import { InFlight, type InFlightHandler, type InFlightLimits } from './limits/in-flight.js';
 import type { BenUdpRejection } from './rejection.js';
@@ -35,9 +39,6 @@ const SECRET_BYTES = 32;
 
 /** Endpoints that sent a hello and did not verify yet; 1.6 MiB. */
 const REMEMBERED_HELLOS = 65_536;
-
-/** A second hello within this time is a copy that the network made. An answer would leave a pair unread on the device. */
-export const DUPLICATE_HELLO_MS = 250;
 
 /**
  * The share of the device timeout in which a hello can't mean that the device gave up. If a reply is due in this time, the hello is
@@ -50,6 +51,12 @@ const PATIENCE_SHARE = 0.1;
  * up stays in its socket and spoils the next exchange.
  */
 const REPLY_SHARE = 0.9;
+
+/** The same for a device whose requests come soon after their pairs. */
+const LATEST_REPLY_SHARE = 0.98;
+
+/** The rest of the timeout is at least this many times as long as the device takes from a pair to its request. */
+const REPLY_MARGIN = 4;
 
 /** How long after its pair a request may arrive: the round trip, and the cryptography of a slow board. */
 const REQUEST_DUE_MS = 1000;
@@ -69,6 +76,8 @@ export interface ServerExchangeOptions {
   readonly inFlight: InFlightLimits;
   /** Whether requests of devices that are out of step are accepted, and the devices brought back. */
   readonly repair: boolean;
+  /** Whether an address is in a network with a budget of its own. Default: none is. */
+  readonly isReserved?: (remote: BenUdpRemote) => boolean;
   readonly random?: RandomFill;
   /** Keys the id pairs. Default: drawn anew, so that nothing recorded before a restart is valid after it. */
   readonly secret?: Uint8Array;
@@ -100,7 +109,7 @@ interface PendingState {
   readonly id: Buffer;
   /** The reply must leave before this. */
   readonly deadline: number;
-  /** `undefined` for a request that can't be read: it has no handler. */
+  /** `undefined` for a request that runs no handler. */
   readonly handler: InFlightHandler | undefined;
 }
 
@@ -120,7 +129,9 @@ export interface RejectedDecision {
   readonly device?: string | undefined;
   /** The mistake in the request, if its hash was right. */
   readonly error?: BenUdpProtocolError;
-  /** Set if the device waits for a reply and can be told the error. Must be passed to `finish`. */
+  /** Sent at once. They end the wait of a device that could not read a reply. */
+  readonly datagrams?: readonly Buffer[];
+  /** Set if the device waits for a reply and can be told the reason. Must be passed to `finish`. */
   readonly pending?: PendingRequest;
 }
 
@@ -138,12 +149,15 @@ interface Arrival {
   readonly slot: number;
   /** How long the datagram may have waited to be read. */
   readonly waited: number;
+  /** Whether the own health probe sent it. */
+  readonly isOwn: boolean;
 }
 
 export class ServerExchange {
   private keys: KeyRing;
   private readonly options: Omit<ServerExchangeOptions, 'keys' | 'secret'>;
   private readonly secret: Hmac;
+  private readonly holders = new Holders();
   private readonly endpoints: EndpointTable;
   private readonly hellos: HelloCache;
   private readonly admission: Admission;
@@ -166,12 +180,12 @@ export class ServerExchange {
     if (!given) {
       secret.fill(0);
     }
-    this.endpoints = new EndpointTable(options.maxEndpoints);
+    this.endpoints = new EndpointTable(options.maxEndpoints, this.holders);
     this.hellos = new HelloCache(REMEMBERED_HELLOS, random);
-    this.admission = new Admission(options.limits, random);
+    this.admission = new Admission(options.limits, options.isReserved, random);
     this.envelopeBytes = Buffer.allocUnsafeSlow(options.maxDatagramBytes);
     this.verifier = new Verifier(this.secret, options.repair);
-    this.inFlight = new InFlight(options.inFlight, options.deviceTimeoutMs);
+    this.inFlight = new InFlight(options.inFlight, options.deviceTimeoutMs, this.holders);
   }
 
   /** Verified endpoints that are remembered. */
@@ -202,13 +216,14 @@ export class ServerExchange {
   /**
    * @param now monotonic milliseconds.
    * @param waited how long the datagram may have waited to be read, in milliseconds.
+   * @param isOwn whether the own health probe sent it. The probe must not fail because of strangers or devices.
    */
-  receive(datagram: Buffer, remote: BenUdpRemote, now: number, waited = 0): Decision {
+  receive(datagram: Buffer, remote: BenUdpRemote, now: number, waited = 0, isOwn = false): Decision {
     const sender = new Sender(remote);
     if (!sender.isSingleHost) {
       return reject('no-way-back');
     }
-    const arrival = { sender, now, slot: slotAt(now), waited };
+    const arrival = { sender, now, slot: slotAt(now), waited, isOwn };
     if (isHello(datagram)) {
       return this.receiveHello(arrival);
     }
@@ -238,11 +253,21 @@ export class ServerExchange {
   finish(pending: PendingRequest, now: number): void {
     const { endpoint, turn, id, handler } = stateOf(pending);
     id.fill(0);
-    if (handler) {
-      this.inFlight.end(handler);
-    }
     if (turn === endpoint.turn) {
       endpoint.beginTurn(false, now);
+    }
+    if (handler) {
+      this.inFlight.end(handler, now);
+    }
+  }
+
+  /** Calls `start` when the handler of a request may run: at once, or when earlier handlers of its device have ended. */
+  whenFree(pending: PendingRequest, start: () => void): void {
+    const { handler } = stateOf(pending);
+    if (handler?.isQueued) {
+      handler.start = start;
+    } else {
+      start();
     }
   }
 
@@ -257,29 +282,45 @@ export class ServerExchange {
     return endpoint ? this.answerKnown(endpoint, arrival) : this.answerStranger(arrival);
   }
 
-  private answerStranger({ sender, now, slot }: Arrival): Decision {
+  private originOf({ sender, now, isOwn }: Arrival): Origin {
+    return isOwn ? 'own' : this.admission.originOf(sender, now);
+  }
+
+  private answerStranger(arrival: Arrival): Decision {
+    const { sender, now, slot } = arrival;
     const { name } = sender;
     const hello = this.hellos.get(name);
     const rejection =
-      hello && this.isDuplicate(hello, now) ? 'duplicate-hello' : this.admission.admitHello(sender.prefix, now);
+      hello && this.isDuplicate(hello, DUPLICATE_HELLO_MS, now)
+        ? 'duplicate-hello'
+        : this.admission.admitHello(sender, this.originOf(arrival), now);
     if (rejection) {
       return reject(rejection);
     }
-    this.hellos.record(name, slot, now);
-    return this.sendPair(derivePair(this.secret, name, slot, 0), false, now);
+    const backlog = this.options.repair && hello ? hello.backlog : NO_BACKLOG;
+    if (isWithheld(backlog)) {
+      this.hellos.withhold(name, now);
+    } else {
+      this.hellos.record(name, slot, now);
+    }
+    this.hellos.setBacklog(name, afterHello(backlog));
+    return isWithheld(backlog) ? reject('withheld') : this.sendPair(derivePair(this.secret, name, slot, 0), false, now);
   }
 
   private answerKnown(endpoint: Endpoint, { sender, now, slot }: Arrival): Decision {
-    const { waitingSince } = endpoint;
-    const isReplyDue = waitingSince !== undefined && now - waitingSince < this.options.deviceTimeoutMs * PATIENCE_SHARE;
-    const isDuplicate = isReplyDue || (!endpoint.isLatestUsed && this.isDuplicate(endpoint, now));
+    const isAwaited = !endpoint.isLatestUsed || awaitsRequest(endpoint.backlog);
+    const isDuplicate =
+      this.isReplyDue(endpoint, now) || (isAwaited && this.isDuplicate(endpoint, endpoint.duplicateMs, now));
     const rejection = isDuplicate ? 'duplicate-hello' : this.admission.admitKnownHello(endpoint, now);
     if (rejection) {
       return reject(rejection);
     }
+    const isStray = this.isStray(endpoint, slot, now);
     endpoint.beginTurn(false, now);
-    const answer = endpoint.takeAnswer(now);
+    const answer = isStray ? 'nothing' : this.answerTo(endpoint, now);
+    endpoint.backlog = afterHello(endpoint.backlog);
     if (answer === 'nothing') {
+      endpoint.recordWithheld(now);
       return reject('withheld');
     }
     const pair = { slot, n: endpoint.nextIn(slot) };
@@ -288,8 +329,41 @@ export class ServerExchange {
     return this.sendPair(endpoint.derived, answer === 'single', now);
   }
 
-  private isDuplicate({ sentAt }: PairHistory, now: number): boolean {
-    return now - sentAt < Math.min(DUPLICATE_HELLO_MS, this.options.deviceTimeoutMs * PATIENCE_SHARE);
+  /**
+   * Whether the device waits for its reply, so the hello is a copy or forged, and the device would read its answer as the reply. Its
+   * timeout may be shorter than ours, so this only lasts for long if hellos were forged lately.
+   */
+  private isReplyDue(endpoint: Endpoint, now: number): boolean {
+    const { waitingSince } = endpoint;
+    const share = endpoint.isSuspect(now) ? REPLY_SHARE : PATIENCE_SHARE;
+    return waitingSince !== undefined && now - waitingSince < this.options.deviceTimeoutMs * share;
+  }
+
+  /** Whether the device seems to have the latest pair unread. Then it can use that pair, and an answer would only add another. */
+  private isStray(endpoint: Endpoint, slot: number, now: number): boolean {
+    const { latest, isLatestUsed, sentAt } = endpoint;
+    return (
+      endpoint.isSuspect(now) &&
+      !endpoint.hasUnread &&
+      endpoint.withheld < MAX_STRAYS &&
+      !isLatestUsed &&
+      latest !== undefined &&
+      !latest.isSingle &&
+      latest.slot > slot - LIVE_SLOTS &&
+      // Later, the device may have given up.
+      now - sentAt < this.options.deviceTimeoutMs * REPLY_SHARE
+    );
+  }
+
+  private answerTo(endpoint: Endpoint, now: number): HelloAnswer {
+    if (!this.options.repair) {
+      return 'pair';
+    }
+    return isWithheld(endpoint.backlog) ? 'nothing' : endpoint.takeAnswer(now);
+  }
+
+  private isDuplicate({ sentAt }: PairHistory, within: number, now: number): boolean {
+    return now - sentAt < Math.min(within, this.options.deviceTimeoutMs * PATIENCE_SHARE);
   }
 
   private sendPair(derived: string, isSingle: boolean, now: number): Decision {
@@ -305,19 +379,20 @@ export class ServerExchange {
     const hello = known ?? this.hellos.get(sender.name);
     const limit = known
       ? this.admission.admitKnownRequest(known, now)
-      : this.admission.admitRequest(sender.prefix, hello !== undefined, now);
-    if (limit) {
+      : this.admission.admitRequest(sender, this.originOf(arrival), hello !== undefined, now);
+    // The key of a known device is tried for each request, so that junk in its name does not cost it one.
+    if (limit && !known) {
       return reject(limit);
     }
     const envelope = parseEnvelope(datagram, this.envelopeBytes);
     if (typeof envelope === 'string') {
-      return this.fail(envelope, known, arrival);
+      return limit ? reject(limit) : this.fail(envelope, known, arrival);
     }
     const hashTag = tagOf(envelope.hash);
-    if (known?.lastHash === hashTag) {
+    if (known?.isReplay(hashTag)) {
       return reject('replayed');
     }
-    const attempts = this.admission.keyAttempts.open(sender.prefix, envelope.data.length, now);
+    const attempts = this.admission.keyAttempts.open(sender.prefix, envelope.data.length, now, arrival.isOwn);
     const verify = (history: PairHistory) =>
       this.verifier.verify(
         {
@@ -328,6 +403,7 @@ export class ServerExchange {
           derived: known?.derived,
           isUsable: ({ slot: its, n }) => its > slot - LIVE_SLOTS && n >= (known?.usedIn(its) ?? 0),
           knownKey: known?.key,
+          isFreeOnly: limit !== undefined,
           attempts,
         },
         this.keys,
@@ -339,10 +415,13 @@ export class ServerExchange {
       history = historyOf([slot - 1], -Infinity);
       verified = verify(history);
     }
+    if (!verified && limit) {
+      return reject(limit);
+    }
     if (!verified || verified === 'key-attempt-budget') {
       return this.fail(verified ?? 'bad-hash', known, arrival);
     }
-    const endpoint = known ?? this.admit(new Endpoint(verified.key, history), arrival);
+    const endpoint = known ?? this.admit(verified.key, history, arrival);
     if (!endpoint) {
       verified.id.fill(0);
       return reject('table-full', verified.key);
@@ -350,8 +429,10 @@ export class ServerExchange {
     if (verified.isLive) {
       attempts.refund();
     }
-    endpoint.key = verified.key;
-    endpoint.lastHash = hashTag;
+    if (endpoint.key !== verified.key) {
+      this.useKey(endpoint, verified.key, sender);
+    }
+    endpoint.recordTag(verified.candidate.uses, hashTag);
     const decision = this.accept(envelope, verified, endpoint, arrival);
     if (!('pending' in decision)) {
       verified.id.fill(0);
@@ -361,21 +442,76 @@ export class ServerExchange {
 
   /** Counts a failed request against its sender. */
   private fail(reason: BenUdpRejection, known: Endpoint | undefined, { sender, now }: Arrival): Decision {
-    if (known) {
-      this.admission.countKnownFailure(known, now);
-    } else {
+    if (!known) {
       this.admission.countFailure(sender.prefix, now);
+      const hello = reason === 'bad-hash' ? this.hellos.get(sender.name) : undefined;
+      if (hello) {
+        this.hellos.setBacklog(sender.name, afterFailure(hello.backlog));
+      }
+      return reject(reason);
     }
-    return reject(reason);
+    this.admission.countKnownFailure(known, now);
+    if (reason !== 'bad-hash') {
+      return reject(reason);
+    }
+    known.backlog = afterFailure(known.backlog);
+    return reject(this.options.repair && isDraining(known.backlog) ? 'out-of-step' : reason);
   }
 
   /** Remembers a stranger that has verified; `undefined` if there is no room. */
-  private admit(endpoint: Endpoint, { sender, slot }: Arrival): Endpoint | undefined {
-    if (!this.endpoints.add(sender.key, endpoint, slot)) {
+  private admit(key: RingKey, history: PairHistory, arrival: Arrival): Endpoint | undefined {
+    const { sender, slot, isOwn } = arrival;
+    const endpoint = new Endpoint(key, history, this.holders.of(holderKeyOf(key.device, sender)));
+    if (!this.endpoints.add(sender.key, endpoint, slot, isOwn)) {
       return undefined;
     }
-    this.admission.refundHello(sender.prefix);
+    this.admission.refundHello(sender, this.originOf(arrival));
     return endpoint;
+  }
+
+  /** How long after its request a reply may leave. */
+  private replyWithin({ requestMs }: Endpoint): number {
+    const { deviceTimeoutMs } = this.options;
+    const earliest = deviceTimeoutMs * REPLY_SHARE;
+    return requestMs < 0
+      ? earliest
+      : Math.max(earliest, Math.min(deviceTimeoutMs * LATEST_REPLY_SHARE, deviceTimeoutMs - requestMs * REPLY_MARGIN));
+  }
+
+  /** Records what a verified request shows about its device. */
+  private learn(endpoint: Endpoint, { uses, unread }: IdCandidate, isLive: boolean, arrivedAt: number): void {
+    const { latest } = endpoint;
+    const wasWithheld = endpoint.withheld > 0;
+    const usesLatest = isLive && unread === 0 && latest !== undefined && isSamePair(uses, latest);
+    endpoint.backlog = NO_BACKLOG;
+    endpoint.withheld = 0;
+    if (usesLatest && !wasWithheld) {
+      endpoint.recordRequestTime(arrivedAt - endpoint.sentAt);
+    }
+    if (unread > 1 || (usesLatest && wasWithheld && endpoint.isSuspect(arrivedAt))) {
+      endpoint.suspect(arrivedAt);
+    }
+  }
+
+  /**
+   * Datagrams that complete what the device takes for its reply. Its client then raises at once. Without them it would wait for its
+   * timeout, and read the answers of further hellos meanwhile. They are random and not empty, so they verify as nothing.
+   */
+  private endWait(count: number): readonly Buffer[] {
+    const { random = systemRandom } = this.options;
+    return Array.from({ length: count }, () => randomBytes(random, BLOCK_BYTES));
+  }
+
+  /** The token of a request that has no handler, and is told why. */
+  private awaitReply(state: Omit<PendingState, 'turn' | 'isReplyDue'>, now: number): PendingRequest {
+    return pendingOf({ ...state, turn: state.endpoint.beginTurn(false, now), isReplyDue: true });
+  }
+
+  private useKey(endpoint: Endpoint, key: RingKey, sender: Sender): void {
+    if (endpoint.key.device !== key.device) {
+      this.endpoints.moveTo(this.holders.of(holderKeyOf(key.device, sender)), sender.key, endpoint);
+    }
+    endpoint.key = key;
   }
 
   /** Consumes the id, opens the request, and decides whether it can be answered. */
@@ -383,51 +519,51 @@ export class ServerExchange {
     envelope: Envelope,
     { key, id, candidate, isLive }: Verified,
     endpoint: Endpoint,
-    { sender, now, slot, waited }: Arrival,
+    { sender, now, slot, waited, isOwn }: Arrival,
   ): Decision {
+    const { uses, unread } = candidate;
+    const rest = REPLY_DATAGRAMS - unread;
+    const deadline = now - waited + this.replyWithin(endpoint);
+    this.learn(endpoint, candidate, isLive, now - waited);
     if (isLive) {
-      if (endpoint.consume(candidate.uses, slot)) {
+      if (endpoint.consume(uses, slot)) {
         this.endpoints.touch(sender.key, endpoint);
+        this.admission.recordVerified(sender, now);
       }
       this.unusedPairs--;
       this.admission.refundKnownHello(endpoint, now);
     }
-    const deadline = now - waited + this.options.deviceTimeoutMs * REPLY_SHARE;
     const opened = openRequest(key.sealer, { ciphertext: envelope.data, iv: envelope.iv });
     if ('error' in opened) {
       const { reason, error, isNoreturn } = opened;
-      const canAnswer = isLive && candidate.unread === 0 && now <= deadline && !isNoreturn;
+      const canAnswer = isLive && unread === 0 && now <= deadline && !isNoreturn;
       const rejected = reject(reason, key, error);
       return canAnswer
-        ? {
-            ...rejected,
-            pending: pendingOf({
-              endpoint,
-              turn: endpoint.beginTurn(false, now),
-              isReplyDue: true,
-              key,
-              id,
-              deadline,
-              handler: undefined,
-            }),
-          }
+        ? { ...rejected, pending: this.awaitReply({ endpoint, key, id, deadline, handler: undefined }, now) }
         : rejected;
     }
     const { action, data, noreturn, metadata, droppedMetadata } = opened.request;
     // While a device waits for its reply, it reads the unread datagrams and takes them for the reply.
-    endpoint.recordUnread(noreturn ? candidate.unread : Math.max(0, candidate.unread - REPLY_DATAGRAMS));
+    endpoint.recordUnread(noreturn ? unread : Math.max(0, -rest));
+    if (!noreturn && unread > 0) {
+      if (rest >= 0) {
+        endpoint.recordRead();
+      }
+      const rejected = reject(isLive ? 'out-of-step' : 'expired', key);
+      return rest > 0 && now <= deadline ? { ...rejected, datagrams: this.endWait(rest) } : rejected;
+    }
     if (!isLive) {
       return reject('expired', key);
-    }
-    if (!noreturn && candidate.unread > 0) {
-      return reject('out-of-step', key);
     }
     if (!noreturn && now > deadline) {
       return reject('stale-request', key);
     }
-    const handler = this.inFlight.begin(endpoint, now);
-    if (!handler) {
-      return reject('busy', key);
+    const handler = isOwn ? undefined : this.inFlight.begin(endpoint, noreturn, now);
+    if (!handler && !isOwn) {
+      const rejected = reject('busy', key);
+      return noreturn
+        ? rejected
+        : { ...rejected, pending: this.awaitReply({ endpoint, key, id, deadline, handler: undefined }, now) };
     }
     if (noreturn) {
       id.fill(0);

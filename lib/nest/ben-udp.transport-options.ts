@@ -1,6 +1,7 @@
 /**
  * Options of the transport: what they mean, and one function that checks them and fills in defaults.
  */
+import { BlockList } from 'node:net';
 import type { Deserializer, Serializer } from '@nestjs/microservices';
 import {
   DEFAULT_BUFFER_SIZE,
@@ -9,6 +10,7 @@ import {
   DEFAULT_MAX_ENDPOINTS,
   DEFAULT_MAX_IN_FLIGHT,
   DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
+  DEFAULT_MAX_QUEUED_EVENTS,
   DEFAULT_PORT,
   DEFAULT_RECEIVE_BUFFER_SIZE,
   DEFAULT_RETRY_ATTEMPTS,
@@ -19,8 +21,15 @@ import {
   MIN_BUFFER_SIZE,
 } from '../constants.js';
 import { KEY_OPTION_NAMES, type BenUdpKeyOptions, type ResolvedKeyOptions, resolveKeyOptions } from '../keys/index.js';
+import { addNetwork } from '../net/index.js';
 import { OptionReader } from '../option-reader.js';
-import { DEFAULT_LIMITS, type BenUdpLimits, type BenUdpRate, type InFlightLimits } from '../exchange/index.js';
+import {
+  DEFAULT_LIMITS,
+  type BenUdpLimits,
+  type BenUdpRate,
+  type BenUdpRemote,
+  type InFlightLimits,
+} from '../exchange/index.js';
 import { type BenUdpErrorReply, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
 /** A month. */
@@ -35,8 +44,9 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
   /** Port, 0 to 65535; 0 takes any free one. Default 8585. */
   port?: number;
   /**
-   * Milliseconds the devices wait for a datagram, 100 to 86400000. Default 10000, as upstream. A reply that is not ready within
-   * nine tenths of it is not sent, for it might come too late.
+   * Milliseconds the devices wait for a datagram, 100 to 86400000. Default 10000, as upstream. If a reply takes longer than 90 % of
+   * this, it is not sent, because it could arrive after the device has given up. For a device whose requests come soon after their
+   * pairs, it is up to 98 %.
    */
   timeout?: number;
   /**
@@ -63,17 +73,33 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
   retryDelay?: number;
   /** Milliseconds that running handlers are given on shutdown, 0 to 86400000. Default 10000. */
   shutdownTimeout?: number;
-  /** Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. */
+  /**
+   * Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. One named key, or one address if its key
+   * is shared, gets at most three quarters.
+   */
   maxEndpoints?: number;
-  /** Handlers that may run at once, 1 to 1048576, hanging ones included; more requests are dropped as `busy`. Default 10000. */
+  /**
+   * Handlers that may run or be queued at once, 1 to 1048576, hanging ones included. Default 10000. One named key, or one address if
+   * its key is shared, gets at most three quarters. A device that asks for more is answered that the server is busy.
+   */
   maxInFlight?: number;
   /**
-   * Handlers that may run at once for one device (address and port), 1 to 65536. Default 16. One that runs longer than `timeout`
-   * does not count here any more, so that one that hangs does not lock its device out.
+   * Handlers that may run at once for one device (address and port), 1 to 65536. Default 16. A handler that runs longer than `timeout`
+   * no longer counts here, so that a hanging handler does not lock its device out.
    */
   maxInFlightPerDevice?: number;
+  /**
+   * `noreturn` requests of one device that wait for one of its handlers to end, 0 to 65536. Default 32. They run in the order of their
+   * arrival. More are dropped as `busy`.
+   */
+  maxQueuedEvents?: number;
   /** How much strangers and devices may ask for; see `BenUdpLimits`. */
   limits?: Partial<BenUdpLimits>;
+  /**
+   * Networks whose unverified boards have budgets of their own, in CIDR notation: `['10.0.0.0/8', 'fd00::/8']`. A flood from elsewhere
+   * then leaves room for them, also after a restart. It authenticates nothing, and an address can be forged.
+   */
+  reservedNetworks?: readonly string[];
   /**
    * Whether devices that are out of step are heard and brought back: a `noreturn` device with an unread datagram in its socket
    * computes a wrong id each time, and a strict server would never hear it again. Default true.
@@ -110,7 +136,9 @@ const OPTION_NAMES = [
   'maxEndpoints',
   'maxInFlight',
   'maxInFlightPerDevice',
+  'maxQueuedEvents',
   'limits',
+  'reservedNetworks',
   'repair',
   'silentAfter',
   'watchKeyFiles',
@@ -134,6 +162,7 @@ export interface ResolvedTransportOptions {
   readonly maxEndpoints: number;
   readonly inFlight: InFlightLimits;
   readonly limits: BenUdpLimits;
+  readonly isReserved?: (remote: BenUdpRemote) => boolean;
   readonly repair: boolean;
   readonly silentAfter: number;
   readonly watchKeyFiles: boolean;
@@ -161,14 +190,38 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
     inFlight: {
       maxInFlight: reader.integer('maxInFlight', DEFAULT_MAX_IN_FLIGHT, 1, 1_048_576),
       maxInFlightPerDevice: reader.integer('maxInFlightPerDevice', DEFAULT_MAX_IN_FLIGHT_PER_DEVICE, 1, 65_536),
+      maxQueuedEvents: reader.integer('maxQueuedEvents', DEFAULT_MAX_QUEUED_EVENTS, 0, 65_536),
     },
     limits: resolveLimits(options.limits),
+    ...resolveNetworks(options, reader),
     repair: reader.boolean('repair', true),
     silentAfter: reader.integer('silentAfter', 0, 0, MAX_SILENCE_MS),
     watchKeyFiles: reader.boolean('watchKeyFiles', false),
     wildcards: reader.boolean('wildcards', false),
     receiveBufferSize: reader.integer('receiveBufferSize', DEFAULT_RECEIVE_BUFFER_SIZE, 4096, 1_073_741_824),
   };
+}
+
+/** Leaves `isReserved` out if no network is reserved, because it costs every stranger a look-up. */
+function resolveNetworks(
+  { reservedNetworks = [] }: BenUdpTransportOptions,
+  reader: OptionReader<BenUdpTransportOptions>,
+): Pick<ResolvedTransportOptions, 'isReserved'> {
+  if (!Array.isArray(reservedNetworks)) {
+    return reader.fail('reservedNetworks', 'a list of networks', reservedNetworks);
+  }
+  const list = new BlockList();
+  for (const network of reservedNetworks as unknown[]) {
+    if (typeof network !== 'string') {
+      return reader.fail('reservedNetworks', 'a list of texts', network);
+    }
+    if (!addNetwork(list, network)) {
+      return reader.failRange('reservedNetworks', 'networks in CIDR notation such as "10.0.0.0/8"', `"${network}"`);
+    }
+  }
+  return reservedNetworks.length > 0
+    ? { isReserved: ({ address, family }) => list.check(address, family === 'IPv4' ? 'ipv4' : 'ipv6') }
+    : {};
 }
 
 /** A rate per second that is more than any machine receives, and keeps what is computed from it exact. */

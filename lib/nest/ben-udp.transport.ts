@@ -34,6 +34,9 @@ import { describeError, listSome, quotePattern } from './log-text.js';
 import { LoopbackProbe } from './loopback-probe.js';
 import { Reporter } from './reporter.js';
 
+/** Tells a device that its request was not run: too many handlers are running. */
+const BUSY_ERROR = { status: 'error', message: 'busy: too many handlers are running, try again later' } as const;
+
 /** Exists between `listen` and `close`. */
 interface RunningServer {
   readonly listener: Listener;
@@ -263,9 +266,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
         return this.answer(request);
       },
       onRejected: (rejected, remote) => this.reporter.rejected(rejected, remote),
-      onUnreadable: ({ error }) => {
+      onRefused: ({ error }) => {
         const { errorReply } = this.options;
-        return error && errorReply !== 'none' ? formatUnreadableReply(error, errorReply) : undefined;
+        if (errorReply === 'none') {
+          return undefined;
+        }
+        return error ? formatUnreadableReply(error, errorReply) : this.formatError(BUSY_ERROR);
       },
       onEnded: (ended) => this.reporter.ended(ended),
       onError: (error) => this.reporter.failed(error),

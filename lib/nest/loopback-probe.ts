@@ -5,9 +5,9 @@
 import { RequestClient } from '../client/index.js';
 import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../constants.js';
 import { BenUdpError } from '../errors.js';
-import type { VerifiedRequest } from '../exchange/index.js';
+import type { BenUdpRemote, VerifiedRequest } from '../exchange/index.js';
 import type { KeyRing } from '../keys/index.js';
-import type { Platform } from '../net/index.js';
+import { type Platform, withBindSocket } from '../net/index.js';
 import { formatReply, formatRequest } from '../protocol/index.js';
 import { randomBytes } from '../random.js';
 import type { Answer, ListenerHandlers } from '../server/index.js';
@@ -17,6 +17,8 @@ const FRESH_MS = 1000;
 
 /** The socket is kept between checks, which come every few seconds. */
 const IDLE_TIMEOUT_MS = 60_000;
+
+const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/;
 
 const HEALTHY: Answer = { text: formatReply('ok', DEFAULT_BUFFER_SIZE), isError: false };
 
@@ -35,6 +37,8 @@ export class LoopbackProbe {
   private server: { readonly address: string; readonly port: number } | undefined;
   private client: { readonly of: Promise<RequestClient>; readonly ring: KeyRing } | undefined;
   private latest: Result | undefined;
+  /** The ports that its sockets have bound. No other process can send from them on this machine. */
+  private readonly ports = new Set<number>();
 
   constructor(
     private readonly currentKeys: () => KeyRing,
@@ -47,6 +51,7 @@ export class LoopbackProbe {
   wrap(handlers: ListenerHandlers): ListenerHandlers {
     return {
       ...handlers,
+      isOwn: ({ address, port }) => this.ports.has(port) && this.isOfThisMachine(address),
       onRequest: (request) => (this.isOwn(request) ? Promise.resolve(HEALTHY) : handlers.onRequest(request)),
       onEnded: (ended) => {
         const { request } = ended;
@@ -89,9 +94,27 @@ export class LoopbackProbe {
     await client?.close();
   }
 
+  /** A port alone would let anybody on the network pass who guesses it. The system drops such addresses if they come from outside. */
+  private isOfThisMachine(address: BenUdpRemote['address']): boolean {
+    return LOOPBACK.test(address) || address === this.server?.address;
+  }
+
   private isOwn({ action }: VerifiedRequest): boolean {
     return action === this.action;
   }
+
+  private readonly bindSocket: Platform['bindSocket'] = async (options, handlers) => {
+    const socket = await this.platform.bindSocket(options, handlers);
+    const { port } = socket.address;
+    const close = socket.close.bind(socket);
+    this.ports.add(port);
+    return Object.assign(socket, {
+      close: () => {
+        this.ports.delete(port);
+        return close();
+      },
+    });
+  };
 
   private async exchange(timeoutMs: number): Promise<number> {
     const abort = new AbortController();
@@ -132,7 +155,7 @@ export class LoopbackProbe {
         },
         ring.keys[0]!.sealer,
         { onIgnored: () => undefined, onError: () => undefined },
-        this.platform,
+        withBindSocket(this.platform, this.bindSocket),
       );
       this.client = { of, ring };
     }

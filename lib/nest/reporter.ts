@@ -24,7 +24,6 @@ const ORDINARY_REJECTIONS: ReadonlySet<BenUdpRejection> = new Set<BenUdpRejectio
   'replayed',
   'duplicate-hello',
   'withheld',
-  'out-of-step',
   'expired',
   'closing',
 ]);

@@ -1,5 +1,6 @@
 /** Everything that touches the machine: sockets, clock, timers. */
 export * from './datagram-socket.js';
+export * from './networks.js';
 export * from './platform.js';
 export * from './resolve-host.js';
 export * from './stall-watch.js';

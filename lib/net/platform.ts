@@ -25,6 +25,19 @@ export interface Platform {
   resolveHost(host: string, family: number): Promise<string>;
 }
 
+/** The same platform with another way to bind sockets. */
+export function withBindSocket(platform: Platform, bindSocket: Platform['bindSocket']): Platform {
+  return {
+    now: () => platform.now(),
+    wallClock: () => platform.wallClock(),
+    randomFill: platform.randomFill,
+    schedule: (callback, ms, options) => platform.schedule(callback, ms, options),
+    afterTurn: (callback) => platform.afterTurn(callback),
+    bindSocket,
+    resolveHost: (host, family) => platform.resolveHost(host, family),
+  };
+}
+
 export const nodePlatform: Platform = {
   now: () => performance.now(),
   wallClock: () => Date.now(),

@@ -34,12 +34,14 @@ interface Entry {
 }
 
 export class DeviceRegistry {
-  /** Least recently heard first. Bounded by `capacity`. */
-  private readonly devices = new Map<EndpointKey, Entry>();
+  /** Least recently heard first. Together bounded by `capacity`. */
+  private readonly named = new Map<string, Entry>();
+  private readonly unnamed = new Map<EndpointKey, Entry>();
   private cancel: () => void = () => undefined;
 
   /**
-   * @param capacity devices that are remembered. Beyond it, the one heard longest ago is forgotten.
+   * @param capacity devices that are remembered. Beyond it, the one heard longest ago is forgotten, and one without a name first: the
+   * holder of a shared key can be at any number of endpoints, and must not hide the silence of a named device.
    * @param silentAfterMs 0 for never.
    * @param onSilent called once each time a device falls silent.
    */
@@ -58,37 +60,45 @@ export class DeviceRegistry {
   }
 
   record({ device, endpoint, remote }: Pick<VerifiedRequest, 'device' | 'endpoint' | 'remote'>): void {
-    const key = device ?? endpoint;
-    const entry = this.devices.get(key) ?? this.createEntry(device, remote);
-    entry.address = remote.address;
-    entry.port = remote.port;
-    entry.requests++;
-    entry.seenAt = this.platform.now();
-    entry.isSilent = false;
-    this.devices.delete(key);
-    this.devices.set(key, entry);
+    if (device === undefined) {
+      this.recordIn(this.unnamed, endpoint, device, remote);
+    } else {
+      this.recordIn(this.named, device, device, remote);
+    }
   }
 
+  /** The one heard longest ago first. */
   list(): BenUdpDevice[] {
-    return Array.from(this.devices.values(), (entry) => this.describe(entry));
+    return [...this.named.values(), ...this.unnamed.values()]
+      .toSorted((a, b) => a.seenAt - b.seenAt)
+      .map((entry) => this.describe(entry));
   }
 
   stop(): void {
     this.cancel();
   }
 
-  private createEntry(device: string | undefined, { address, port }: BenUdpRemote): Entry {
-    if (this.devices.size >= this.capacity) {
-      this.forgetOldest();
-    }
-    return { device, address, port, requests: 0, seenAt: 0, isSilent: false };
+  private recordIn<Key>(
+    devices: Map<Key, Entry>,
+    key: Key,
+    device: string | undefined,
+    { address, port }: BenUdpRemote,
+  ): void {
+    const entry = devices.get(key) ?? this.createEntry(device);
+    entry.address = address;
+    entry.port = port;
+    entry.requests++;
+    entry.seenAt = this.platform.now();
+    entry.isSilent = false;
+    devices.delete(key);
+    devices.set(key, entry);
   }
 
-  private forgetOldest(): void {
-    for (const key of this.devices.keys()) {
-      this.devices.delete(key);
-      return;
+  private createEntry(device: string | undefined): Entry {
+    if (this.named.size + this.unnamed.size >= this.capacity) {
+      forgetOldest(this.unnamed.size > 0 ? this.unnamed : (this.named as Map<EndpointKey, Entry>));
     }
+    return { device, address: '', port: 0, requests: 0, seenAt: 0, isSilent: false };
   }
 
   /** Checks ten times per `silentAfter`, so a silence is noticed at most a tenth too late. */
@@ -103,14 +113,16 @@ export class DeviceRegistry {
   }
 
   private reportSilent(): void {
-    const now = this.platform.now();
-    for (const entry of this.devices.values()) {
-      if (entry.seenAt > now - this.silentAfterMs) {
-        return;
-      }
-      if (!entry.isSilent) {
-        entry.isSilent = true;
-        this.onSilent(this.describe(entry));
+    const heardSince = this.platform.now() - this.silentAfterMs;
+    for (const devices of [this.named, this.unnamed]) {
+      for (const entry of devices.values()) {
+        if (entry.seenAt > heardSince) {
+          break;
+        }
+        if (!entry.isSilent) {
+          entry.isSilent = true;
+          this.onSilent(this.describe(entry));
+        }
       }
     }
   }
@@ -126,5 +138,12 @@ export class DeviceRegistry {
       requests,
       isSilent,
     };
+  }
+}
+
+function forgetOldest<Key>(devices: Map<Key, Entry>): void {
+  const [oldest] = devices.keys();
+  if (oldest !== undefined) {
+    devices.delete(oldest);
   }
 }

@@ -34,6 +34,8 @@ export interface ListenerOptions {
   readonly inFlight: InFlightLimits;
   readonly limits: BenUdpLimits;
   readonly repair: boolean;
+  /** Whether an address is in a network with a budget of its own. */
+  readonly isReserved?: (remote: BenUdpRemote) => boolean;
 }
 
 type AcceptedDecision = Extract<Decision, { kind: 'request' }>;
@@ -57,10 +59,12 @@ export interface EndedExchange {
 
 /** Answers requests, and is told what happens. */
 export interface ListenerHandlers {
+  /** Whether the own health probe sent a datagram. */
+  isOwn?(remote: BenUdpRemote): boolean;
   onRequest(request: VerifiedRequest): Promise<Answer>;
   onRejected(rejected: RejectedDecision, remote: BenUdpRemote): void;
-  /** The text of the reply to a verified request that can't be read; `undefined` to send none. */
-  onUnreadable(rejected: RejectedDecision): string | undefined;
+  /** The text of the reply to a verified request that can't be read, or that finds the server busy; `undefined` to send none. */
+  onRefused(rejected: RejectedDecision): string | undefined;
   onEnded(ended: EndedExchange): void;
   /** A bug here or in one of these handlers, or a failure of the socket. The listener goes on. */
   onError(error: unknown): void;
@@ -70,7 +74,7 @@ export interface ListenerHandlers {
 
 export class Listener {
   private readonly exchange: ServerExchange;
-  /** Requests whose handlers run. Bounded by `maxInFlight`. */
+  /** Requests whose handlers run or are queued. Bounded by `maxInFlight`. */
   private readonly running = new Set<VerifiedRequest>();
   /** Answers whose datagrams are being spaced. */
   private sending = 0;
@@ -85,7 +89,7 @@ export class Listener {
     private readonly handlers: ListenerHandlers,
     private readonly platform: Platform,
   ) {
-    const { maxDatagramBytes, timeout, maxEndpoints, inFlight, limits, repair } = options;
+    const { maxDatagramBytes, timeout, maxEndpoints, inFlight, limits, repair, isReserved } = options;
     this.exchange = new ServerExchange({
       keys,
       maxDatagramBytes,
@@ -94,6 +98,7 @@ export class Listener {
       inFlight,
       limits,
       repair,
+      ...(isReserved && { isReserved }),
       random: platform.randomFill,
     });
     this.stallWatch = new StallWatch(platform);
@@ -180,7 +185,8 @@ export class Listener {
   private receive(datagram: Buffer, remote: BenUdpRemote): void {
     try {
       const now = this.platform.now();
-      this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now)), remote, now);
+      const isOwn = this.handlers.isOwn?.(remote) ?? false;
+      this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now), isOwn), remote, now);
     } catch (error) {
       this.handlers.onError(error);
     }
@@ -194,8 +200,7 @@ export class Listener {
         return;
       case 'request':
         this.statistics.countRequest(decision.request.droppedMetadata);
-        // The async scope of the socket lasts as long as the socket: later requests would see a store that is entered in it.
-        void new AsyncResource('BenUdpRequest').runInAsyncScope(this.answer, this, decision, now);
+        this.begin(decision, now);
         return;
       case 'rejected':
         this.statistics.countRejected(decision.reason);
@@ -203,21 +208,30 @@ export class Listener {
     }
   }
 
+  private begin(decision: AcceptedDecision, now: number): void {
+    // The async scope of the socket lasts as long as the socket: later requests would see a store that is entered in it.
+    const scope = new AsyncResource('BenUdpRequest');
+    this.running.add(decision.request);
+    this.exchange.whenFree(decision.pending, () => {
+      if (!this.isClosed) {
+        void scope.runInAsyncScope(this.answer, this, decision, now);
+      }
+    });
+  }
+
   private reject(rejected: RejectedDecision, remote: BenUdpRemote, now: number): void {
     if (rejected.pending) {
-      this.replyUnreadable(rejected, rejected.pending, remote, now);
+      this.replyRefusal(rejected, rejected.pending, remote, now);
+    }
+    if (rejected.datagrams) {
+      this.send(rejected.datagrams, remote);
     }
     this.handlers.onRejected(rejected, remote);
   }
 
-  private replyUnreadable(
-    rejected: RejectedDecision,
-    pending: PendingRequest,
-    remote: BenUdpRemote,
-    now: number,
-  ): void {
+  private replyRefusal(rejected: RejectedDecision, pending: PendingRequest, remote: BenUdpRemote, now: number): void {
     try {
-      const text = this.handlers.onUnreadable(rejected);
+      const text = this.handlers.onRefused(rejected);
       const reply = text === undefined ? undefined : this.exchange.reply(pending, text, now);
       if (Array.isArray(reply)) {
         this.send(reply, remote);
@@ -235,7 +249,6 @@ export class Listener {
   private async answer(decision: AcceptedDecision, receivedAt: number): Promise<void> {
     const { request } = decision;
     let answer = NO_ANSWER;
-    this.running.add(request);
     try {
       answer = await this.handlers.onRequest(request);
     } catch (error) {

@@ -89,6 +89,19 @@ describe('BenUdpTransport#ping', () => {
     expect(performance.now() - startedAt).toBeLessThan(1000);
   });
 
+  it('works while strangers use up every budget', async () => {
+    const rate = { perSecond: 1, burst: 1 };
+    const { transport, board } = await start({
+      limits: { hellosPerSource: rate, hellosOfStrangers: rate, requestsOfStrangers: rate, failuresPerSource: rate },
+    });
+    const stranger = await board({ timeout: 50 });
+    for (const datagram of ['/GETID', "{'hash': 1}", '/GETID']) {
+      await stranger.sendDatagram(Buffer.from(datagram));
+    }
+    await expect.poll(() => transport.getStats().received).toBe(3);
+    expect(await transport.ping()).toBeGreaterThan(0);
+  });
+
   it('goes on with the keys that replaced its own', async () => {
     const { transport } = await start();
     await transport.ping();

@@ -12,6 +12,9 @@ describe('BenUdpTransport options', () => {
     ['datagramGap', 0, 1000],
     ['shutdownTimeout', 0, 86_400_000],
     ['maxEndpoints', 1, 16_777_216],
+    ['maxInFlight', 1, 1_048_576],
+    ['maxInFlightPerDevice', 1, 65_536],
+    ['maxQueuedEvents', 0, 65_536],
     ['receiveBufferSize', 4096, 1_073_741_824],
   ])('%s takes %i to %i and nothing beyond', (name, min, max) => {
     for (const value of [min, max, undefined]) {
@@ -30,6 +33,26 @@ describe('BenUdpTransport options', () => {
   it.each<[string, object, ErrorConstructor | TypeErrorConstructor, RegExp]>([
     ['no object', null as never, TypeError, /expects an options object, got null/],
     ['a host that is no string', { key, host: 1 }, TypeError, /"host" must be a non-empty string, got number/],
+    [
+      'reservedNetworks as a text',
+      { key, reservedNetworks: '10.0.0.0/8' },
+      TypeError,
+      /"reservedNetworks" must be a list/,
+    ],
+    [
+      'a network that is no text',
+      { key, reservedNetworks: [10] },
+      TypeError,
+      /"reservedNetworks" must be a list of texts/,
+    ],
+    ...['10.0.0.0', '10.0.0.0/33', 'fd00::/129', '10.0.0/8', 'lan/8', '10.0.0.0/-1'].map(
+      (network): [string, object, RangeErrorConstructor, RegExp] => [
+        `the network ${network}`,
+        { key, reservedNetworks: [network] },
+        RangeError,
+        /"reservedNetworks" must be networks in CIDR notation such as "10\.0\.0\.0\/8", got "/,
+      ],
+    ),
     ['no key among the keys', { keys: {} }, RangeError, /"keys" must be at least one key, got none/],
     ['no key in a list', { key: [] }, RangeError, /"key" must be at least one key, got none/],
     ['no path in a list', { keyFile: [] }, RangeError, /"keyFile" must be at least one key, got none/],

@@ -98,7 +98,7 @@ describe('print-outs', () => {
       deviceTimeoutMs: 10_000,
       maxEndpoints: 16,
       limits: DEFAULT_LIMITS,
-      inFlight: { maxInFlight: 1, maxInFlightPerDevice: 1 },
+      inFlight: { maxInFlight: 1, maxInFlightPerDevice: 1, maxQueuedEvents: 0 },
       repair: true,
       secret,
     });

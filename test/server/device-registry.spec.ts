@@ -49,6 +49,19 @@ describe('DeviceRegistry', () => {
     expect(registry.list().map(({ name }) => name)).toEqual(['a', 'c']);
   });
 
+  it('forgets a device without a name before one with a name, and keeps the limit among named ones', () => {
+    const { registry } = create({ capacity: 3 });
+    registry.record(requestOf('kitchen', '10.0.0.1', 1));
+    for (const port of [1, 2, 3, 4]) {
+      registry.record(requestOf(undefined, '10.0.0.9', port));
+    }
+    expect(registry.list().map(({ name }) => name)).toEqual(['kitchen', '10.0.0.9:3', '10.0.0.9:4']);
+    for (const name of ['hall', 'cellar', 'attic']) {
+      registry.record(requestOf(name, '10.0.0.2', 1));
+    }
+    expect(registry.list().map(({ name }) => name)).toEqual(['hall', 'cellar', 'attic']);
+  });
+
   it('tells once of a device that falls silent, within a tenth of the time, and again after it was heard', () => {
     const { platform, registry, silent } = create({ silentAfterMs: 1000 });
     registry.record(requestOf('a', '10.0.0.1', 1));

@@ -7,7 +7,7 @@
 const UNNOTICED_STALL_MS = 700;
 
 /** A hello sooner than this after another, with no request in between, is a copy of it. Or than this share of the timeout. */
-const COPY_MS = 250;
+const COPY_MS = 20;
 const COPY_SHARE = 0.1;
 
 /** Why a request is rejected that has used up its id. */
@@ -17,7 +17,7 @@ const AFTER_USE = ['out-of-step', 'stale-request', 'busy', 'bad-padding', 'bad-u
 const ID_LIFE_MS = 20_000;
 
 /** Shares of the devices' timeout in which a reply may leave, and that a hello may have waited. */
-const REPLY_SHARE = 0.9;
+const REPLY_SHARE = 0.98;
 const STALE_SHARE = 0.2;
 
 /** With datagrams spaced, a pair looks like a single one until its second is sent, however long the loop stands still. */

@@ -27,7 +27,7 @@ export function createServer(
     deviceTimeoutMs: 10_000,
     maxEndpoints: 100,
     limits: DEFAULT_LIMITS,
-    inFlight: { maxInFlight: 1000, maxInFlightPerDevice: 1000 },
+    inFlight: { maxInFlight: 1000, maxInFlightPerDevice: 1000, maxQueuedEvents: 32 },
     repair: true,
     ...options,
     keys: new KeyRing(options.keys ?? [{ device: undefined, key: KEY }]),

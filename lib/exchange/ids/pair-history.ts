@@ -20,7 +20,7 @@ export interface PairHistory {
   readonly sent: readonly SentPair[];
   /** The first of `sent`. */
   readonly latest: SentPair | undefined;
-  /** The time of the latest. */
+  /** The time of the latest hello that was not a copy. */
   readonly sentAt: number;
 }
 

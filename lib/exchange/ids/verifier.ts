@@ -30,6 +30,8 @@ export interface VerifyInput {
   readonly isUsable: (pair: PairName) => boolean;
   /** The key that verified last. */
   readonly knownKey: RingKey | undefined;
+  /** Whether only the free attempt is made. */
+  readonly isFreeOnly: boolean;
   /** The attempts are charged to this. */
   readonly attempts: AttemptCharge;
 }
@@ -51,8 +53,8 @@ export class Verifier {
     const inStep = latest && isUsable(latest.uses) ? latest : undefined;
     // This attempt is free. A known device that is in step needs no other.
     const found = inStep && knownKey && tryKey(input, knownKey, inStep);
-    if (found) {
-      return found;
+    if (found || input.isFreeOnly) {
+      return found || undefined;
     }
     const inSteps = inStep ? [inStep] : [];
     const outOfSteps = this.repair && isRemembered ? outOfStepCandidates(history, pairOf) : [];

@@ -1,73 +1,145 @@
 /**
- * Decides, before any cryptography, whether a datagram is worth the work. Its memory has a fixed size of about 5 MiB.
+ * Decides, before any cryptography, whether a datagram is worth the work. Its memory has a fixed size of about 7 MiB.
  */
 import { type RandomFill, systemRandom } from '../../random.js';
 import type { Endpoint } from '../endpoint-table.js';
 import type { BenUdpRejection } from '../rejection.js';
-import type { IpPrefix } from '../remote.js';
+import type { BenUdpRemote, IpPrefix, Sender } from '../remote.js';
 import { type BenUdpLimits, SOURCES_PER_NETWORK } from './exchange-limits.js';
 import { KeyAttemptBudget } from './key-attempt-budget.js';
 import { type BenUdpRate, RateLimit, RateTable, fullAfter, isWithinRate, refund } from './rate-limit.js';
+import { VerifiedSources } from './verified-sources.js';
 
 /** Entries of the rate tables; powers of two. */
 const SOURCES = 262_144;
 const NETWORKS = 65_536;
+const VERIFIED_SOURCES = 65_536;
 const FAILING_SOURCES = 65_536;
 
+/** Whose budgets the datagrams of an unverified endpoint draw on. None of them authenticates anything. */
+export type Origin =
+  | 'stranger'
+  /** A request from this address verified. */
+  | 'verified-source'
+  /** The address is in a reserved network. */
+  | 'reserved'
+  /** The own health probe, known by the port that it bound. It draws on no budget. */
+  | 'own';
+
+/** The budgets of one origin. */
+interface Lane {
+  readonly sources: RateTable;
+  readonly networks: RateTable | undefined;
+  readonly hellos: RateLimit;
+  readonly requests: RateLimit;
+}
+
 export class Admission {
-  private readonly sources: RateTable;
-  private readonly networks: RateTable;
-  private readonly strangersHellos: RateLimit;
+  private readonly lanes: Readonly<Record<Exclude<Origin, 'own'>, Lane>>;
+  private readonly verifiedSources: VerifiedSources;
   private readonly failingSources: RateTable;
-  private readonly strangersRequests: RateLimit;
   readonly keyAttempts: KeyAttemptBudget;
 
+  /** @param isReserved whether an address is in a reserved network. */
   constructor(
     private readonly limits: BenUdpLimits,
+    private readonly isReserved: (remote: BenUdpRemote) => boolean = () => false,
     random: RandomFill = systemRandom,
   ) {
-    const { hellosPerSource } = limits;
-    this.sources = new RateTable(hellosPerSource, SOURCES, random);
-    this.networks = new RateTable(multiply(hellosPerSource, SOURCES_PER_NETWORK), NETWORKS, random);
-    this.strangersHellos = new RateLimit(limits.hellosOfStrangers);
+    const { hellosPerSource, hellosPerVerifiedSource, requestsOfStrangers } = limits;
+    const sources = new RateTable(hellosPerSource, SOURCES, random);
+    this.lanes = {
+      stranger: {
+        sources,
+        networks: new RateTable(multiply(hellosPerSource, SOURCES_PER_NETWORK), NETWORKS, random),
+        hellos: new RateLimit(limits.hellosOfStrangers),
+        requests: new RateLimit(requestsOfStrangers),
+      },
+      'verified-source': {
+        sources: new RateTable(hellosPerVerifiedSource, VERIFIED_SOURCES, random),
+        networks: undefined,
+        hellos: new RateLimit(limits.hellosOfVerifiedSources),
+        requests: new RateLimit(requestsOfStrangers),
+      },
+      reserved: {
+        sources,
+        networks: undefined,
+        hellos: new RateLimit(limits.hellosOfReserved),
+        requests: new RateLimit(requestsOfStrangers),
+      },
+    };
+    this.verifiedSources = new VerifiedSources(random);
     this.failingSources = new RateTable(limits.failuresPerSource, FAILING_SOURCES, random);
-    this.strangersRequests = new RateLimit(limits.requestsOfStrangers);
     this.keyAttempts = new KeyAttemptBudget(limits.keyAttempts, random);
   }
 
-  /** Counts the hello of a stranger if every limit allows it. Otherwise counts nothing, and returns the limit that was reached. */
-  admitHello({ high, low, networkHigh, networkLow }: IpPrefix, now: number): BenUdpRejection | undefined {
-    if (!this.sources.allows(high, low, now) || !this.networks.allows(networkHigh, networkLow, now)) {
+  /** The origin of an endpoint that has not verified. */
+  originOf({ prefix, remote }: Sender, now: number): Origin {
+    if (this.verifiedSources.has(prefix, now)) {
+      return 'verified-source';
+    }
+    return this.isReserved(remote) ? 'reserved' : 'stranger';
+  }
+
+  /** Records that a request from this address has verified. */
+  recordVerified({ prefix }: Sender, now: number): void {
+    this.verifiedSources.record(prefix, now);
+  }
+
+  /** Counts the hello of an unverified endpoint if every limit allows it. Otherwise counts nothing, and returns the limit that was reached. */
+  admitHello(
+    { prefix: { high, low, networkHigh, networkLow } }: Sender,
+    origin: Origin,
+    now: number,
+  ): BenUdpRejection | undefined {
+    if (origin === 'own') {
+      return undefined;
+    }
+    const { sources, networks, hellos } = this.lanes[origin];
+    if (!sources.allows(high, low, now) || networks?.allows(networkHigh, networkLow, now) === false) {
       return 'hello-rate';
     }
-    if (!this.strangersHellos.allows(now)) {
+    if (!hellos.allows(now)) {
       return 'hello-budget';
     }
-    this.sources.take(high, low, now);
-    this.networks.take(networkHigh, networkLow, now);
-    this.strangersHellos.take(now);
+    sources.take(high, low, now);
+    networks?.take(networkHigh, networkLow, now);
+    hellos.take(now);
     return undefined;
   }
 
-  /** The stranger has verified, so its hello does not count. Otherwise a fleet behind one NAT would reach the limit of its address. */
-  refundHello({ high, low, networkHigh, networkLow }: IpPrefix): void {
-    this.sources.refund(high, low);
-    this.networks.refund(networkHigh, networkLow);
-    this.strangersHellos.refund();
+  /** The endpoint has verified, so its hello does not count. Otherwise a fleet behind one NAT would reach the limit of its address. */
+  refundHello({ prefix: { high, low, networkHigh, networkLow } }: Sender, origin: Origin): void {
+    if (origin === 'own') {
+      return;
+    }
+    const { sources, networks, hellos } = this.lanes[origin];
+    sources.refund(high, low);
+    networks?.refund(networkHigh, networkLow);
+    hellos.refund();
   }
 
-  /** @param saidHello whether the hello of this stranger is remembered. */
-  admitRequest({ high, low }: IpPrefix, saidHello: boolean, now: number): BenUdpRejection | undefined {
+  /** @param saidHello whether the hello of this endpoint is remembered. */
+  admitRequest(
+    { prefix: { high, low } }: Sender,
+    origin: Origin,
+    saidHello: boolean,
+    now: number,
+  ): BenUdpRejection | undefined {
+    if (origin === 'own') {
+      return undefined;
+    }
     if (!this.failingSources.allows(high, low, now)) {
       return 'request-rate';
     }
     if (saidHello) {
       return undefined;
     }
-    if (!this.strangersRequests.allows(now)) {
+    const { requests } = this.lanes[origin];
+    if (!requests.allows(now)) {
       return 'request-budget';
     }
-    this.strangersRequests.take(now);
+    requests.take(now);
     return undefined;
   }
 

@@ -12,11 +12,24 @@ export interface BenUdpLimits {
   readonly hellosPerSource: BenUdpRate;
   /** Hellos of all endpoints together that never verified. The rest is dropped. Default 4000 a second, 10000 at once. */
   readonly hellosOfStrangers: BenUdpRate;
+  /**
+   * Hellos of one verified address that no request has followed, from ports that have not verified: boards behind a NAT that changes
+   * ports. An address is verified for a day after a request of it. The address gets 32 bytes for each. Default 300 a second, 600 at
+   * once.
+   */
+  readonly hellosPerVerifiedSource: BenUdpRate;
+  /** The same of all verified addresses together. Default 4000 a second, 10000 at once. */
+  readonly hellosOfVerifiedSources: BenUdpRate;
+  /** Hellos of all unverified endpoints in `reservedNetworks` together. Default 4000 a second, 10000 at once. */
+  readonly hellosOfReserved: BenUdpRate;
   /** Failed requests of one source that never verified. Default 100 a second, 200 at once. */
   readonly failuresPerSource: BenUdpRate;
   /** Failed requests from the address of one verified device. Default 500 a second, 1000 at once. */
   readonly failuresPerDevice: BenUdpRate;
-  /** Requests of all endpoints together that neither verified nor sent a hello. Default 2000 a second, 4000 at once. */
+  /**
+   * Requests of all endpoints together that neither verified nor sent a hello. Verified addresses and `reservedNetworks` each have as
+   * much again. Default 2000 a second, 4000 at once.
+   */
   readonly requestsOfStrangers: BenUdpRate;
   /**
    * Keys that are tried for requests that do not verify, if the key of the endpoint is unknown. One key counts once for each 2 KiB
@@ -29,6 +42,9 @@ export interface BenUdpLimits {
 export const DEFAULT_LIMITS: BenUdpLimits = {
   hellosPerSource: { perSecond: 20, burst: 40 },
   hellosOfStrangers: { perSecond: 4000, burst: 10_000 },
+  hellosPerVerifiedSource: { perSecond: 300, burst: 600 },
+  hellosOfVerifiedSources: { perSecond: 4000, burst: 10_000 },
+  hellosOfReserved: { perSecond: 4000, burst: 10_000 },
   failuresPerSource: { perSecond: 100, burst: 200 },
   failuresPerDevice: { perSecond: 500, burst: 1000 },
   requestsOfStrangers: { perSecond: 2000, burst: 4000 },

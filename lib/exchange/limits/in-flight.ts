@@ -1,67 +1,141 @@
 /**
- * The handlers in flight: how many may run, for one device and in all.
+ * The handlers in flight: how many may run for one device, for one holder and in all. An event of a device that has its share waits
+ * for a handler to end, because nobody would send it again.
  */
 import type { Endpoint } from '../endpoint-table.js';
+import { type Holder, type Holders, holderQuota } from './holder.js';
 
 export interface InFlightLimits {
-  /** Running handlers in all. */
+  /** Running handlers and queued events in all. */
   readonly maxInFlight: number;
   /** Running handlers for one device (address and port). */
   readonly maxInFlightPerDevice: number;
+  /** Events that wait for a handler of their device to end. */
+  readonly maxQueuedEvents: number;
 }
 
-/** One running handler. */
-export interface InFlightHandler {
-  readonly endpoint: Endpoint;
-  readonly since: number;
+/** A running handler, or an event that waits to run. */
+export class InFlightHandler {
+  /** Called when the turn of a queued event has come; `undefined` for a running handler. */
+  start: (() => void) | undefined;
+
+  constructor(
+    readonly endpoint: Endpoint,
+    /** An endpoint may change its holder while the handler runs. */
+    readonly holder: Holder,
+    public since: number,
+    public isQueued: boolean,
+  ) {}
 }
 
 export class InFlight {
-  /** All running handlers. */
+  /** All running handlers and queued events. */
   private total = 0;
   /** The handlers that count for their device, oldest first. Bounded by `maxInFlight`. */
   private readonly counted = new Set<InFlightHandler>();
+  /** The queued events of each endpoint that has some, oldest first. Bounded by `maxInFlight`. */
+  private readonly queues = new Map<Endpoint, InFlightHandler[]>();
+  private readonly maxPerHolder: number;
 
   /**
    * @param forgetAfterMs time after which a handler no longer counts for its device: a handler that hangs must not lock its device
-   * out. It still counts in all until it ends, because it holds memory.
+   * out. It still counts for its holder and in all until it ends, because it holds memory.
    */
   constructor(
     private readonly limits: InFlightLimits,
     private readonly forgetAfterMs: number,
-  ) {}
+    private readonly holders: Holders,
+  ) {
+    this.maxPerHolder = holderQuota(limits.maxInFlight);
+  }
 
   get size(): number {
     return this.total;
   }
 
-  /** Begins a handler; `undefined` if too many are running. */
-  begin(endpoint: Endpoint, now: number): InFlightHandler | undefined {
-    const { maxInFlight, maxInFlightPerDevice } = this.limits;
+  /**
+   * Begins a handler, or queues it; `undefined` if neither is possible.
+   *
+   * @param mayQueue whether nobody waits for the result.
+   */
+  begin(endpoint: Endpoint, mayQueue: boolean, now: number): InFlightHandler | undefined {
+    const { maxInFlight, maxInFlightPerDevice, maxQueuedEvents } = this.limits;
+    const { holder } = endpoint;
     if (endpoint.running >= maxInFlightPerDevice) {
       this.forgetOld(now);
     }
-    if (this.total >= maxInFlight || endpoint.running >= maxInFlightPerDevice) {
+    if (this.total >= maxInFlight || holder.running >= this.maxPerHolder) {
       return undefined;
     }
-    const handler = { endpoint, since: now };
-    this.counted.add(handler);
-    endpoint.running++;
+    const queue = this.queues.get(endpoint);
+    const mustWait = queue !== undefined || endpoint.running >= maxInFlightPerDevice;
+    if (mustWait && (!mayQueue || (queue?.length ?? 0) >= maxQueuedEvents)) {
+      return undefined;
+    }
+    const handler = new InFlightHandler(endpoint, holder, now, mustWait);
+    holder.running++;
     this.total++;
+    if (!mustWait) {
+      this.run(handler, now);
+    } else if (queue) {
+      queue.push(handler);
+    } else {
+      this.queues.set(endpoint, [handler]);
+    }
     return handler;
   }
 
-  end(handler: InFlightHandler): void {
+  end(handler: InFlightHandler, now: number): void {
     this.total--;
+    handler.holder.running--;
+    this.holders.release(handler.holder);
+    if (handler.isQueued) {
+      this.unqueue(handler);
+      return;
+    }
     this.forget(handler);
+    this.startQueued(handler.endpoint, now);
+  }
+
+  /** Starts as many queued events of the device as may run. */
+  private startQueued(endpoint: Endpoint, now: number): void {
+    for (;;) {
+      const next = this.queues.get(endpoint)?.[0];
+      if (!next || endpoint.running >= this.limits.maxInFlightPerDevice) {
+        return;
+      }
+      this.unqueue(next);
+      next.isQueued = false;
+      this.run(next, now);
+      next.start?.();
+    }
+  }
+
+  private run(handler: InFlightHandler, now: number): void {
+    handler.since = now;
+    this.counted.add(handler);
+    handler.endpoint.running++;
+  }
+
+  private unqueue(handler: InFlightHandler): void {
+    const queue = this.queues.get(handler.endpoint) ?? [];
+    queue.splice(queue.indexOf(handler), 1);
+    if (queue.length === 0) {
+      this.queues.delete(handler.endpoint);
+    }
   }
 
   private forgetOld(now: number): void {
+    const freed = new Set<Endpoint>();
     for (const handler of this.counted) {
       if (now - handler.since < this.forgetAfterMs) {
-        return;
+        break;
       }
       this.forget(handler);
+      freed.add(handler.endpoint);
+    }
+    for (const endpoint of freed) {
+      this.startQueued(endpoint, now);
     }
   }
 

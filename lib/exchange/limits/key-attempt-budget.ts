@@ -33,9 +33,13 @@ export class KeyAttemptBudget {
     this.reserve = Math.floor(rate.burst / 2);
   }
 
-  /** Opens the account of one request. */
-  open(source: IpPrefix, dataBytes: number, now: number): AttemptCharge {
-    return new AttemptCharge(this, source, Math.ceil(dataBytes / BYTES_PER_ATTEMPT), now);
+  /**
+   * Opens the account of one request.
+   *
+   * @param isFree whether its attempts cost nothing.
+   */
+  open(source: IpPrefix, dataBytes: number, now: number, isFree = false): AttemptCharge {
+    return new AttemptCharge(this, source, isFree ? 0 : Math.ceil(dataBytes / BYTES_PER_ATTEMPT), now);
   }
 
   /** Whether a search may begin. */
@@ -73,7 +77,7 @@ export class AttemptCharge {
    * @param isDoubtful whether the half that is reserved for new devices must be left.
    */
   charge(keys: number, isDoubtful: boolean): boolean {
-    if (!this.budget.allows(this.source, isDoubtful, this.now)) {
+    if (this.weight > 0 && !this.budget.allows(this.source, isDoubtful, this.now)) {
       return false;
     }
     const count = keys * this.weight;

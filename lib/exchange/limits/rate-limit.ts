@@ -53,14 +53,12 @@ export class RateLimit {
 
 /**
  * Buckets for more keys than there are entries: an entry belongs to the key that used it last. A flood that replaces the entries of
- * others makes their limits forgetful, and does not harm their traffic. The place of an entry depends on a secret, so an attacker
- * can't choose whose entry to replace.
+ * others makes their limits forgetful, and does not harm their traffic.
  */
 export class RateTable {
   private readonly owners: Uint32Array;
   private readonly fullAt: Float64Array;
-  private readonly secretHigh: number;
-  private readonly secretLow: number;
+  private readonly hash: KeyedHash;
   private readonly mask: number;
 
   /** @param size a power of two. */
@@ -71,19 +69,18 @@ export class RateTable {
   ) {
     this.owners = new Uint32Array(size);
     this.fullAt = new Float64Array(size);
-    this.secretHigh = randomUint32(random);
-    this.secretLow = randomUint32(random);
+    this.hash = new KeyedHash(random);
     this.mask = size - 1;
   }
 
   allows(high: number, low: number, now: number): boolean {
-    const owner = this.hash(high, low);
+    const owner = this.hash.of(high, low);
     const index = owner & this.mask;
     return this.owners[index] !== owner || isWithinRate(this.rate, this.fullAt[index]!, now);
   }
 
   take(high: number, low: number, now: number, count = 1): void {
-    const owner = this.hash(high, low);
+    const owner = this.hash.of(high, low);
     const index = owner & this.mask;
     const fullAt = this.owners[index] === owner ? this.fullAt[index]! : now;
     this.owners[index] = owner;
@@ -91,15 +88,26 @@ export class RateTable {
   }
 
   refund(high: number, low: number, count = 1): void {
-    const owner = this.hash(high, low);
+    const owner = this.hash.of(high, low);
     const index = owner & this.mask;
     if (this.owners[index] === owner) {
       this.fullAt[index] = refund(this.rate, this.fullAt[index]!, count);
     }
   }
+}
 
-  /** Mixes the key with the secret. Multiplications by odd numbers and shifted XORs are reversible, so they keep all bits of `low`. */
-  private hash(high: number, low: number): number {
+/** Places the entries of a table. The place depends on a secret, so an attacker can't choose whose entry to replace. */
+export class KeyedHash {
+  private readonly secretHigh: number;
+  private readonly secretLow: number;
+
+  constructor(random: RandomFill) {
+    this.secretHigh = randomUint32(random);
+    this.secretLow = randomUint32(random);
+  }
+
+  /** Multiplications by odd numbers and shifted XORs are reversible, so they keep all bits of `low`. */
+  of(high: number, low: number): number {
     let hash = Math.imul(high ^ this.secretHigh, 0x9e3779b1);
     hash = Math.imul(hash ^ (hash >>> 15) ^ low ^ this.secretLow, 0x85ebca77);
     hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae3d);

@@ -63,7 +63,7 @@ describe('hellosPerSource', () => {
   });
 
   it('does not count hellos that a request has followed: a fleet behind one NAT gets in', () => {
-    const server = createServer({ maxEndpoints: 500 });
+    const server = createServer({ maxEndpoints: 1000 });
     for (let port = 1; port <= 500; port++) {
       expect(new PureDevice(server, remoteOf('10.0.0.1', port)).ask(0, NORETURN).kind).toBe('request');
     }
@@ -105,7 +105,7 @@ describe('failuresPerSource', () => {
   });
 
   it('does not count requests that verify', () => {
-    const server = createServer({ maxEndpoints: 500 });
+    const server = createServer({ maxEndpoints: 1000 });
     for (let port = 1; port <= 500; port++) {
       expect(new PureDevice(server, remoteOf('10.0.0.1', port)).ask(0, NORETURN).kind).toBe('request');
     }
@@ -121,8 +121,8 @@ describe('failuresPerDevice', () => {
     expect(tally(server, junk(999), 1000)).toEqual({ 'bad-hash': 999 });
     expect(device.ask(1000, NORETURN).kind).toBe('request');
     expect(tally(server, junk(3), 1000)).toEqual({ 'bad-hash': 1, 'request-rate': 2 });
-    expect(device.ask(1000, NORETURN)).toMatchObject({ reason: 'request-rate' });
-    expect(device.ask(1010, NORETURN).kind).toBe('request');
+    // Its own key is tried all the same, and no other.
+    expect(device.ask(1000, NORETURN).kind).toBe('request');
   });
 });
 

@@ -18,7 +18,7 @@ export function createStrangerTarget({ ServerExchange, KeyRing, REJECTIONS, DEFA
     deviceTimeoutMs: 10_000,
     maxEndpoints: 16,
     limits: DEFAULT_LIMITS,
-    inFlight: { maxInFlight: 16, maxInFlightPerDevice: 16 },
+    inFlight: { maxInFlight: 16, maxInFlightPerDevice: 16, maxQueuedEvents: 32 },
     repair: true,
   });
   let now = 0;
