@@ -1,15 +1,17 @@
 /**
- * A board with a real interpreter: the MicroPython VM runs sample/device/benclient.py in a thread of its own. Plain JavaScript,
+ * A board with a real interpreter: the MicroPython VM runs sample/device/benclient.py or device/ben2.py in a thread of its own. Plain JavaScript,
  * because the sample runs it without a build.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { CELL_COUNT, RESULT, UNREAD } from './cells.mjs';
 
-const WASM_FILE = '@micropython/micropython-webassembly-pyscript/micropython.wasm';
+const VM_PACKAGE = '@micropython/micropython-webassembly-pyscript';
 
 /**
  * Errno values, the same in MicroPython on every platform.
@@ -25,6 +27,8 @@ const DEFAULTS = {
   localAddress: '127.0.0.1',
   localPort: 0,
   receiveSlots: 256,
+  program: 'benclient',
+  vmFolder: dirname(createRequire(import.meta.url).resolve(`${VM_PACKAGE}/micropython.wasm`)),
 };
 
 /**
@@ -40,16 +44,30 @@ const DEFAULTS = {
  * MicroPython before 1.26 on lwIP.
  * @property {readonly ('hash' | 'data' | 'iv')[]} [keyOrder] of the envelope. Default the order of the VM, which is the same at
  * every start.
+ * @property {'benclient' | 'ben2'} [program] that speaks for it: protocol v1 or v2. Default `benclient`.
+ * @property {Buffer} [rtcMemory] for `ben2`: the contents of its RTC memory, which it keeps its session in. `rtc` in `__main__` holds it.
+ * Default: it has none.
+ * @property {string} [vmFolder] the folder of another release of the VM's package. Default the one that is installed here.
  */
 
-let compiledVm;
+/** @type {Map<string, Promise<object>>} */
+const compiledVms = new Map();
 
-/** The VM's code, compiled once for all boards of this process. */
-function compileVm() {
-  compiledVm ??= readFile(createRequire(import.meta.url).resolve(WASM_FILE)).then((bytes) =>
-    /** @type {{ compile(code: Uint8Array): Promise<object> }} */ (/** @type {unknown} */ (WebAssembly)).compile(bytes),
-  );
-  return compiledVm;
+/**
+ * The VM's code, compiled once for all boards of this process.
+ *
+ * @param {string} folder
+ */
+function compileVm(folder) {
+  const compiled =
+    compiledVms.get(folder) ??
+    readFile(join(folder, 'micropython.wasm')).then((bytes) =>
+      /** @type {{ compile(code: Uint8Array): Promise<object> }} */ (/** @type {unknown} */ (WebAssembly)).compile(
+        bytes,
+      ),
+    );
+  compiledVms.set(folder, compiled);
+  return compiled;
 }
 
 /** An exception of the device program. `message` is Python's traceback; its last line has the type and the text. */
@@ -88,7 +106,10 @@ export class MicroPythonBoard {
    * @throws PythonError if the device program could not start.
    */
   static async start(options) {
-    const board = new MicroPythonBoard({ ...DEFAULTS, ...options }, await compileVm());
+    const board = new MicroPythonBoard(
+      { ...DEFAULTS, ...options },
+      await compileVm(options.vmFolder ?? DEFAULTS.vmFolder),
+    );
     try {
       board.version = await board.#whenDone(0);
     } catch (error) {
@@ -102,10 +123,11 @@ export class MicroPythonBoard {
     this.#options = options;
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
+    const vmUrl = pathToFileURL(join(options.vmFolder, 'micropython.mjs')).href;
     this.#worker = new Worker(new URL('worker.mjs', import.meta.url), {
       // The owner's own flags may be meant for its test runner.
       execArgv: [],
-      workerData: { options, wasm, cells: this.#cells, datagrams: port2 },
+      workerData: { options, vmUrl, wasm, cells: this.#cells, datagrams: port2 },
       transferList: [port2],
     });
     this.#worker.on('message', (message) => this.#receiveMessage(message));

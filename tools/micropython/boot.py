@@ -1,6 +1,7 @@
 # Run before anything else, as boot.py is on a board: what a board's firmware has and the VM's build lacks.
 import os
 import sys
+import time
 import _bridge
 import cryptolib
 import socket
@@ -11,3 +12,12 @@ os.urandom = lambda size: bytes.fromhex(_bridge.random(size))
 sys.modules["uos"] = os
 sys.modules["ucryptolib"] = cryptolib
 sys.modules["usocket"] = socket
+
+# The VM of 1.20 has no wall clock.
+if not hasattr(time, "time"):
+
+    class _Time:
+        ticks_ms, ticks_add, ticks_diff = time.ticks_ms, time.ticks_add, time.ticks_diff
+        time = staticmethod(lambda: _bridge.seconds())
+
+    sys.modules["time"] = _Time

@@ -36,4 +36,4 @@ class aes:
             raise ValueError("blksize % 16")
         if not data:
             return b""
-        return bytes.fromhex(_bridge.aesCbc(direction, self._key, self._iv.hex(), bytes(data).hex()))
+        return bytes.fromhex(_bridge.aesCbc(" ".join((direction, self._key, self._iv.hex(), bytes(data).hex()))))

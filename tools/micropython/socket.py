@@ -28,7 +28,7 @@ class socket:
     def sendto(self, data, address):
         data = data.encode() if isinstance(data, str) else bytes(data)
         # MicroPython's hex() of nothing is bytes.
-        _check(_bridge.sendTo(data.hex() or "", address[0], address[1]))
+        _check(_bridge.sendTo("%s %d %s" % (address[0], address[1], data.hex() or "")))
         return len(data)
 
     def recvfrom(self, size):

@@ -3,9 +3,10 @@
  * program blocks this thread, as it blocks a board; the socket itself is on the owner's thread, for Node has no blocking one.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
+import { devNull } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { loadMicroPython } from '@micropython/micropython-webassembly-pyscript';
 import { PENDING, RESULT, UNREAD } from './cells.mjs';
 
 /** Errno values as MicroPython has them on every platform. */
@@ -18,10 +19,18 @@ const MAX_DATAGRAM_BYTES = 65_507;
 /** The modules that boards have and this build of the VM lacks. */
 const MODULES = ['socket.py', 'cryptolib.py', 'boot.py'];
 
-const PROGRAM = new URL('../../sample/device/benclient.py', import.meta.url);
+const PROGRAMS = {
+  benclient: new URL('../../sample/device/benclient.py', import.meta.url),
+  ben2: new URL('../../device/ben2.py', import.meta.url),
+};
 
-const { options, wasm, cells, datagrams } = workerData;
+const { options, vmUrl, wasm, cells, datagrams } = workerData;
 const owner = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
+
+const { loadMicroPython } = await import(vmUrl);
+
+// The VM of 1.20 looks for Ctrl+C on a descriptor that a thread's stdin does not have.
+Object.assign(process.stdin, { fd: process.stdin.fd ?? openSync(devNull, 'r') });
 
 // The VM's loader has no hook for a module that is compiled already, and compiling would be a third of every start.
 const { instantiate } = WebAssembly;
@@ -59,11 +68,14 @@ function takeDatagram() {
 
 /**
  * What the modules are made of. Bytes go as hex, for bytes and typed arrays do not cross this border, and nothing is thrown,
- * for the VM does not catch what JavaScript throws.
+ * for the VM does not catch what JavaScript throws. Arguments are joined, because the VM of 1.20 passes two at most.
  */
 const bridge = {
   bind: () => call('bind'),
-  sendTo: (hex, host, port) => (hex.length > 2 * MAX_DATAGRAM_BYTES ? EMSGSIZE : call('sendTo', hex, host, port)),
+  sendTo(joined) {
+    const [host, port, hex] = joined.split(' ');
+    return hex.length > 2 * MAX_DATAGRAM_BYTES ? EMSGSIZE : call('sendTo', hex, host, Number(port));
+  },
   /** An errno, or address, port and contents of the oldest datagram, of which `size` bytes are kept. */
   receive(size, timeoutMs) {
     if (!waitWhile(UNREAD, 0, timeoutMs ?? Infinity)) {
@@ -79,8 +91,10 @@ const bridge = {
     }
     return code;
   },
+  seconds: () => Math.floor(Date.now() / 1000),
   random: (size) => randomBytes(size).toString('hex'),
-  aesCbc(direction, key, iv, data) {
+  aesCbc(joined) {
+    const [direction, key, iv, data] = joined.split(' ');
     const create = direction === 'encrypt' ? createCipheriv : createDecipheriv;
     const cipher = create(`aes-${key.length * 4}-cbc`, Buffer.from(key, 'hex'), Buffer.from(iv, 'hex'));
     return cipher.setAutoPadding(false).update(data, 'hex', 'hex');
@@ -88,7 +102,14 @@ const bridge = {
 };
 
 let stdout = [];
-const vm = await loadMicroPython({ linebuffer: false, stdout: (bytes) => stdout.push(...bytes) });
+const vm = await loadMicroPython({
+  linebuffer: false,
+  url: fileURLToPath(new URL('micropython.wasm', vmUrl)),
+  // The VM of 1.20 passes lines.
+  stdout: (part) => stdout.push(...(typeof part === 'string' ? Buffer.from(`${part}\n`) : part)),
+  // It prints tracebacks too, on a stream that a thread does not have.
+  stderr: () => undefined,
+});
 
 function run(source) {
   stdout = [];
@@ -102,17 +123,35 @@ function setUp() {
   for (const name of MODULES) {
     vm.FS.writeFile(`/lib/${name}`, readFileSync(new URL(name, import.meta.url)));
   }
-  vm.FS.writeFile('/benclient.py', readFileSync(PROGRAM));
+  const { host, port, timeoutMs, bufferSize, program, keyOrder, rtcMemory } = options;
+  vm.FS.writeFile(`/${program}.py`, readFileSync(PROGRAMS[program]));
   vm.FS.writeFile('/key.sec', options.key);
-  run('import boot, benclient');
-  if (options.keyOrder) {
-    run(orderEnvelopes(options.keyOrder));
+  run(`import boot, ${program}`);
+  if (keyOrder) {
+    run(orderEnvelopes(keyOrder));
   }
-  const { host, port, timeoutMs, bufferSize } = options;
+  if (rtcMemory !== undefined) {
+    run(keepRtcMemory(rtcMemory));
+  }
+  const more = rtcMemory === undefined ? '' : ', rtc=rtc';
   run(
-    `client = benclient.client(${pythonString(host)}, ${port}, timeout=${timeoutMs / 1000}, buffersize=${bufferSize})`,
+    `client = ${program}.client(${pythonString(host)}, ${port}, timeout=${timeoutMs / 1000}, buffersize=${bufferSize}${more})`,
   );
-  return run('import sys; print(".".join(str(part) for part in sys.implementation.version[:3]), end="")');
+  return run('import sys; print(".".join(str(part) for part in sys.implementation.version[:3]))').trim();
+}
+
+/** `machine.RTC`, as far as its memory goes. */
+function keepRtcMemory(contents) {
+  return `
+class _Rtc:
+    def __init__(self, contents):
+        self.contents = contents
+    def memory(self, contents=None):
+        if contents is None:
+            return self.contents
+        self.contents = bytes(contents)
+rtc = _Rtc(bytes.fromhex(${pythonString(Buffer.from(contents).toString('hex'))}))
+`;
 }
 
 /**
@@ -142,13 +181,21 @@ const commands = {
     run(`print(repr(client.send((${request}\n), noreturn=${noreturn ? 'True' : 'False'})), end="")`),
 };
 
+/**
+ * The message of a PythonError is Python's traceback. The VM of 1.20 names the type in its last line alone.
+ *
+ * @param {{ type?: string, message: string }} error
+ */
+function toPythonError({ type, message }) {
+  const traceback = String(message).trimEnd();
+  return { type: type ?? /(?:^|\n)(\w+)(?:: .*)?$/.exec(traceback)?.[1], message: traceback };
+}
+
 function answer(id, work) {
   try {
     owner.postMessage({ id, result: work() });
   } catch (error) {
-    // The message of a PythonError is Python's traceback.
-    const { type, message } = /** @type {Error & { type?: string }} */ (error);
-    owner.postMessage({ id, error: { type, message: String(message).trimEnd() } });
+    owner.postMessage({ id, error: toPythonError(/** @type {Error & { type?: string }} */ (error)) });
   }
 }
 

@@ -1,0 +1,617 @@
+/**
+ * device/ben2.py on the real MicroPython, against a server that is written from docs/protocol-v2.md.
+ *
+ * BEN_MICROPYTHON_VM=<folder of another release of the VM's package> runs everything on that one.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Random } from '../../lib/testing/random.js';
+import { MicroPythonBoard } from '../../tools/micropython/board.mjs';
+import { V2Peer } from '../support/v2-peer.js';
+import vectors from '../vectors/v2.json' with { type: 'json' };
+
+const KEY = Buffer.alloc(32, 'k');
+const root = join(import.meta.dirname, '..', '..');
+const program = readFileSync(join(root, 'device/ben2.py'), 'utf8');
+/** The program without its docstring. */
+const code = program.split('"""')[2]!;
+
+const OPEN = 1;
+const GRANT = 2;
+const REQ1 = 3;
+const REQ = 4;
+const REP = 5;
+const AGAIN = 6;
+const SAVED_BYTES = 62;
+const ECHO = '{"action": "echo"}';
+
+type Options = Partial<Parameters<typeof MicroPythonBoard.start>[0]>;
+
+/** A board that waits 50, 100, 200, 200 and 200 ms. */
+async function startBoard(port: number, options: Options = {}): Promise<MicroPythonBoard> {
+  const vmFolder = process.env['BEN_MICROPYTHON_VM'];
+  const board = await MicroPythonBoard.start({
+    key: KEY,
+    port,
+    program: 'ben2',
+    timeoutMs: 750,
+    bufferSize: 1536,
+    ...(vmFolder ? { vmFolder } : {}),
+    ...options,
+  });
+  onTestFinished(() => board.close());
+  return board;
+}
+
+async function start(options: Options = {}) {
+  const peer = await V2Peer.start(KEY);
+  return { peer, board: await startBoard(peer.port, options) };
+}
+
+/** A board whose session is open. */
+async function startOpen(options: Options = {}) {
+  const { peer, board } = await start(options);
+  await send(board, '"opened"');
+  peer.clear();
+  peer.executed.length = 0;
+  return { peer, board };
+}
+
+const requestOf = (data: string) => `{"action": "echo", "data": ${data}}`;
+
+/** The `repr` of what `send` returns. Read from a line, because the VM of 1.20 prints whole lines. */
+async function send(board: MicroPythonBoard, data: string, noreturn = false): Promise<string> {
+  const { stdout } = await board.run(
+    `print(repr(client.send(${requestOf(data)}, noreturn=${noreturn ? 'True' : 'False'})))`,
+  );
+  return stdout.trimEnd();
+}
+
+const countOf = (peer: V2Peer, data: string) => peer.executed.filter((text) => text.includes(data)).length;
+
+const typeOf = (datagram: Buffer) => datagram[1]!;
+
+/** Loses the first datagram of a type. */
+function loseFirst(type: number) {
+  let isLost = false;
+  return (datagram: Buffer) => {
+    if (typeOf(datagram) === type && !isLost) {
+      isLost = true;
+      return [];
+    }
+    return [datagram];
+  };
+}
+
+async function rtcOf(board: MicroPythonBoard): Promise<Buffer> {
+  const { stdout } = await board.run('print(rtc.memory().hex() if rtc.memory() else "")');
+  return Buffer.from(stdout.trim(), 'hex');
+}
+
+describe('an exchange', () => {
+  it('takes 4 datagrams and 238 bytes at first, then 2 and 138', async () => {
+    const { peer, board } = await start();
+    peer.answer = () => '{"data": "hello"}';
+    expect(await send(board, '"hello"')).toBe("'hello'");
+    expect([peer.upTypes, peer.downTypes, peer.bytes]).toEqual([[OPEN, REQ1], [GRANT, REP], 238]);
+    peer.clear();
+    expect(await send(board, '"hello"')).toBe("'hello'");
+    expect([peer.upTypes, peer.downTypes, peer.bytes]).toEqual([[REQ], [REP], 138]);
+  });
+
+  it('works 100 times in a row, with texts of every length of padding', async () => {
+    const { peer, board } = await start();
+    peer.answer = (text) => JSON.stringify({ data: text.length });
+    const { stdout } = await board.run(`
+for i in range(100):
+    request = {"data": "x" * i}
+    assert client.send(request) == len(str(request)), i
+print("done")`);
+    expect(stdout).toBe('done\n');
+    expect(peer.up).toHaveLength(101);
+    expect(board.leftovers).toBe(0);
+  });
+
+  it('returns the value under "data", and the text if there is no such value', async () => {
+    const { peer, board } = await start();
+    for (const [answer, value] of [
+      ['{"data":[1,null,true,{"a":2.5}]}', "[1, None, True, {'a': 2.5}]"],
+      ['{"data":null,"error":{"message":"no"}}', 'None'],
+      ['{"error":1}', `'{"error":1}'`],
+      ['[1]', "'[1]'"],
+      ['no JSON', "'no JSON'"],
+      ['{"data":"h\u00e9 \u20ac \u{1f600}"}', String.raw`'h\xe9 \u20ac \U0001f600'`],
+    ] as const) {
+      peer.answer = () => answer;
+      expect(await send(board, '1')).toBe(value);
+    }
+  });
+
+  it('with noreturn gets {} when the server has the request, and is sent again until then', async () => {
+    const { peer, board } = await startOpen();
+    peer.upward = loseFirst(REQ);
+    expect(await send(board, '"log"', true)).toBe('{}');
+    expect([peer.upTypes, countOf(peer, 'log')]).toEqual([[REQ, REQ], 1]);
+    expect(peer.down.map(({ length }) => length)).toEqual([23]);
+    expect(peer.executed[0]).not.toContain('noreturn');
+  });
+
+  it('tells the server how much the board can receive', async () => {
+    const { peer, board } = await startOpen({ bufferSize: 1024 });
+    peer.answer = () => JSON.stringify({ data: 'x'.repeat(2000) });
+    expect(await send(board, '1')).toBe('None');
+    expect(peer.up[0]![18]).toBe(0x10);
+    const large = await startOpen({ bufferSize: 65_507 });
+    await send(large.board, '1');
+    expect(large.peer.up[0]![18]).toBe(0xf0);
+  });
+
+  it('refuses a request that is longer than the buffer before anything leaves', async () => {
+    const { peer, board } = await start({ bufferSize: 512 });
+    // 466 bytes of text and padding, and 46 around them.
+    const around = "{'action': 'echo', 'data': ''}".length;
+    await expect(send(board, `"x" * ${464 - around}`)).rejects.toThrow(
+      'ValueError: the request is longer than buffersize',
+    );
+    expect(peer.up).toEqual([]);
+    peer.answer = () => '{"data":1}';
+    expect(await send(board, `"x" * ${463 - around}`)).toBe('1');
+    expect(peer.up[1]).toHaveLength(510);
+  });
+
+  it.each([
+    ['timeoutMs', 15_001, 'timeout must be at most 15 s'],
+    ['timeoutMs', 0, 'timeout must be at most 15 s'],
+    ['bufferSize', 511, 'buffersize must be at least 512'],
+  ])('is not begun with %s %i', async (name, value, message) => {
+    await expect(startBoard(1, { [name]: value })).rejects.toThrow(`ValueError: ${message}`);
+  });
+});
+
+describe('a bad network', () => {
+  it.each([
+    ['OPEN', 'upward', OPEN, [OPEN, OPEN, REQ1]],
+    ['GRANT', 'downward', GRANT, [OPEN, OPEN, REQ1]],
+    ['REQ1', 'upward', REQ1, [OPEN, REQ1, REQ1]],
+    ['the first REP', 'downward', REP, [OPEN, REQ1, REQ1]],
+  ] as const)('that loses %s makes the board send the same bytes again', async (_name, way, type, types) => {
+    const { peer, board } = await start();
+    peer[way] = loseFirst(type);
+    expect(await send(board, '"once"')).toContain('once');
+    expect([peer.upTypes, countOf(peer, 'once')]).toEqual([types, 1]);
+    expect(new Set(peer.up.map((datagram) => datagram.toString('hex'))).size).toBe(2);
+  });
+
+  it.each([
+    ['REQ', 'upward', REQ],
+    ['REP', 'downward', REP],
+  ] as const)('that loses %s makes the board send the same bytes again', async (_name, way, type) => {
+    const { peer, board } = await startOpen();
+    peer[way] = loseFirst(type);
+    expect(await send(board, '"once"')).toContain('once');
+    expect([peer.upTypes, countOf(peer, 'once')]).toEqual([[REQ, REQ], 1]);
+    expect(peer.up[0]).toEqual(peer.up[1]);
+  });
+
+  it('of 30 % loss each way: the success is that of five transmissions, and nothing runs twice', async () => {
+    const { peer, board } = await start({ timeoutMs: 150 });
+    const random = new Random(2);
+    const lossy = (datagram: Buffer) => (random.chance(0.3) ? [] : [datagram]);
+    Object.assign(peer, { upward: lossy, downward: lossy });
+    const { stdout } = await board.run(`
+good = 0
+for i in range(60):
+    try:
+        client.send({"data": "<%d>" % i})
+        good += 1
+    except OSError:
+        pass
+print(good)`);
+    // A session that has to be opened takes two trips, each of which succeeds with 96.5 %.
+    expect(Number(stdout)).toBeGreaterThanOrEqual(52);
+    expect(new Set(peer.executed).size).toBe(peer.executed.length);
+    expect(peer.executed.length).toBeGreaterThanOrEqual(Number(stdout));
+  });
+
+  it('that doubles every datagram runs nothing twice, and spoils no later exchange', async () => {
+    const { peer, board } = await start();
+    const twice = (datagram: Buffer) => [datagram, datagram];
+    Object.assign(peer, { upward: twice, downward: twice });
+    for (const data of ['<a>', '<b>', '<c>']) {
+      expect(await send(board, `"${data}"`)).toContain(data);
+      expect(countOf(peer, data)).toBe(1);
+    }
+  });
+
+  it('that delays a reply until the next exchange spoils nothing', async () => {
+    const { peer, board } = await startOpen();
+    const late: Buffer[] = [];
+    peer.downward = (datagram) => [...late.splice(0), datagram];
+    await send(board, '"a"');
+    late.push(peer.down[0]!, peer.down[0]!);
+    expect(await send(board, '"b"')).toContain("'b'");
+    expect(await send(board, '"c"')).toContain("'c'");
+  });
+
+  it('without any answer ends in ETIMEDOUT if nothing ran, and in Unknown if it may have', async () => {
+    const { peer, board } = await start({ timeoutMs: 75 });
+    peer.upward = () => [];
+    await expect(send(board, '1')).rejects.toThrow('OSError: [Errno 110] ETIMEDOUT');
+    expect(peer.upTypes).toEqual([OPEN, OPEN, OPEN, OPEN, OPEN]);
+    peer.clear();
+    peer.upward = (datagram) => (typeOf(datagram) === REQ1 ? [] : [datagram]);
+    await expect(send(board, '1')).rejects.toThrow('Unknown: the request may have run');
+    expect(peer.upTypes).toEqual([OPEN, REQ1, REQ1, REQ1, REQ1, REQ1]);
+    peer.upward = (datagram) => [datagram];
+    expect(await send(board, '"next"')).toContain('next');
+  });
+
+  it('that can not be reached is the same as one that loses everything, and Unknown is an OSError', async () => {
+    const { board } = await startOpen({ timeoutMs: 75 });
+    const { stdout } = await board.run(`
+class Down:
+    def sendto(self, data, address):
+        raise OSError(101)
+    def settimeout(self, seconds):
+        pass
+    def recvfrom(self, size):
+        raise OSError(110)
+client.socket = Down()
+for i in range(2):
+    try:
+        client.send({})
+    except OSError as error:
+        print(type(error).__name__, error)`);
+    expect(stdout.split('\n')[0]).toBe('Unknown the request may have run');
+    expect(stdout.split('\n')[1]).toContain('110');
+  });
+});
+
+describe('a datagram that is not the reply', () => {
+  it.each(vectors.ignored)('is ignored: $name', async ({ datagram }) => {
+    const { peer, board } = await startOpen();
+    peer.downward = (reply) => [Buffer.from(datagram, 'hex'), reply];
+    expect(await send(board, '"right"')).toContain('right');
+    expect(peer.upTypes).toEqual([REQ]);
+  });
+
+  it('is ignored: the replies to other requests, truncated and changed ones', async () => {
+    const { peer, board } = await startOpen();
+    await send(board, '"before"');
+    const before = peer.down[0]!;
+    peer.downward = (reply) => {
+      const renumbered = Buffer.concat([reply.subarray(0, 6), before.subarray(6)]);
+      const flipped = Array.from(reply, (value, index) => Buffer.from(reply).fill(value ^ 1, index, index + 1));
+      const cut = Array.from({ length: reply.length }, (_, length) => reply.subarray(0, length));
+      return [before, renumbered, peer.up.at(-1)!, ...flipped, ...cut, reply];
+    };
+    expect(await send(board, '"right"')).toContain('right');
+  });
+
+  it('is ignored while a session opens: a GRANT for another opening, and a changed one', async () => {
+    const { peer, board } = await start();
+    const other = await V2Peer.start(KEY);
+    await send(await startBoard(other.port), '1');
+    peer.downward = (grant) => {
+      if (typeOf(grant) !== GRANT) {
+        return [grant];
+      }
+      const flipped = Array.from(grant, (value, index) => Buffer.from(grant).fill(value ^ 1, index, index + 1));
+      return [other.down[0]!, ...flipped, grant.subarray(1), grant];
+    };
+    expect(await send(board, '"right"')).toContain('right');
+    expect(peer.upTypes).toEqual([OPEN, REQ1]);
+  });
+});
+
+describe('AGAIN', () => {
+  it('that is forged costs one opening, and the request runs once', async () => {
+    const { peer, board } = await startOpen();
+    const forged = (request: Buffer) => Buffer.concat([Buffer.from([0xb2, AGAIN]), request.subarray(2, 10)]);
+    peer.downward = (datagram) =>
+      typeOf(datagram) === REP ? [forged(peer.up[0]!), forged(peer.up[0]!), datagram] : [datagram];
+    expect(await send(board, '"once"')).toContain('once');
+    expect(countOf(peer, 'once')).toBe(1);
+    expect(peer.upTypes.filter((type) => type === OPEN)).toHaveLength(1);
+    expect(peer.upTypes.filter((type) => type !== OPEN && type !== REQ)).toEqual([]);
+    peer.downward = (datagram) => [datagram];
+    peer.clear();
+    expect(await send(board, '"next"')).toContain('next');
+    expect(peer.upTypes).toEqual([REQ]);
+  });
+
+  it('after a restart that is over: the call returns as if nothing had been', async () => {
+    const { peer, board } = await startOpen();
+    peer.restart({ upMs: 5000 });
+    expect(await send(board, '"once"')).toContain('once');
+    expect(countOf(peer, 'once')).toBe(1);
+    expect([peer.upTypes, peer.downTypes]).toEqual([
+      [REQ, OPEN, REQ1],
+      [AGAIN, GRANT, REP],
+    ]);
+    // The opening asks for the old session.
+    expect(peer.up[1]!.subarray(26, 34)).toEqual(peer.up[0]!.subarray(2, 10));
+  });
+
+  it('after the session was evicted: the same', async () => {
+    const { peer, board } = await startOpen();
+    peer.skip(31_000);
+    peer.server.evictIdle(peer.now);
+    expect(await send(board, '"once"')).toContain('once');
+    expect([peer.upTypes, countOf(peer, 'once')]).toEqual([[REQ, OPEN, REQ1], 1]);
+  });
+
+  it.each([
+    ['a restart during the request', { upMs: 10 }],
+    ['a restart less than a second before', { upMs: 990 }],
+    ['a server that shares its route', { upMs: 60_000, isShared: true }],
+    ['the server of another route', { upMs: 60_000, route: 7 }],
+  ])('from %s is Unknown: the request may have run', async (_name, restart) => {
+    const { peer, board } = await startOpen();
+    peer.downward = (datagram) => {
+      peer.downward = (later) => [later];
+      peer.restart(restart);
+      return typeOf(datagram) === REP ? [] : [datagram];
+    };
+    await expect(send(board, '"once"')).rejects.toThrow('Unknown: the request may have run');
+    expect(countOf(peer, 'once')).toBe(1);
+    expect(await send(board, '"next"')).toContain('next');
+    expect(peer.upTypes.slice(-2)).toEqual([OPEN, REQ1]);
+  });
+
+  it('whose question stays without an answer is Unknown', async () => {
+    const { peer, board } = await startOpen({ timeoutMs: 75 });
+    peer.restart({ upMs: 5000 });
+    peer.upward = (datagram) => (typeOf(datagram) === OPEN ? [] : [datagram]);
+    await expect(send(board, '1')).rejects.toThrow('Unknown: the request may have run');
+    expect(peer.upTypes).toEqual([REQ, OPEN, OPEN, OPEN, OPEN, OPEN]);
+  });
+
+  it('is ignored in answer to the first request of a session', async () => {
+    const { peer, board } = await start();
+    peer.downward = (datagram) => {
+      const [first] = peer.server.sessions.keys();
+      const hints = [peer.up.at(-1)!.subarray(13, 21), Buffer.from(first ?? '00'.repeat(8), 'hex')];
+      return [...hints.map((hint) => Buffer.concat([Buffer.from([0xb2, AGAIN]), hint])), datagram];
+    };
+    expect(await send(board, '"once"')).toContain('once');
+    expect(peer.upTypes).toEqual([OPEN, REQ1]);
+  });
+});
+
+describe('a refusal', () => {
+  it('of a request that was held back makes the board open a session, and the request runs once', async () => {
+    const { peer, board } = await startOpen();
+    peer.skip(20_500);
+    expect(await send(board, '"once"')).toContain('once');
+    expect([peer.upTypes, peer.reasons, countOf(peer, 'once')]).toEqual([[REQ, OPEN, REQ1], ['late-request'], 1]);
+  });
+
+  it('does not come within 20 s', async () => {
+    const { peer, board } = await startOpen();
+    peer.skip(19_500);
+    await send(board, '1');
+    expect([peer.upTypes, peer.reasons]).toEqual([[REQ], []]);
+  });
+
+  it('that repeats itself is EBUSY: nothing ran', async () => {
+    const { peer, board } = await startOpen();
+    const refused = (datagram: Buffer) => {
+      peer.server.isClosing = typeOf(datagram) !== OPEN;
+      return [datagram];
+    };
+    peer.upward = refused;
+    await expect(send(board, '"never"')).rejects.toThrow(/OSError: (16|\[Errno 16\] EBUSY)$/);
+    expect([peer.upTypes, peer.executed]).toEqual([[REQ, OPEN, REQ1], []]);
+  });
+
+  it('can not be undone: a copy of the refused request does not run', async () => {
+    const { peer, board } = await startOpen();
+    peer.skip(20_500);
+    await send(board, '"once"');
+    peer.upward = (datagram) => [peer.up[0]!, datagram];
+    await send(board, '"next"');
+    expect(countOf(peer, 'once')).toBe(1);
+  });
+});
+
+describe('a busy server', () => {
+  it('stays silent, and runs a later copy', async () => {
+    const { peer, board } = await startOpen();
+    peer.server.isBusy = true;
+    peer.upward = (datagram, turn) => {
+      peer.server.isBusy = turn < 3;
+      return [datagram];
+    };
+    expect(await send(board, '"once"')).toContain('once');
+    expect([peer.upTypes, peer.reasons]).toEqual([
+      [REQ, REQ, REQ],
+      ['busy', 'busy'],
+    ]);
+  });
+});
+
+describe('a key that the server does not have', () => {
+  it('is ETIMEDOUT, and the board ignores a server with another key', async () => {
+    const { peer, board } = await start({ key: Buffer.alloc(32, 'w'), timeoutMs: 75 });
+    await expect(send(board, '1')).rejects.toThrow('OSError: [Errno 110] ETIMEDOUT');
+    expect(new Set(peer.reasons)).toEqual(new Set(['unknown-key']));
+  });
+});
+
+describe('a session', () => {
+  it.each([
+    ['ends after 24 h', 'client.began = time.ticks_add(client.began, -86400001 - client.now())'],
+    ['ends with its last number', 'client.ctr = 0x3fffffff'],
+    ['ends if its clock makes no sense', 'client.began = time.ticks_add(time.ticks_ms(), 5000)'],
+  ])('%s', async (_name, source) => {
+    const { peer, board } = await startOpen();
+    await board.run(`import time\n${source}`);
+    expect(await send(board, '"once"')).toContain('once');
+    expect(peer.upTypes).toEqual([OPEN, REQ1]);
+  });
+
+  it('goes on until then', async () => {
+    const { peer, board } = await startOpen();
+    await board.run('client.ctr = 0x3ffffffe');
+    await send(board, '"once"');
+    expect(peer.upTypes).toEqual([REQ]);
+    expect(peer.up[0]!.readUInt32BE(10)).toBe(2 ** 30 - 1);
+  });
+});
+
+describe('deep sleep', () => {
+  const NOTHING = Buffer.alloc(0);
+
+  /** A board that sent once and fell asleep. */
+  async function fallAsleep(rtcMemory = NOTHING) {
+    const { peer, board } = await startOpen({ rtcMemory });
+    const memory = await rtcOf(board);
+    await board.close();
+    return { peer, memory };
+  }
+
+  it('keeps the session: the next exchange takes 2 datagrams', async () => {
+    const { peer, memory } = await fallAsleep();
+    expect(memory).toHaveLength(SAVED_BYTES);
+    const board = await startBoard(peer.port, { rtcMemory: memory });
+    expect(await send(board, '"awake"')).toContain('awake');
+    expect([peer.upTypes, peer.up[0]!.readUInt32BE(10)]).toEqual([[REQ], 2]);
+    const next = await startBoard(peer.port, { rtcMemory: await rtcOf(board) });
+    await send(next, '"again"');
+    expect([peer.upTypes, peer.up[1]!.readUInt32BE(10)]).toEqual([[REQ, REQ], 3]);
+  });
+
+  it('leaves the rest of the memory to the application', async () => {
+    const rest = Buffer.from('of the application');
+    const { peer, memory } = await fallAsleep(Buffer.concat([Buffer.alloc(SAVED_BYTES), rest]));
+    expect(memory.subarray(SAVED_BYTES)).toEqual(rest);
+    peer.upward = () => [];
+    const board = await startBoard(peer.port, { rtcMemory: memory, timeoutMs: 75 });
+    await expect(send(board, '1')).rejects.toThrow('Unknown');
+    expect(await rtcOf(board)).toEqual(Buffer.concat([Buffer.alloc(SAVED_BYTES), rest]));
+  });
+
+  it('loses a number, and nothing else, to a crash between saving and sending', async () => {
+    const { peer, memory } = await fallAsleep();
+    const crashed = await startBoard(peer.port, { rtcMemory: memory });
+    await crashed.run(`
+class Crash(Exception):
+    pass
+def crash(*_):
+    raise Crash()
+exchange, client.exchange = client.exchange, crash
+try:
+    client.send(${ECHO})
+except Crash:
+    pass`);
+    expect(peer.up).toEqual([]);
+    const board = await startBoard(peer.port, { rtcMemory: await rtcOf(crashed) });
+    await send(board, '"once"');
+    expect([peer.upTypes, peer.up[0]!.readUInt32BE(10), countOf(peer, 'once')]).toEqual([[REQ], 3, 1]);
+  });
+
+  it('keeps no session whose first request was not answered', async () => {
+    const { peer, board } = await start({ rtcMemory: NOTHING, timeoutMs: 75 });
+    peer.downward = (datagram) => (typeOf(datagram) === REP ? [] : [datagram]);
+    await expect(send(board, '1')).rejects.toThrow('Unknown');
+    expect(await rtcOf(board)).toEqual(NOTHING);
+  });
+
+  it.each([1, 2])('with a state from %i requests ago: nothing runs twice, the call is Unknown', async (age) => {
+    const { peer, memory } = await fallAsleep();
+    const board = await startBoard(peer.port, { rtcMemory: memory });
+    for (let turn = 0; turn < age; turn++) {
+      await send(board, `"<${turn}>"`);
+    }
+    const old = await startBoard(peer.port, { rtcMemory: memory, timeoutMs: 75 });
+    await expect(send(old, '"other"')).rejects.toThrow('Unknown');
+    expect(new Set(peer.reasons)).toEqual(new Set([age === 1 ? 'counter-reused' : 'replayed']));
+    expect(countOf(peer, 'other')).toBe(0);
+    expect(await send(old, '"next"')).toContain('next');
+  });
+
+  it.each([
+    ['is damaged', (memory: Buffer) => Buffer.from(memory).fill(memory[40]! ^ 1, 40, 41)],
+    ['is cut off', (memory: Buffer) => memory.subarray(0, 61)],
+    ['was lost', () => NOTHING],
+    ['was overwritten', () => Buffer.alloc(100, 0xb2)],
+  ])('opens a session if the state %s', async (_name, spoil) => {
+    const { peer, memory } = await fallAsleep();
+    const board = await startBoard(peer.port, { rtcMemory: spoil(memory) });
+    expect(await send(board, '1')).toContain('1');
+    expect(peer.upTypes).toEqual([OPEN, REQ1]);
+  });
+
+  it('opens a session if the state is of another key', async () => {
+    const { memory } = await fallAsleep();
+    const key = Buffer.alloc(32, 'n');
+    const peer = await V2Peer.start(key);
+    await send(await startBoard(peer.port, { key, rtcMemory: memory }), '1');
+    expect(peer.upTypes).toEqual([OPEN, REQ1]);
+  });
+
+  it.each([
+    ['went back', -2, [OPEN, REQ1]],
+    ['went on for an hour', 3600, [REQ]],
+    ['went on for a day', 86_401, [OPEN, REQ1]],
+  ])('with a clock that %s', async (_name, seconds, types) => {
+    const { peer, memory } = await fallAsleep();
+    const board = await startBoard(peer.port, { rtcMemory: memory });
+    await board.run(`
+import ben2, time as real
+class Clock:
+    ticks_ms, ticks_add, ticks_diff = real.ticks_ms, real.ticks_add, real.ticks_diff
+    time = staticmethod(lambda: real.time() + ${seconds})
+ben2.time = Clock
+client.sid = None
+client.load()`);
+    peer.skip(Math.max(0, seconds * 1000));
+    await send(board, '1');
+    expect(peer.upTypes).toEqual(types);
+  });
+});
+
+describe('the saved state', () => {
+  it.each(vectors.saved)('is that of the vectors, number $ctr', async ({ ctr, t, wall, state }) => {
+    const contents = Buffer.from(vectors.keys[0]!.contents, 'hex');
+    const board = await startBoard(1, { key: contents, rtcMemory: Buffer.from(state, 'hex') });
+    const { stdout } = await board.run(`
+import ben2, time as real
+class Clock:
+    ticks_ms = staticmethod(lambda: 5000)
+    ticks_add, ticks_diff = real.ticks_add, real.ticks_diff
+    time = staticmethod(lambda: ${wall})
+ben2.time = Clock
+client.load()
+print(client.ctr, client.now(), client.sid.hex())
+rtc.memory(b"")
+client.save()`);
+    expect(stdout.trim()).toBe(`${ctr} ${t} ${vectors.openings[0]!.sid}`);
+    expect((await rtcOf(board)).toString('hex')).toBe(state);
+  });
+});
+
+describe('the file', () => {
+  it('is below 8 kB, writes no flash, and needs no module that stock firmware lacks', () => {
+    expect(Buffer.byteLength(program)).toBeLessThan(8000);
+    expect(
+      [...code.matchAll(/\bopen\((.*?)\)/g)].map(([, args]) => args).filter((args) => args!.includes('"')),
+    ).toEqual(['keyfile, "rb"']);
+    const modules = [...code.matchAll(/^\s*(?:import|from) (\w+)/gm)].map(([, name]) => name!);
+    expect(modules.toSorted()).toEqual(['cryptolib', 'hashlib', 'json', 'os', 'socket', 'time', 'ucryptolib']);
+  });
+
+  it('uses no syntax that MicroPython 1.19 lacks', () => {
+    expect(code).not.toMatch(/\bf"|\bf'|:=|\bmatch\b|\basync\b|\bnonlocal\b|__slots__|@property|\*, |->/);
+    // Floats cost heap on a board.
+    expect(code).not.toMatch(/\b\d+\.\d+\b/);
+  });
+
+  it('is listed for mip, with the version of the package', () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    const listed = JSON.parse(readFileSync(join(root, 'device/package.json'), 'utf8')) as object;
+    expect(listed).toEqual({ urls: [['ben2.py', 'ben2.py']], deps: [], version });
+  });
+});
