@@ -3,12 +3,11 @@
     from ben2 import client
 
     board = client("192.168.1.10", 8585)
-    board.send({"action": "echo", "data": "hello"})                     # 'hello'
-    board.send({"action": "dhtsensor", "data": 21.5}, noreturn=True)    # {}, when the server has it
+    board.send({"action": "echo", "data": "hello"})                 # 'hello'
+    board.send({"action": "dhtsensor", "data": 21.5}, noreturn=True)    # {}
 
-`key.sec` is a copy of the server's key file. `send` returns what the handler returned, None if it failed. It repeats lost
-datagrams, and the handler runs once. Unknown: the request may have run. Any other OSError: it did not run. On ESP8266 and ESP32,
-`rtc=machine.RTC()` keeps the session over deep sleep.
+`key.sec` is a copy of the server's key file. `send` returns the handler's value, None if it failed. The handler runs
+once. Unknown: the request may have run. Any other OSError: it did not. `rtc=machine.RTC()` keeps the session over deep sleep.
 """
 
 import json
@@ -24,9 +23,8 @@ except ImportError:  # older firmware
 
 CBC = 2
 DAY = 86400000
-LAST = 0x3FFFFFFF
-ALIVE = 0xFFFF
 SAVED = 62
+ZERO = bytes(16)
 AGAIN = object()
 REFUSED = object()
 
@@ -56,10 +54,18 @@ class Hmac:
 
 
 def same(a, b):  # in constant time
-    difference = len(a) ^ len(b)
-    for x, y in zip(a, b):
-        difference |= x ^ y
-    return difference == 0
+    wrong = len(a) ^ len(b)
+    for n in range(min(len(a), len(b))):
+        wrong |= a[n] ^ b[n]
+    return wrong == 0
+
+
+def since(ticks):
+    return time.ticks_diff(time.ticks_ms(), ticks)
+
+
+def be(number):
+    return number.to_bytes(4, "big")
 
 
 class client:
@@ -67,7 +73,7 @@ class client:
         if not 0 < timeout <= 15:
             raise ValueError("timeout must be at most 15 s")
         if buffersize < 512:
-            raise ValueError("buffersize must be at least 512")
+            raise ValueError("buffersize is below 512")
         with open(keyfile, "rb") as file:
             self.k = Hmac(sha256(file.read()).digest())
         self.id = self.k.digest(b"ben2 id")[:8]
@@ -82,16 +88,15 @@ class client:
 
     def send(self, request, noreturn=False):
         text = str(request).encode()
-        text += b" " * (16 - len(text) % 16)
-        if len(text) + 46 > self.size:
+        if (len(text) // 16 + 1) * 16 + 46 > self.size:
             raise ValueError("the request is longer than buffersize")
-        flags = min(self.size // 512 - 1, 15) << 4 | (1 if noreturn else 0)
-        if self.sid and (self.ctr >= LAST or not 0 <= self.now() <= DAY):
+        flags = min(self.size // 512 - 1, 15) << 4 | bool(noreturn)
+        if self.sid and (self.ctr >= 0x3FFFFFFF or not 0 <= since(self.began) <= DAY):
             self.sid = None
         for _ in range(2):
             if self.sid is None:
                 self.forget()
-                nd, grant = self.open(bytes(8))
+                nd, grant = self.open(ZERO[:8])
                 if grant is None:
                     raise OSError(110)  # ETIMEDOUT
                 self.start(nd, grant)
@@ -128,33 +133,38 @@ class client:
     def ask(self, text, flags):
         self.ctr += 1
         sent = time.ticks_ms()
-        ctr = self.ctr.to_bytes(4, "big")
+        ctr = be(self.ctr)
         if self.ctr == 1:
             self.began = sent
-            d = self.first
+            d = bytearray(self.first)
         else:
-            self.save()  # first: a number is never used twice
-            d = b"\xb2\x04" + self.sid + ctr + self.now().to_bytes(4, "big")
-        d += bytes([flags])
-        d += self.cipher(self.ke, ctr).encrypt(text)
-        d += self.ka.tag(d)
+            self.save()  # first: no number is used twice
+            d = bytearray(b"\xb2\x04" + self.sid + ctr + be(since(self.began)))
+        # The first block becomes the IV of the rest.
+        body = bytearray(ctr + ZERO[:12])
+        body.extend(text)
+        body.extend(b" " * (16 - len(text) % 16))
+        aes(self.ke, CBC, ZERO).encrypt(body, body)
+        d.append(flags)
+        d.extend(memoryview(body)[16:])
+        d.extend(self.ka.tag(d))
         believes = self.ctr > 1
 
         def check(d):
-            if d[:2] == b"\xb2\x05" and len(d) >= 23 and d[2:6] == ctr:
-                if len(d) % 16 == 7 and same(d[-16:], self.kra.tag(b"\x05", self.sid, d[2:-16])):
+            if d[:6] == b"\xb2\x05" + ctr and len(d) % 16 == 7:
+                if same(d[-16:], self.kra.tag(b"\x05", self.sid, memoryview(d)[2:-16])):
                     return d
             elif believes and d == b"\xb2\x06" + self.sid:
                 return AGAIN
 
         r = self.exchange(d, check)
-        if r is AGAIN:  # anybody can send it, so the signed GRANT decides
+        if r is AGAIN:  # may be forged: the signed GRANT decides
             nd, grant = self.open(self.sid)
             quiet = grant and int.from_bytes(grant[5:7], "big") or 0
-            if quiet == ALIVE:
+            if quiet == 0xFFFF:  # the session is alive
                 believes = False
                 r = self.exchange(d, check)
-            elif quiet >= time.ticks_diff(time.ticks_ms(), sent) + 1000:
+            elif quiet >= since(sent) + 1000:
                 self.forget()
                 self.start(nd, grant)
                 return self.ask(text, flags)
@@ -169,14 +179,13 @@ class client:
             self.save()
         if r[6] == 1:
             return {}
-        text = self.cipher(self.kre, ctr).decrypt(r[7:-16]).strip().decode()
+        body = bytearray(memoryview(r)[7:-16])
+        iv = aes(self.kre, CBC, ZERO).encrypt(ctr + ZERO[:12])
+        aes(self.kre, CBC, iv).decrypt(body, body)
         try:
-            return json.loads(text)["data"]
-        except Exception:  # no JSON, or nothing under "data"
-            return text
-
-    def cipher(self, key, ctr):
-        return aes(key, CBC, aes(key, CBC, bytes(16)).encrypt(ctr + bytes(12)))
+            return json.loads(body)["data"]
+        except Exception:  # no JSON, or no "data"
+            return str(body, "utf8").strip()
 
     def exchange(self, datagram, check):
         rto = self.rto
@@ -184,11 +193,11 @@ class client:
             try:
                 self.socket.sendto(datagram, self.server)
             except OSError:
-                pass  # the network is down: a lost datagram
+                pass  # no network: a lost datagram
             end = time.ticks_add(time.ticks_ms(), rto * (192 + os.urandom(1)[0] // 2) >> 8 or 1)
             rto = min(rto * 2, self.rto * 4)
             while True:
-                left = time.ticks_diff(end, time.ticks_ms())
+                left = -since(end)
                 if left <= 0:
                     break
                 self.socket.settimeout(left / 1000)
@@ -200,14 +209,10 @@ class client:
                 if r is not None:
                     return r
 
-    def now(self):
-        return time.ticks_diff(time.ticks_ms(), self.began)
-
     def save(self):
         if self.rtc:
             s = b"\xb2\x53" + self.sid + self.p
-            for n in (self.ctr, self.now(), int(time.time())):
-                s += n.to_bytes(4, "big")
+            s += be(self.ctr) + be(since(self.began)) + be(int(time.time()))
             self.store(s + self.k.digest(b"ben2 state", s)[:8])
 
     def load(self):
@@ -220,7 +225,7 @@ class client:
             self.derive(s[2:4], s[10:42])
             self.began = time.ticks_add(time.ticks_ms(), -t - slept * 1000)
 
-    def store(self, state):  # the rest belongs to the application
+    def store(self, state):  # the rest is the application's
         self.rtc.memory(state + self.rtc.memory()[SAVED:])
 
     def forget(self):

@@ -6,6 +6,15 @@ BLOCK = 16
 CBC = 2
 
 
+def _give(result, out):
+    if out is None:
+        return result
+    if len(out) < len(result):
+        raise ValueError("output too small")
+    out[: len(result)] = result
+    return out
+
+
 class aes:
     def __init__(self, key, mode, iv=None):
         if mode != CBC:
@@ -18,15 +27,15 @@ class aes:
         self._iv = bytes(iv)
         self._direction = None
 
-    def encrypt(self, data):
+    def encrypt(self, data, out=None):
         result = self._run("encrypt", data)
         self._iv = result[-BLOCK:] or self._iv
-        return result
+        return _give(result, out)
 
-    def decrypt(self, data):
+    def decrypt(self, data, out=None):
         result = self._run("decrypt", data)
         self._iv = bytes(data)[-BLOCK:] or self._iv
-        return result
+        return _give(result, out)
 
     def _run(self, direction, data):
         if self._direction not in (None, direction):
