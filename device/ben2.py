@@ -147,14 +147,15 @@ class client:
         aes(self.ke, CBC, ZERO).encrypt(body, body)
         d.append(flags)
         d.extend(memoryview(body)[16:])
-        d.extend(self.ka.tag(d))
-        believes = self.ctr > 1
+        tag = self.ka.tag(d)
+        d.extend(tag)
+        trusts = self.ctr > 1
 
         def check(d):
             if d[:6] == b"\xb2\x05" + ctr and len(d) % 16 == 7:
-                if same(d[-16:], self.kra.tag(b"\x05", self.sid, memoryview(d)[2:-16])):
+                if same(d[-16:], self.kra.tag(b"\x05", tag, memoryview(d)[2:-16])):
                     return d
-            elif believes and d == b"\xb2\x06" + self.sid:
+            elif trusts and d == b"\xb2\x06" + self.sid:
                 return AGAIN
 
         r = self.exchange(d, check)
@@ -162,7 +163,7 @@ class client:
             nd, grant = self.open(self.sid)
             quiet = grant and int.from_bytes(grant[5:7], "big") or 0
             if quiet == 0xFFFF:  # the session is alive
-                believes = False
+                trusts = False
                 r = self.exchange(d, check)
             elif quiet >= since(sent) + 1000:
                 self.forget()
@@ -193,7 +194,7 @@ class client:
             try:
                 self.socket.sendto(datagram, self.server)
             except OSError:
-                pass  # no network: a lost datagram
+                pass  # a lost datagram
             end = time.ticks_add(time.ticks_ms(), rto * (192 + os.urandom(1)[0] // 2) >> 8 or 1)
             rto = min(rto * 2, self.rto * 4)
             while True:

@@ -136,10 +136,10 @@ class Session:
         head += bytes([flags])
         return iv, ct, head + ct + T(self.ka, head, ct)
 
-    def reply(self, ctr, flags, text):
+    def reply(self, request, ctr, flags, text):
         iv, ct = seal(self.kre, ctr, text) if flags == 0 else (b"", b"")
         covered = number(ctr, 4) + bytes([flags]) + ct
-        return iv, ct, b"\xb2\x05" + covered + T(self.kra, b"\x05", self.sid, covered)
+        return iv, ct, b"\xb2\x05" + covered + T(self.kra, b"\x05", request[-16:], covered)
 
     def saved(self, ctr, t, wall):
         state = b"\xb2\x53" + self.sid + self.P + number(ctr, 4) + number(t, 4) + number(wall, 4)
@@ -252,8 +252,10 @@ def request_vector(session, name, ctr, t, flags, text):
 
 
 def reply_vector(session, name, ctr, flags, text):
-    iv, ct, datagram = session.reply(ctr, flags, text.encode())
-    return shown({"name": name, "ctr": ctr, "flags": flags, "text": text, "iv": iv, "ct": ct, "datagram": datagram})
+    request = session.request(ctr, 0, 0x20, b"{'action': 'echo'}")[2]
+    iv, ct, datagram = session.reply(request, ctr, flags, text.encode())
+    values = {"name": name, "ctr": ctr, "request": request, "flags": flags, "text": text, "iv": iv, "ct": ct}
+    return shown({**values, "datagram": datagram})
 
 
 def refused_vectors(session):
@@ -276,7 +278,7 @@ def refused_vectors(session):
         ("OPEN, one byte short", open_[:-1], "bad-shape"),
         ("OPEN, one byte long", open_ + b"\0", "bad-shape"),
         ("a GRANT", grant(key, nd, session.ck, 0, session.ns), "bad-shape"),
-        ("a REP", session.reply(1, 0, b"{}")[2], "bad-shape"),
+        ("a REP", session.reply(req1, 1, 0, b"{}")[2], "bad-shape"),
         ("an AGAIN", b"\xb2\x06" + session.sid, "bad-shape"),
         ("REQ1 without a block", req1[:30] + req1[-16:], "bad-shape"),
         ("REQ1, one byte short", req1[:-1], "bad-shape"),
@@ -314,24 +316,31 @@ def refused_vectors(session):
 
 
 def ignored_vectors(session):
-    """Datagrams for a device that waits for the reply to number 2, all of which it ignores."""
-    reply = session.reply(2, 0, b'{"data":1}')[2]
-    own = session.request(2, 0, 0, b"{'action': 'echo'}")[2]
+    """Datagrams for a device that waits for the reply to its request, all of which it ignores."""
+    request = session.request(2, 0, 0x20, b"{'action': 'echo'}")[2]
+    other = session.request(2, 0, 0x20, b"{'action': 'other'}")[2]
+
+    def reply(ctr, to=request):
+        return session.reply(to, ctr, 0, b'{"data":1}')[2]
+
+    right = reply(2)
     rows = [
         ("nothing", b""),
-        ("its own request", own),
-        ("the reply to number 1", session.reply(1, 0, b'{"data":1}')[2]),
-        ("the reply to number 3", session.reply(3, 0, b'{"data":1}')[2]),
-        ("the reply to number 1 with the number 2", b"\xb2\x05" + number(2, 4) + session.reply(1, 0, b'{"data":1}')[2][6:]),
-        ("one byte short", reply[:-1]),
-        ("another text", reply[:7] + bytes([reply[7] ^ 1]) + reply[8:]),
-        ("a block less", reply[:7] + reply[23:]),
-        ("an acknowledgement made of a reply", reply[:6] + b"\1" + reply[-16:]),
-        ("another tag", reply[:-1] + bytes([reply[-1] ^ 1])),
+        ("its own request", request),
+        ("the reply to number 1", reply(1)),
+        ("the reply to number 3", reply(3)),
+        ("the reply to another request with the same number", reply(2, other)),
+        ("the reply to number 1 with the number 2", b"\xb2\x05" + number(2, 4) + reply(1)[6:]),
+        ("one byte short", right[:-1]),
+        ("another text", right[:7] + bytes([right[7] ^ 1]) + right[8:]),
+        ("a block less", right[:7] + right[23:]),
+        ("an acknowledgement made of a reply", right[:6] + b"\1" + right[-16:]),
+        ("another tag", right[:-1] + bytes([right[-1] ^ 1])),
         ("the AGAIN of another session", b"\xb2\x06" + filler("other", 8)),
         ("an AGAIN, one byte long", b"\xb2\x06" + session.sid + b"\0"),
     ]
-    return [shown({"name": name, "datagram": datagram}) for name, datagram in rows]
+    waiting = {"request": request, "reply": right}
+    return {**shown(waiting), "datagrams": [shown({"name": name, "datagram": datagram}) for name, datagram in rows]}
 
 
 def vectors():

@@ -93,8 +93,8 @@ describe('the vectors of protocol v2', () => {
     expect(texts).toEqual(vectors.requests.map(({ text }) => text));
   });
 
-  it.each(vectors.replies)('carry a reply: $name', ({ ctr, flags, text, datagram }) => {
-    expect(session.reply(ctr, flags, text)).toEqual(hex(datagram));
+  it.each(vectors.replies)('carry a reply: $name', ({ request, ctr, flags, text, datagram }) => {
+    expect(session.reply(hex(request).subarray(-16), ctr, flags, text)).toEqual(hex(datagram));
   });
 
   it.each(vectors.refused)('have a datagram that is dropped: $name, $reason', ({ datagram, reason }) => {

@@ -78,10 +78,10 @@ export class V2Keys {
     this.sid = Buffer.concat([ck.subarray(0, 2), H(this.p, byte(5)).subarray(0, 6)]);
   }
 
-  reply(ctr: number, flags: number, text = ''): Buffer {
+  reply(tag: Buffer, ctr: number, flags: number, text = ''): Buffer {
     const ct = flags === 0 ? seal(this.kre, ctr, text) : Buffer.alloc(0);
     const covered = Buffer.concat([toBytes(ctr, 4), byte(flags), ct]);
-    return Buffer.concat([Buffer.from([0xb2, 5]), covered, T(this.kra, byte(5), this.sid, covered)]);
+    return Buffer.concat([Buffer.from([0xb2, 5]), covered, T(this.kra, byte(5), tag, covered)]);
   }
 }
 
@@ -152,7 +152,7 @@ export class V2Server {
     }
     session.isRunning = false;
     session.keptAt = now;
-    session.kept = session.keys.reply(ctr, 0, text);
+    session.kept = session.keys.reply(session.tag, ctr, 0, text);
     return session.kept;
   }
 
@@ -290,9 +290,9 @@ export class V2Server {
     if (text === undefined) {
       return {};
     }
-    const full = keys.reply(ctr, flags & 1, text);
+    const full = keys.reply(tag, ctr, flags & 1, text);
     const isTooLong = full.length > 512 * ((flags >> 4) + 1);
-    Object.assign(next, { isRunning: false, keptAt: now, kept: isTooLong ? keys.reply(ctr, 0, TOO_LONG) : full });
+    Object.assign(next, { isRunning: false, keptAt: now, kept: isTooLong ? keys.reply(tag, ctr, 0, TOO_LONG) : full });
     return { datagram: next.kept! };
   }
 
@@ -310,7 +310,7 @@ export class V2Server {
   }
 
   private refuse(session: Session | undefined, keys: V2Keys, ctr: number, tag: Buffer, now: number): V2Outcome {
-    const kept = keys.reply(ctr, 2);
+    const kept = keys.reply(tag, ctr, 2);
     if (session) {
       Object.assign(session, { ctr, tag, kept, isRunning: false, keptAt: now, resends: 0, lastAt: now });
     }

@@ -1,0 +1,449 @@
+/**
+ * The state machines of docs/protocol-v2.md, with symbols for cryptography: a datagram that verifies is known by its contents, and an
+ * attacker can make none but AGAIN.
+ *
+ * The network is the attacker: it keeps every datagram that was ever sent, and delivers any of them at any time, any number of times,
+ * or never. That covers loss, copies, another order, replay and delay. Retransmission needs no event, because a copy changes nothing.
+ *
+ * Time passes in ticks. A device may call, wait and give up at any moment, so the model has no timeouts.
+ */
+import type { Model, Step } from './explore.js';
+
+/** Each is a fault if it is set. The first ones are those of the first proposal. */
+export interface Faults {
+  /** AGAIN in answer to REQ1 means that nothing ran. */
+  readonly firstAgainIsBelieved?: boolean;
+  /** AGAIN in answer to REQ means that nothing ran. */
+  readonly againIsBelieved?: boolean;
+  /** The device does not compare `quiet` with the age of its request. */
+  readonly quietIsNotCompared?: boolean;
+  /** The device repeats a REQ1 too, if `quiet` allows it. */
+  readonly firstIsRepeated?: boolean;
+  /** A session may be evicted at any time. */
+  readonly evictsEarly?: boolean;
+  /** A cookie outlives an evicted session. */
+  readonly cookiesAreLong?: boolean;
+  /** The secret of the cookies survives a restart. */
+  readonly secretSurvives?: boolean;
+  /** A refused number is not used up. */
+  readonly refusalIsForgotten?: boolean;
+  /** The server accepts the last number again. */
+  readonly repeatsRun?: boolean;
+  /** The server does not compare the tag of the last request, so it answers another one with the kept reply. */
+  readonly tagsAreNotCompared?: boolean;
+  /** The device saves its number after the datagram has left. */
+  readonly savesLate?: boolean;
+  /** The device saves a session before its first reply. */
+  readonly savesEarly?: boolean;
+  /** The tag of a reply does not cover its request and not its number. */
+  readonly repliesAreUnbound?: boolean;
+  /** The tag of a reply covers its number, but not its request. */
+  readonly repliesBindNumberAlone?: boolean;
+}
+
+export interface Bounds {
+  readonly calls: number;
+  readonly openings: number;
+  readonly restarts: number;
+  readonly crashes: number;
+  readonly ticks: number;
+}
+
+type Result = 'open' | 'ok' | 'unknown' | 'not run' | 'crashed';
+
+interface Session {
+  /** Opening, process and tick of the GRANT: they decide its keys. */
+  readonly name: string;
+  readonly ctr: number;
+  readonly call: number;
+  readonly isRunning: boolean;
+  readonly isRefused: boolean;
+  readonly lastAt: number;
+}
+
+interface Request {
+  readonly session: string;
+  readonly ctr: number;
+  readonly call: number;
+}
+
+interface Reply extends Request {
+  readonly isRefusal: boolean;
+}
+
+interface Grant {
+  readonly session: string;
+  readonly quiet: number | 'alive';
+}
+
+interface Device {
+  readonly phase: 'idle' | 'opening' | 'waiting' | 'asking';
+  readonly session: string | null;
+  readonly ctr: number;
+  readonly sentAt: number;
+  readonly hasAsked: boolean;
+  readonly wasRefused: boolean;
+  readonly saved: { readonly session: string; readonly ctr: number } | null;
+}
+
+export interface State {
+  readonly tick: number;
+  readonly process: number;
+  readonly startedAt: number;
+  readonly isClosing: boolean;
+  readonly crashes: number;
+  /** Number of the last opening. GRANTs of older ones are ignored, so they are not kept. */
+  readonly opening: number;
+  readonly old: string | null;
+  readonly grants: readonly Grant[];
+  readonly device: Device;
+  readonly sessions: readonly Session[];
+  readonly requests: readonly Request[];
+  readonly replies: readonly Reply[];
+  readonly executed: readonly Request[];
+  readonly results: readonly Result[];
+  /** The call whose reply was taken for that of another one. */
+  readonly mistaken: string | null;
+}
+
+const COOKIE_TICKS = 1;
+const QUIET_TICKS = 2;
+const LONG_COOKIE_TICKS = 4;
+
+const NO_SESSION = { session: null, ctr: 0, sentAt: 0, hasAsked: false, wasRefused: false } as const;
+
+const INITIAL: State = {
+  tick: 0,
+  process: 0,
+  startedAt: 0,
+  isClosing: false,
+  crashes: 0,
+  opening: 0,
+  old: null,
+  grants: [],
+  device: { phase: 'idle', ...NO_SESSION, saved: null },
+  sessions: [],
+  requests: [],
+  replies: [],
+  executed: [],
+  results: [],
+  mistaken: null,
+};
+
+/** A list as a set: sorted, without doubles. So states that differ by order alone are one state. */
+function include<Item>(items: readonly Item[], item: Item): readonly Item[] {
+  const text = JSON.stringify(item);
+  return items.some((each) => JSON.stringify(each) === text) ? items : sort([...items, item]);
+}
+
+function sort<Item>(items: readonly Item[]): readonly Item[] {
+  return items.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+}
+
+function isExpired(session: string, state: State, faults: Faults): boolean {
+  const [, process, slot] = session.split('.').map(Number) as [number, number, number];
+  const isOwn = process === state.process || faults.secretSurvives === true;
+  const limit = faults.cookiesAreLong ? LONG_COOKIE_TICKS : COOKIE_TICKS;
+  return !isOwn || state.tick - slot > limit;
+}
+
+export function createModel(faults: Faults, bounds: Bounds): Model<State> {
+  return {
+    initial: INITIAL,
+    *next(state) {
+      yield* passTime(state);
+      yield* stepServer(state);
+      yield* stepDevice(state);
+    },
+    violation,
+  };
+
+  function* passTime(state: State): Iterable<Step<State>> {
+    if (state.tick < bounds.ticks) {
+      yield { event: 'a tick passes', state: { ...state, tick: state.tick + 1 } };
+    }
+    if (state.process < bounds.restarts) {
+      const stopped = { ...state, sessions: [], isClosing: false };
+      yield {
+        event: 'the server restarts',
+        state: { ...stopped, process: state.process + 1, startedAt: state.tick },
+      };
+      if (!state.isClosing) {
+        yield { event: 'the server begins to close', state: { ...state, isClosing: true } };
+      }
+    }
+    if (state.crashes < bounds.crashes) {
+      yield { event: 'the device crashes', state: crash(state) };
+    }
+  }
+
+  function* stepServer(state: State): Iterable<Step<State>> {
+    const { phase } = state.device;
+    if ((phase === 'opening' || phase === 'asking') && !state.isClosing) {
+      const grant = { session: `${state.opening}.${state.process}.${state.tick}`, quiet: quietOf(state) };
+      yield {
+        event: `GRANT ${grant.session}, quiet ${grant.quiet}`,
+        state: { ...state, grants: include(state.grants, grant) },
+      };
+    }
+    for (const request of state.requests) {
+      yield* receive(state, request);
+    }
+    for (const session of state.sessions) {
+      const others = state.sessions.filter(({ name }) => name !== session.name);
+      if (session.isRunning) {
+        const { name, ctr, call } = session;
+        yield {
+          event: `the handler of call ${call} ends`,
+          state: {
+            ...state,
+            sessions: sort([...others, { ...session, isRunning: false }]),
+            replies: include(state.replies, { session: name, ctr, call, isRefusal: false }),
+          },
+        };
+      } else if (faults.evictsEarly || state.tick - session.lastAt >= QUIET_TICKS) {
+        yield { event: `session ${session.name} is evicted`, state: { ...state, sessions: others } };
+      }
+    }
+  }
+
+  function quietOf(state: State): Grant['quiet'] {
+    if (state.old === null) {
+      return 0;
+    }
+    const isAlive = state.sessions.some(({ name }) => name === state.old);
+    return isAlive ? 'alive' : Math.min(QUIET_TICKS, state.tick - state.startedAt);
+  }
+
+  function* receive(state: State, request: Request): Iterable<Step<State>> {
+    const { session: name, ctr, call } = request;
+    const session = state.sessions.find((each) => each.name === name);
+    if (ctr === 1 ? isExpired(name, state, faults) : !session) {
+      return;
+    }
+    if (session && ctr <= session.ctr && !(ctr === session.ctr && faults.repeatsRun)) {
+      // A kept reply was sent before, so sending it again changes nothing. But it would answer another request here:
+      if (ctr === session.ctr && call !== session.call && faults.tagsAreNotCompared && !session.isRunning) {
+        const kept = { session: name, ctr, call: session.call, isRefusal: session.isRefused };
+        yield {
+          event: `the reply to call ${session.call} for call ${call}`,
+          state: { ...state, replies: include(state.replies, kept) },
+        };
+      }
+      return;
+    }
+    const others = state.sessions.filter((each) => each.name !== name);
+    const used = { name, ctr, call, lastAt: state.tick };
+    // A late REQ is refused. How late it is does not matter here: any may be.
+    if (state.isClosing || session) {
+      const burnt =
+        session && !faults.refusalIsForgotten
+          ? sort([...others, { ...used, isRunning: false, isRefused: true }])
+          : state.sessions;
+      yield {
+        event: `${name} ${ctr} of call ${call} is refused`,
+        state: { ...state, sessions: burnt, replies: include(state.replies, { ...request, isRefusal: true }) },
+      };
+    }
+    if (!state.isClosing) {
+      yield {
+        event: `${name} ${ctr} of call ${call} is executed`,
+        state: {
+          ...state,
+          sessions: sort([...others, { ...used, isRunning: true, isRefused: false }]),
+          executed: sort([...state.executed, request]),
+        },
+      };
+    }
+  }
+
+  function* stepDevice(state: State): Iterable<Step<State>> {
+    const { device } = state;
+    const call = state.results.length;
+    switch (device.phase) {
+      case 'idle':
+        if (call < bounds.calls) {
+          yield* startCall({ ...state, results: [...state.results, 'open'] });
+        }
+        break;
+      case 'opening':
+        for (const { session } of state.grants) {
+          yield { event: `the device takes ${session}, sends REQ1 of call ${call}`, state: sendFirst(state, session) };
+        }
+        yield { event: `call ${call}: no GRANT`, state: end(state, 'not run') };
+        break;
+      case 'waiting':
+        for (const reply of state.replies) {
+          yield* takeReply(state, reply);
+        }
+        yield* takeAgain(state);
+        yield { event: `call ${call}: no reply`, state: end(state, 'unknown') };
+        break;
+      case 'asking':
+        for (const grant of state.grants) {
+          yield { event: `the device reads quiet ${grant.quiet}`, state: takeQuiet(state, grant) };
+        }
+        yield { event: `call ${call}: no answer to the question`, state: end(state, 'unknown') };
+        break;
+    }
+  }
+
+  function* startCall(state: State): Iterable<Step<State>> {
+    const { device } = state;
+    const call = state.results.length;
+    if (device.session === null) {
+      yield* open(state, null, `call ${call}: OPEN`);
+      return;
+    }
+    const { session } = device;
+    const ctr = device.ctr + 1;
+    const sent = {
+      ...state,
+      device: {
+        ...device,
+        phase: 'waiting',
+        ctr,
+        sentAt: state.tick,
+        hasAsked: false,
+        wasRefused: false,
+        saved: { session, ctr },
+      },
+      requests: include(state.requests, { session, ctr, call }),
+    } as const;
+    yield { event: `call ${call}: REQ ${session} ${ctr}`, state: sent };
+    if (faults.savesLate && state.crashes < bounds.crashes) {
+      const unsaved = { ...sent, device: { ...sent.device, saved: device.saved } };
+      yield { event: `call ${call}: REQ ${session} ${ctr}, and a crash before it is saved`, state: crash(unsaved) };
+    }
+  }
+
+  function* open(state: State, old: string | null, event: string): Iterable<Step<State>> {
+    if (state.opening < bounds.openings) {
+      const phase = old === null ? 'opening' : 'asking';
+      const device: Device =
+        old === null
+          ? { ...state.device, ...NO_SESSION, wasRefused: state.device.wasRefused, saved: null, phase }
+          : { ...state.device, phase };
+      yield { event, state: { ...state, device, opening: state.opening + 1, old, grants: [] } };
+    }
+  }
+
+  function sendFirst(state: State, session: string): State {
+    const saved = faults.savesEarly ? { session, ctr: 1 } : null;
+    return {
+      ...state,
+      device: { ...state.device, phase: 'waiting', session, ctr: 1, sentAt: state.tick, hasAsked: false, saved },
+      requests: include(state.requests, { session, ctr: 1, call: state.results.length }),
+      old: null,
+      grants: [],
+    };
+  }
+
+  function* takeReply(state: State, reply: Reply): Iterable<Step<State>> {
+    const { device } = state;
+    const call = state.results.length;
+    const isBound = reply.ctr === device.ctr && (reply.call === call || faults.repliesBindNumberAlone);
+    if (reply.session !== device.session || !(isBound || faults.repliesAreUnbound)) {
+      return;
+    }
+    if (reply.isRefusal && !device.wasRefused) {
+      yield* open({ ...state, device: { ...device, wasRefused: true } }, null, `call ${call} is refused: OPEN`);
+      return;
+    }
+    if (reply.isRefusal) {
+      yield { event: `call ${call} is refused again`, state: end(state, 'not run') };
+      return;
+    }
+    const { session, ctr } = device;
+    const isOwn = reply.call === call;
+    yield {
+      event: `call ${call} returns the reply to call ${reply.call}`,
+      state: {
+        ...state,
+        device: { ...device, phase: 'idle', saved: { session, ctr }, sentAt: 0, hasAsked: false, wasRefused: false },
+        results: [...state.results.slice(0, -1), 'ok'],
+        mistaken: isOwn ? state.mistaken : `call ${call} took the reply to call ${reply.call}`,
+      },
+    };
+  }
+
+  function* takeAgain(state: State): Iterable<Step<State>> {
+    const { device } = state;
+    const isFirst = device.ctr === 1;
+    const call = state.results.length;
+    if (isFirst ? faults.firstAgainIsBelieved : faults.againIsBelieved) {
+      yield* open(state, null, `call ${call}: AGAIN is believed, OPEN`);
+    } else if ((!isFirst || faults.firstIsRepeated) && !device.hasAsked) {
+      yield* open(state, device.session, `call ${call}: AGAIN, OPEN asks for ${device.session}`);
+    }
+  }
+
+  function takeQuiet(state: State, { session, quiet }: Grant): State {
+    const { device, tick } = state;
+    if (quiet === 'alive') {
+      return { ...state, device: { ...device, phase: 'waiting', hasAsked: true }, old: null, grants: [] };
+    }
+    if (faults.quietIsNotCompared || quiet >= tick - device.sentAt + 1) {
+      return sendFirst(state, session);
+    }
+    return end(state, 'unknown');
+  }
+
+  function end(state: State, result: Result): State {
+    return {
+      ...state,
+      device: { phase: 'idle', ...NO_SESSION, saved: null },
+      results: [...state.results.slice(0, -1), result],
+      old: null,
+      grants: [],
+    };
+  }
+
+  function crash(state: State): State {
+    const { saved, phase } = state.device;
+    return {
+      ...state,
+      crashes: state.crashes + 1,
+      device: { phase: 'idle', ...NO_SESSION, session: saved?.session ?? null, ctr: saved?.ctr ?? 0, saved },
+      results: phase === 'idle' ? state.results : [...state.results.slice(0, -1), 'crashed'],
+      old: null,
+      grants: [],
+    };
+  }
+}
+
+function violation({ executed, results, mistaken }: State): string | undefined {
+  if (mistaken !== null) {
+    return mistaken;
+  }
+  for (const [index, { session, ctr, call }] of executed.entries()) {
+    const others = executed.slice(index + 1);
+    if (others.some((each) => each.session === session && each.ctr === ctr)) {
+      return `number ${ctr} of session ${session} ran twice`;
+    }
+    if (others.some((each) => each.call === call)) {
+      return `call ${call} ran twice`;
+    }
+    if (results[call - 1] === 'not run') {
+      return `call ${call} ran, and the device was told that it did not`;
+    }
+  }
+  const missing = results.findIndex(
+    (result, index) => result === 'ok' && !executed.some(({ call }) => call === index + 1),
+  );
+  return missing < 0 ? undefined : `call ${missing + 1} returned, and did not run`;
+}
+
+/** What a run shows besides violations: that the model gets somewhere. */
+export function notesOf({ results, executed, device, opening }: State): string[] {
+  const hasMoved = executed.some(
+    ({ call, session, ctr }) =>
+      results[call - 1] === 'ok' && ctr === 1 && Number(session.split('.')[0]) > 1 && call > 1,
+  );
+  return [
+    ...results,
+    ...(device.hasAsked && device.phase === 'waiting' ? ['asked and alive'] : []),
+    ...(device.wasRefused ? ['refused once'] : []),
+    ...(hasMoved && opening > 1 ? ['moved to another session'] : []),
+  ];
+}
