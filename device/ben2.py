@@ -111,7 +111,7 @@ class client:
         down = Hmac(self.k.digest(b"ben2 down"))
 
         def check(d):
-            if len(d) == 39 and d[:2] == b"\xb2\x02" and same(d[23:], down.tag(d[:7], nd, d[7:23])):
+            if len(d) == 39 and d[:2] == b"\xb2\x02" and same(d[23:], down.tag(d[:7], nd, old, d[7:23])):
                 return d
 
         head = b"\xb2\x01" + self.id + nd + old

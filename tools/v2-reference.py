@@ -155,9 +155,9 @@ def server_nonce(S, key, nd, rt, second, address):
     return H(S, key.kid, nd, number(rt, 2), number(second, 6), address)[:16]
 
 
-def grant(key, nd, ck, quiet, ns):
+def grant(key, nd, old, ck, quiet, ns):
     quiet = number(quiet, 2)
-    return b"\xb2\x02" + ck + quiet + ns + T(key.Ks, b"\xb2\x02", ck, quiet, nd, ns)
+    return b"\xb2\x02" + ck + quiet + ns + T(key.Ks, b"\xb2\x02", ck, quiet, nd, old, ns)
 
 
 # The vectors
@@ -233,7 +233,7 @@ def grant_vector(name, key_name, rt, second, address, old, quiet):
             "ck": ck,
             "quiet": quiet,
             "ns": ns,
-            "grant": grant(key, nd, ck, quiet, ns),
+            "grant": grant(key, nd, old, ck, quiet, ns),
             **{field: getattr(session, field) for field in ("P", "ke", "ka", "kre", "kra", "sid")},
         }
     )
@@ -277,7 +277,7 @@ def refused_vectors(session):
         ("a type after the last one", b"\xb2\x07" + open_[2:], "bad-shape"),
         ("OPEN, one byte short", open_[:-1], "bad-shape"),
         ("OPEN, one byte long", open_ + b"\0", "bad-shape"),
-        ("a GRANT", grant(key, nd, session.ck, 0, session.ns), "bad-shape"),
+        ("a GRANT", grant(key, nd, bytes(8), session.ck, 0, session.ns), "bad-shape"),
         ("a REP", session.reply(req1, 1, 0, b"{}")[2], "bad-shape"),
         ("an AGAIN", b"\xb2\x06" + session.sid, "bad-shape"),
         ("REQ1 without a block", req1[:30] + req1[-16:], "bad-shape"),

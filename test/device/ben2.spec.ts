@@ -577,7 +577,7 @@ describe('the vectors', () => {
   const contents = Buffer.from(vectors.keys[0]!.contents, 'hex');
   const openings = vectors.openings.filter(({ key }) => key === vectors.keys[0]!.name);
 
-  it.each(openings)('are what the board sends and accepts to open a session: $name', async (vector) => {
+  it.each(openings)('open a session on the board: $name', async (vector) => {
     const board = await startBoard(1, { key: contents });
     const { stdout } = await board.run(`
 import os
@@ -591,7 +591,7 @@ print(client.sid.hex(), client.p.hex(), client.ke.hex(), client.kre.hex())`);
     expect(stdout.trim().split(/\s+/)).toEqual([vector.open, vector.sid, vector.P, vector.ke, vector.kre]);
   });
 
-  it('are what the board sends in a session, and the replies that it ignores', async () => {
+  it('match the request of the board, and hold replies that it ignores', async () => {
     const { request, reply, datagrams } = vectors.ignored;
     const board = await startBoard(1, { key: contents });
     const { stdout } = await board.run(`
@@ -635,12 +635,12 @@ client.save()`);
 
 describe('the heap of a board', () => {
   /**
-   * All that is allocated, without one run of the collector: what a board needs at most. Left out is what the stand-ins for a board's
-   * own modules allocate here. What these modules allocate on a board is added: `size_of`.
+   * Counts every allocation, without one run of the collector: the most that a board can need. The allocations of the stand-ins for a
+   * board's own modules are left out. `size_of` adds the allocations of the real modules.
    */
   const MEASURE = `
 import gc, os, ben2
-AES_BYTES = 512  # of ESP8266 firmware, where it is largest
+AES_BYTES = 512  # of ESP8266 firmware, the largest
 skipped = peak = before = 0
 def used():
     return gc.mem_alloc() - before - skipped
@@ -665,7 +665,7 @@ class Cipher:
 class Socket:
     def __init__(self, socket):
         self.sendto = counted(socket.sendto, nothing)
-        # A board takes the whole buffer first, and gives back what it does not need. 80 is a tuple with an address.
+        # A board takes the whole buffer first, and gives back the unused part. 80 is a tuple with an address.
         self.recvfrom = counted(socket.recvfrom, lambda got: bytes_size(got[0]) + 80, 1536)
         self.settimeout = counted(socket.settimeout, nothing)
 aes, create = ben2.aes, counted(Cipher, lambda _: AES_BYTES)
@@ -694,7 +694,7 @@ def exchange():
     await collect();
     const without = await allocatedNow();
     await board.run(`made = ben2.client("127.0.0.1", ${peer.port})\nmade.socket = socket`);
-    // The first exchange allocates 12 kB, for the keys of the session. A board that has less collects in between.
+    // The first exchange allocates 12 kB, because it derives the keys of the session. A board that has less collects in between.
     expect(await numberOf('measured(exchange)')).toBeLessThanOrEqual(12_000);
     await collect();
     const kept = (await allocatedNow()) - without;

@@ -58,7 +58,7 @@ describe('the vectors of protocol v2', () => {
       grant.writeUInt16BE(datagram!.readUInt16BE(5), 5);
       expect(datagram!.subarray(0, 23)).toEqual(grant.subarray(0, 23));
       expect(hex(vector.grant).subarray(23)).toEqual(
-        T(key.down, hex(vector.grant).subarray(0, 7), hex(vector.nd), hex(vector.ns)),
+        T(key.down, hex(vector.grant).subarray(0, 7), hex(vector.nd), hex(vector.old), hex(vector.ns)),
       );
     } else {
       expect(datagram).toEqual(grant);

@@ -434,7 +434,7 @@ function violation({ executed, results, mistaken }: State): string | undefined {
   return missing < 0 ? undefined : `call ${missing + 1} returned, and did not run`;
 }
 
-/** What a run shows besides violations: that the model gets somewhere. */
+/** The outcomes in a state. A model that reaches none of them would prove nothing. */
 export function notesOf({ results, executed, device, opening }: State): string[] {
   const hasMoved = executed.some(
     ({ call, session, ctr }) =>

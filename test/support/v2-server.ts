@@ -190,7 +190,7 @@ export class V2Server {
       toBytes(this.quiet(key, old, now), 2),
     ]);
     const ns = this.nonce(kid, nd, second, address);
-    return { datagram: Buffer.concat([head, ns, T(key.down, head, nd, ns)]) };
+    return { datagram: Buffer.concat([head, ns, T(key.down, head, nd, old, ns)]) };
   }
 
   private quiet(key: V2Key, old: Buffer, now: number): number {
