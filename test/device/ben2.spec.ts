@@ -199,13 +199,13 @@ describe('a bad network', () => {
   });
 
   it('of 30 % loss each way: the success is that of five transmissions, and nothing runs twice', async () => {
-    const { peer, board } = await start({ timeoutMs: 300 });
+    const { peer, board } = await start({ timeoutMs: 900 });
     const random = new Random(2);
     const lossy = (datagram: Buffer) => (random.chance(0.3) ? [] : [datagram]);
     Object.assign(peer, { upward: lossy, downward: lossy });
     const { stdout } = await board.run(`
 good = 0
-for i in range(60):
+for i in range(40):
     try:
         client.send({"data": "<%d>" % i})
         good += 1
@@ -213,7 +213,7 @@ for i in range(60):
         pass
 print(good)`);
     // A session that has to be opened takes two trips, each of which succeeds with 96.5 %.
-    expect(Number(stdout)).toBeGreaterThanOrEqual(52);
+    expect(Number(stdout)).toBeGreaterThanOrEqual(34);
     expect(new Set(peer.executed).size).toBe(peer.executed.length);
     expect(peer.executed.length).toBeGreaterThanOrEqual(Number(stdout));
   });

@@ -5,21 +5,23 @@ import { type Bounds, type Faults, createModel, notesOf } from './v2-model.js';
 
 const MAX_STATES = 3_000_000;
 
-/** 0.4 million states, half a minute: BEN_MODEL=large. */
-const LARGE: Bounds = { calls: 3, openings: 3, restarts: 1, crashes: 0, ticks: 3 };
+/** The bounds that docs/protocol-v2.md names: 0.5 million states, half a minute. BEN_MODEL=large explores them too. */
+const LARGE: Bounds[] = [
+  { calls: 2, openings: 3, restarts: 1, crashes: 1, ticks: 3 },
+  { calls: 3, openings: 3, restarts: 1, crashes: 0, ticks: 3 },
+];
 
 const BOUNDS: Bounds[] = [
   { calls: 2, openings: 3, restarts: 1, crashes: 0, ticks: 3 },
   { calls: 2, openings: 3, restarts: 0, crashes: 1, ticks: 3 },
-  { calls: 2, openings: 3, restarts: 1, crashes: 1, ticks: 3 },
-  ...(process.env['BEN_MODEL'] === 'large' ? [LARGE] : []),
+  ...(process.env['BEN_MODEL'] === 'large' ? LARGE : []),
 ];
 
 const run = (faults: Faults, bounds: Bounds) =>
   explore(createModel(faults, bounds), { maxStates: MAX_STATES, noteOf: notesOf });
 
-describe('protocol v2', () => {
-  it.each(BOUNDS)('runs no call and no number twice, and mistakes no reply: %o', { timeout: 600_000 }, (bounds) => {
+describe('protocol v2', { timeout: 600_000 }, () => {
+  it.each(BOUNDS)('runs no call and no number twice, and mistakes no reply: %o', (bounds) => {
     const { states, isComplete, violation, trace } = run({}, bounds);
     expect([violation, trace]).toEqual([undefined, []]);
     expect(isComplete).toBe(true);
@@ -41,7 +43,7 @@ describe('protocol v2', () => {
   });
 });
 
-describe('the explorer', () => {
+describe('the explorer', { timeout: 600_000 }, () => {
   it.each<[string, Faults, RegExp]>([
     ['AGAIN for REQ1 is believed', { firstAgainIsBelieved: true }, /^call 1 ran/],
     ['AGAIN for REQ is believed', { againIsBelieved: true }, /^call 2 ran/],

@@ -50,16 +50,22 @@ const DEFAULTS = {
  * @property {string} [vmFolder] the folder of another release of the VM's package. Default the one that is installed here.
  */
 
+/** @type {Map<string, Promise<object>>} */
 const compiledVms = new Map();
 
-/** The VM's code, compiled once for all boards of this process. */
-/** @param {string} folder of the VM's package */
+/**
+ * The VM's code, compiled once for all boards of this process.
+ *
+ * @param {string} folder
+ */
 function compileVm(folder) {
-  const { compile } = /** @type {{ compile(code: Uint8Array): Promise<object> }} */ (
-    /** @type {unknown} */ (WebAssembly)
-  );
   const compiled =
-    compiledVms.get(folder) ?? readFile(join(folder, 'micropython.wasm')).then((bytes) => compile(bytes));
+    compiledVms.get(folder) ??
+    readFile(join(folder, 'micropython.wasm')).then((bytes) =>
+      /** @type {{ compile(code: Uint8Array): Promise<object> }} */ (/** @type {unknown} */ (WebAssembly)).compile(
+        bytes,
+      ),
+    );
   compiledVms.set(folder, compiled);
   return compiled;
 }

@@ -188,7 +188,7 @@ const commands = {
  */
 function toPythonError({ type, message }) {
   const traceback = String(message).trimEnd();
-  return { type: type ?? /^(\w+)(?:: .*)?$/.exec(traceback.split('\n').at(-1) ?? '')?.[1], message: traceback };
+  return { type: type ?? /(?:^|\n)(\w+)(?:: .*)?$/.exec(traceback)?.[1], message: traceback };
 }
 
 function answer(id, work) {
