@@ -49,7 +49,7 @@ export type BenUdpErrorCode =
   | 'BEN_SOCKET'
   /** The name of a host could not be resolved; `cause` holds the system's error. */
   | 'BEN_HOST_UNKNOWN'
-  /** A recording of datagrams that can't be read: no hex, no JSON of exchanges, no capture. */
+  /** A recording of datagrams that can't be read: neither hex nor a capture. */
   | 'BEN_BAD_RECORDING'
   /** Python text that is not one of the accepted literals; see `position`. */
   | BenUdpTextErrorCode;

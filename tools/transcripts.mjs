@@ -52,7 +52,7 @@ const SESSION = [
   { block: 'send-no-server', run: ['nestjs-ben-udp send 127.0.0.1:PORT echo 1 --timeout 500'] },
   { block: 'decode', run: ['nestjs-ben-udp decode loopback.pcap --key-file board-k.sec'] },
   { block: 'decode-wrong-key', run: ['nestjs-ben-udp decode kitchen.txt --key-file sensor.sec'] },
-  { block: 'decode-vectors', run: ['nestjs-ben-udp decode upstream-v1.json | tail -6'] },
+  { block: 'decode-vectors', run: ['nestjs-ben-udp decode upstream-v1.txt --key-file upstream-v1.sec | tail -6'] },
 ];
 
 /** What is there before anything is run. */
@@ -63,13 +63,19 @@ async function prepare(folder, program) {
   await symlink(program, join(bin, 'nestjs-ben-udp'));
   const vectors = join(root, 'test', 'vectors');
   await copyFile(join(vectors, 'loopback.pcap'), join(folder, 'loopback.pcap'));
-  await copyFile(join(vectors, 'upstream-v1.json'), join(folder, 'upstream-v1.json'));
   await writeFile(join(folder, 'board-k.sec'), Buffer.alloc(32, 'k'), { mode: 0o600 });
   await writeFile(join(folder, 'board.sec'), 'too short', { mode: 0o600 });
-  const { runs } = JSON.parse(await readFile(join(vectors, 'upstream-v1.json'), 'utf8'));
-  const lines = runs[0].exchanges[0].datagrams.map(({ dir, hex }) => `${dir === 'c2s' ? '>' : '<'} ${hex}`);
-  await writeFile(join(folder, 'kitchen.txt'), `${lines.join('\n')}\n`);
+  const { keyfile, runs } = JSON.parse(await readFile(join(vectors, 'upstream-v1.json'), 'utf8'));
+  const exchanges = runs.flatMap((run) => run.exchanges);
+  await writeFile(join(folder, 'kitchen.txt'), toHexText(exchanges.slice(0, 1)));
+  await writeFile(join(folder, 'upstream-v1.txt'), toHexText(exchanges));
+  await writeFile(join(folder, 'upstream-v1.sec'), Buffer.from(keyfile, 'hex'), { mode: 0o600 });
   return { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}`, BEN_KEY_FILE: '' };
+}
+
+function toHexText(exchanges) {
+  const datagrams = exchanges.flatMap((exchange) => exchange.datagrams);
+  return datagrams.map(({ dir, hex }) => `${dir === 'c2s' ? '>' : '<'} ${hex}\n`).join('');
 }
 
 async function record(program) {

@@ -24,9 +24,8 @@ FILE is one of these, told apart by how it begins; - reads standard input:
 
   a capture    pcap or pcapng: tcpdump -i any -s 0 -w FILE udp port 8585
   hex          one datagram a line, > before what the device sent, < before what the server sent
-  JSON         recorded exchanges, as in test/vectors/upstream-v1.json
 
-  --key-file FILE   a key file, may be given more than once; else BEN_KEY_FILE, else the key that a JSON recording names
+  --key-file FILE   a key file, may be given more than once; else BEN_KEY_FILE
   --any-key-file    take a key file that is short or readable by others, as upstream does
   --port N          captures: the server's port; else conversations are found by their hellos
   --json            one JSON document: exchanges with steps, id, request, reply and faults
@@ -50,7 +49,7 @@ export const decode = defineCommand({
     const paths = values['key-file'] ?? (fromEnv ? [fromEnv] : []);
     const read = await Promise.all(paths.map((each) => readKey(each, keyFileChecks(values))));
     const recording = parse(await readInput(path!, io), port);
-    const keys = read.length > 0 ? read.map(({ key }) => key) : recording.key ? [recording.key] : [];
+    const keys = read.map(({ key }) => key);
     const exchanges = decodeExchanges(recording, keys);
     if (exchanges.length === 0) {
       throw new CliFailure('there is no exchange in this recording', {

@@ -20,7 +20,7 @@ Tools for BenCommunication: MicroPython boards that send encrypted UDP requests,
   keygen FILE                       make a key file
   send HOST[:PORT] ACTION [JSON]    send a request and print the answer
   listen                            a server that prints what devices send, and echoes it
-  decode FILE                       explain recorded datagrams: hex, JSON or a pcap file
+  decode FILE                       explain recorded datagrams: hex or a capture file
   doctor                            look for what keeps boards from reaching this machine
 
 Each has --help and --json. The key is in a file: --key-file FILE, else BEN_KEY_FILE, else key.sec.

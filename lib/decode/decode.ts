@@ -6,7 +6,6 @@ import { fingerprint } from '../keys/index.js';
 import { isPcap, isPcapng, parseCapture } from './capture.js';
 import { findConversations } from './conversations.js';
 import { parseHexText } from './hex-text.js';
-import { parseJsonRecording } from './json-recording.js';
 import { type DecodeFault, MAX_READ_DATAGRAMS, type OpenedExchange, fault, openExchange, partsOf } from './opening.js';
 import { MAX_CAPTURE_BYTES, MAX_TEXT_BYTES, type Recording, refuseRecording } from './recording.js';
 import { type NamedDatagram, type NamedExchange, type Step, splitExchanges } from './steps.js';
@@ -42,7 +41,7 @@ export interface DecodedExchange {
 }
 
 /**
- * Reads a recording: hex text, recorded JSON, pcap or pcapng, told apart by how it begins.
+ * Reads a recording: hex text, pcap or pcapng. Its first bytes tell which.
  *
  * @param port of the server, for captures; by default found by the hellos.
  * @throws BenUdpError `BEN_BAD_RECORDING`.
@@ -53,13 +52,12 @@ export function readRecording(bytes: Buffer, port?: number): Recording {
       refuseRecording(`the capture is larger than ${MAX_CAPTURE_BYTES} bytes: cut it, by "tcpdump -r" with a filter`);
     }
     const { kind, datagrams, skipped } = parseCapture(bytes);
-    return { kind, datagrams: findConversations(datagrams, port), key: undefined, skipped };
+    return { kind, datagrams: findConversations(datagrams, port), skipped };
   }
   if (bytes.length > MAX_TEXT_BYTES) {
     refuseRecording(`the recording is larger than ${MAX_TEXT_BYTES} bytes, and no pcap file`);
   }
-  const text = bytes.toString('utf8');
-  return text.trimStart().startsWith('{') ? parseJsonRecording(text) : parseHexText(text);
+  return parseHexText(bytes.toString('utf8'));
 }
 
 /**

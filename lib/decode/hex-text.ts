@@ -41,7 +41,7 @@ export function parseHexText(text: string): Recording {
     }
     start = end + 1;
   }
-  return { kind: 'hex', datagrams, key: undefined, skipped: {} };
+  return { kind: 'hex', datagrams, skipped: {} };
 }
 
 function parseLine(line: string, number: number): RecordedDatagram | undefined {

@@ -2,7 +2,6 @@
  * Opens an exchange with a key, or says why it does not open. Other than a server, which is silent about it, this looks at everything:
  * the sealed texts can be decrypted without the id, so a wrong key and a wrong hash are told apart.
  */
-import { BenUdpProtocolError } from '../errors.js';
 import { REJECTIONS, type BenUdpRejection, openId } from '../exchange/index.js';
 import {
   BLOCK_BYTES,
@@ -13,10 +12,9 @@ import {
   type Sealer,
   decodeUtf8,
   digest,
+  openRequest,
   parseEnvelope,
-  parseRequest,
   stripWhiteSpace,
-  unpad,
 } from '../protocol/index.js';
 import type { NamedExchange, Step } from './steps.js';
 
@@ -88,7 +86,7 @@ export function openExchange(exchange: NamedExchange, sealer: Sealer, before: re
   const pair = readPair(parts);
   const sent = exchange.datagrams.filter(({ sender, step }) => sender === 'server' && !step.startsWith('reply'));
   const unread = [...before, ...sent.map(({ datagram }) => datagram.bytes)];
-  const request = parts['request'] && openRequest(parts['request'], sealer, pair, unread);
+  const request = parts['request'] && openEnvelope(parts['request'], sealer, pair, unread);
   const id = request?.id ?? (pair && openId(sealer, pair));
   const reply = openReplyParts(parts, sealer, id, request?.isVerified === true || request?.request !== undefined);
   return {
@@ -106,7 +104,7 @@ function readPair(parts: Parts): Sealed | undefined {
   return ciphertext && iv && isCiphertext(ciphertext) && iv.length === BLOCK_BYTES ? { ciphertext, iv } : undefined;
 }
 
-interface OpenedRequest {
+interface OpenedEnvelope {
   readonly id: Buffer | undefined;
   readonly isVerified: boolean;
   readonly text: string | undefined;
@@ -114,12 +112,12 @@ interface OpenedRequest {
   readonly faults: readonly DecodeFault[];
 }
 
-function openRequest(
+function openEnvelope(
   datagram: Buffer,
   sealer: Sealer,
   pair: Sealed | undefined,
   unread: readonly Buffer[],
-): OpenedRequest {
+): OpenedEnvelope {
   const envelope = parseEnvelope(datagram);
   if (typeof envelope === 'string') {
     return {
@@ -168,29 +166,22 @@ function looksLikeId(id: Buffer | undefined): boolean {
   return id !== undefined && /^\d{6,11}$/.test(id.toString('latin1'));
 }
 
-/** The text of a request, by the rules of the server. */
-function openText({ data, iv }: Envelope, sealer: Sealer): Pick<OpenedRequest, 'text' | 'request' | 'faults'> {
-  const refuse = (name: DecodeFaultName, detail?: string) => ({
-    text: undefined,
+/** Decrypts a request by the rules of the server. */
+function openText(
+  { data: ciphertext, iv }: Envelope,
+  sealer: Sealer,
+): Pick<OpenedEnvelope, 'text' | 'request' | 'faults'> {
+  const opened = openRequest(sealer, { ciphertext, iv });
+  if ('request' in opened) {
+    return { ...opened, faults: [] };
+  }
+  const { reason, error, text } = opened;
+  // Without a text, the words of the fault say all that the error says.
+  return {
+    text,
     request: undefined,
-    faults: [fault(name, 'request', detail)],
-  });
-  const bytes = unpad(sealer.open(data, iv));
-  if (!bytes) {
-    return refuse('bad-padding');
-  }
-  const text = decodeUtf8(bytes);
-  if (text === undefined) {
-    return refuse('bad-utf8');
-  }
-  try {
-    return { text, request: parseRequest(text), faults: [] };
-  } catch (error) {
-    if (!(error instanceof BenUdpProtocolError)) {
-      throw error;
-    }
-    return { ...refuse(error.code === 'BEN_BAD_REQUEST' ? 'bad-request' : 'bad-text', error.message), text };
-  }
+    faults: [fault(reason, 'request', text === undefined ? undefined : error.message)],
+  };
 }
 
 interface OpenedReply {

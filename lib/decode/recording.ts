@@ -20,10 +20,8 @@ export interface RecordedDatagram {
 }
 
 export interface Recording {
-  readonly kind: 'hex' | 'json' | 'pcap' | 'pcapng';
+  readonly kind: 'hex' | 'pcap' | 'pcapng';
   readonly datagrams: readonly RecordedDatagram[];
-  /** The AES key, where the recording names its own: test vectors do. */
-  readonly key: Buffer | undefined;
   /** Packets that were left out, by the reason. */
   readonly skipped: Readonly<Record<string, number>>;
 }
@@ -31,7 +29,7 @@ export interface Recording {
 /** Bytes of a capture that are read. */
 export const MAX_CAPTURE_BYTES = 67_108_864;
 
-/** Bytes of hex or JSON that are read: as values they take many times as much. */
+/** Largest hex text in bytes. Its values take many times as much memory. */
 export const MAX_TEXT_BYTES = 16_777_216;
 
 /** Datagrams that are looked at. */

@@ -2,6 +2,7 @@
  * Names the step of each datagram: what it is in its exchange. Needs no key, for the steps follow from who sends, from the order,
  * and from the looks of the hello and of the request.
  */
+import { DUPLICATE_HELLO_MS } from '../exchange/index.js';
 import { HASH_BYTES, isHello, looksLikeEnvelope } from '../protocol/index.js';
 import type { RecordedDatagram, Sender } from './recording.js';
 
@@ -30,9 +31,6 @@ export interface NamedExchange {
   readonly conversation: string;
   readonly datagrams: readonly NamedDatagram[];
 }
-
-/** A second hello within this time is the network's copy of the first, as the server takes it. */
-const DUPLICATE_HELLO_MS = 250;
 
 const OPEN_BRACE = 0x7b;
 

@@ -8,9 +8,8 @@ import { fingerprint, deriveKey } from '../../lib/keys/index.js';
 import { runCommand } from '../support/cli-io.js';
 import { ethernet, ipv4, pcap, udp } from '../support/pcap.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
-import { recordedExchanges, recordedKey, recordedKeyFile } from '../support/vectors.js';
+import { recordedExchanges, recordedKey, recordedKeyFile, toHexText } from '../support/vectors.js';
 
-const VECTORS = fileURLToPath(new URL('../vectors/upstream-v1.json', import.meta.url));
 const CAPTURE = fileURLToPath(new URL('../vectors/loopback.pcap', import.meta.url));
 
 async function file(content: string | Buffer): Promise<string> {
@@ -20,14 +19,7 @@ async function file(content: string | Buffer): Promise<string> {
 }
 
 const [first] = recordedExchanges;
-/** The first recorded exchange, as a person writes it down. */
-const HEX = [
-  `> ${first!.hello.toString('hex')}`,
-  `< ${first!.pair.ciphertext.toString('hex')}`,
-  `< ${first!.pair.iv.toString('hex')}`,
-  `> ${first!.envelope.toString('hex')}`,
-  ...first!.reply.map((bytes) => `< ${bytes.toString('hex')}`),
-].join('\n');
+const HEX = toHexText([first!]);
 
 describe('decode', () => {
   it('names each step and prints what it opens to', async () => {
@@ -50,8 +42,12 @@ describe('decode', () => {
     expect(io.stderr).toEqual([]);
   });
 
-  it('opens all 66 recordings with the key they name', async () => {
-    const { exitCode, io } = await runCommand(decode, [VECTORS]);
+  it('opens all 66 recordings', async () => {
+    const { exitCode, io } = await runCommand(decode, [
+      await file(toHexText()),
+      '--key-file',
+      await file(recordedKeyFile),
+    ]);
     expect(exitCode).toBe(0);
     expect(io.stdout.at(-1)).toBe(`66 exchanges: 66 opened with key ${fingerprint(recordedKey)}.`);
     expect(io.stdout.filter((line) => line.startsWith('Exchange'))).toHaveLength(66);
@@ -105,14 +101,6 @@ describe('decode', () => {
     expect((await runCommand(decode, [hex, '--key-file', wrong], { env })).exitCode).toBe(1);
   });
 
-  it('makes control characters visible that a recording brings', async () => {
-    const json = JSON.stringify({ exchanges: [{ datagrams: [{ dir: 'c2s', hex: '1b5b324a' }] }] });
-    const { io } = await runCommand(decode, [await file(json)]);
-    expect(io.text).not.toContain('\u001b');
-    const [bad] = [await runCommand(decode, [await file('{"exchanges":[{"datagrams":[{"dir":"\u001b"}]}]}')])];
-    expect(bad.io.errors).not.toContain('\u001b');
-  });
-
   it('says what a capture without exchanges held, and what to try', async () => {
     const packets = [ethernet(ipv4(udp(Buffer.from('x'), { to: ['10.0.0.2', 53], from: ['10.0.0.7', 999] })))];
     const { exitCode, io } = await runCommand(decode, [await file(pcap([...packets, Buffer.alloc(60)]))]);
@@ -122,6 +110,7 @@ describe('decode', () => {
 
   it.each([
     ['junk', 'hello there', /line 1 is no datagram in hex/],
+    ['JSON', '{"runs": []}', /line 1 is no datagram in hex/],
     ['nothing', '', /there is no exchange in this recording\nIt holds no datagram/],
   ])('refuses %s', async (_what, content, message) => {
     const { exitCode, io } = await runCommand(decode, [await file(content)]);
