@@ -177,21 +177,21 @@ async function exchangeWithItself(key: Buffer, platform: CliIo['platform']): Pro
       idleTimeout: DEFAULT_IDLE_TIMEOUT_MS,
     };
     const handlers = { onIgnored: () => undefined, onError: () => undefined };
-    const caller = await RequestClient.create({ ...options, ...limits }, new Sealer(key), handlers, platform);
+    const client = await RequestClient.create({ ...options, ...limits }, new Sealer(key), handlers, platform);
     try {
-      await askForEcho(caller);
+      await askForEcho(client);
     } finally {
-      await caller.close();
+      await client.close();
     }
   } finally {
     await server.close();
   }
 }
 
-async function askForEcho(caller: RequestClient): Promise<void> {
+async function askForEcho(client: RequestClient): Promise<void> {
   const data = 'nestjs-ben-udp doctor';
   const text = formatRequest({ action: 'echo', data });
-  const question = {
+  const request = {
     text,
     noreturn: false,
     pattern: 'echo',
@@ -199,7 +199,7 @@ async function askForEcho(caller: RequestClient): Promise<void> {
     retries: 0,
     idempotent: false,
   };
-  const reply = readReply((await caller.request(question))!);
+  const reply = readReply((await client.request(request))!);
   if (!('data' in reply) || reply.data !== data) {
     throw new Error('the answer was not what was sent');
   }

@@ -87,11 +87,11 @@ export const send = defineCommand({
       isJson: values.json === true,
     };
     const key = await loadKey(values, io);
-    const caller = await openCaller(plan, key, io);
+    const client = await openClient(plan, key, io);
     try {
-      return await askAll(plan, key, caller, io);
+      return await askAll(plan, key, client, io);
     } finally {
-      await caller.close();
+      await client.close();
     }
   },
 });
@@ -139,7 +139,7 @@ function formatText(request: Parameters<typeof formatRequest>[0]): string {
   }
 }
 
-function openCaller({ host, port, localPort, localAddress }: Plan, { key }: CliKey, io: CliIo): Promise<RequestClient> {
+function openClient({ host, port, localPort, localAddress }: Plan, { key }: CliKey, io: CliIo): Promise<RequestClient> {
   return RequestClient.create(
     {
       host,
@@ -166,12 +166,12 @@ function openCaller({ host, port, localPort, localAddress }: Plan, { key }: CliK
   });
 }
 
-async function askAll(plan: Plan, key: CliKey, caller: RequestClient, io: CliIo): Promise<ExitCode> {
+async function askAll(plan: Plan, key: CliKey, client: RequestClient, io: CliIo): Promise<ExitCode> {
   const latencies: number[] = [];
   let exitCode: ExitCode = EXIT_CODES.ok;
   while (exitCode === EXIT_CODES.ok && latencies.length < plan.count) {
     const begin = io.platform.now();
-    const text = await ask(plan, key, caller, io);
+    const text = await ask(plan, key, client, io);
     if (text === INTERRUPTED) {
       exitCode = EXIT_CODES.interrupted;
       break;
@@ -191,12 +191,12 @@ const INTERRUPTED = Symbol('interrupted');
 async function ask(
   { action, text, noreturn, timeoutMs, host, port }: Plan,
   { fingerprint }: CliKey,
-  caller: RequestClient,
+  client: RequestClient,
   { signal }: CliIo,
 ): Promise<string | undefined | typeof INTERRUPTED> {
   try {
-    const question = { text, noreturn, pattern: action, timeout: timeoutMs, retries: 0, idempotent: false };
-    return await caller.request(question, signal);
+    const request = { text, noreturn, pattern: action, timeout: timeoutMs, retries: 0, idempotent: false };
+    return await client.request(request, signal);
   } catch (error) {
     if (signal.aborted) {
       return INTERRUPTED;
