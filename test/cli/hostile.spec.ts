@@ -142,6 +142,8 @@ describe('an io whose parts are private', () => {
     readonly #io = new TestIo({ env: { BEN_KEY_FILE: '/nowhere/key.sec' } });
     readonly out = (line: string) => this.#io.out(line);
     readonly err = (line: string) => this.#io.err(line);
+    readonly progress = (line: string) => this.#io.progress(line);
+    readonly runProgram: CliIo['runProgram'] = (...args) => this.#io.runProgram(...args);
     readonly wallClock = () => this.#io.wallClock();
     readonly interfaces = () => this.#io.interfaces();
 
@@ -425,6 +427,8 @@ describe('words on the command line', () => {
   }).flat();
   const OPTIONS = {
     keygen: ['--c', '--python', '--existing', '--any-key-file', '--json'],
+    provision: ['--host', '--port', '--key-file', '--device', '--ssid', '--force', '--json'],
+    fleet: ['--action', '--data', '--interval', '--duration', '--timeout', '--key-file', '--json'],
     send: [
       '--noreturn',
       '--timeout',
@@ -448,6 +452,8 @@ describe('words on the command line', () => {
       const rest = {
         keygen: (word: string) => [join(folder, 'missing', word)],
         send: (word: string) => ['127.0.0.1:9', 'echo', ...keyOf(file), word],
+        provision: (word: string) => ['kitchen', '--dry-run', '--host=h', word],
+        fleet: (word: string) => ['1', '127.0.0.1:9', ...keyOf(file), word],
         listen: (word: string) => ['--host=127.0.0.1', '--port=0', ...keyOf(file), word],
         decode: (word: string) => ['-', word],
         doctor: (word: string) => [...keyOf(file), word],

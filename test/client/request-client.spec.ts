@@ -1,4 +1,4 @@
-/** Sockets, queue, time and retries of a client, on a machine that the test plays. Real sockets are in the client's specs. */
+/** Sockets, queue, timeouts and retries of a client on a simulated machine. The specs of `BenUdpClient` use real sockets. */
 import { getEventListeners } from 'node:events';
 import { describe, expect, it, vi } from 'vitest';
 import type { BenUdpRequestError } from '../../lib/errors.js';
@@ -22,7 +22,7 @@ interface Setup {
   readonly client: RequestClient;
   readonly platform: ScriptedPlatform;
   readonly reports: unknown[];
-  /** Asks; what became of it is in `results` under its number. */
+  /** Sends a request. The result changes when the request ends. */
   ask(input?: Partial<ClientRequest>, signal?: AbortSignal): Promise<Result>;
 }
 
@@ -78,14 +78,14 @@ async function create(
   return { client, platform, reports, ask };
 }
 
-/** The server answers what a socket asked. */
+/** The server answers the request of a socket. */
 async function answer(socket: ScriptedSocket, text = '{"data":1}'): Promise<void> {
   await socket.receive(server.pair());
   await socket.receive(server.reply(text));
 }
 
 describe('ask', () => {
-  it('binds a socket only when something is asked, and brings the text of the reply', async () => {
+  it('binds a socket for the first request, and resolves to the text of the reply', async () => {
     const { platform, ask, client } = await create();
     expect(platform.bound).toEqual([]);
     const result = await ask();
@@ -112,7 +112,7 @@ describe('ask', () => {
     expect(client.stats().outcomes.sent).toBe(1);
   });
 
-  it('of noreturn fails where the system refuses the datagram', async () => {
+  it('of noreturn fails if the system refuses the datagram', async () => {
     const { platform, ask } = await create();
     const result = await ask({ noreturn: true });
     const [socket] = platform.sockets;
@@ -124,7 +124,7 @@ describe('ask', () => {
     expect(next.text).toBe('{"data":1}');
   });
 
-  it('sends from localAddress, and from an IPv6 address where the server has one', async () => {
+  it('sends from localAddress, and from an IPv6 address if the server has one', async () => {
     const { platform, ask } = await create({ localAddress: '10.0.0.9' });
     await ask();
     expect(platform.bound[0]!.host).toBe('10.0.0.9');
@@ -149,7 +149,7 @@ describe('ask', () => {
     expect(fits.text).toBeDefined();
   });
 
-  it('fails where the server is not known by name', async () => {
+  it('fails if the name of the server is unknown', async () => {
     await expect(create({ host: 'no-such-host.invalid' })).rejects.toMatchObject({
       code: 'BEN_HOST_UNKNOWN',
       cause: { syscall: 'getaddrinfo' },
@@ -188,7 +188,7 @@ describe('timeout', () => {
     expect(client.stats()).toMatchObject({ outcomes: { failed: 1 }, running: 0 });
   });
 
-  it('is not put off by datagrams that no notice is taken of', async () => {
+  it('is not extended by ignored datagrams', async () => {
     const { platform, ask } = await create();
     const result = await ask();
     await platform.advance(900);
@@ -199,7 +199,7 @@ describe('timeout', () => {
   });
 
   it.each([1, 2, 3])(
-    'lets the socket be read once more: after a standstill %i of 3 datagrams may be there unread',
+    'reads the socket once more: after a pause of the process %i of 3 datagrams may be unread',
     async (count) => {
       const { platform, ask } = await create();
       const result = await ask();
@@ -233,7 +233,7 @@ describe('timeout', () => {
     expect(result.error).toMatchObject({ code: 'BEN_BAD_REPLY', step: 'reply' });
   });
 
-  it('is not waited for where too much came that does not verify', async () => {
+  it('ends early after too many datagrams that do not verify', async () => {
     const { platform, ask } = await create();
     const result = await ask();
     const noise = Array.from({ length: 8 }, (_, index) => Buffer.alloc(16, index + 1));
@@ -243,7 +243,7 @@ describe('timeout', () => {
 });
 
 describe('a socket', () => {
-  it('is used again after an exchange that succeeded, and knows late copies of its datagrams', async () => {
+  it('is reused after a successful exchange, and knows late copies of its datagrams', async () => {
     const { platform, ask, client } = await create();
     await ask();
     const [socket] = platform.sockets;
@@ -258,7 +258,7 @@ describe('a socket', () => {
     expect(platform.sockets).toHaveLength(1);
   });
 
-  it('is closed after an exchange that failed, so that late datagrams reach nobody', async () => {
+  it('is closed after a failed exchange, so late datagrams reach a closed port', async () => {
     const { platform, ask, client } = await create({ maxSockets: 1 });
     await ask();
     await platform.advance(1000);
@@ -269,7 +269,7 @@ describe('a socket', () => {
     expect(client.stats().sockets).toBe(1);
   });
 
-  it('takes no notice of strangers, and counts and reports them', async () => {
+  it('ignores strangers, and counts and reports them', async () => {
     const { platform, ask, client, reports } = await create();
     const result = await ask();
     const [socket] = platform.sockets;
@@ -291,7 +291,7 @@ describe('a socket', () => {
     expect(reports).toEqual([...foreign, ['wrong-size', 8585], ['unasked', 8585]]);
   });
 
-  it('goes on where whoever hears of strangers throws', async () => {
+  it('goes on if the handler of ignored datagrams throws', async () => {
     const { platform, ask, reports } = await create({}, () => {
       throw new Error('listener');
     });
@@ -302,7 +302,7 @@ describe('a socket', () => {
     expect(result.text).toBe('{"data":1}');
   });
 
-  it('keeps the process alive only while something is asked on it', async () => {
+  it('keeps the process alive only during an exchange', async () => {
     const { platform, ask } = await create({ maxSockets: 1 });
     const first = await ask();
     const [socket] = platform.sockets;
@@ -315,7 +315,7 @@ describe('a socket', () => {
     expect(socket!.isReferenced).toBe(false);
   });
 
-  it('is closed when it was idle for idleTimeout, the least used first', async () => {
+  it('is closed after idleTimeout, the least used first', async () => {
     const { platform, ask, client } = await create({ idleTimeout: 5000 });
     await Promise.all([ask(), ask()]);
     const [one, two] = platform.sockets;
@@ -336,7 +336,7 @@ describe('a socket', () => {
     expect(third.text).toBe('{"data":1}');
   });
 
-  it('that fails while it is asked on fails the request, and is not used again', async () => {
+  it('that fails during an exchange fails the request, and is not reused', async () => {
     const { platform, ask } = await create();
     const result = await ask();
     const broken = new Error('broken');
@@ -346,7 +346,7 @@ describe('a socket', () => {
     expect(platform.sockets[0]!.isClosed).toBe(true);
   });
 
-  it('that fails while it is idle is reported and not used again', async () => {
+  it('that fails while it is idle is reported and not reused', async () => {
     const { platform, ask, reports } = await create();
     await ask();
     await answer(platform.sockets[0]!);
@@ -356,7 +356,7 @@ describe('a socket', () => {
     expect(platform.openSockets).toEqual([]);
   });
 
-  it('that fails when it is closed already is not reported: nobody relies on it any more', async () => {
+  it('that fails after it was closed is not reported', async () => {
     const { platform, ask, client, reports } = await create();
     await ask();
     await client.close();
@@ -364,7 +364,7 @@ describe('a socket', () => {
     expect(reports).toEqual([]);
   });
 
-  it('that somebody closed fails the request that wants to use it, and the next gets another', async () => {
+  it('that a user closed fails the next request, and the one after gets another socket', async () => {
     const { platform, ask } = await create();
     await ask();
     await answer(platform.sockets[0]!);
@@ -378,7 +378,7 @@ describe('a socket', () => {
 });
 
 describe('maxSockets and maxQueue', () => {
-  it('bound what is open, in order of arrival, and what waits', async () => {
+  it('limit open sockets and waiting requests, in order of arrival', async () => {
     const { platform, ask, client } = await create({ maxSockets: 2, maxQueue: 3 });
     const results = await Promise.all(Array.from({ length: 6 }, (_, index) => ask({ pattern: `p${index}` })));
     expect(platform.sockets).toHaveLength(2);
@@ -393,20 +393,20 @@ describe('maxSockets and maxQueue', () => {
     expect(client.stats()).toMatchObject({ running: 2, waiting: 2 });
   });
 
-  it('of 0 in the queue takes as many as there are sockets, also while these are being bound', async () => {
+  it('of 0 accept as many requests as sockets, also while these are being bound', async () => {
     const { client, ask } = await create({ maxSockets: 2, maxQueue: 0 });
     const results = await Promise.all([ask(), ask(), ask()]);
     expect(results.map(({ error }) => error?.code)).toEqual([undefined, undefined, 'BEN_QUEUE_FULL']);
     expect(client.stats()).toMatchObject({ running: 2, waiting: 0, sockets: 2 });
   });
 
-  it('open no more than are needed', async () => {
+  it('open no more sockets than needed', async () => {
     const { platform, ask } = await create({ maxSockets: 8 });
     await Promise.all([ask(), ask(), ask()]);
     expect(platform.sockets).toHaveLength(3);
   });
 
-  it('do not open a socket where one is free', async () => {
+  it('do not open a socket if one is free', async () => {
     const { platform, ask } = await create();
     for (let round = 0; round < 5; round++) {
       await ask();
@@ -415,7 +415,7 @@ describe('maxSockets and maxQueue', () => {
     expect(platform.bound).toHaveLength(1);
   });
 
-  it('fail all that wait where no socket can be bound, and the next request tries again', async () => {
+  it('fail all waiting requests if no socket can be bound, and the next request tries again', async () => {
     const { platform, ask } = await create({ maxSockets: 2 });
     platform.bindError = Object.assign(new Error('bind EADDRINUSE'), { code: 'EADDRINUSE' });
     const results = await Promise.all([ask(), ask(), ask()]);
@@ -428,7 +428,7 @@ describe('maxSockets and maxQueue', () => {
     expect(next.text).toBe('{"data":1}');
   });
 
-  it('let what waits wait for another socket where one can not be bound', async () => {
+  it('let requests wait for another socket if one cannot be bound', async () => {
     const { platform, ask } = await create({ maxSockets: 2 });
     const first = await ask();
     platform.bindError = new Error('bind EMFILE');
@@ -441,7 +441,7 @@ describe('maxSockets and maxQueue', () => {
 });
 
 describe('retries', () => {
-  it('repeat the whole exchange from another socket while the request has not left', async () => {
+  it('repeat the whole exchange from another socket before the request is sent', async () => {
     const { platform, ask, client } = await create();
     const result = await ask({ retries: 2 });
     await platform.advance(1000);
@@ -470,7 +470,7 @@ describe('retries', () => {
     [1, 'BEN_TIMEOUT', 'reply'],
     [3, 'BEN_BAD_REPLY', 'reply'],
   ] as const)(
-    'do not repeat a request that has left, for its handler may have run: after %i datagrams of a bad reply',
+    'do not repeat a sent request, because its handler may have run: after %i datagrams of a bad reply',
     async (count, code, step) => {
       const { platform, ask } = await create();
       const result = await ask({ retries: 5 });
@@ -482,7 +482,7 @@ describe('retries', () => {
     },
   );
 
-  it('do that where the request is idempotent, after a bad reply too, under a new id', async () => {
+  it('repeat a sent request if it is idempotent, also after a bad reply, under a new id', async () => {
     const { platform, ask } = await create();
     const result = await ask({ retries: 2, idempotent: true });
     const [first] = platform.sockets;
@@ -498,7 +498,7 @@ describe('retries', () => {
     expect(result.text).toBe('{"data":1}');
   });
 
-  it('go before what waits', async () => {
+  it('go before waiting requests', async () => {
     const { platform, ask } = await create({ maxSockets: 1 });
     const first = await ask({ retries: 1 });
     const second = await ask();
@@ -617,7 +617,7 @@ describe('an abort signal', () => {
     expect(platform.pendingTimers).toBe(1);
   });
 
-  it('that was given before asks nothing, and one given after the end changes nothing', async () => {
+  it('that is aborted before sends nothing, and one aborted after the end changes nothing', async () => {
     const { platform, ask, client } = await create();
     const abort = new AbortController();
     abort.abort();
@@ -633,7 +633,7 @@ describe('an abort signal', () => {
     expect(client.stats().outcomes).toEqual({ answered: 1, cancelled: 1, failed: 0, sent: 0 });
   });
 
-  it('while a socket is being bound lets it be used by the next', async () => {
+  it('while a socket is being bound leaves it to the next request', async () => {
     const { platform, client } = await create();
     const abort = new AbortController();
     const input = { text: TEXT, noreturn: false, pattern: 'p', timeout: 1000, retries: 0, idempotent: false };
@@ -655,7 +655,7 @@ describe('the listener on an abort signal', () => {
     ['was answered', ({ platform }) => answer(platform.sockets[0]!)],
     ['failed', ({ platform }) => platform.advance(1000)],
     ['was cut off by close', ({ client }) => client.close()],
-  ])('is gone when the request %s, so that a signal of many requests does not gather them', async (_title, end) => {
+  ])('is removed when the request %s, so a signal of many requests does not collect them', async (_title, end) => {
     const setup = await create();
     const result = await setup.ask({}, signal);
     expect(listeners()).toBe(1);
@@ -665,7 +665,7 @@ describe('the listener on an abort signal', () => {
     expect(listeners()).toBe(0);
   });
 
-  it('is not there for a request that is refused', async () => {
+  it('is not added for a rejected request', async () => {
     const { ask, client } = await create();
     await client.close();
     expect((await ask({}, signal)).error).toMatchObject({ code: 'BEN_CLOSED' });
@@ -676,7 +676,7 @@ describe('the listener on an abort signal', () => {
 describe('a fixed localPort', () => {
   const serial = { localPort: 8585, maxSockets: 1 };
 
-  it('is what its one socket is bound to; requests are made one after the other', async () => {
+  it('binds the only socket; requests run one after the other', async () => {
     const { platform, ask } = await create(serial);
     const [first, second] = await Promise.all([ask(), ask()]);
     expect(platform.bound).toEqual([{ host: '0.0.0.0', port: 8585, receiveBufferSize: undefined }]);
@@ -688,7 +688,7 @@ describe('a fixed localPort', () => {
     expect(second!.text).toBe('{"data":1}');
   });
 
-  it('rests after an exchange that failed, so that its late datagrams are not taken for those of the next', async () => {
+  it('rests after a failed exchange, so the next one does not accept its late datagrams', async () => {
     const { platform, ask, client } = await create(serial);
     const first = await ask();
     const [socket] = platform.sockets;
@@ -711,7 +711,7 @@ describe('a fixed localPort', () => {
     expect(platform.sockets).toHaveLength(1);
   });
 
-  it('does not rest longer than until the late reply has come whole', async () => {
+  it('rests no longer than until the late reply is complete', async () => {
     const { platform, ask } = await create(serial);
     await ask();
     const [socket] = platform.sockets;
@@ -735,7 +735,7 @@ describe('a fixed localPort', () => {
     expect(platform.pendingTimers).toBe(1);
   });
 
-  it('keeps the process alive while it rests only if something waits for it', async () => {
+  it('keeps the process alive during a rest only if a request waits', async () => {
     const { platform, ask } = await create(serial);
     await ask();
     const [socket] = platform.sockets;
@@ -748,7 +748,7 @@ describe('a fixed localPort', () => {
     expect(socket!.isReferenced).toBe(false);
   });
 
-  it('lets an exchange run to its end that was given up: the upstream server would end where it is broken off', async () => {
+  it('lets a cancelled exchange run to its end, because the upstream server would end without its request', async () => {
     const { platform, ask, client } = await create(serial);
     const abort = new AbortController();
     const first = await ask({}, abort.signal);
@@ -765,7 +765,7 @@ describe('a fixed localPort', () => {
     expect(client.stats().outcomes).toEqual({ answered: 1, cancelled: 1, failed: 0, sent: 0 });
   });
 
-  it('does not retry for who has lost interest', async () => {
+  it('does not retry a cancelled request', async () => {
     const { platform, ask } = await create(serial);
     const abort = new AbortController();
     await ask({ retries: 5 }, abort.signal);
@@ -779,7 +779,7 @@ describe('a fixed localPort', () => {
 describe('close on a fixed localPort', () => {
   const serial = { localPort: 8585, maxSockets: 1 };
 
-  it.each([0, 1])('after %i datagrams waits until the request that is owed was sent, and no longer', async (count) => {
+  it.each([0, 1])('after %i datagrams waits until the request was sent, and no longer', async (count) => {
     const { platform, ask, client } = await create(serial);
     const [running, waiting] = [await ask(), await ask()];
     const [socket] = platform.sockets;
@@ -797,7 +797,7 @@ describe('close on a fixed localPort', () => {
     expect(client.stats()).toMatchObject({ outcomes: { failed: 2 }, running: 0 });
   });
 
-  it('lets an event be sent', async () => {
+  it('sends an event first', async () => {
     const { platform, ask, client } = await create(serial);
     const result = await ask({ noreturn: true });
     const closing = client.close();
@@ -806,7 +806,7 @@ describe('close on a fixed localPort', () => {
     expect(result).toEqual({ text: undefined, isSettled: true });
   });
 
-  it('waits for the exchange of who has lost interest, too', async () => {
+  it('waits for a cancelled exchange, too', async () => {
     const { platform, ask, client } = await create(serial);
     const abort = new AbortController();
     await ask({}, abort.signal);
@@ -817,7 +817,7 @@ describe('close on a fixed localPort', () => {
     expect(server.open(platform.sockets[0]!.sent[1]!)).toBe(TEXT);
   });
 
-  it('waits no longer than the exchange may take for that, and does not try again', async () => {
+  it('waits no longer than the timeout, and does not retry', async () => {
     const { platform, ask, client } = await create(serial);
     const result = await ask({ retries: 5 });
     const closing = client.close();
@@ -839,7 +839,7 @@ describe('close on a fixed localPort', () => {
 });
 
 describe('close', () => {
-  it('fails what waits and what is under way, closes the sockets, and is the same promise however often it is called', async () => {
+  it('fails all requests, closes the sockets, and returns the same promise each time', async () => {
     const { platform, ask, client } = await create({ maxSockets: 1 });
     const results = await Promise.all([ask(), ask()]);
     await platform.sockets[0]!.receive(server.pair());
@@ -855,14 +855,14 @@ describe('close', () => {
     expect(client.stats()).toMatchObject({ running: 0, waiting: 0, sockets: 0, outcomes: { failed: 2 } });
   });
 
-  it('fails what is asked after it', async () => {
+  it('fails later requests', async () => {
     const { platform, ask, client } = await create();
     await client.close();
     expect((await ask()).error).toMatchObject({ code: 'BEN_CLOSED', attempts: 0 });
     expect(platform.bound).toEqual([]);
   });
 
-  it('closes a socket that is just being bound', async () => {
+  it('closes a socket that is being bound', async () => {
     const { platform, client } = await create();
     const input = { text: TEXT, noreturn: false, pattern: 'p', timeout: 1000, retries: 0, idempotent: false };
     const asked = client.request(input);
@@ -874,7 +874,7 @@ describe('close', () => {
     expect(client.stats().sockets).toBe(0);
   });
 
-  it('leaves no timer of a socket that is idle, or rests', async () => {
+  it('leaves no timer of an idle or resting socket', async () => {
     const idle = await create();
     await idle.ask();
     await answer(idle.platform.sockets[0]!);
@@ -891,7 +891,7 @@ describe('close', () => {
 });
 
 describe('an error', () => {
-  it('quotes and cuts the pattern in its message, and holds nothing of the request', async () => {
+  it('quotes and cuts the pattern in its message, and contains nothing of the request', async () => {
     const { platform, ask } = await create();
     const pattern = `a\nb${'x'.repeat(500)}`;
     const result = await ask({ pattern, text: "{'action': 'a', 'data': 'secret'}" });
@@ -931,7 +931,7 @@ describe('a server whose name gets another address', () => {
         );
         return tell;
       },
-      /** The last socket, and where its last datagram went. */
+      /** The last socket, and the address of its last datagram. */
       last: () => ({ socket: platform.sockets.at(-1)!, to: platform.sockets.at(-1)?.sentTo.at(-1) }),
     };
   }
@@ -1043,7 +1043,7 @@ describe('a server whose name gets another address', () => {
     expect(first.text).toBe('{"data":1}');
   });
 
-  it('is asked from the sockets at hand, which ignore what the old address still sends', async () => {
+  it('is reached from open sockets, which ignore datagrams of the old address', async () => {
     const { ask, platform, move, reports, last } = await createNamed({ idleTimeout: 2 * MAX_ADDRESS_AGE_MS });
     await ask();
     const { socket } = last();
@@ -1218,7 +1218,7 @@ describe('a server whose name gets another address', () => {
       expect(second.text).toBe('{"data":1}');
     });
 
-    it('counts what waits exactly, and lets it be cancelled', async () => {
+    it('counts waiting requests exactly, and lets them be cancelled', async () => {
       const { ask, platform, hang, client } = await createNamed({ maxSockets: 1, maxQueue: 2 });
       const tell = hang();
       await platform.advance(MAX_ADDRESS_AGE_MS + 1);
