@@ -159,11 +159,17 @@ function parse<Options extends OptionsConfig>(options: Options & typeof COMMON_O
   return { values: Object.fromEntries(unmarked) as Values<Options>, positionals: positionals.map(unmark) };
 }
 
+interface OptionToken {
+  readonly name: string;
+  /** As it was typed, with its dashes. */
+  readonly rawName: string;
+  readonly value: string | undefined;
+  /** Whether the value follows a `=`. */
+  readonly inlineValue: boolean | undefined;
+}
+
 /** @throws UsageError */
-function checkOption(
-  { name, rawName, value, inlineValue }: { name: string; rawName: string; value?: string; inlineValue?: boolean },
-  options: OptionsConfig,
-): void {
+function checkOption({ name, rawName, value, inlineValue }: OptionToken, options: OptionsConfig): void {
   const option = Object.hasOwn(options, name) ? options[name] : undefined;
   if (!option) {
     const similar = nearest(name, Object.keys(options));

@@ -37,8 +37,9 @@ describe('fleet', () => {
 
   it('counts lost requests, and exits with 3 if none was answered', async () => {
     const { target } = await startServer();
-    const words = ['2', target, '--key-file', await keyFile('o'), '--timeout', '50ms', '--duration', '300ms', '--json'];
-    const { exitCode, io } = await runCommand(fleet, words);
+    const words = ['2', target, '--key-file', await keyFile('o'), '--timeout', '50ms'];
+    const limits = ['--interval', '100ms', '--duration', '300ms', '--json'];
+    const { exitCode, io } = await runCommand(fleet, [...words, ...limits]);
     expect(exitCode).toBe(3);
     const total = io.documents.at(-1)!;
     expect(total).toMatchObject({ answered: 0, p50Ms: null, total: true });
