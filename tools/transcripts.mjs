@@ -90,11 +90,7 @@ function toHexText(exchanges) {
 async function record(program) {
   const folder = await mkdtemp(join(tmpdir(), 'ben-udp-transcripts-'));
   const port = String(await findFreePort());
-  const show = (text) =>
-    text
-      .replaceAll(folder, SHOWN_FOLDER)
-      .replaceAll('PORT', SHOWN_PORT)
-      .replaceAll(new RegExp(`\\b${port}\\b`, 'g'), SHOWN_PORT);
+  const show = (text) => text.replaceAll(folder, SHOWN_FOLDER).replaceAll(new RegExp(`\\b${port}\\b`, 'g'), SHOWN_PORT);
   const blocks = new Map();
   /** @type {ReturnType<typeof spawnIn> | undefined} */
   let listening;
@@ -108,12 +104,12 @@ async function record(program) {
       }
       for (const command of run) {
         const { output, exitCode } = await spawnIn(command, { folder, env, port }).ended;
-        text += `$ ${command}\n${output}${exitCode === 0 ? '' : `[exit code ${exitCode}]\n`}`;
+        text += `$ ${command.replaceAll('PORT', SHOWN_PORT)}\n${output}${exitCode === 0 ? '' : `[exit code ${exitCode}]\n`}`;
       }
       if (start) {
         listening = spawnIn(`exec ${start}`, { folder, env, port });
         await listening.prints(/Stop with/);
-        text = `$ ${start}\n`;
+        text = `$ ${start.replaceAll('PORT', SHOWN_PORT)}\n`;
       } else if (stop && listening) {
         listening.child.kill('SIGINT');
         text = `${blocks.get(block)}${(await listening.ended).output}`;

@@ -139,7 +139,7 @@ function tell(exchange: DecodedExchange, number: number, io: CliIo): void {
   io.out(`Exchange ${number}${conversation === '' ? '' : `, ${excerpt(conversation)}`}${time}`, { format: 'bold' });
   for (const { step, sender, bytes, place, at: stepAt, remark } of steps) {
     const arrow = sender === 'device' ? '>' : '<';
-    const elapsed = at === undefined || stepAt === undefined ? '' : ` ${formatElapsed(stepAt - at).padStart(10)}`;
+    const elapsed = at === undefined || stepAt === undefined ? '' : ` ${formatElapsed(stepAt - at).padStart(10)} `;
     const columns = `  ${arrow} ${STEP_WORDS[step].padEnd(18)} ${String(bytes).padStart(5)} bytes  ${place.padEnd(12)}${elapsed}`;
     io.out(`${columns} ${remark ?? describeContent(step, exchange)}`.trimEnd());
   }

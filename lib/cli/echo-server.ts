@@ -77,6 +77,6 @@ export function explainBind(failure: Error, host: string, port: number): CliFail
   const isOwn = `If it is your own server, there is no problem: try "${PROGRAM} send 127.0.0.1:${port} echo".\n`;
   return new CliFailure(message, {
     ...(code !== undefined && { code }),
-    hint: `${code === 'EADDRINUSE' ? isOwn : ''}${hint}.`,
+    hint: `${code === 'EADDRINUSE' ? isOwn : ''}${hint.replaceAll('. ', '.\n')}.`,
   });
 }

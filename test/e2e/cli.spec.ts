@@ -1,6 +1,6 @@
 /**
- * The program as npm installs it: a link to the built file, run by its first line. What only a process of its own can prove: exit
- * codes, signals, streams that end, and that it needs no Nest.
+ * The program as npm installs it: a link to the built file, run by its first line. These tests need a process of their own: exit codes,
+ * signals, streams that end, and a folder without Nest.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -129,7 +129,7 @@ describe('nestjs-ben-udp', () => {
   it('decode reads standard input', async () => {
     const child = Program.start('decode', '-');
     expect(await child.ended).toBe(1);
-    expect(child.stderr).toContain('no exchange in this recording');
+    expect(child.stderr).toContain('this recording contains no exchange');
   });
 
   it('doctor looks at this machine', async () => {

@@ -167,14 +167,13 @@ describe('Client', () => {
       },
     ],
     benUdp: [
-      'the message fails after `timeout`, `BEN_TIMEOUT`, and the error says how far it had come',
+      'the message fails at once, `BEN_REFUSED`, and the error tells the last step',
       async () => {
         const port = await freePort();
-        const client = new BenUdpClient({ port, key: KEY_CONTENTS, timeout: 50 });
+        const client = new BenUdpClient({ port, key: KEY_CONTENTS, timeout: 600_000 });
         onTestFinished(() => client.close());
-        const error = (await askInVain(client, 'echo')) as BenUdpRequestError;
-        expect(error).toMatchObject({ code: 'BEN_TIMEOUT', pattern: 'echo', step: 'hello', attempts: 1 });
-        expect(error.elapsedMs).toBeGreaterThanOrEqual(49);
+        const error = await askInVain(client, 'echo');
+        expect(error).toMatchObject({ code: 'BEN_REFUSED', pattern: 'echo', step: 'hello', attempts: 1 });
       },
     ],
   });
