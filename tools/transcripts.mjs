@@ -98,10 +98,8 @@ async function record(program) {
     const env = await prepare(folder, program);
     for (const { block, run = [], start, stop, needsServer } of SESSION) {
       let text = '';
-      if (needsServer) {
-        listening = spawnIn('exec nestjs-ben-udp listen --port PORT', { folder, env, port });
-        await listening.prints(/Stop with/);
-      }
+      const server = needsServer ? spawnIn('exec nestjs-ben-udp listen --port PORT', { folder, env, port }) : undefined;
+      await server?.prints(/Stop with/);
       for (const command of run) {
         const { output, exitCode } = await spawnIn(command, { folder, env, port }).ended;
         text += `$ ${command.replaceAll('PORT', SHOWN_PORT)}\n${output}${exitCode === 0 ? '' : `[exit code ${exitCode}]\n`}`;
@@ -114,10 +112,8 @@ async function record(program) {
         listening.child.kill('SIGINT');
         text = `${blocks.get(block)}${(await listening.ended).output}`;
       }
-      if (needsServer) {
-        listening.child.kill('SIGINT');
-        await listening.ended;
-      }
+      server?.child.kill('SIGINT');
+      await server?.ended;
       blocks.set(block, start || stop ? text : show(text));
     }
     blocks.set('listen', show(blocks.get('listen')));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Controller, Inject, Injectable, Module } from '@nestjs/common';
 import { ClientTCP, type ClientProxy, ClientsModule, MessagePattern, Payload } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
-import { BenUdpClient, type BenUdpRequestError } from 'nestjs-ben-udp';
+import { BenUdpClient } from 'nestjs-ben-udp';
 import { describe, expect, onTestFinished, vi } from 'vitest';
 import { behaviour } from './behaviour.js';
 import { NEEDS } from './nest-features.js';
