@@ -47,9 +47,11 @@ export type BenUdpErrorCode =
   | 'BEN_ADDRESS_IN_USE'
   /** A socket could not be bound, or the system refused a datagram; `cause` holds its error. */
   | 'BEN_SOCKET'
+  /** No program listens on the server's port: the server runs elsewhere, or not at all. */
+  | 'BEN_REFUSED'
   /** The name of a host could not be resolved; `cause` holds the system's error. */
   | 'BEN_HOST_UNKNOWN'
-  /** A recording of datagrams that can't be read: no hex, no JSON of exchanges, no capture. */
+  /** A recording of datagrams that can't be read: neither hex nor a capture. */
   | 'BEN_BAD_RECORDING'
   /** Python text that is not one of the accepted literals; see `position`. */
   | BenUdpTextErrorCode;

@@ -34,7 +34,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   decode: ['leaf', 'protocol', 'keys', 'exchange'],
   nest: ['leaf', 'protocol', 'keys', 'exchange', 'net', 'server', 'client'],
   index: ['leaf', 'protocol', 'keys', 'exchange', 'server', 'client', 'nest'],
-  cli: ['leaf', 'protocol', 'keys', 'exchange', 'net', 'server', 'client', 'decode'],
+  cli: ['leaf', 'protocol', 'keys', 'exchange', 'net', 'server', 'client', 'decode', 'testing'],
   testing: ['leaf', 'protocol', 'keys', 'exchange', 'net'],
 };
 

@@ -12,7 +12,7 @@ import ts from 'typescript';
 import { packInto, root } from './support/pack.mjs';
 import { mustRun, run } from './support/run.mjs';
 
-const REQUIRED_FILES = ['LICENSE', 'README.md', 'package.json'];
+const REQUIRED_FILES = ['LICENSE', 'README.md', 'package.json', 'sample/device/benclient.py'];
 
 /** What else is published: the two builds, and the sources that their source maps name. */
 const BUILT_FILE = /^dist\/(esm|cjs)\/(.+\.(js|js\.map|d\.ts))$/;

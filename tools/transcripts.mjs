@@ -26,12 +26,18 @@ const SHOWN_PORT = '8585';
 const SHOWN_FOLDER = '/home/you/boards';
 
 /**
- * What is run for each block, in this order, in one folder. `listen` goes on in the background from `start` to `stop`, which is when
- * its block is complete.
+ * The commands of each block, in this order, in one folder. `listen` runs in the background from `start` to `stop`, and its block is
+ * complete then.
  */
 const SESSION = [
+  {
+    block: 'usage',
+    run: ['nestjs-ben-udp sned', 'nestjs-ben-udp send 192.168.1.10 --tiemout 5s', 'nestjs-ben-udp send 192.168.1.10'],
+  },
   { block: 'keygen', run: ['nestjs-ben-udp keygen key.sec', 'nestjs-ben-udp keygen key.sec'] },
   { block: 'keygen-literal', run: ['nestjs-ben-udp keygen sensor.sec --c > ben_key.h', 'cat ben_key.h'] },
+  { block: 'provision-dry-run', run: ['nestjs-ben-udp provision kitchen --host 192.168.1.10 --dry-run'] },
+  { block: 'provision', run: ['nestjs-ben-udp provision kitchen --host 192.168.1.10'] },
   { block: 'doctor', run: ['nestjs-ben-udp doctor --port PORT'] },
   { block: 'listen', start: 'nestjs-ben-udp listen --port PORT' },
   {
@@ -40,65 +46,74 @@ const SESSION = [
       `nestjs-ben-udp send 127.0.0.1:PORT echo '"hello"'`,
       `nestjs-ben-udp send 127.0.0.1:PORT echo '{"celsius": 21.5}' --json`,
       `nestjs-ben-udp send 127.0.0.1:PORT dhtsensor '{"temperature": 30, "humidity": 50}' --noreturn`,
+      'nestjs-ben-udp send 127.0.0.1:PORT echo -3.59 --timeout 5s',
       'nestjs-ben-udp send 127.0.0.1:PORT echo 1 --count 3 --latency',
     ],
   },
   {
     block: 'send-other-key',
-    run: ['nestjs-ben-udp send 127.0.0.1:PORT echo 1 --timeout 500 --key-file sensor.sec'],
+    run: ['nestjs-ben-udp send 127.0.0.1:PORT echo 1 --timeout 500ms --key-file sensor.sec'],
   },
   { block: 'doctor-wrong', run: ['nestjs-ben-udp doctor --port PORT --key-file board.sec'] },
   { block: 'listen', stop: true },
-  { block: 'send-no-server', run: ['nestjs-ben-udp send 127.0.0.1:PORT echo 1 --timeout 500'] },
+  { block: 'fleet', needsServer: true, run: ['nestjs-ben-udp fleet 100 127.0.0.1:PORT --duration 3s'] },
+  { block: 'send-no-server', run: ['nestjs-ben-udp send 127.0.0.1:PORT echo 1'] },
   { block: 'decode', run: ['nestjs-ben-udp decode loopback.pcap --key-file board-k.sec'] },
   { block: 'decode-wrong-key', run: ['nestjs-ben-udp decode kitchen.txt --key-file sensor.sec'] },
-  { block: 'decode-vectors', run: ['nestjs-ben-udp decode upstream-v1.json | tail -6'] },
+  { block: 'decode-vectors', run: ['nestjs-ben-udp decode upstream-v1.txt --key-file upstream-v1.sec | tail -6'] },
 ];
 
-/** What is there before anything is run. */
+/** The files before the first command. `mpremote` is a stand-in, because no board is connected. */
 async function prepare(folder, program) {
   const bin = join(folder, 'bin');
   await mkdir(bin);
   await chmod(program, 0o755);
   await symlink(program, join(bin, 'nestjs-ben-udp'));
+  await writeFile(join(bin, 'mpremote'), '#!/bin/sh\n', { mode: 0o755 });
   const vectors = join(root, 'test', 'vectors');
   await copyFile(join(vectors, 'loopback.pcap'), join(folder, 'loopback.pcap'));
-  await copyFile(join(vectors, 'upstream-v1.json'), join(folder, 'upstream-v1.json'));
   await writeFile(join(folder, 'board-k.sec'), Buffer.alloc(32, 'k'), { mode: 0o600 });
   await writeFile(join(folder, 'board.sec'), 'too short', { mode: 0o600 });
-  const { runs } = JSON.parse(await readFile(join(vectors, 'upstream-v1.json'), 'utf8'));
-  const lines = runs[0].exchanges[0].datagrams.map(({ dir, hex }) => `${dir === 'c2s' ? '>' : '<'} ${hex}`);
-  await writeFile(join(folder, 'kitchen.txt'), `${lines.join('\n')}\n`);
+  const { keyfile, runs } = JSON.parse(await readFile(join(vectors, 'upstream-v1.json'), 'utf8'));
+  const exchanges = runs.flatMap((run) => run.exchanges);
+  await writeFile(join(folder, 'kitchen.txt'), toHexText(exchanges.slice(0, 1)));
+  await writeFile(join(folder, 'upstream-v1.txt'), toHexText(exchanges));
+  await writeFile(join(folder, 'upstream-v1.sec'), Buffer.from(keyfile, 'hex'), { mode: 0o600 });
   return { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}`, BEN_KEY_FILE: '' };
+}
+
+function toHexText(exchanges) {
+  const datagrams = exchanges.flatMap((exchange) => exchange.datagrams);
+  return datagrams.map(({ dir, hex }) => `${dir === 'c2s' ? '>' : '<'} ${hex}\n`).join('');
 }
 
 async function record(program) {
   const folder = await mkdtemp(join(tmpdir(), 'ben-udp-transcripts-'));
   const port = String(await findFreePort());
-  const show = (text) =>
-    text
-      .replaceAll(folder, SHOWN_FOLDER)
-      .replaceAll('PORT', SHOWN_PORT)
-      .replaceAll(new RegExp(`\\b${port}\\b`, 'g'), SHOWN_PORT);
+  const show = (text) => text.replaceAll(folder, SHOWN_FOLDER).replaceAll(new RegExp(`\\b${port}\\b`, 'g'), SHOWN_PORT);
   const blocks = new Map();
   /** @type {ReturnType<typeof spawnIn> | undefined} */
   let listening;
   try {
     const env = await prepare(folder, program);
-    for (const { block, run = [], start, stop } of SESSION) {
+    for (const { block, run = [], start, stop, needsServer } of SESSION) {
       let text = '';
+      const server = needsServer ? spawnIn('exec nestjs-ben-udp listen --port PORT', { folder, env, port }) : undefined;
+      await server?.prints(/Stop with/);
       for (const command of run) {
         const { output, exitCode } = await spawnIn(command, { folder, env, port }).ended;
-        text += `$ ${command}\n${output}${exitCode === 0 ? '' : `[exit code ${exitCode}]\n`}`;
+        text += `$ ${command.replaceAll('PORT', SHOWN_PORT)}\n${output}${exitCode === 0 ? '' : `[exit code ${exitCode}]\n`}`;
       }
       if (start) {
         listening = spawnIn(`exec ${start}`, { folder, env, port });
         await listening.prints(/Stop with/);
-        text = `$ ${start}\n`;
+        text = `$ ${start.replaceAll('PORT', SHOWN_PORT)}\n`;
       } else if (stop && listening) {
         listening.child.kill('SIGINT');
         text = `${blocks.get(block)}${(await listening.ended).output}`;
       }
+      server?.child.kill('SIGINT');
+      await server?.ended;
       blocks.set(block, start || stop ? text : show(text));
     }
     blocks.set('listen', show(blocks.get('listen')));
@@ -109,7 +124,7 @@ async function record(program) {
   return blocks;
 }
 
-/** Both outputs in one pipe, for that is how they stand on a screen. */
+/** Both outputs in one pipe, as on a screen. */
 function spawnIn(command, { folder, env, port }) {
   const child = spawn('sh', ['-c', `exec 2>&1; ${command.replaceAll('PORT', port)}`], {
     cwd: folder,
@@ -131,7 +146,7 @@ function spawnIn(command, { folder, env, port }) {
 
 async function failWhenClosed(child) {
   await once(child, 'close');
-  throw new Error('a command ended that should have gone on');
+  throw new Error('a background command ended early');
 }
 
 async function findFreePort() {
@@ -143,7 +158,7 @@ async function findFreePort() {
   return port;
 }
 
-/** What is to be the same in every run. */
+/** The part that is the same in every run. */
 function mask(text) {
   return text
     .split('\n')
@@ -153,19 +168,20 @@ function mask(text) {
         .replaceAll(/0x[0-9a-f]{2}/g, '0x··')
         .replaceAll(/\b[0-9a-f]{8}\b/g, '········')
         .replaceAll(/\b\d\d:\d\d:\d\d\b/g, '··:··:··')
-        .replaceAll(/\b\d+(\.\d+)? ms/g, '· ms')
+        .replaceAll(/ *\b\d+(\.\d+)? ms/g, ' · ms')
+        .replaceAll(/^\d+\.\d s: \d+ asked, \d+ answered, \d+ lost/g, '· s: · asked')
         .replaceAll(/"latencyMs":[\d.]+/g, '"latencyMs":·')
         .replaceAll(/(127\.0\.0\.1):(?!8585\b)\d+/g, '$1:·'),
     )
     .join('\n');
 }
 
-/** The addresses of the machine, and what the doctor makes of them. */
+/** The addresses of the machine, and the remarks of `doctor` on them. */
 function isAboutAddresses(line) {
   return /^(ok|hint|WRONG) +addresses|^ {18}(Join|For boards)|^ {20}\S|^Boards reach it at/.test(line);
 }
 
-/** The doctor ends otherwise, and rightly, on a machine that no board can reach. */
+/** On a machine that no board can reach, `doctor` rightly finds a problem. */
 function isComparable({ name }) {
   const isReachable = Object.values(networkInterfaces())
     .flat()

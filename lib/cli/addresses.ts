@@ -9,17 +9,17 @@ export interface ReachableAddress {
   readonly name: string;
   /** Whether a board is likely to be in that network. */
   readonly isLikely: boolean;
-  /** Why it is not. */
+  /** Why a board is unlikely to be there. */
   readonly remark: string | undefined;
 }
 
 /** Names of interfaces that lead to containers, virtual machines and tunnels. */
 const VIRTUAL = /^(docker|br-|veth|virbr|vmnet|vboxnet|cni|flannel|lxc|podman|tun|tap|utun|wg|tailscale|zt|vEthernet)/;
 
-/** What a machine gives itself where nobody gave it an address. */
+/** Prefix of an address that a machine gives itself if the network gives none. */
 const SELF_ASSIGNED = '169.254.';
 
-/** Devices speak IPv4, so the IPv4 addresses but for loopback; the likely ones first. */
+/** The IPv4 addresses except loopback, because boards speak IPv4. The likely ones come first. */
 export function listAddresses(interfaces: ReturnType<CliIo['interfaces']>): ReachableAddress[] {
   const addresses = Object.entries(interfaces).flatMap(([name, infos]) =>
     (infos ?? [])

@@ -1,14 +1,15 @@
 /**
- * What all commands share: options are read by one rule, `--help` answers, and what fails becomes words and an exit code.
+ * The common part of all commands: options, `--help`, error messages and exit codes.
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { BenUdpError } from '../errors.js';
 import { printable } from '../printable.js';
 import { EXIT_CODES, type ExitCode } from './exit-code.js';
 import type { CliIo } from './io.js';
-import { printDocument } from './text.js';
+import { nearest } from './nearest.js';
+import { PROGRAM, printDocument } from './text.js';
 
-/** A command as a function: the words behind its name in, the exit code out. Rejects only where there is a bug here. */
+/** A command as a function: takes its arguments, resolves to the exit code. Rejects only if there is a bug here. */
 export type Command = (args: readonly string[], io: CliIo) => Promise<ExitCode>;
 
 type OptionsConfig = NonNullable<ParseArgsConfig['options']>;
@@ -22,7 +23,7 @@ type Values<Options extends OptionsConfig> = ReturnType<
   typeof parseArgs<{ options: Options & typeof COMMON_OPTIONS; allowPositionals: true; strict: true }>
 >['values'];
 
-/** What was asked for, read and not yet judged. */
+/** The parsed command line. Its values are not checked yet. */
 export interface Invocation<Options extends OptionsConfig> {
   readonly values: Values<Options>;
   readonly positionals: readonly string[];
@@ -30,30 +31,32 @@ export interface Invocation<Options extends OptionsConfig> {
 
 export interface CommandDefinition<Options extends OptionsConfig> {
   readonly name: string;
-  /** What `--help` prints: one screen. */
+  /** Names of the arguments in their order. Those after `required` are optional. */
+  readonly args: readonly string[];
+  /** How many arguments are required. */
+  readonly required: number;
+  /** The text of `--help` after the usage line. */
   readonly help: string;
   readonly options: Options;
-  /** How many words that are no options. */
-  readonly positionals: { readonly min: number; readonly max: number };
   run(invocation: Invocation<Options>, io: CliIo): Promise<ExitCode>;
 }
 
-/** The command line is wrong: said in one sentence, without the values that were given, for one may be a secret. */
+/** The command line is wrong. The message does not repeat values, because one may be a secret. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
 export interface FailureFacts {
   readonly exitCode?: ExitCode;
-  /** A stable name: of `BenUdpErrorCode`, or the system's. */
+  /** A stable name: of `BenUdpErrorCode`, or of the system. */
   readonly code?: string;
-  /** What to do next. */
+  /** The next step. */
   readonly hint: string;
-  /** What `--json` tells besides. */
+  /** Further members of the document of `--json`. */
   readonly facts?: Readonly<Record<string, unknown>>;
 }
 
-/** The command could not do what it was asked for. */
+/** The command failed. */
 export class CliFailure extends Error {
   override readonly name = 'CliFailure';
 
@@ -66,13 +69,14 @@ export class CliFailure extends Error {
 }
 
 export function defineCommand<const Options extends OptionsConfig>(definition: CommandDefinition<Options>): Command {
-  const { name, help, run } = definition;
+  const { name, args: names, required, help, run } = definition;
+  const usage = [name, ...names.map((each, index) => (index < required ? each : `[${each}]`)), '[options]'].join(' ');
   return async (args, given) => {
     const io = withPrintableLines(given);
     try {
       const invocation = readInvocation(definition, args);
       if (invocation === 'help') {
-        io.out(help);
+        io.out(`nestjs-ben-udp ${usage}\n\n${help}`);
         return EXIT_CODES.ok;
       }
       return await run(invocation, io).catch((error: unknown) => {
@@ -83,60 +87,112 @@ export function defineCommand<const Options extends OptionsConfig>(definition: C
       if (!(error instanceof UsageError)) {
         throw error;
       }
-      io.err(`nestjs-ben-udp ${name}: ${error.message}`);
-      io.err(`See: nestjs-ben-udp ${name} --help`);
+      reportError(`nestjs-ben-udp ${name}:`, error.message, io);
+      io.err(`Usage: ${PROGRAM} ${usage}`);
+      io.err(`See: ${PROGRAM} ${name} --help`);
       return EXIT_CODES.usage;
     }
   };
 }
 
-/** Makes every line safe for a terminal, because lines quote words of the command line, names of files and texts of peers. */
+/** Makes every line safe for a terminal, because lines quote arguments, file names and texts of peers. */
 export function withPrintableLines(io: CliIo): CliIo {
   const { env, signal, platform } = io;
   return {
     env,
     signal,
     platform,
-    out: (line) => io.out(printable(line)),
-    err: (line) => io.err(printable(line)),
-    // The first look at it opens the standard input of the process, so only a command that reads it looks.
+    out: (line, style) => io.out(printable(line), style),
+    err: (line, style) => io.err(printable(line), style),
+    progress: (line) => io.progress(printable(line)),
+    // The first access opens the standard input of the process, so only a command that reads it may look.
     get stdin() {
       return io.stdin;
     },
     wallClock: () => io.wallClock(),
     interfaces: () => io.interfaces(),
+    runProgram: (command, args, cwd) => io.runProgram(command, args, cwd),
   };
 }
 
 function readInvocation<Options extends OptionsConfig>(
-  { options, positionals: { min, max } }: CommandDefinition<Options>,
+  { options, args: names, required }: CommandDefinition<Options>,
   args: readonly string[],
 ): Invocation<Options> | 'help' {
   const { values, positionals } = parse({ ...options, ...COMMON_OPTIONS }, args);
   if ((values as { help?: boolean }).help) {
     return 'help';
   }
-  if (positionals.length < min) {
-    throw new UsageError(`${positionals.length === 0 ? 'nothing' : 'too little'} was named`);
+  if (positionals.length < required) {
+    throw new UsageError(`missing argument ${names[positionals.length]}`);
   }
-  if (positionals.length > max) {
-    throw new UsageError(`too many words; quote what holds spaces, as in '{"celsius": 21.5}'`);
+  if (positionals.length > names.length) {
+    throw new UsageError(`too many arguments; quote an argument with spaces, as in '{"celsius": 21.5}'`);
   }
   return { values, positionals };
 }
 
+/** Marks a negative number, which looks like an option. No argument of a process contains this character. */
+const NUMBER_MARK = '\0';
+
+const NEGATIVE_NUMBER = /^-\.?\d[\d.eE+-]*$/;
+
 function parse<Options extends OptionsConfig>(options: Options & typeof COMMON_OPTIONS, args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
-  } catch (error) {
-    if (args.some((arg) => /^--(key|secret|password)(=|$)/.test(arg))) {
-      throw new UsageError('a key is not given on the command line, where others see it: name its file by --key-file');
+  if (args.some((arg) => /^--(key|secret|password)(=|$)/.test(arg))) {
+    throw new UsageError('other users see the command line, so it takes no key: name the key file by --key-file');
+  }
+  const end = args.includes('--') ? args.indexOf('--') : args.length;
+  const marked = args.map((arg, index) => (index < end && NEGATIVE_NUMBER.test(arg) ? NUMBER_MARK + arg : arg));
+  const { values, positionals, tokens } = parseArgs({
+    args: marked,
+    options,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind === 'option') {
+      checkOption(token, options);
     }
-    throw new UsageError((error as Error).message);
+  }
+  const unmarked = Object.entries(values).map(([name, value]) => [name, unmark(value)]);
+  return { values: Object.fromEntries(unmarked) as Values<Options>, positionals: positionals.map(unmark) };
+}
+
+interface OptionToken {
+  readonly name: string;
+  /** As it was typed, with its dashes. */
+  readonly rawName: string;
+  readonly value: string | undefined;
+  /** Whether the value follows a `=`. */
+  readonly inlineValue: boolean | undefined;
+}
+
+/** @throws UsageError */
+function checkOption({ name, rawName, value, inlineValue }: OptionToken, options: OptionsConfig): void {
+  const option = Object.hasOwn(options, name) ? options[name] : undefined;
+  if (!option) {
+    const similar = nearest(name, Object.keys(options));
+    throw new UsageError(`there is no option ${rawName}${similar ? `; did you mean --${similar}?` : ''}`);
+  }
+  if (option.type === 'boolean' && value !== undefined) {
+    throw new UsageError(`--${name} takes no value`);
+  }
+  // Another option follows, so the value was forgotten.
+  const isOption = inlineValue === false && value !== undefined && /^-./.test(value);
+  if (option.type === 'string' && (value === undefined || isOption)) {
+    throw new UsageError(`--${name} needs a value`);
   }
 }
 
-/** @throws what is no failure but a bug. */
+function unmark<T>(value: T): T {
+  if (Array.isArray(value)) {
+    return value.map(unmark) as T;
+  }
+  return typeof value === 'string' && value.startsWith(`${NUMBER_MARK}-`) ? (value.slice(1) as T) : value;
+}
+
+/** @throws the error itself if it is a bug. */
 function toFailure(error: unknown): CliFailure {
   if (error instanceof CliFailure) {
     return error;
@@ -152,11 +208,16 @@ function reportFailure(name: string, { message, about }: CliFailure, isJson: boo
   if (isJson) {
     io.out(printDocument({ outcome: 'failed', code, message, hint: hint === '' ? undefined : hint, ...facts }));
   }
-  io.err(`nestjs-ben-udp ${name}: ${message}`);
+  reportError(`nestjs-ben-udp ${name}:`, message, io);
   if (hint !== '') {
     io.err(hint);
   }
   return exitCode;
+}
+
+/** Prints an error, its prefix in red. */
+export function reportError(prefix: string, message: string, io: CliIo): void {
+  io.err(`${prefix} ${message}`, { format: 'red', length: prefix.length });
 }
 
 /**
@@ -166,7 +227,7 @@ function reportFailure(name: string, { message, about }: CliFailure, isJson: boo
  */
 export function readHost(host: string | undefined, fallback: string): string {
   if (host === '') {
-    // The system binds every address then, and an unset variable of a shell does not ask for that.
+    // The system would bind every address, and an unset variable of a shell does not ask for that.
     throw new UsageError(`--host is empty: name an address, or leave it out for ${fallback}`);
   }
   return host ?? fallback;
@@ -186,6 +247,31 @@ export function readInteger(
   const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
   if (!(value >= min && value <= max)) {
     throw new UsageError(`--${name} is a whole number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/**
+ * A time in milliseconds: `500`, `500ms`, `5s`, `1.5m` or `1h`.
+ *
+ * @throws UsageError naming the option.
+ */
+export function readDuration(
+  name: string,
+  text: string | undefined,
+  fallback: number,
+  min: number,
+  max: number,
+): number {
+  if (text === undefined) {
+    return fallback;
+  }
+  const [, digits, unit] = /^(\d{1,15}(?:\.\d{1,6})?)(ms|s|m|h|)$/.exec(text) ?? [];
+  const value = digits === undefined ? NaN : Math.round(Number(digits) * UNIT_MS[unit!]!);
+  if (!(value >= min && value <= max)) {
+    throw new UsageError(`--${name} is a time from ${min} to ${max} ms: 500, 500ms, 5s or 2m`);
   }
   return value;
 }

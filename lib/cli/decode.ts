@@ -1,5 +1,5 @@
 /**
- * `decode`: explains recorded datagrams to a person, or to a script.
+ * `decode`: explains recorded datagrams.
  */
 import { open } from 'node:fs/promises';
 import {
@@ -15,25 +15,26 @@ import { CliFailure, defineCommand, readInteger } from './command.js';
 import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { KEY_OPTIONS, keyFileChecks, readKey } from './key.js';
-import { count, excerpt, printDocument } from './text.js';
+import { PROGRAM, count, excerpt, printDocument } from './text.js';
 
-const HELP = `nestjs-ben-udp decode FILE [options]
-
-Explains recorded datagrams: names each step of each exchange and, with the key, opens it or says why it does not open.
-FILE is one of these, told apart by how it begins; - reads standard input:
+const HELP = `Explains recorded datagrams: names each step of each exchange and, with the key, opens it or tells why it does not open.
+FILE is one of these; - reads standard input:
 
   a capture    pcap or pcapng: tcpdump -i any -s 0 -w FILE udp port 8585
-  hex          one datagram a line, > before what the device sent, < before what the server sent
-  JSON         recorded exchanges, as in test/vectors/upstream-v1.json
+  hex text     one datagram a line: > if the board sent it, < if the server did
 
-  --key-file FILE   a key file, may be given more than once; else BEN_KEY_FILE, else the key that a JSON recording names
-  --any-key-file    take a key file that is short or readable by others, as upstream does
-  --port N          captures: the server's port; else conversations are found by their hellos
+  --key-file FILE   a key file, may be given more than once; else BEN_KEY_FILE
+  --any-key-file    accept a key file that is short or readable by others, as upstream does
+  --port N          captures: the port of the server; else conversations are found by their hellos
   --json            one JSON document: exchanges with steps, id, request, reply and faults
 
-Without a key the steps are named and nothing is opened.
+Without a key, the steps are named and nothing is opened.
 
-Exit codes: 0 all is as it should be, 1 something is not, 2 wrong usage.`;
+Examples:
+  ${PROGRAM} decode boards.pcap --key-file key.sec
+  sudo tcpdump -i any -s 0 -w - udp port 8585 | ${PROGRAM} decode -
+
+Exit codes: 0 no problem, 1 a problem, 2 wrong usage.`;
 
 export const decode = defineCommand({
   name: 'decode',
@@ -43,21 +44,22 @@ export const decode = defineCommand({
     'any-key-file': KEY_OPTIONS['any-key-file'],
     port: { type: 'string' },
   },
-  positionals: { min: 1, max: 1 },
+  args: ['FILE'],
+  required: 1,
   async run({ values, positionals: [path] }, io) {
     const port = values.port === undefined ? undefined : readInteger('port', values.port, 0, 1, 65_535);
     const fromEnv = io.env['BEN_KEY_FILE'];
     const paths = values['key-file'] ?? (fromEnv ? [fromEnv] : []);
     const read = await Promise.all(paths.map((each) => readKey(each, keyFileChecks(values))));
     const recording = parse(await readInput(path!, io), port);
-    const keys = read.length > 0 ? read.map(({ key }) => key) : recording.key ? [recording.key] : [];
-    const exchanges = decodeExchanges(recording, keys);
+    const keys = read.map(({ key }) => key);
+    const exchanges = decodeExchanges(recording, keys, showProgress(io));
     if (exchanges.length === 0) {
-      throw new CliFailure('there is no exchange in this recording', {
+      throw new CliFailure('this recording contains no exchange', {
         hint:
           recording.kind === 'pcap' || recording.kind === 'pcapng'
-            ? `${describeSkipped(recording)}Does the server have another port than 8585? Then name it by --port.`
-            : 'It holds no datagram.',
+            ? `${describeSkipped(recording)}If the port of the server is not 8585, name it by --port.`
+            : 'It contains no datagram.',
       });
     }
     if (values.json) {
@@ -76,13 +78,13 @@ function parse(bytes: Buffer, port: number | undefined): Recording {
     return readRecording(bytes, port);
   } catch (error) {
     if (error instanceof BenUdpError && error.code === 'BEN_BAD_RECORDING') {
-      throw new CliFailure(error.message, { code: error.code, hint: 'See: nestjs-ben-udp decode --help' });
+      throw new CliFailure(error.message, { code: error.code, hint: `See: ${PROGRAM} decode --help` });
     }
     throw error;
   }
 }
 
-/** No more than is read of any recording, and one byte by which a larger one is known. */
+/** Reads at most one chunk more than the largest recording. */
 async function readInput(path: string, { stdin }: CliIo): Promise<Buffer> {
   if (path === '-') {
     return collect(stdin);
@@ -98,7 +100,7 @@ async function readInput(path: string, { stdin }: CliIo): Promise<Buffer> {
     const { code = 'unknown' } = error as NodeJS.ErrnoException;
     throw new CliFailure(`"${path}" can't be read (${code})`, {
       code,
-      hint: 'Is its name right, and may you read it?',
+      hint: 'Check its name, and that you may read it.',
     });
   }
 }
@@ -116,7 +118,10 @@ async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** As the protocol's text names them. */
+/** Shorter runs show no progress. */
+const PROGRESS_MS = 1000;
+
+/** The names of the protocol. */
 const STEP_WORDS = {
   hello: '1 hello',
   id: '2 id',
@@ -131,14 +136,15 @@ const STEP_WORDS = {
 function tell(exchange: DecodedExchange, number: number, io: CliIo): void {
   const { conversation, at, steps, faults } = exchange;
   const time = at === undefined ? '' : `, ${new Date(at).toISOString()}`;
-  io.out(`Exchange ${number}${conversation === '' ? '' : `, ${excerpt(conversation)}`}${time}`);
-  for (const { step, sender, bytes, place } of steps) {
+  io.out(`Exchange ${number}${conversation === '' ? '' : `, ${excerpt(conversation)}`}${time}`, { format: 'bold' });
+  for (const { step, sender, bytes, place, at: stepAt, remark } of steps) {
     const arrow = sender === 'device' ? '>' : '<';
-    const columns = `  ${arrow} ${STEP_WORDS[step].padEnd(18)} ${String(bytes).padStart(5)} bytes  ${place.padEnd(12)}`;
-    io.out(`${columns} ${describeContent(step, exchange)}`.trimEnd());
+    const elapsed = at === undefined || stepAt === undefined ? '' : ` ${formatElapsed(stepAt - at).padStart(10)} `;
+    const columns = `  ${arrow} ${STEP_WORDS[step].padEnd(18)} ${String(bytes).padStart(5)} bytes  ${place.padEnd(12)}${elapsed}`;
+    io.out(`${columns} ${remark ?? describeContent(step, exchange)}`.trimEnd());
   }
   for (const { fault, step, message } of faults) {
-    io.out(`  ! ${STEP_WORDS[step].slice(2)}: ${message} (${fault})`);
+    io.out(`  ! ${STEP_WORDS[step].slice(2)}: ${message} (${fault})`, { format: 'red' });
   }
 }
 
@@ -147,12 +153,29 @@ function describeContent(step: keyof typeof STEP_WORDS, { id, request, noreturn,
     case 'id-iv':
       return id === undefined ? '' : `id ${describeId(id)}`;
     case 'request':
-      return request === undefined ? '' : `${excerpt(request)}${noreturn ? ' (waits for no reply)' : ''}`;
+      return request === undefined ? '' : `${excerpt(request)}${noreturn ? ' (expects no reply)' : ''}`;
     case 'reply-ciphertext':
       return reply === undefined ? '' : excerpt(reply);
     default:
       return '';
   }
+}
+
+/** The time since the first datagram of the exchange. */
+function formatElapsed(ms: number): string {
+  return `${ms < 0 ? '' : '+'}${ms.toFixed(1)} ms`;
+}
+
+/** Shows the progress once a second. */
+function showProgress({ platform, progress }: CliIo): (done: number, total: number) => void {
+  let shownAt = platform.now();
+  return (done, total) => {
+    const now = platform.now();
+    if (now - shownAt >= PROGRESS_MS) {
+      shownAt = now;
+      progress(`decoded ${done} of ${total} exchanges`);
+    }
+  };
 }
 
 /** Upstream's ids are decimal, this transport's are bytes. */
@@ -172,12 +195,14 @@ function tellSummary(
   const names = keys.map(fingerprint).join(', ');
   const verdict =
     keys.length === 0
-      ? `steps named; to open ${exchanges.length === 1 ? 'it' : 'them'}, name the key by --key-file`
+      ? 'steps named, nothing opened: name the key by --key-file'
       : `${opened} opened with key ${names}`;
   io.out('');
-  io.out(
-    `${count(exchanges.length, 'exchange')}: ${verdict}${faulty > 0 ? `; ${faulty} with something wrong (!)` : ''}.`,
-  );
+  io.out(`${count(exchanges.length, 'exchange')}: ${verdict}${faulty > 0 ? `; ${faulty} with a problem (!)` : ''}.`);
+  const extra = exchanges.flatMap(({ steps }) => steps).filter(({ step }) => step === 'extra').length;
+  if (extra > 0) {
+    io.out(`${count(extra, 'datagram')} of no step: see "extra datagram" above.`);
+  }
   const skipped = describeSkipped(recording);
   if (skipped !== '') {
     io.out(skipped.trimEnd());
@@ -186,5 +211,5 @@ function tellSummary(
 
 function describeSkipped({ skipped }: Recording): string {
   const reasons = Object.entries(skipped).map(([reason, number]) => `${number} ${reason}`);
-  return reasons.length > 0 ? `Packets left out: ${reasons.join(', ')}.\n` : '';
+  return reasons.length > 0 ? `Skipped packets: ${reasons.join(', ')}.\n` : '';
 }

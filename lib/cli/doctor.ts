@@ -1,5 +1,5 @@
 /**
- * `doctor`: looks for what keeps boards from reaching this machine.
+ * `doctor`: checks why boards do not reach this machine.
  */
 import { open } from 'node:fs/promises';
 import { formatEndpoint } from '../format-endpoint.js';
@@ -13,31 +13,33 @@ import { answerWith, bindServer, explainBind } from './echo-server.js';
 import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { type CliKey, KEY_HELP, KEY_OPTIONS, type KeyValues, keyFileChecks, keyPath, readKey } from './key.js';
-import { printDocument } from './text.js';
+import { PROGRAM, printDocument } from './text.js';
 
-const HELP = `nestjs-ben-udp doctor [options]
+const HELP = `Checks why boards do not reach a server on this machine: the key file, the port, an exchange on the loopback interface,
+and the addresses for boards. Changes nothing.
 
-Looks for what keeps boards from reaching a server on this machine: the key file, the port, an exchange of this machine
-with itself, and the addresses at which boards could reach it. Changes nothing.
-
-  --host ADDRESS    the address the server is to bind to; default ${DEFAULT_HOST}, all of them
+  --host ADDRESS    the address of the server; default ${DEFAULT_HOST}, all addresses
   --port N          its port; default ${DEFAULT_PORT}
 ${KEY_HELP}
-  --json            one JSON document: {"outcome": "well" or "ill", "checks": […], "addresses": […]}
+  --json            one JSON document: {"outcome": "ok" or "problem", "checks": […], "addresses": […]}
 
-Exit codes: 0 all is well (there may be hints), 1 something is wrong, 2 wrong usage.`;
+Examples:
+  ${PROGRAM} doctor
+  ${PROGRAM} doctor --port 9000 --key-file keys/kitchen.sec
+
+Exit codes: 0 no problem (maybe hints), 1 a problem, 2 wrong usage.`;
 
 /** A loopback answers in a millisecond. */
 const LOOPBACK_TIMEOUT_MS = 2000;
 
-/** What a finding of the doctor means. */
+/** The meaning of a finding. */
 export type CheckStatus = 'ok' | 'hint' | 'wrong';
 
 export interface Check {
   readonly name: 'key file' | 'port' | 'loopback' | 'addresses';
   readonly status: CheckStatus;
   readonly message: string;
-  /** What to do. */
+  /** The next step. */
   readonly hint?: string;
 }
 
@@ -45,7 +47,8 @@ export const doctor = defineCommand({
   name: 'doctor',
   help: HELP,
   options: { ...KEY_OPTIONS, host: { type: 'string' }, port: { type: 'string' } },
-  positionals: { min: 0, max: 0 },
+  args: [],
+  required: 0,
   async run({ values }, io) {
     const host = readHost(values.host, DEFAULT_HOST);
     const port = readInteger('port', values.port, DEFAULT_PORT, 1, 65_535);
@@ -57,17 +60,17 @@ export const doctor = defineCommand({
       await checkLoopback(key, io),
       checkAddresses(host, addresses),
     ];
-    const isWell = checks.every(({ status }) => status !== 'wrong');
+    const isOk = checks.every(({ status }) => status !== 'wrong');
     if (values.json) {
-      io.out(printDocument({ outcome: isWell ? 'well' : 'ill', checks, addresses }));
+      io.out(printDocument({ outcome: isOk ? 'ok' : 'problem', checks, addresses }));
     } else {
-      tell(checks, addresses, { host, port, isWell }, io);
+      tell(checks, addresses, { host, port, isOk }, io);
     }
-    return isWell ? EXIT_CODES.ok : EXIT_CODES.failed;
+    return isOk ? EXIT_CODES.ok : EXIT_CODES.failed;
   },
 });
 
-/** What is read of a key file to see whether it is a text: no more than a key and its line end in hex. */
+/** Bytes of a key file that show whether it is a text: a key in hex and its line end. */
 const MAX_TEXT_KEY_BYTES = 128;
 
 async function checkKeyFile(values: KeyValues, io: CliIo): Promise<{ checks: Check[]; key: CliKey | undefined }> {
@@ -87,7 +90,7 @@ async function checkKeyFile(values: KeyValues, io: CliIo): Promise<{ checks: Che
   }
 }
 
-/** What is odd about the contents of a key file that can be used. Its bytes go nowhere. */
+/** A remark on the contents of a valid key file. Its bytes are not kept. */
 async function findRemark(path: string): Promise<string | undefined> {
   const file = await open(path, 'r');
   try {
@@ -100,23 +103,23 @@ async function findRemark(path: string): Promise<string | undefined> {
   }
 }
 
-/** What is odd about the contents of a key file, as far as that can be seen; `undefined` for random bytes. */
+/** A remark on suspicious contents of a key file; `undefined` for random bytes. */
 export function describeContents(contents: Uint8Array): string | undefined {
   if (contents.length < KEY_BYTES) {
-    return `It holds ${contents.length} bytes, so its key can be guessed: "nestjs-ben-udp keygen" makes one of ${KEY_BYTES}.`;
+    return `It holds ${contents.length} bytes, so its key can be guessed. "${PROGRAM} keygen FILE" makes one of ${KEY_BYTES}.`;
   }
   if (new Set(contents).size === 1) {
-    return 'All of its bytes are the same, so its key can be guessed: make one with "nestjs-ben-udp keygen".';
+    return `All of its bytes are the same, so its key can be guessed. Make another one with "${PROGRAM} keygen FILE".`;
   }
   const isText = contents.every((byte) => (byte >= 0x20 && byte < 0x7f) || byte === 0x0a || byte === 0x0d);
   if (isText && contents.at(-1) === 0x0a) {
     return (
-      'It is a text that ends in a line end, and the line end counts: a device whose file lacks it has another key. ' +
+      'It is a text with a line end, and the line end counts: a device without it has another key. ' +
       'Copy the file itself, not its text.'
     );
   }
   return isText
-    ? 'It is a text and is used as it stands, not as the bytes that it may spell: devices need the same text.'
+    ? 'It is a text, and the text itself is the key, not the bytes that it may spell. Devices need the same text.'
     : undefined;
 }
 
@@ -132,7 +135,7 @@ async function checkPort(host: string, port: number, { platform }: CliIo): Promi
   }
 }
 
-/** An exchange of this machine with itself, with the key, or with another one where there is none. */
+/** An exchange on the loopback interface, with the key if there is one. */
 async function checkLoopback(key: CliKey | undefined, { platform }: CliIo): Promise<Check> {
   const aesKey = key?.key ?? Buffer.alloc(KEY_BYTES);
   const begin = platform.now();
@@ -143,7 +146,7 @@ async function checkLoopback(key: CliKey | undefined, { platform }: CliIo): Prom
       name: 'loopback',
       status: 'wrong',
       message: `an exchange on 127.0.0.1 failed: ${(error as Error).message}`,
-      hint: 'Something on this machine stops UDP even within it: a firewall, or a sandbox.',
+      hint: 'Something stops UDP even within this machine: a firewall or a sandbox.',
     };
   }
   const ms = (platform.now() - begin).toFixed(0);
@@ -177,21 +180,21 @@ async function exchangeWithItself(key: Buffer, platform: CliIo['platform']): Pro
       idleTimeout: DEFAULT_IDLE_TIMEOUT_MS,
     };
     const handlers = { onIgnored: () => undefined, onError: () => undefined };
-    const caller = await RequestClient.create({ ...options, ...limits }, new Sealer(key), handlers, platform);
+    const client = await RequestClient.create({ ...options, ...limits }, new Sealer(key), handlers, platform);
     try {
-      await askForEcho(caller);
+      await askForEcho(client);
     } finally {
-      await caller.close();
+      await client.close();
     }
   } finally {
     await server.close();
   }
 }
 
-async function askForEcho(caller: RequestClient): Promise<void> {
+async function askForEcho(client: RequestClient): Promise<void> {
   const data = 'nestjs-ben-udp doctor';
   const text = formatRequest({ action: 'echo', data });
-  const question = {
+  const request = {
     text,
     noreturn: false,
     pattern: 'echo',
@@ -199,9 +202,9 @@ async function askForEcho(caller: RequestClient): Promise<void> {
     retries: 0,
     idempotent: false,
   };
-  const reply = readReply((await caller.request(question))!);
+  const reply = readReply((await client.request(request))!);
   if (!('data' in reply) || reply.data !== data) {
-    throw new Error('the answer was not what was sent');
+    throw new Error('the answer differs from the request');
   }
 }
 
@@ -211,18 +214,18 @@ function checkAddresses(host: string, addresses: readonly ReachableAddress[]): C
     return {
       name,
       status: 'hint',
-      message: `${host} is reached from this machine alone`,
-      hint: 'For boards take --host 0.0.0.0, and the same in the options of the server.',
+      message: `only this machine reaches ${host}`,
+      hint: 'For boards, set host: 0.0.0.0 in the options of the server, and --host 0.0.0.0 here.',
     };
   }
   const likely = addresses.filter(({ isLikely }) => isLikely);
   if (addresses.length === 0) {
-    const message = 'this machine has no IPv4 address but loopback, so no board reaches it';
-    return { name, status: 'wrong', message, hint: 'Join the network that the boards are in.' };
+    const message = 'this machine has no IPv4 address except loopback, so no board reaches it';
+    return { name, status: 'wrong', message, hint: 'Join the network of the boards.' };
   }
   if (likely.length === 0) {
-    const message = 'none of the addresses of this machine looks like one that a board reaches';
-    return { name, status: 'hint', message, hint: 'Join the network that the boards are in.' };
+    const message = 'a board is unlikely to reach any address of this machine';
+    return { name, status: 'hint', message, hint: 'Join the network of the boards.' };
   }
   return {
     name,
@@ -233,20 +236,23 @@ function checkAddresses(host: string, addresses: readonly ReachableAddress[]): C
 
 const MARKS: Readonly<Record<CheckStatus, string>> = { ok: 'ok   ', hint: 'hint ', wrong: 'WRONG' };
 
+const COLOURS = { ok: 'green', hint: 'yellow', wrong: 'red' } as const;
+
 interface Circumstances {
   readonly host: string;
   readonly port: number;
-  readonly isWell: boolean;
+  readonly isOk: boolean;
 }
 
 function tell(
   checks: readonly Check[],
   addresses: readonly ReachableAddress[],
-  { port, isWell }: Circumstances,
+  { port, isOk }: Circumstances,
   io: CliIo,
 ): void {
   for (const { name, status, message, hint } of checks) {
-    io.out(`${MARKS[status]}  ${name.padEnd(9)}  ${message}`);
+    const style = { format: COLOURS[status], length: MARKS[status].length };
+    io.out(`${MARKS[status]}  ${name.padEnd(9)}  ${message}`, style);
     hint?.split('\n').forEach((line) => io.out(`                  ${line}`));
   }
   const width = Math.max(0, ...addresses.map(({ address }) => address.length));
@@ -254,13 +260,13 @@ function tell(
     io.out(`                    ${address.padEnd(width)}  ${name}${remark ? `: ${remark}` : ''}`),
   );
   io.out('');
-  if (isWell) {
-    io.out(`All is well here. If a board hears nothing all the same, look between it and this machine:
-  - a firewall: let UDP port ${port} in ("sudo ufw allow ${port}/udp", "sudo firewall-cmd --add-port=${port}/udp";
-    on Windows and macOS allow Node to accept connections)
-  - the Wi-Fi: the same network, 2.4 GHz, and no guest network that keeps its guests apart
+  if (isOk) {
+    io.out(`No problem found on this machine. If a board still gets no answer, check the network between them:
+  - a firewall: allow UDP port ${port} ("sudo ufw allow ${port}/udp", "sudo firewall-cmd --add-port=${port}/udp";
+    on Windows and macOS, allow Node to accept connections)
+  - the Wi-Fi: the same network, 2.4 GHz, and not a guest network, which separates its guests
   - the board: the address above, the port, and the same key file`);
   } else {
-    io.out('Something is wrong: see WRONG above.');
+    io.out('Found a problem: see WRONG above.');
   }
 }

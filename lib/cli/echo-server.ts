@@ -1,6 +1,5 @@
 /**
- * A server for the bench, with the transport's defaults and without Nest: for `listen`, and for the exchange that `doctor` makes
- * with itself.
+ * A server with the defaults of the transport and without Nest: for `listen`, and for the loopback exchange of `doctor`.
  */
 import {
   DEFAULT_BUFFER_SIZE,
@@ -14,11 +13,11 @@ import {
 import { BenUdpError } from '../errors.js';
 import { DEFAULT_LIMITS } from '../exchange/index.js';
 import { KeyRing } from '../keys/index.js';
-import { formatEndpoint } from '../format-endpoint.js';
 import type { Platform } from '../net/index.js';
 import { formatErrorReply, formatReply } from '../protocol/index.js';
-import { type Answer, Listener, type ListenerHandlers } from '../server/index.js';
+import { type Answer, Listener, type ListenerHandlers, toBindError } from '../server/index.js';
 import { CliFailure } from './command.js';
+import { PROGRAM } from './text.js';
 
 export interface EchoServerOptions {
   readonly host: string;
@@ -58,7 +57,7 @@ export function bindServer(
   );
 }
 
-/** The answer that says `data`; an error reply where `data` can't be answered. */
+/** The answer with `data`, or an error reply if `data` has no JSON form. */
 export function answerWith(data: unknown): Answer {
   try {
     return { text: formatReply(data, DEFAULT_BUFFER_SIZE), isError: false };
@@ -72,37 +71,17 @@ export function answerWith(data: unknown): Answer {
 }
 
 /**
- * Why a socket could not be bound, and the next step.
+ * Explains why a socket could not be bound, with the hint of the library.
  *
- * @param failure the system's error, or the listener's around it.
+ * @param failure the error of the system, or the listener's error around it.
  */
 export function explainBind(failure: Error, host: string, port: number): CliFailure {
-  const error = (failure instanceof BenUdpError ? failure.cause : failure) as NodeJS.ErrnoException;
-  const { code } = error;
-  const where = formatEndpoint(host, port);
-  const [what, hint] = describeBindError(error, port);
-  return new CliFailure(`${where} ${what}`, { ...(code !== undefined && { code }), hint });
-}
-
-function describeBindError({ code, message }: NodeJS.ErrnoException, port: number): [what: string, hint: string] {
-  switch (code) {
-    case 'EADDRINUSE':
-      return [
-        'is in use by another program',
-        `If that is your own server, all is well: try "nestjs-ben-udp send 127.0.0.1:${port} echo".\n` +
-          'Else stop it, or take another --port. To see who it is: "ss -lunp" on Linux, "lsof -nP -iUDP" on macOS,\n' +
-          '"netstat -ano -p UDP" on Windows.',
-      ];
-    case 'EADDRNOTAVAIL':
-      return [
-        'is no address of this machine',
-        'Take --host 0.0.0.0 for all of its addresses; "nestjs-ben-udp doctor" lists them.',
-      ];
-    case 'EACCES':
-      return ['is not allowed for this user', 'Ports below 1024 are often reserved: take --port 8585.'];
-    case 'ENOTFOUND':
-      return ['is not known by that name', 'Give an address; "nestjs-ben-udp doctor" lists those there are.'];
-    default:
-      return [`can't be bound: ${message}`, 'Try another --host or --port.'];
-  }
+  const error = failure instanceof BenUdpError ? failure : toBindError(failure, { host, port });
+  const [message, hint = ''] = error.message.split('\n') as [string, string?];
+  const { code } = error.cause as NodeJS.ErrnoException;
+  const isOwn = `If it is your own server, there is no problem: try "${PROGRAM} send 127.0.0.1:${port} echo".\n`;
+  return new CliFailure(message, {
+    ...(code !== undefined && { code }),
+    hint: `${code === 'EADDRINUSE' ? isOwn : ''}${hint.replaceAll('. ', '.\n')}.`,
+  });
 }

@@ -1,18 +1,18 @@
 /** The closed list of exit codes, for scripts. */
 export const EXIT_CODES = {
-  /** What was asked for was done. */
+  /** The command did its work. */
   ok: 0,
-  /** It could not be done, or it was and the finding is bad; standard error says what to do next. */
+  /** It failed, or it found a problem. Standard error names the next step. */
   failed: 1,
-  /** The command line is wrong; nothing was done. */
+  /** The command line is wrong. Nothing was done. */
   usage: 2,
-  /** No answer came, or none that verifies. */
+  /** No answer arrived, or none that verifies. */
   noAnswer: 3,
   /** The server answered with an error. */
   errorReply: 4,
   /** A bug in this program. */
   bug: 70,
-  /** Ctrl+C before it was done. */
+  /** Ctrl+C before the end. */
   interrupted: 130,
 } as const;
 

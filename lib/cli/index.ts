@@ -1,11 +1,13 @@
-/** The commands as functions: each takes its words and an `io`, and resolves to the exit code. Needs no Nest. */
+/** The commands as functions: each takes its arguments and an `io`, and resolves to the exit code. Needs no Nest. */
 export type { Command } from './command.js';
 export { decode } from './decode.js';
 export { doctor } from './doctor.js';
 export { EXIT_CODES, type ExitCode } from './exit-code.js';
-export type { CliIo } from './io.js';
+export { fleet } from './fleet.js';
+export type { CliIo, LineStyle } from './io.js';
 export { keygen } from './keygen.js';
 export { listen } from './listen.js';
+export { provision } from './provision.js';
 export { run } from './run.js';
 export { send } from './send.js';
 export {

@@ -1,6 +1,6 @@
 /**
- * The key of a command: from a file that `--key-file` or `BEN_KEY_FILE` names. Its bytes are never on the command line, where
- * every user of the machine could read them.
+ * The key of a command, from the file that `--key-file` or `BEN_KEY_FILE` names. The key itself is never on the command line, because
+ * every user of the machine can read that.
  */
 import { resolve } from 'node:path';
 import { BenUdpError } from '../errors.js';
@@ -8,6 +8,7 @@ import { DEFAULT_KEY_FILE } from '../keys/index.js';
 import { type BenUdpKeyFileChecks, fingerprint, loadKeyFile } from '../keys/index.js';
 import { CliFailure } from './command.js';
 import type { CliIo } from './io.js';
+import { PROGRAM } from './text.js';
 
 export const KEY_OPTIONS = {
   'key-file': { type: 'string' },
@@ -15,7 +16,7 @@ export const KEY_OPTIONS = {
 } as const;
 
 export const KEY_HELP = `  --key-file FILE   the key file; else BEN_KEY_FILE, else ${DEFAULT_KEY_FILE}
-  --any-key-file    take a key file that is short or readable by others, as upstream does`;
+  --any-key-file    accept a key file that is short or readable by others, as upstream does`;
 
 export interface KeyValues {
   readonly 'key-file'?: string | undefined;
@@ -52,25 +53,25 @@ export async function readKey(path: string, checks: BenUdpKeyFileChecks): Promis
   return { path: absolute, key, fingerprint: fingerprint(key) };
 }
 
-/** What is wrong with a key file, in the words of the command line. */
+/** The problem with a key file, in the words of the command line. */
 export function explainKeyFile({ code, cause, message }: BenUdpError, path: string): CliFailure {
   switch (code) {
     case 'BEN_KEY_FILE_MISSING':
       return new CliFailure(`the key file "${path}" does not exist`, {
         code,
         hint:
-          'Name it by --key-file or BEN_KEY_FILE. If there is none yet, make one and copy it to the devices:\n' +
-          `  nestjs-ben-udp keygen "${path}"`,
+          'Name it by --key-file or BEN_KEY_FILE. If you have no key yet, make one and copy it to the boards:\n' +
+          `  ${PROGRAM} keygen "${path}"`,
       });
     case 'BEN_KEY_FILE_READABLE_BY_OTHERS':
       return new CliFailure(`the key file "${path}" can be read by other users of this machine`, {
         code,
-        hint: `Take that right away, or accept it by --any-key-file:\n  chmod 600 "${path}"`,
+        hint: `Make it readable by you alone, or accept it by --any-key-file:\n  chmod 600 "${path}"`,
       });
     case 'BEN_KEY_FILE_TOO_SHORT':
       return new CliFailure(`the key file "${path}" holds less than 32 bytes, so its key can be guessed`, {
         code,
-        hint: 'Make a better one with "nestjs-ben-udp keygen", or accept it by --any-key-file.',
+        hint: `Make another one with "${PROGRAM} keygen FILE", or accept this one by --any-key-file.`,
       });
     case 'BEN_KEY_FILE_NOT_A_FILE':
       return new CliFailure(`"${path}" is not a file`, { code, hint: 'Name the key file itself by --key-file.' });
@@ -80,7 +81,7 @@ export function explainKeyFile({ code, cause, message }: BenUdpError, path: stri
       const reason = (cause as NodeJS.ErrnoException | undefined)?.code;
       return new CliFailure(reason ? `the key file "${path}" can't be read (${reason})` : message, {
         code,
-        hint: 'Does it belong to the user that runs this, and is it a file?',
+        hint: 'Does it belong to the user that runs this program, and is it a file?',
       });
     }
   }

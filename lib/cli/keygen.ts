@@ -1,7 +1,7 @@
 /**
- * `keygen`: a new key file, and on request the same secret as a literal for firmware. Without that request no byte of it is printed.
+ * `keygen`: makes a key file. On request it prints the secret as a literal for firmware, and otherwise no byte of it.
  */
-import { resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { BenUdpError } from '../errors.js';
 import { KEY_BYTES } from '../protocol/index.js';
 import { deriveKey, fingerprint, generateKeyFile, readKeyFile } from '../keys/index.js';
@@ -9,31 +9,35 @@ import { CliFailure, UsageError, defineCommand } from './command.js';
 import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { type KeyValues, explainKeyFile, keyFileChecks } from './key.js';
-import { printDocument } from './text.js';
+import { PROGRAM, printDocument } from './text.js';
 
-const HELP = `nestjs-ben-udp keygen FILE [--c] [--python] [--existing] [--json]
+const HELP = `Makes a key file: ${KEY_BYTES} random bytes, readable by you alone. Never overwrites a file.
+Server and board need the same file. The client on the board reads it as key.sec.
 
-Makes a key file: ${KEY_BYTES} random bytes, readable by you alone. Never overwrites a file.
-Server and devices need the same file: upstream's client reads it as key.sec.
-
-  --c             print the secret as a C literal, for firmware that has no files
+  --c             print the secret as a C literal, for firmware without files
   --python        print the secret as a Python literal
-  --existing      make nothing: print the secret that FILE holds already
-  --any-key-file  with --existing: take a file that is short or readable by others
-  --json          one JSON document: file, bytes, fingerprint; c and python where asked for
+  --existing      make no file: print the secret in FILE
+  --any-key-file  with --existing: accept a file that is short or readable by others
+  --json          one JSON document: file, bytes, fingerprint, isIgnoredByGit; c and python on request
 
-With --c or --python standard output holds the secret: whoever reads it can speak for your devices.
-The fingerprint names a key and tells nothing about it; server and client print the same for the same key.
+With --c or --python, standard output holds the secret: anyone who reads it can speak for your boards.
+The fingerprint names a key and reveals nothing about it. Server and client print the same one for the same key.
+
+Examples:
+  ${PROGRAM} keygen keys/kitchen.sec
+  ${PROGRAM} keygen keys/kitchen.sec --existing --c > key.h
 
 Exit codes: 0 made, 1 not made, 2 wrong usage.`;
 
-/** A literal is written into a source file; a key file that is longer than this is no key. */
+/** Largest file that is printed as a literal. A longer one is not a key. */
 const MAX_LITERAL_BYTES = 4096;
 
 const BYTES_PER_LINE = 8;
 
 export const keygen = defineCommand({
   name: 'keygen',
+  args: ['FILE'],
+  required: 1,
   help: HELP,
   options: {
     c: { type: 'boolean' },
@@ -41,35 +45,41 @@ export const keygen = defineCommand({
     existing: { type: 'boolean' },
     'any-key-file': { type: 'boolean' },
   },
-  positionals: { min: 1, max: 1 },
   async run({ values, positionals: [path] }, io) {
     const wantsLiteral = values.c === true || values.python === true;
     if (values.existing && !wantsLiteral) {
-      throw new UsageError('--existing prints the secret that is there: say in which form, --c or --python');
+      throw new UsageError('--existing prints the secret: add the form, --c or --python');
     }
     if (values['any-key-file'] && !values.existing) {
-      throw new UsageError('--any-key-file is for --existing: a new key file is always a good one');
+      throw new UsageError('--any-key-file needs --existing: a new key file is always a good one');
     }
     const file = path!;
-    const made = values.existing ? undefined : await make(file);
+    const made = values.existing ? undefined : await makeKeyFile(file);
     const contents = wantsLiteral ? await read(file, values) : undefined;
     const literals = {
       c: contents && values.c ? printCLiteral(contents) : undefined,
       python: contents && values.python ? printPythonLiteral(contents) : undefined,
     };
-    const name = made ?? nameOf(contents!);
+    const print = made ?? fingerprintOf(contents!);
     const bytes = contents?.length ?? KEY_BYTES;
     contents?.fill(0);
+    const isIgnoredByGit = await checkGit(file, io);
     if (values.json) {
-      io.out(printDocument({ file, bytes, fingerprint: name, ...literals }));
+      io.out(printDocument({ file, bytes, fingerprint: print, isIgnoredByGit, ...literals }));
     } else {
-      tell({ file, name, isNew: made !== undefined, literals: [literals.c, literals.python] }, io);
+      tell({ file, print, isNew: made !== undefined, isIgnoredByGit, literals: [literals.c, literals.python] }, io);
     }
     return EXIT_CODES.ok;
   },
 });
 
-async function make(file: string): Promise<string> {
+/**
+ * Makes a key file.
+ *
+ * @returns the fingerprint of the key.
+ * @throws CliFailure
+ */
+export async function makeKeyFile(file: string): Promise<string> {
   return generateKeyFile(file).catch((error: unknown): never => {
     if (!(error instanceof BenUdpError)) {
       throw error;
@@ -81,16 +91,52 @@ async function make(file: string): Promise<string> {
         `"${absolute}" exists and is not overwritten: devices that hold its key would be locked out`,
         {
           code,
-          hint: 'Name another file, or remove this one first. To print the secret it holds: --existing --c or --python.',
+          hint: 'Name another file, or remove this one first. To print its secret: --existing --c or --python.',
         },
       );
     }
     const reason = (cause as NodeJS.ErrnoException | undefined)?.code;
     throw new CliFailure(reason ? `"${absolute}" can't be written (${reason})` : message, {
       code,
-      hint: 'Does its folder exist, and may you write there?',
+      hint:
+        reason === 'ENOENT'
+          ? `Make its folder first:\n  mkdir -p "${dirname(file)}"`
+          : 'Check that you may write to its folder.',
     });
   });
+}
+
+/** Whether git ignores a file; `undefined` outside a git folder, or without git. */
+export async function checkGit(file: string, { runProgram }: CliIo): Promise<boolean | undefined> {
+  const absolute = resolve(file);
+  const { exitCode } = await runProgram('git', ['check-ignore', '-q', '--', absolute], dirname(absolute));
+  return exitCode === 0 ? true : exitCode === 1 ? false : undefined;
+}
+
+/** The option of the server for a key file: the name of the file names the board. */
+export function serverOption(file: string): string {
+  const name = basename(file).replace(/\.[^.]*$/, '');
+  const path = quote(file.replaceAll('\\', '/'));
+  if (name === 'key') {
+    return `keyFile: ${path}`;
+  }
+  return `keys: { ${/^[A-Za-z_$][\w$]*$/.test(name) ? name : quote(name)}: ${path} }`;
+}
+
+/** Advice on a new key file and git. */
+export function describeGit(file: string, isIgnored: boolean | undefined): string {
+  switch (isIgnored) {
+    case true:
+      return 'git ignores the file, so no commit contains it.';
+    case false:
+      return `git would commit the file. To prevent that:\n  echo '${basename(file)}' >> .gitignore`;
+    default:
+      return 'Keep it out of version control.';
+  }
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "\\'")}'`;
 }
 
 async function read(file: string, values: Pick<KeyValues, 'any-key-file'>): Promise<Buffer> {
@@ -98,47 +144,48 @@ async function read(file: string, values: Pick<KeyValues, 'any-key-file'>): Prom
     throw error instanceof BenUdpError ? explainKeyFile(error, resolve(file)) : error;
   });
   if (contents.length > MAX_LITERAL_BYTES) {
-    throw new CliFailure(`"${file}" holds ${contents.length} bytes: that is no key for a literal`, {
+    throw new CliFailure(`"${file}" holds ${contents.length} bytes, too many for a literal`, {
       hint: `A key file holds ${KEY_BYTES} bytes. Is it the right file?`,
     });
   }
   return contents;
 }
 
-function nameOf(contents: Uint8Array): string {
+function fingerprintOf(contents: Uint8Array): string {
   const key = deriveKey(contents);
-  const name = fingerprint(key);
+  const print = fingerprint(key);
   key.fill(0);
-  return name;
+  return print;
 }
 
 interface Outcome {
   readonly file: string;
-  readonly name: string;
+  readonly print: string;
   readonly isNew: boolean;
+  readonly isIgnoredByGit: boolean | undefined;
   readonly literals: readonly (string | undefined)[];
 }
 
-/** Where standard output is the secret, as for a source file, all else goes to standard error. */
-function tell({ file, name, isNew, literals }: Outcome, io: CliIo): void {
+/** If standard output is the secret, for a source file, all else goes to standard error. */
+function tell({ file, print, isNew, isIgnoredByGit, literals }: Outcome, io: CliIo): void {
   const printed = literals.filter((literal) => literal !== undefined);
   const say = printed.length > 0 ? io.err : io.out;
-  say(`${isNew ? 'Made' : 'Read'} ${file}: key ${name}.`);
+  say(`${isNew ? 'Made' : 'Read'} ${file}: key ${print}.`);
   if (isNew) {
     say(`
-The server:  new BenUdpTransport({ keyFile: '${file}' })
+The server:  new BenUdpTransport({ ${serverOption(file)} })
 A board:     mpremote cp "${file}" :key.sec
-Try it:      nestjs-ben-udp listen --key-file "${file}"
+Try it:      ${PROGRAM} listen --key-file "${file}"
 
-It is a secret: whoever has it can speak for your devices. Keep it out of version control.`);
+It is a secret: anyone who has it can speak for your boards. ${describeGit(file, isIgnoredByGit)}`);
   }
   printed.forEach((literal) => io.out(literal));
   if (printed.length > 0) {
-    say('What was printed is the secret itself.');
+    say('The printed text is the secret itself.');
   }
 }
 
-/** What a key file holds, not the AES key: devices hash it, as they hash the file. */
+/** The contents of a key file, not the AES key: devices hash it, as they hash the file. */
 export function printCLiteral(contents: Uint8Array): string {
   const bytes = Array.from(contents, (byte) => `0x${byte.toString(16).padStart(2, '0')}`);
   const lines = Array.from({ length: Math.ceil(bytes.length / BYTES_PER_LINE) }, (_, line) =>
@@ -152,7 +199,7 @@ export function printCLiteral(contents: Uint8Array): string {
   ].join('\n');
 }
 
-/** As `printCLiteral`; every byte in hex, so that no editor and no encoding changes one. */
+/** As `printCLiteral`. Every byte is hex, so no editor and no encoding changes one. */
 export function printPythonLiteral(contents: Uint8Array): string {
   const bytes = Array.from(contents, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
   return [

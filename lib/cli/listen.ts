@@ -1,5 +1,5 @@
 /**
- * `listen`: a server that prints what devices send, and echoes it or answers what it was given. For the bench: one key, no Nest.
+ * `listen`: a server that prints requests, and answers with their data or with a fixed text. For a test on the desk: one key, no Nest.
  */
 import { formatEndpoint } from '../format-endpoint.js';
 import { DEFAULT_BUFFER_SIZE, DEFAULT_HOST, DEFAULT_PORT } from '../constants.js';
@@ -8,38 +8,42 @@ import { REJECTIONS, type RejectedDecision, type BenUdpRemote, type VerifiedRequ
 import { formatReply, formatUnreadableReply } from '../protocol/index.js';
 import type { Listener, ListenerHandlers } from '../server/index.js';
 import { listAddresses } from './addresses.js';
-import { UsageError, defineCommand, readHost, readInteger } from './command.js';
+import { UsageError, defineCommand, readDuration, readHost, readInteger, reportError } from './command.js';
 import { answerWith, bindServer, explainBind } from './echo-server.js';
 import { EXIT_CODES } from './exit-code.js';
-import type { CliIo } from './io.js';
+import type { CliIo, LineStyle } from './io.js';
 import { KEY_HELP, KEY_OPTIONS, loadKey } from './key.js';
 import { readJson } from './send.js';
-import { count, excerpt, isDocument, printDocument } from './text.js';
+import { PROGRAM, count, excerpt, isDocument, printDocument } from './text.js';
 
-const HELP = `nestjs-ben-udp listen [options]
+const HELP = `A server that prints requests of boards and answers with the same data, until Ctrl+C.
 
-A server that prints what devices send and answers it with the same data, until Ctrl+C.
-
-  --host ADDRESS      bind to this address; default ${DEFAULT_HOST}, all of them
+  --host ADDRESS      bind to this address; default ${DEFAULT_HOST}, all addresses
   --port N            default ${DEFAULT_PORT}; 0 takes any free one
-  --answer JSON       answer this instead: '{"ok": true}'
-  --datagram-gap MS   wait between the datagrams of an answer, 0 to 1000: try 5 for an ESP8266 that hears nothing
+  --answer JSON       answer with this instead: '{"ok": true}'
+  --datagram-gap TIME pause between the datagrams of an answer, 0 to 1000 ms: try 5ms if an ESP8266 gets no answer
   --count N           end after N requests
 ${KEY_HELP}
   --json              one JSON document for each event, on a line of its own: "listening", "request",
                       "rejected", "closed"
 
-A request is printed as the Python text that the device sent. A datagram that gets no answer is printed with the reason.
+A request is printed as the Python text of the board. A datagram without an answer is printed with the reason.
+
+Examples:
+  ${PROGRAM} listen
+  ${PROGRAM} listen --answer '{"led": true}' --key-file keys/kitchen.sec
 
 Exit codes: 0 ended by Ctrl+C or --count, 1 not started, 2 wrong usage.`;
 
 const MAX_COUNT = 1_000_000_000;
 
-/** Lines a second about datagrams without an answer, which anybody can send; more are counted. */
+const PREFIX = 'nestjs-ben-udp listen:';
+
+/** Lines a second about datagrams without an answer. More are counted, because anyone can send them. */
 const MAX_REJECTION_LINES = 10;
 const REJECTION_WINDOW_MS = 1000;
 
-/** How long Ctrl+C waits for requests whose ids were just issued. */
+/** Time that Ctrl+C waits for requests with a fresh id. */
 const DRAIN_MS = 500;
 
 export const listen = defineCommand({
@@ -53,11 +57,12 @@ export const listen = defineCommand({
     'datagram-gap': { type: 'string' },
     count: { type: 'string' },
   },
-  positionals: { min: 0, max: 0 },
+  args: [],
+  required: 0,
   async run({ values }, io) {
     const host = readHost(values.host, DEFAULT_HOST);
     const port = readInteger('port', values.port, DEFAULT_PORT, 0, 65_535);
-    const datagramGap = readInteger('datagram-gap', values['datagram-gap'], 0, 0, 1000);
+    const datagramGap = readDuration('datagram-gap', values['datagram-gap'], 0, 0, 1000);
     const maxRequests = readInteger('count', values.count, Infinity, 1, MAX_COUNT);
     const answer = values.answer === undefined ? undefined : readAnswer(values.answer);
     const { key, fingerprint } = await loadKey(values, io);
@@ -72,7 +77,7 @@ export const listen = defineCommand({
       onRejected: (rejected, remote) => reporter.rejected(rejected, remote),
       onRefused: ({ error }) => error && formatUnreadableReply(error, 'null'),
       onEnded: () => end.countRequest(),
-      onError: (error) => io.err(`nestjs-ben-udp listen: ${(error as Error).message}`),
+      onError: (error) => reportError(PREFIX, (error as Error).message, io),
       onSendError: (error) => reporter.sendError(error),
     };
     const server = await bindServer({ host, port, key, datagramGap }, handlers, io.platform).catch(
@@ -89,18 +94,18 @@ export const listen = defineCommand({
   },
 });
 
-/** An answer is checked before anybody asks for it. */
+/** Checks the answer before the first request. */
 function readAnswer(json: string): { readonly data: unknown } {
   const data = readJson(json);
   try {
     formatReply(data, DEFAULT_BUFFER_SIZE);
   } catch (error) {
-    throw error instanceof BenUdpError ? new UsageError(`this answer can't be sent: ${error.message}`) : error;
+    throw error instanceof BenUdpError ? new UsageError(`the text of --answer can't be sent: ${error.message}`) : error;
   }
   return { data };
 }
 
-/** When to stop. */
+/** Ends after Ctrl+C or the last request. */
 class Ending {
   readonly reached: Promise<void>;
   private requests = 0;
@@ -126,7 +131,7 @@ class Ending {
   }
 }
 
-/** Says what happens: in words, or as JSON documents. */
+/** Prints events, as lines or as JSON documents. */
 class Reporter {
   private windowStart = -Infinity;
   private linesInWindow = 0;
@@ -165,7 +170,7 @@ class Reporter {
       return;
     }
     this.line(remote, excerpt(text));
-    this.io.out(`         ${noreturn ? 'no answer is wanted' : `answered ${excerpt(reply ?? '')}`}`);
+    this.io.out(`         ${noreturn ? 'the board expects no answer' : `answered ${excerpt(reply ?? '')}`}`);
   }
 
   rejected({ reason, error }: RejectedDecision, remote: BenUdpRemote): void {
@@ -176,17 +181,17 @@ class Reporter {
     if (this.isJson) {
       this.document('rejected', { from: formatEndpoint(remote.address, remote.port), reason, message: why });
     } else {
-      this.line(remote, `no answer (${reason}): ${why}`);
+      this.line(remote, `no answer (${reason}): ${why}`, { format: 'yellow' });
     }
   }
 
   sendError({ message }: Error): void {
     if (this.mayTell()) {
-      this.io.err(`nestjs-ben-udp listen: a datagram could not be sent: ${message}`);
+      reportError(PREFIX, `a datagram could not be sent: ${message}`, this.io);
     }
   }
 
-  /** Whether one more line may be written about something that anybody can cause. Counts it if not. */
+  /** Whether to print one more line about an event that anyone can cause. Otherwise counts it. */
   private mayTell(): boolean {
     const now = this.io.platform.now();
     if (now - this.windowStart >= REJECTION_WINDOW_MS) {
@@ -223,9 +228,9 @@ class Reporter {
     }
   }
 
-  private line({ address, port }: BenUdpRemote, text: string): void {
+  private line({ address, port }: BenUdpRemote, text: string, style?: LineStyle): void {
     const time = new Date(this.io.wallClock()).toTimeString().slice(0, 8);
-    this.io.out(`${time} ${formatEndpoint(address, port)}  ${text}`);
+    this.io.out(`${time} ${formatEndpoint(address, port)}  ${text}`, style);
   }
 
   private document(event: string, facts: Readonly<Record<string, unknown>>): void {
@@ -233,7 +238,7 @@ class Reporter {
   }
 }
 
-/** A value if it has a JSON form. If not, the document has `text` alone. */
+/** The value if it has a JSON form. Otherwise the document has `text` alone. */
 function jsonOrNothing(value: unknown): unknown {
   return isDocument({ value }) ? value : undefined;
 }

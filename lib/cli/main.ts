@@ -1,33 +1,37 @@
 #!/usr/bin/env node
 /**
- * The program: hands the process's streams, signals and clock to `run`, and its exit code to the process.
+ * The program: connects `run` to the streams, signals and clock of the process.
  */
 import { networkInterfaces } from 'node:os';
 import { nodePlatform } from '../net/index.js';
 import { EXIT_CODES } from './exit-code.js';
+import { runProgramWith } from './run-program.js';
 import { run } from './run.js';
+import { Terminal } from './terminal.js';
 import { describeBug } from './text.js';
 
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
     if (interrupt.signal.aborted) {
-      // The second time it is meant now.
+      // A second Ctrl+C exits at once.
       process.exit(EXIT_CODES.interrupted);
     }
     interrupt.abort();
   });
 }
 
-// Whoever reads may stop reading, as `head` does.
+// The reader may stop reading, as `head` does.
 process.stdout.on('error', ({ code }: NodeJS.ErrnoException) =>
   process.exit(code === 'EPIPE' ? EXIT_CODES.ok : EXIT_CODES.failed),
 );
 
 async function main(): Promise<void> {
+  const terminal = new Terminal(process.stdout, process.stderr);
   process.exitCode = await run(process.argv.slice(2), {
-    out: (line) => void process.stdout.write(`${line}\n`),
-    err: (line) => void process.stderr.write(`${line}\n`),
+    out: (line, style) => terminal.out(line, style),
+    err: (line, style) => terminal.err(line, style),
+    progress: (line) => terminal.progress(line),
     get stdin() {
       return process.stdin;
     },
@@ -36,7 +40,9 @@ async function main(): Promise<void> {
     wallClock: () => Date.now(),
     platform: nodePlatform,
     interfaces: networkInterfaces,
+    runProgram: (command, args, cwd) => runProgramWith(process.env, interrupt.signal, command, args, cwd),
   });
+  terminal.end();
 }
 
 main().catch((error: unknown) => {

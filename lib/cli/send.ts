@@ -1,5 +1,5 @@
 /**
- * `send`: asks a server as a device does, and prints what it answered.
+ * `send`: sends a request as a device does, and prints the answer.
  */
 import { isIP, isIPv6 } from 'node:net';
 import { formatEndpoint } from '../format-endpoint.js';
@@ -14,32 +14,34 @@ import { BenUdpError, BenUdpRequestError } from '../errors.js';
 import { printable, printableLine } from '../printable.js';
 import { RequestClient } from '../client/index.js';
 import { type Reply, Sealer, formatRequest, parseJson, readReply } from '../protocol/index.js';
-import { CliFailure, UsageError, defineCommand, readInteger } from './command.js';
+import { CliFailure, UsageError, defineCommand, readDuration, readInteger } from './command.js';
 import { EXIT_CODES, type ExitCode } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { type CliKey, KEY_HELP, KEY_OPTIONS, loadKey } from './key.js';
-import { count, isDocument, printDocument } from './text.js';
+import { PROGRAM, count, isDocument, percentile, printDocument } from './text.js';
 
 const MIN_TIMEOUT_MS = 10;
 const MAX_COUNT = 1_000_000;
 
-const HELP = `nestjs-ben-udp send HOST[:PORT] ACTION [JSON] [options]
+const HELP = `Sends a request as a board does, and prints the answer: a text as it is, anything else as JSON.
+The default port is ${DEFAULT_PORT}. An IPv6 address with a port is [::1]:8585. JSON is the data: '"hi"', -3.5, '{"a": 1}'.
 
-Sends a request as a device does, and prints what the server answered: a text as it is, anything else as JSON.
-HOST may be [::1]:8585 too; the port is ${DEFAULT_PORT} where none is given. JSON is the request's data: '"hi"', 21.5, '{"a": 1}'.
-
-  --noreturn        do not wait for an answer (the server has an event handler); nothing is printed
-  --timeout MS      wait so long in each step, ${MIN_TIMEOUT_MS} to ${MAX_OPTION_MS}; default ${DEFAULT_TIMEOUT_MS}
-  --latency         say on standard error how long it took
-  --count N         ask N times, one after the other; ends at the first that fails
-  --local-port N    send from this port: for upstream's own server, which answers to its own port number
+  --noreturn        do not wait for an answer (the server has an event handler); prints nothing
+  --timeout TIME    timeout of each step, ${MIN_TIMEOUT_MS}ms to 24h; default ${DEFAULT_TIMEOUT_MS / 1000}s
+  --latency         print the time of the exchange on standard error
+  --count N         send N requests, one after the other; stops at the first failure
+  --local-port N    send from this port: upstream's own server answers to its own port number
   --local-address A send from this address of this machine
 ${KEY_HELP}
   --json            one JSON document for each request, on a line of its own:
                     {"outcome": "answered", "data": …, "latencyMs": …}, or "error-reply" with "error",
                     "sent" for --noreturn, "failed" with "code", "step" and "message"
 
-Exit codes: 0 answered (or sent), 1 not sent, 2 wrong usage, 3 no answer, 4 the server answered with an error, 130 Ctrl+C.`;
+Examples:
+  ${PROGRAM} send 192.168.1.10 echo '"hello"'
+  ${PROGRAM} send server.local:9000 dhtsensor '{"celsius": 21.5}' --noreturn
+
+Exit codes: 0 answered or sent, 1 not sent, 2 wrong usage, 3 no answer, 4 the server answered with an error, 130 Ctrl+C.`;
 
 interface Plan {
   readonly host: string;
@@ -67,7 +69,8 @@ export const send = defineCommand({
     'local-port': { type: 'string' },
     'local-address': { type: 'string' },
   },
-  positionals: { min: 2, max: 3 },
+  args: ['HOST[:PORT]', 'ACTION', 'JSON'],
+  required: 2,
   async run({ values, positionals }, io) {
     const [target, action, json] = positionals;
     const { host, port } = parseTarget(target!);
@@ -79,7 +82,7 @@ export const send = defineCommand({
       action: action!,
       noreturn,
       text: formatText({ action: action!, data, noreturn }),
-      timeoutMs: readInteger('timeout', values.timeout, DEFAULT_TIMEOUT_MS, MIN_TIMEOUT_MS, MAX_OPTION_MS),
+      timeoutMs: readDuration('timeout', values.timeout, DEFAULT_TIMEOUT_MS, MIN_TIMEOUT_MS, MAX_OPTION_MS),
       count: readInteger('count', values.count, 1, 1, MAX_COUNT),
       localPort: readInteger('local-port', values['local-port'], 0, 1, 65_535),
       localAddress: readAddress(values['local-address'], host),
@@ -87,11 +90,11 @@ export const send = defineCommand({
       isJson: values.json === true,
     };
     const key = await loadKey(values, io);
-    const caller = await openCaller(plan, key, io);
+    const client = await openClient(plan, key, io);
     try {
-      return await askAll(plan, key, caller, io);
+      return await askAll(plan, key, client, io);
     } finally {
-      await caller.close();
+      await client.close();
     }
   },
 });
@@ -107,10 +110,10 @@ export function parseTarget(target: string): { readonly host: string; readonly p
   const host = inBrackets ?? plain;
   const port = digits === undefined ? DEFAULT_PORT : Number(digits);
   if (!host || port < 1 || port > 65_535) {
-    throw new UsageError('HOST[:PORT] is a name or an address, and a port from 1 to 65535');
+    throw new UsageError('HOST[:PORT] is a name or an address, with a port from 1 to 65535');
   }
   if (host === '0.0.0.0' || host === '::') {
-    throw new UsageError(`${host} is no address to send to: take 127.0.0.1 for a server on this machine`);
+    throw new UsageError(`a request can't be sent to ${host}: use 127.0.0.1 for a server on this machine`);
   }
   return { host, port };
 }
@@ -120,13 +123,13 @@ export function readJson(text: string): unknown {
   try {
     return parseJson(text);
   } catch {
-    throw new UsageError(`the data is no JSON. A text needs its own quotes inside the shell's: '"hi"'`);
+    throw new UsageError(`the data is not JSON. A text needs quotes inside the quotes of the shell: '"hi"'`);
   }
 }
 
 function readAddress(address: string | undefined, host: string): string | undefined {
   if (address !== undefined && (isIP(address) === 0 || (isIP(host) !== 0 && isIP(host) !== isIP(address)))) {
-    throw new UsageError('--local-address is an IP address, of the same family as HOST');
+    throw new UsageError('--local-address is an IP address of the same family as HOST');
   }
   return address;
 }
@@ -139,7 +142,7 @@ function formatText(request: Parameters<typeof formatRequest>[0]): string {
   }
 }
 
-function openCaller({ host, port, localPort, localAddress }: Plan, { key }: CliKey, io: CliIo): Promise<RequestClient> {
+function openClient({ host, port, localPort, localAddress }: Plan, { key }: CliKey, io: CliIo): Promise<RequestClient> {
   return RequestClient.create(
     {
       host,
@@ -152,26 +155,26 @@ function openCaller({ host, port, localPort, localAddress }: Plan, { key }: CliK
       idleTimeout: DEFAULT_IDLE_TIMEOUT_MS,
     },
     new Sealer(key),
-    // What belongs to no exchange is noise here; a socket that fails fails the request.
+    // Datagrams outside the exchange are noise here. A socket error fails the request.
     { onIgnored: () => undefined, onError: () => undefined },
     io.platform,
   ).catch((error: unknown): never => {
     if (error instanceof BenUdpError && error.code === 'BEN_HOST_UNKNOWN') {
       throw new CliFailure(`the host "${host}" is not known`, {
         code: error.code,
-        hint: 'Is it spelt right? Its address will do as well.',
+        hint: 'Check the spelling, or use its address.',
       });
     }
     throw error;
   });
 }
 
-async function askAll(plan: Plan, key: CliKey, caller: RequestClient, io: CliIo): Promise<ExitCode> {
+async function askAll(plan: Plan, key: CliKey, client: RequestClient, io: CliIo): Promise<ExitCode> {
   const latencies: number[] = [];
   let exitCode: ExitCode = EXIT_CODES.ok;
   while (exitCode === EXIT_CODES.ok && latencies.length < plan.count) {
     const begin = io.platform.now();
-    const text = await ask(plan, key, caller, io);
+    const text = await ask(plan, key, client, io);
     if (text === INTERRUPTED) {
       exitCode = EXIT_CODES.interrupted;
       break;
@@ -187,16 +190,18 @@ async function askAll(plan: Plan, key: CliKey, caller: RequestClient, io: CliIo)
 
 const INTERRUPTED = Symbol('interrupted');
 
+const ERROR_PREFIX = 'The server answered with an error:';
+
 /** The text of the reply; `undefined` for `--noreturn`. */
 async function ask(
   { action, text, noreturn, timeoutMs, host, port }: Plan,
   { fingerprint }: CliKey,
-  caller: RequestClient,
+  client: RequestClient,
   { signal }: CliIo,
 ): Promise<string | undefined | typeof INTERRUPTED> {
   try {
-    const question = { text, noreturn, pattern: action, timeout: timeoutMs, retries: 0, idempotent: false };
-    return await caller.request(question, signal);
+    const request = { text, noreturn, pattern: action, timeout: timeoutMs, retries: 0, idempotent: false };
+    return await client.request(request, signal);
   } catch (error) {
     if (signal.aborted) {
       return INTERRUPTED;
@@ -213,14 +218,17 @@ function tell(text: string | undefined, latencyMs: number, { isJson, noreturn }:
     const told = isDocument(reply) ? reply : { text };
     io.out(printDocument({ outcome, ...told, latencyMs: roundMs(latencyMs) }));
   } else if (isError) {
-    io.err(`The server answered with an error: ${printableLine(printValue(reply.error, text!))}`);
+    io.err(`${ERROR_PREFIX} ${printableLine(printValue(reply.error, text!))}`, {
+      format: 'red',
+      length: ERROR_PREFIX.length,
+    });
   } else if (reply) {
     io.out(printable(printValue(reply.data, text!)));
   }
   return isError ? EXIT_CODES.errorReply : EXIT_CODES.ok;
 }
 
-/** A text as it is, anything else as JSON. If a value is nested too deep for that, the JSON text of the whole reply. */
+/** A text as it is, anything else as JSON. If a value is nested too deeply for that: the JSON text of the whole reply. */
 function printValue(value: unknown, reply: string): string {
   return typeof value === 'string' ? value : isDocument(value) ? printDocument(value) : reply;
 }
@@ -235,30 +243,36 @@ function describeLatencies(latencies: readonly number[], verb: string): string {
   if (sorted.length === 1) {
     return `${verb} in ${show(sorted[0]!)}`;
   }
-  const median = sorted[Math.floor((sorted.length - 1) / 2)]!;
+  const median = percentile(sorted, 0.5);
   const [first, last] = [sorted[0]!, sorted.at(-1)!];
   return `${count(sorted.length, 'request')} ${verb}: least ${show(first)}, median ${show(median)}, most ${show(last)}`;
 }
 
-/** What is known of a request that failed, in words; by how far it had come. */
+/** Explains a failed request by its code and its last step. */
 function explainRequest(error: BenUdpRequestError, server: string, fingerprint: string): CliFailure {
   const { code, step, elapsedMs } = error;
-  const isNoAnswer = code === 'BEN_TIMEOUT' || code === 'BEN_BAD_REPLY';
+  const isNoAnswer = NO_ANSWER_CODES.has(code);
   const about = {
     code,
     exitCode: isNoAnswer ? EXIT_CODES.noAnswer : EXIT_CODES.failed,
     facts: { step, elapsedMs },
   };
   if (code === 'BEN_BAD_REPLY') {
-    return new CliFailure(`${server} answered, but not with this key or not to this request`, {
+    return new CliFailure(`${server} answered, but with another key or to another request`, {
       ...about,
       hint: `The key here is ${fingerprint}. Does the server have the same one?`,
+    });
+  }
+  if (code === 'BEN_REFUSED') {
+    return new CliFailure(`${server} refused the request: no program listens on that port`, {
+      ...about,
+      hint: CLOSED_PORT,
     });
   }
   if (code === 'BEN_TIMEOUT') {
     return step === 'hello' || step === 'id'
       ? new CliFailure(`${server} did not answer within ${elapsedMs} ms`, { ...about, hint: SILENT_SERVER })
-      : new CliFailure(`${server} is there, but did not answer the request within ${elapsedMs} ms`, {
+      : new CliFailure(`${server} issued an id, but did not answer the request within ${elapsedMs} ms`, {
           ...about,
           hint: otherKeyOrSlow(fingerprint),
         });
@@ -266,14 +280,21 @@ function explainRequest(error: BenUdpRequestError, server: string, fingerprint: 
   const reason = (error.cause as Error | undefined)?.message;
   return new CliFailure(reason ? `the request could not be sent: ${reason}` : error.message, {
     ...about,
-    hint: code === 'BEN_SOCKET' ? 'Is this machine on the network, and is the port from --local-port free?' : '',
+    hint:
+      code === 'BEN_SOCKET'
+        ? 'Check that this machine is on the network, and that the port of --local-port is free.'
+        : '',
   });
 }
 
-const SILENT_SERVER = `Does a server listen there? Are address and port right? Does a firewall let UDP pass?
-On the server's machine, "nestjs-ben-udp doctor" looks at all three.`;
+const NO_ANSWER_CODES: ReadonlySet<string> = new Set(['BEN_TIMEOUT', 'BEN_BAD_REPLY', 'BEN_REFUSED']);
+
+const CLOSED_PORT = 'Start the server, or correct address and port. The server logs its port when it starts.';
+
+const SILENT_SERVER = `Check that a server listens there, that address and port are right, and that no firewall drops UDP.
+On the machine of the server, "${PROGRAM} doctor" checks all three.`;
 
 function otherKeyOrSlow(fingerprint: string): string {
-  return `Most often the server has another key, for it is silent then: the key here is ${fingerprint}, and the server names
-its own when it starts. Or its handler takes longer than --timeout, or it answers errors with silence.`;
+  return `Most often the server has another key, because it does not answer then. The key here is ${fingerprint}; the server logs
+its own when it starts. Or its handler takes longer than --timeout, or the server does not answer errors.`;
 }

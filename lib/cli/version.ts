@@ -1,2 +1,2 @@
-/** As in package.json; a test compares them. A build in two formats has no one way to find that file. */
+/** The version in package.json. A test compares them, because a build in two formats can't find that file in one way. */
 export const VERSION = '0.1.0';

@@ -1,19 +1,20 @@
 /**
- * One socket of a client. The wire has no correlation on replies, so a line carries one exchange at a time, and each step of it
- * has its time.
+ * One socket of a client. A reply does not name its request, so a socket carries one exchange at a time. Each step has a timeout.
  */
 import type { ClientExchange, BenUdpIgnoredReason } from '../exchange/index.js';
 import type { DatagramSocket, DatagramSocketOptions, Platform } from '../net/index.js';
 
 /** How an exchange ended. */
 export type SocketOutcome =
-  /** The text of the reply; `undefined` for `noreturn`, whose request was handed to the socket. */
+  /** The text of the reply; `undefined` for `noreturn`. */
   | { readonly kind: 'done'; readonly text: string | undefined }
   | { readonly kind: 'timeout' }
   | { readonly kind: 'bad-reply' }
+  /** No program listens on the server's port. */
+  | { readonly kind: 'refused'; readonly error: Error }
   | { readonly kind: 'socket-error'; readonly error: Error };
 
-/** An exchange on a line, and whoever waits for its end. */
+/** An exchange on a socket. */
 export interface SocketUse {
   readonly exchange: ClientExchange;
   /** The server. */
@@ -24,11 +25,11 @@ export interface SocketUse {
   readonly onEnd: (outcome: SocketOutcome) => void;
 }
 
-/** Hears what belongs to no exchange. */
+/** Events outside an exchange. */
 export interface ClientSocketHandlers {
   onIgnored(reason: BenUdpIgnoredReason, remote: ClientPeer): void;
-  /** The socket failed while nothing was asked, or there is a bug here; the line can't be relied on. */
-  onError(error: unknown, line: ClientSocket): void;
+  /** The idle socket failed, or there is a bug here. Do not use the socket again. */
+  onError(error: unknown, socket: ClientSocket): void;
 }
 
 export interface ClientPeer {
@@ -40,10 +41,13 @@ export interface ClientSocketOptions {
   readonly bind: DatagramSocketOptions;
 }
 
+/** Errors of the system that a closed port of the server causes. Windows reports a reset connection. */
+const REFUSED_CODES: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ECONNRESET']);
+
 export class ClientSocket {
   private socket!: DatagramSocket;
   private use: SocketUse | undefined;
-  /** An exchange that was given up, while datagrams for it may still come. */
+  /** A failed exchange whose datagrams may still arrive. */
   private givenUp: { readonly exchange: ClientExchange; readonly onEnd: () => void } | undefined;
   private lastExchange: ClientExchange | undefined;
   private cancelTimer: () => void = () => undefined;
@@ -55,27 +59,27 @@ export class ClientSocket {
     private readonly platform: Platform,
   ) {}
 
-  /** Binds the socket; rejects with the system's error where that is not possible. */
+  /** Binds the socket. Rejects with the error of the system. */
   static async open(
     { bind }: ClientSocketOptions,
     handlers: ClientSocketHandlers,
     platform: Platform,
   ): Promise<ClientSocket> {
-    const line = new ClientSocket(handlers, platform);
-    line.socket = await platform.bindSocket(bind, {
-      onDatagram: (datagram, remote) => line.receive(datagram, remote),
-      onError: (error) => line.fail(error),
+    const clientSocket = new ClientSocket(handlers, platform);
+    clientSocket.socket = await platform.bindSocket(bind, {
+      onDatagram: (datagram, remote) => clientSocket.receive(datagram, remote),
+      onError: (error) => clientSocket.fail(error),
     });
-    // An idle socket keeps no process alive.
-    line.keepAlive(false);
-    return line;
+    // An idle socket does not keep the process alive.
+    clientSocket.keepAlive(false);
+    return clientSocket;
   }
 
   get boundSocket(): DatagramSocket {
     return this.socket;
   }
 
-  /** Datagrams whose late copies are to be ignored by the next exchange. */
+  /** Datagrams whose late copies the next exchange ignores. */
   get remnants(): readonly Buffer[] {
     return this.lastExchange?.remnants ?? [];
   }
@@ -90,19 +94,20 @@ export class ClientSocket {
     }
   }
 
-  /** Begins an exchange on a line that has none. */
+  /** Begins an exchange. The socket must be free. */
   begin(use: SocketUse): void {
     this.use = use;
     this.lastExchange?.dispose();
     this.lastExchange = use.exchange;
     this.keepAlive(true);
-    this.send(use.exchange.hello, use);
-    this.startTimer(use);
+    if (this.connect(use)) {
+      this.send(use.exchange.hello, use);
+      this.startTimer(use);
+    }
   }
 
   /**
-   * Gives the line rest after an exchange that was given up: what comes is dropped. Ends after `ms`, or when the reply that was
-   * not waited for has come whole, for nothing follows it.
+   * Drops all datagrams after a failed exchange. Ends after `ms`, or when the late reply is complete, because nothing follows it.
    */
   rest(ms: number, onEnd: () => void): void {
     const exchange = this.lastExchange;
@@ -114,25 +119,25 @@ export class ClientSocket {
     this.cancelTimer = this.platform.schedule(() => this.endRest(), ms, { isBackground: true });
   }
 
-  /** Resolves when no request is owed: that of the exchange under way was sent, or is not to be sent any more. */
+  /** Resolves when the current exchange has sent its request, or has ended. */
   async requestSent(): Promise<void> {
     if (this.use && (this.use.exchange.step === 'hello' || this.use.exchange.step === 'id')) {
       await new Promise<void>((resolve) => (this.onRequestSent = resolve));
     }
   }
 
-  /** Ends whatever the line carries without telling, and closes the socket. */
+  /** Closes the socket. Drops the current exchange without a call of `onEnd`. */
   close(): Promise<void> {
     this.cancelTimer();
     this.use = undefined;
     this.givenUp = undefined;
     this.lastExchange?.dispose();
-    // Where its user has closed the socket by `unwrap`, it can't be closed again.
+    // A user may have closed it already, through `unwrap`.
     this.closing ??= this.socket.close().catch(() => undefined);
     return this.closing;
   }
 
-  /** Every datagram comes in here; nothing may be thrown out of it, for that would end the process. */
+  /** Entry of every datagram. Must not throw: a remote peer could crash the process. */
   private receive(datagram: Buffer, remote: ClientPeer): void {
     try {
       if (this.use) {
@@ -146,26 +151,26 @@ export class ClientSocket {
   }
 
   private act(use: SocketUse, datagram: Buffer, remote: ClientPeer): void {
-    const receipt = use.exchange.receive(datagram, remote);
-    switch (receipt.kind) {
+    const decision = use.exchange.receive(datagram, remote);
+    switch (decision.kind) {
       case 'ignored':
-        this.handlers.onIgnored(receipt.reason, remote);
+        this.handlers.onIgnored(decision.reason, remote);
         return;
       case 'taken':
         this.startTimer(use);
         return;
       case 'request':
-        this.send(receipt.datagram, use);
+        this.send(decision.datagram, use);
         this.onRequestSent();
         if (use.noreturn) {
-          // Where the system refuses the datagram, it says so before this runs.
+          // The system reports a refused datagram before this runs.
           queueMicrotask(() => this.end(use, { kind: 'done', text: undefined }));
         } else {
           this.startTimer(use);
         }
         return;
       case 'reply':
-        this.end(use, { kind: 'done', text: receipt.text });
+        this.end(use, { kind: 'done', text: decision.text });
         return;
       case 'bad-reply':
         this.end(use, { kind: 'bad-reply' });
@@ -186,6 +191,16 @@ export class ClientSocket {
     givenUp?.onEnd();
   }
 
+  /** Fixes the peer, because the system reports a closed port to a connected socket alone. */
+  private connect({ peer }: SocketUse): boolean {
+    try {
+      return this.socket.connect(peer.port, peer.address);
+    } catch (error) {
+      this.fail(error as Error);
+      return false;
+    }
+  }
+
   private send(datagram: Buffer, { peer }: SocketUse): void {
     try {
       this.socket.send(datagram, peer.port, peer.address);
@@ -199,17 +214,17 @@ export class ClientSocket {
     if (this.use !== use) {
       return;
     }
-    let isOff = false;
+    let isCancelled = false;
     const cancel = this.platform.schedule(() => {
-      // After a standstill of the process timers come before sockets, and the answer may be there, unread.
+      // After a pause of the process, timers run before sockets are read, and the answer may be unread.
       this.platform.afterTurn(() => {
-        if (!isOff) {
+        if (!isCancelled) {
           this.end(use, { kind: use.exchange.isReplyBad ? 'bad-reply' : 'timeout' });
         }
       });
     }, use.timeoutMs);
     this.cancelTimer = () => {
-      isOff = true;
+      isCancelled = true;
       cancel();
     };
   }
@@ -227,7 +242,8 @@ export class ClientSocket {
 
   private fail(error: Error): void {
     if (this.use) {
-      this.end(this.use, { kind: 'socket-error', error });
+      const isRefused = REFUSED_CODES.has((error as NodeJS.ErrnoException).code);
+      this.end(this.use, { kind: isRefused ? 'refused' : 'socket-error', error });
     } else if (!this.closing) {
       this.handlers.onError(error, this);
     }

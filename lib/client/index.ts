@@ -1,2 +1,2 @@
-/** A client without Nest: carries requests to one server over a bounded pool of sockets. */
+/** A client without Nest: sends requests to one server over a bounded pool of sockets. */
 export * from './request-client.js';

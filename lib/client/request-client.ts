@@ -1,12 +1,12 @@
 /**
- * A client without Nest: asks one server over a bounded pool of sockets. The wire has no correlation on replies, so each socket
- * carries one exchange at a time, and what finds none free waits in a bounded queue.
+ * A client without Nest: sends requests to one server over a bounded pool of sockets. A reply does not name its request, so a socket
+ * carries one exchange at a time. Further requests wait in a bounded queue.
  */
 import type { Socket } from 'node:dgram';
 import { isIP, isIPv6 } from 'node:net';
 import { type BenUdpErrorCode, BenUdpRequestError, type BenUdpRequestStep } from '../errors.js';
 import { ClientExchange, IGNORED_REASONS, type BenUdpIgnoredReason, maxRequestLength } from '../exchange/index.js';
-import { CallQueue } from './request-queue.js';
+import { RequestQueue } from './request-queue.js';
 import type { ClientSocket, SocketOutcome, ClientPeer } from './client-socket.js';
 import { SocketPool } from './socket-pool.js';
 import { formatEndpoint } from '../format-endpoint.js';
@@ -14,31 +14,34 @@ import type { Platform } from '../net/index.js';
 import { type NamedServer, ServerAddress, findServer } from './server-address.js';
 import type { Sealed, Sealer } from '../protocol/index.js';
 
-/** Characters of a pattern that go into a message. */
+/** Longest excerpt of a pattern in a message. */
 const MAX_QUOTED_PATTERN = 100;
+
+/** Wait before the second attempt after a refusal. Doubles with each attempt, up to the timeout of the request. */
+export const REFUSED_DELAY_MS = 100;
 
 export interface RequestClientOptions {
   /** Address or name of the server. */
   readonly host: string;
   readonly port: number;
-  /** Address to send from; `undefined` leaves the choice to the system. */
+  /** Address to send from. If `undefined`, the system chooses. */
   readonly localAddress: string | undefined;
   /**
-   * Port to send from; 0 takes any free one. A fixed one is for the upstream server, which answers to its own port number: there
-   * is one socket then, and no exchange is broken off that owes its request, for that server would not survive it.
+   * Port to send from; 0 takes any free one. The upstream server needs a fixed port, because it answers to its own port number. There
+   * is one socket then. No exchange is cut off before its request is sent, because that would end the upstream server.
    */
   readonly localPort: number;
-  /** Bytes that either side can receive in one datagram. */
+  /** Largest datagram in bytes that either side can receive. */
   readonly bufferSize: number;
-  /** Sockets, and so exchanges at once; 1 for a fixed `localPort`. */
+  /** Largest number of sockets, and of exchanges at once; 1 if `localPort` is fixed. */
   readonly maxSockets: number;
-  /** Requests that may wait for a socket. */
+  /** Largest number of requests that wait for a socket. */
   readonly maxQueue: number;
-  /** Milliseconds after which a socket is closed that nothing was asked on. */
+  /** An idle socket is closed after this time, in milliseconds. */
   readonly idleTimeout: number;
 }
 
-/** A request, and how it is to be made. */
+/** A request and its options. */
 export interface ClientRequest {
   /** The Python text of the request. */
   readonly text: string;
@@ -46,37 +49,37 @@ export interface ClientRequest {
   readonly noreturn: boolean;
   /** Names the request in errors. */
   readonly pattern: string;
-  /** Milliseconds to wait in each step. */
+  /** Timeout of each step in milliseconds. */
   readonly timeout: number;
-  /** Further attempts where one fails by time or by a bad reply. */
+  /** Further attempts after a timeout, a bad reply or a refusal. */
   readonly retries: number;
   /**
-   * Whether a further attempt is made also where the request had left, so that its handler may have run. A server executes each
-   * id once, but an attempt is an exchange of its own under an id of its own: the server can't know it for the same request.
+   * Whether to retry after the request was sent, when its handler may have run. A server executes each id once, but every attempt has
+   * an id of its own, so the server can't recognise the same request.
    */
   readonly idempotent: boolean;
 }
 
 /** How a request ended. */
 export type BenUdpClientOutcome =
-  /** A reply came, be it an error reply. */
+  /** A reply arrived, possibly an error reply. */
   | 'answered'
-  /** The request was handed to the socket, and no reply is to come. */
+  /** The request was handed to the socket. No reply is expected. */
   | 'sent'
   | 'failed'
-  /** Whoever asked has lost interest. */
+  /** Its signal was aborted. */
   | 'cancelled';
 
 /** A snapshot of the counters since the client connected. */
 export interface BenUdpClientStats {
-  /** Requests that were made: all of `outcomes` + `waiting` + `running`. */
+  /** All requests: the sum of `outcomes`, `waiting` and `running`. */
   readonly requests: number;
   readonly outcomes: Readonly<Record<BenUdpClientOutcome, number>>;
-  /** Further attempts. */
+  /** Attempts after the first one of a request. */
   readonly retries: number;
   /** Datagrams that were ignored. */
   readonly ignored: Readonly<Record<BenUdpIgnoredReason, number>>;
-  /** Requests that wait for a socket. */
+  /** Requests that wait for a socket, or for their next attempt. */
   readonly waiting: number;
   /** Requests whose exchange is under way. */
   readonly running: number;
@@ -86,25 +89,25 @@ export interface BenUdpClientStats {
 
 export interface RequestClientHandlers {
   onIgnored(reason: BenUdpIgnoredReason, remote: ClientPeer): void;
-  /** An idle socket failed, the server's name is not known any more, or there is a bug here; the caller goes on. */
+  /** An idle socket failed, a lookup failed, or there is a bug here. The client goes on. */
   onError(error: unknown): void;
 }
 
-/** A input on its way. */
-class Call {
+/** A request from `request` to its end. */
+class PendingRequest {
   attempts = 0;
   /** The latest one. */
   exchange: ClientExchange | undefined;
   /** The server's address in it. */
   peer: ClientPeer | undefined;
-  /** Where the exchange is under way. */
+  /** The socket of the exchange under way. */
   socket: ClientSocket | undefined;
   isSettled = false;
   onSettled: () => void = () => undefined;
 
   constructor(
     readonly input: ClientRequest,
-    readonly request: Sealed,
+    readonly sealed: Sealed,
     readonly askedAt: number,
     readonly resolve: (text: string | undefined) => void,
     readonly reject: (error: unknown) => void,
@@ -116,8 +119,10 @@ class Call {
 }
 
 export class RequestClient {
-  private readonly waiting = new CallQueue<Call>();
-  private readonly running = new Set<Call>();
+  private readonly waiting = new RequestQueue<PendingRequest>();
+  private readonly running = new Set<PendingRequest>();
+  /** Refused requests before their next attempt, with the function that cancels it. At most one for each past exchange. */
+  private readonly delayed = new Map<PendingRequest, () => void>();
   private readonly address: ServerAddress;
   private readonly pool: SocketPool;
   private closing: Promise<void> | undefined;
@@ -152,7 +157,7 @@ export class RequestClient {
       {
         onFree: () => this.dispatch(),
         onNone: (error) => {
-          // A name that now stands for IPv6 alone, on a machine without it, may get another address.
+          // The name may have an address of another family, which this machine lacks. Look it up again.
           this.address.doubt(this.address.peer);
           this.failWaiting('BEN_SOCKET', `no socket could be bound: ${error.message}`, error);
         },
@@ -167,9 +172,9 @@ export class RequestClient {
   }
 
   /**
-   * Finds the address of the server. Sockets are bound when something is asked.
+   * Looks up the address of the server. Sockets are bound by the first request.
    *
-   * @param lookupTimeoutMs how long the lookup may take; `undefined` leaves that to the system.
+   * @param lookupTimeoutMs timeout of the lookup. If `undefined`, the system decides.
    * @throws BenUdpError `BEN_HOST_UNKNOWN`.
    */
   static async create(
@@ -185,35 +190,34 @@ export class RequestClient {
     return new RequestClient(options, server, peer, sealer, handlers, platform);
   }
 
-  /** The sockets that are bound. */
+  /** The bound sockets. */
   get sockets(): Socket[] {
     return this.pool.open.map(({ boundSocket }) => boundSocket.socket);
   }
 
   /**
-   * Asks, and brings the text of the reply; `undefined` for `noreturn`, as soon as the request was handed to the socket.
+   * Resolves to the text of the reply. For `noreturn`, resolves to `undefined` once the request was handed to the socket.
    *
-   * @param signal gives the input up: one that waits leaves the queue, one that is under way is cut off. On a fixed
-   * `localPort` it runs to its end unheard.
-   * @throws BenUdpRequestError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_QUEUE_FULL`, `BEN_REQUEST_TOO_LARGE`, `BEN_SOCKET`,
+   * @param signal cancels the request. Its exchange is cut off, unless `localPort` is fixed: then it runs on without effect.
+   * @throws BenUdpRequestError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_REFUSED`, `BEN_QUEUE_FULL`, `BEN_REQUEST_TOO_LARGE`, `BEN_SOCKET`,
    * `BEN_CLOSED`; the signal's reason.
    */
   request(input: ClientRequest, signal?: AbortSignal): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
-      const request = this.sealer.seal(input.text);
-      const call = new Call(input, request, this.platform.now(), resolve, reject);
+      const sealed = this.sealer.seal(input.text);
+      const request = new PendingRequest(input, sealed, this.platform.now(), resolve, reject);
       this.requests++;
       if (signal?.aborted) {
-        this.cancel(call, signal.reason);
+        this.cancel(request, signal.reason);
         return;
       }
-      const refusal = this.refuse(call);
+      const refusal = this.refuse(request);
       if (refusal) {
-        this.fail(call, refusal);
+        this.fail(request, refusal);
         return;
       }
-      this.listenTo(signal, call);
-      this.waiting.add(call);
+      this.listenTo(signal, request);
+      this.waiting.add(request);
       if (this.address.isLookedUp) {
         this.address.lookUp(input.timeout);
       }
@@ -227,15 +231,15 @@ export class RequestClient {
       outcomes: { ...this.outcomes },
       retries: this.retries,
       ignored: { ...this.ignored },
-      waiting: this.waiting.length,
+      waiting: this.waiting.length + this.delayed.size,
       running: this.running.size,
       sockets: this.pool.size,
     };
   }
 
   /**
-   * Fails what waits and what is under way with `BEN_CLOSED`, and closes the sockets. On a fixed `localPort` the exchange under
-   * way is first brought to where its request is sent, or fails. May be called more than once.
+   * Fails all requests with `BEN_CLOSED` and closes the sockets. If `localPort` is fixed, the exchange under way first sends its
+   * request, or fails. May be called more than once.
    */
   close(): Promise<void> {
     this.closing ??= this.shutDown();
@@ -245,52 +249,55 @@ export class RequestClient {
   private async shutDown(): Promise<void> {
     this.address.close();
     this.failWaiting('BEN_CLOSED', CLOSED);
-    if (this.pool.isPortFixed) {
-      // The upstream server waits for the request, and ends where none comes.
-      await Promise.all(this.pool.open.map((line) => line.requestSent()));
+    for (const request of this.delayed.keys()) {
+      this.cancelRetry(request);
+      this.fail(request, this.failure(request, 'BEN_CLOSED', CLOSED));
     }
-    this.running.forEach((call) => this.fail(call, this.failure(call, 'BEN_CLOSED', CLOSED)));
+    if (this.pool.isPortFixed) {
+      // The upstream server waits for the request, and ends if none arrives.
+      await Promise.all(this.pool.open.map((socket) => socket.requestSent()));
+    }
+    this.running.forEach((request) => this.fail(request, this.failure(request, 'BEN_CLOSED', CLOSED)));
     await this.pool.close();
   }
 
-  /** Why a request can't be sent or can't wait, which its asker learns at once. */
-  private refuse(call: Call): BenUdpRequestError | undefined {
+  /** The reason to reject a request at once. */
+  private refuse(request: PendingRequest): BenUdpRequestError | undefined {
     const { bufferSize, maxQueue } = this.options;
     if (this.closing) {
-      return this.failure(call, 'BEN_CLOSED', CLOSED);
+      return this.failure(request, 'BEN_CLOSED', CLOSED);
     }
-    const length = maxRequestLength(call.request);
+    const length = maxRequestLength(request.sealed);
     if (length > bufferSize) {
       const reason = `the request takes up to ${length} bytes, and the server's buffer holds ${bufferSize} (bufferSize)`;
-      return this.failure(call, 'BEN_REQUEST_TOO_LARGE', reason);
+      return this.failure(request, 'BEN_REQUEST_TOO_LARGE', reason);
     }
     if (this.waiting.length >= maxQueue + this.pool.vacancies) {
-      return this.failure(call, 'BEN_QUEUE_FULL', `${maxQueue} requests wait for a socket already (maxQueue)`);
+      return this.failure(request, 'BEN_QUEUE_FULL', `${maxQueue} requests already wait for a socket (maxQueue)`);
     }
     return undefined;
   }
 
-  private listenTo(signal: AbortSignal | undefined, call: Call): void {
+  private listenTo(signal: AbortSignal | undefined, request: PendingRequest): void {
     if (signal) {
       const onAbort = () => {
-        this.cancel(call, signal.reason);
-        this.withdraw(call);
+        this.cancel(request, signal.reason);
+        this.withdraw(request);
       };
       signal.addEventListener('abort', onAbort, { once: true });
-      call.onSettled = () => signal.removeEventListener('abort', onAbort);
+      request.onSettled = () => signal.removeEventListener('abort', onAbort);
     }
   }
 
-  private cancel(call: Call, reason: unknown): void {
-    this.settle(call, 'cancelled', () => call.reject(reason));
+  private cancel(request: PendingRequest, reason: unknown): void {
+    this.settle(request, 'cancelled', () => request.reject(reason));
   }
 
-  /** Takes a call that was cancelled from the queue, or from its line. */
-  private withdraw(call: Call): void {
-    if (!this.waiting.remove(call) && call.socket && !this.pool.isPortFixed) {
-      // What the server still sends goes to a closed port. The upstream server would not survive it: it waits for the request,
-      // and ends where none comes. So on a fixed port the exchange runs on.
-      void this.pool.discard(call.socket);
+  /** Takes a cancelled request from the queue, or from its socket. */
+  private withdraw(request: PendingRequest): void {
+    if (!this.waiting.remove(request) && !this.cancelRetry(request) && request.socket && !this.pool.isPortFixed) {
+      // Late datagrams go to a closed port. On a fixed port the exchange runs on: the upstream server ends without its request.
+      void this.pool.discard(request.socket);
     }
     this.dispatch();
   }
@@ -300,13 +307,13 @@ export class RequestClient {
       this.beginLookup();
       return;
     }
-    for (let line = this.takeLine(); line; line = this.takeLine()) {
-      this.start(line, this.waiting.take()!);
+    for (let socket = this.takeSocket(); socket; socket = this.takeSocket()) {
+      this.start(socket, this.waiting.take()!);
     }
     this.pool.provide(this.waiting.length);
   }
 
-  /** The calls that wait go on when the lookup ends, or when it has taken too long for one of them. */
+  /** Waiting requests go on when the lookup ends, or when it takes too long for one of them. */
   private beginLookup(): void {
     if (!this.address.isLookedUp) {
       let shortest = Infinity;
@@ -317,93 +324,124 @@ export class RequestClient {
     }
   }
 
-  /** The address to send from: of the server's family. */
+  /** The address to send from, of the server's family. */
   private get localHost(): string {
     return this.options.localAddress ?? (isIPv6(this.address.peer.address) ? '::' : '0.0.0.0');
   }
 
-  private takeLine(): ClientSocket | undefined {
+  private takeSocket(): ClientSocket | undefined {
     return this.waiting.length > 0 ? this.pool.take() : undefined;
   }
 
-  private start(line: ClientSocket, call: Call): void {
-    const { noreturn, timeout } = call.input;
+  private start(socket: ClientSocket, request: PendingRequest): void {
+    const { noreturn, timeout } = request.input;
     const { peer } = this.address;
-    call.attempts++;
-    call.peer = peer;
-    call.socket = line;
-    call.exchange = new ClientExchange({
+    request.attempts++;
+    request.peer = peer;
+    request.socket = socket;
+    request.exchange = new ClientExchange({
       sealer: this.sealer,
       peer,
       bufferSize: this.options.bufferSize,
-      request: call.request,
+      request: request.sealed,
       noreturn,
-      remnants: line.remnants,
+      remnants: socket.remnants,
     });
-    this.running.add(call);
-    const onEnd = (outcome: SocketOutcome) => this.end(line, call, outcome);
-    line.begin({ exchange: call.exchange, peer, noreturn, timeoutMs: timeout, onEnd });
+    this.running.add(request);
+    const onEnd = (outcome: SocketOutcome) => this.end(socket, request, outcome);
+    socket.begin({ exchange: request.exchange, peer, noreturn, timeoutMs: timeout, onEnd });
   }
 
-  private end(line: ClientSocket, call: Call, outcome: SocketOutcome): void {
-    call.socket = undefined;
-    this.running.delete(call);
+  private end(socket: ClientSocket, request: PendingRequest, outcome: SocketOutcome): void {
+    request.socket = undefined;
+    this.running.delete(request);
     if (outcome.kind !== 'done') {
-      this.address.doubt(call.peer!);
+      this.address.doubt(request.peer!);
     }
     switch (outcome.kind) {
       case 'done':
-        this.settle(call, call.input.noreturn ? 'sent' : 'answered', () => call.resolve(outcome.text));
-        this.pool.release(line);
+        this.settle(request, request.input.noreturn ? 'sent' : 'answered', () => request.resolve(outcome.text));
+        this.pool.release(socket);
         return;
       case 'socket-error': {
         const { error } = outcome;
-        void this.pool.discard(line);
-        this.fail(call, this.failure(call, 'BEN_SOCKET', `the socket failed: ${error.message}`, error));
+        void this.pool.discard(socket);
+        this.fail(request, this.failure(request, 'BEN_SOCKET', `the socket failed: ${error.message}`, error));
         break;
       }
       case 'timeout':
-        this.failOrRetry(line, call, 'BEN_TIMEOUT', `no answer within ${call.input.timeout} ms`);
+        this.failOrRetry(socket, request, 'BEN_TIMEOUT', `no answer within ${request.input.timeout} ms`);
         break;
       case 'bad-reply':
-        this.failOrRetry(line, call, 'BEN_BAD_REPLY', 'what came does not verify');
+        this.failOrRetry(socket, request, 'BEN_BAD_REPLY', 'the reply does not verify');
+        break;
+      case 'refused':
+        this.failOrRetry(socket, request, 'BEN_REFUSED', 'no program listens on that port', outcome.error);
     }
     this.dispatch();
   }
 
-  private failOrRetry(line: ClientSocket, call: Call, code: BenUdpErrorCode, reason: string): void {
-    const { timeout, retries, idempotent } = call.input;
-    const hasLeft = call.step === 'request' || call.step === 'reply';
-    this.pool.retire(line, timeout);
-    if (!call.isSettled && !this.closing && call.attempts <= retries && (idempotent || !hasLeft)) {
+  private failOrRetry(
+    socket: ClientSocket,
+    request: PendingRequest,
+    code: BenUdpErrorCode,
+    reason: string,
+    cause?: Error,
+  ): void {
+    const { timeout, retries, idempotent } = request.input;
+    const wasSent = request.step === 'request' || request.step === 'reply';
+    // A server that refuses sends no late datagrams.
+    this.pool.retire(socket, code === 'BEN_REFUSED' ? 0 : timeout);
+    if (!request.isSettled && !this.closing && request.attempts <= retries && (idempotent || !wasSent)) {
       this.retries++;
-      this.waiting.addRetry(call);
+      if (code === 'BEN_REFUSED') {
+        this.retryLater(request);
+      } else {
+        this.waiting.addRetry(request);
+      }
     } else {
-      this.fail(call, this.failure(call, code, reason));
+      this.fail(request, this.failure(request, code, reason, cause));
     }
   }
 
+  /** A refusal takes no time, and a server that restarts does. */
+  private retryLater(request: PendingRequest): void {
+    const delay = Math.min(request.input.timeout, REFUSED_DELAY_MS * 2 ** (request.attempts - 1));
+    const cancel = this.platform.schedule(() => {
+      this.delayed.delete(request);
+      this.waiting.addRetry(request);
+      this.dispatch();
+    }, delay);
+    this.delayed.set(request, cancel);
+  }
+
+  /** Drops the next attempt of a request. */
+  private cancelRetry(request: PendingRequest): boolean {
+    this.delayed.get(request)?.();
+    return this.delayed.delete(request);
+  }
+
   private failWaiting(code: BenUdpErrorCode, reason: string, cause?: Error): void {
-    this.waiting.takeAll().forEach((call) => this.fail(call, this.failure(call, code, reason, cause)));
+    this.waiting.takeAll().forEach((request) => this.fail(request, this.failure(request, code, reason, cause)));
   }
 
-  private fail(call: Call, error: BenUdpRequestError): void {
-    this.settle(call, 'failed', () => call.reject(error));
+  private fail(request: PendingRequest, error: BenUdpRequestError): void {
+    this.settle(request, 'failed', () => request.reject(error));
   }
 
-  private settle(call: Call, outcome: BenUdpClientOutcome, tell: () => void): void {
-    if (!call.isSettled) {
-      call.isSettled = true;
-      call.onSettled();
-      this.running.delete(call);
+  private settle(request: PendingRequest, outcome: BenUdpClientOutcome, tell: () => void): void {
+    if (!request.isSettled) {
+      request.isSettled = true;
+      request.onSettled();
+      this.running.delete(request);
       this.outcomes[outcome]++;
       tell();
     }
   }
 
-  private failure(call: Call, code: BenUdpErrorCode, reason: string, cause?: Error): BenUdpRequestError {
-    const { attempts, step, askedAt } = call;
-    const { pattern } = call.input;
+  private failure(request: PendingRequest, code: BenUdpErrorCode, reason: string, cause?: Error): BenUdpRequestError {
+    const { attempts, step, askedAt } = request;
+    const { pattern } = request.input;
     const { host, port } = this.options;
     const quoted = JSON.stringify(pattern.slice(0, MAX_QUOTED_PATTERN));
     return new BenUdpRequestError(
@@ -417,11 +455,11 @@ export class RequestClient {
 
 const CLOSED = 'the client was closed';
 
-/** How far a request had come, for messages. */
+/** The last step of a request, for messages. */
 const STEPS: Readonly<Record<BenUdpRequestStep, string>> = {
   waiting: 'nothing was sent',
-  hello: 'the hello was sent, no id came',
-  id: 'half of the id came',
-  request: 'the request was sent, no reply came',
-  reply: 'part of a reply came',
+  hello: 'the hello was sent, no id arrived',
+  id: 'half of the id arrived',
+  request: 'the request was sent, no reply arrived',
+  reply: 'part of a reply arrived',
 };

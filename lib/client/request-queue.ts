@@ -1,83 +1,83 @@
 /**
- * Calls that wait for a socket, first come, first served. Retries go before first attempts. Every operation takes the same time,
- * however many calls wait, because thousands may be cancelled together.
+ * Requests that wait for a socket, in order of arrival. Retries go before first attempts. Every operation takes the same time,
+ * however many requests wait, because thousands may be cancelled together.
  */
 
-interface Entry<Call> {
-  readonly call: Call;
-  before: Entry<Call> | undefined;
-  after: Entry<Call> | undefined;
+interface Entry<Request> {
+  readonly request: Request;
+  before: Entry<Request> | undefined;
+  after: Entry<Request> | undefined;
 }
 
-export class CallQueue<Call> {
-  private readonly retries = new LinkedList<Call>();
-  private readonly firsts = new LinkedList<Call>();
+export class RequestQueue<Request> {
+  private readonly retries = new LinkedList<Request>();
+  private readonly firsts = new LinkedList<Request>();
 
   get length(): number {
     return this.retries.size + this.firsts.size;
   }
 
-  add(call: Call): void {
-    this.firsts.add(call);
+  add(request: Request): void {
+    this.firsts.add(request);
   }
 
-  addRetry(call: Call): void {
-    this.retries.add(call);
+  addRetry(request: Request): void {
+    this.retries.add(request);
   }
 
-  /** Takes the next call out. */
-  take(): Call | undefined {
+  /** Takes the next request out. */
+  take(): Request | undefined {
     const { first } = this.retries.size > 0 ? this.retries : this.firsts;
     if (first) {
-      this.remove(first.call);
+      this.remove(first.request);
     }
-    return first?.call;
+    return first?.request;
   }
 
-  /** Takes a call out; false if it is not here. */
-  remove(call: Call): boolean {
-    return this.retries.remove(call) || this.firsts.remove(call);
+  /** Takes a request out; false if it is not here. */
+  remove(request: Request): boolean {
+    return this.retries.remove(request) || this.firsts.remove(request);
   }
 
-  /** Takes all calls out, in their order. */
-  takeAll(): Call[] {
+  /** Takes all requests out, in their order. */
+  takeAll(): Request[] {
     return Array.from({ length: this.length }, () => this.take()!);
   }
 
-  /** The calls in their order. */
-  *[Symbol.iterator](): Iterator<Call> {
-    yield* this.retries.calls;
-    yield* this.firsts.calls;
+  /** The requests in their order. */
+  *[Symbol.iterator](): Iterator<Request> {
+    yield* this.retries.requests;
+    yield* this.firsts.requests;
   }
 }
 
-/** In order of arrival. A Set alone would not do: its first member is found by walking over those that were removed before. */
-class LinkedList<Call> {
-  private readonly entries = new Map<Call, Entry<Call>>();
-  private last: Entry<Call> | undefined;
-  first: Entry<Call> | undefined;
+/** In order of arrival. Not a Set, because a Set walks over removed members to find its first one. */
+class LinkedList<Request> {
+  private readonly entries = new Map<Request, Entry<Request>>();
+  private last: Entry<Request> | undefined;
+  first: Entry<Request> | undefined;
 
   get size(): number {
     return this.entries.size;
   }
 
-  get calls(): IterableIterator<Call> {
+  get requests(): IterableIterator<Request> {
     return this.entries.keys();
   }
 
-  add(call: Call): void {
-    const entry: Entry<Call> = { call, before: this.last, after: undefined };
+  add(request: Request): void {
+    const entry: Entry<Request> = { request, before: this.last, after: undefined };
     if (this.last) {
       this.last.after = entry;
     } else {
       this.first = entry;
     }
     this.last = entry;
-    this.entries.set(call, entry);
+    this.entries.set(request, entry);
   }
 
-  remove(call: Call): boolean {
-    const entry = this.entries.get(call);
+  remove(request: Request): boolean {
+    const entry = this.entries.get(request);
     if (!entry) {
       return false;
     }
@@ -92,6 +92,6 @@ class LinkedList<Call> {
     } else {
       this.last = before;
     }
-    return this.entries.delete(call);
+    return this.entries.delete(request);
   }
 }

@@ -1,36 +1,35 @@
 /**
- * The lines of a client: how many there are, which are free, and what becomes of one whose exchange failed.
+ * The sockets of a client: how many there are, which are free, and what happens to a socket after a failed exchange.
  */
 import type { BenUdpIgnoredReason } from '../exchange/index.js';
 import { ClientSocket, type ClientSocketOptions, type ClientPeer } from './client-socket.js';
 import type { Platform } from '../net/index.js';
 
 export interface SocketPoolOptions extends ClientSocketOptions {
-  /** Lines at once; 1 where the port to send from is fixed. */
+  /** Largest number of sockets; 1 if `bind.port` is fixed. */
   readonly maxSockets: number;
-  /** Milliseconds after which a line is closed that was not used. */
+  /** An idle socket is closed after this time, in milliseconds. */
   readonly idleTimeoutMs: number;
 }
 
-/** Whoever uses the lines. */
 export interface SocketPoolHandlers {
-  /** A line is free. */
+  /** A socket is free. */
   onFree(): void;
-  /** A line could not be opened, and there is no other. */
+  /** No socket could be bound, and there is no other. */
   onNone(error: Error): void;
   onIgnored(reason: BenUdpIgnoredReason, remote: ClientPeer): void;
-  /** A line failed while nothing was asked on it, or there is a bug here. */
+  /** An idle socket failed, or there is a bug here. */
   onError(error: unknown): void;
 }
 
 export class SocketPool {
   private readonly sockets = new Set<ClientSocket>();
-  /** The one used last at the end and taken first, so that those in excess grow old and are closed. */
+  /** The most recently used is last and is taken first, so surplus sockets stay idle and are closed. */
   private readonly idle: ClientSocket[] = [];
   private readonly idleTimers = new Map<ClientSocket, () => void>();
   private readonly resting = new Set<ClientSocket>();
   private readonly opening = new Set<Promise<ClientSocket>>();
-  /** Lines that send from an address of a family that the server is not in any more. */
+  /** Sockets of an address family that the server has left. */
   private outdated = new WeakSet<ClientSocket>();
   private host: string;
   private isClosed = false;
@@ -43,105 +42,104 @@ export class SocketPool {
     this.host = options.bind.host;
   }
 
-  /** Sends from another address from now on; lines that are in use are closed when they come back. */
+  /** Sends from another address from now on. Busy sockets are closed after their exchange. */
   sendFrom(host: string): void {
     if (host !== this.host) {
       this.host = host;
-      this.sockets.forEach((line) => this.outdated.add(line));
-      [...this.idle].forEach((line) => void this.discard(line));
+      this.sockets.forEach((socket) => this.outdated.add(socket));
+      [...this.idle].forEach((socket) => void this.discard(socket));
     }
   }
 
-  /** Lines that are open. */
+  /** Open sockets. */
   get open(): readonly ClientSocket[] {
     return [...this.sockets];
   }
 
-  /** Lines that are open or being opened. */
+  /** Sockets that are open or being bound. */
   get size(): number {
     return this.sockets.size + this.opening.size;
   }
 
-  /** Lines that could be had without another exchange having to end. */
+  /** Exchanges that could begin now. */
   get vacancies(): number {
     return this.options.maxSockets - this.sockets.size + this.idle.length;
   }
 
-  /** Whether the port to send from is fixed. */
+  /** Whether the local port is fixed. */
   get isPortFixed(): boolean {
     return this.options.bind.port !== 0;
   }
 
-  /** A free line; to be brought back by `release` or `retire`. */
+  /** Takes a free socket. Return it with `release` or `retire`. */
   take(): ClientSocket | undefined {
-    const line = this.idle.pop();
-    if (line) {
-      this.cancelIdleTimer(line);
+    const socket = this.idle.pop();
+    if (socket) {
+      this.cancelIdleTimer(socket);
     }
-    return line;
+    return socket;
   }
 
-  /** Opens as many lines as it takes for `waiting` exchanges, as far as there is room. `onFree` tells of each. */
+  /** Opens sockets for `waiting` exchanges, up to `maxSockets`. Calls `onFree` for each. */
   provide(waiting: number): void {
     const room = this.options.maxSockets - this.size;
     for (let count = Math.min(waiting - this.opening.size, room); count > 0; count--) {
       void this.openSocket();
     }
-    // What waits keeps the process alive; elsewhere a socket that is being used or bound does so.
-    this.resting.forEach((line) => line.keepAlive(waiting > 0));
+    // Requests that wait keep the process alive. Busy sockets, and sockets being bound, do so anyway.
+    this.resting.forEach((socket) => socket.keepAlive(waiting > 0));
   }
 
-  /** Takes back a line whose exchange succeeded. */
-  release(line: ClientSocket): void {
-    if (this.outdated.has(line)) {
-      void this.discard(line);
+  /** Takes back a socket after a successful exchange. */
+  release(socket: ClientSocket): void {
+    if (this.outdated.has(socket)) {
+      void this.discard(socket);
       this.handlers.onFree();
       return;
     }
-    this.idle.push(line);
+    this.idle.push(socket);
     this.handlers.onFree();
-    if (this.idle.includes(line)) {
-      const cancel = this.platform.schedule(() => void this.discard(line), this.options.idleTimeoutMs, {
+    if (this.idle.includes(socket)) {
+      const cancel = this.platform.schedule(() => void this.discard(socket), this.options.idleTimeoutMs, {
         isBackground: true,
       });
-      this.idleTimers.set(line, cancel);
+      this.idleTimers.set(socket, cancel);
     }
   }
 
   /**
-   * Takes back a line whose exchange failed: datagrams of that exchange may still come, and a socket that is asked again would
-   * take them for those of the next one (a late hash and IV, say, for an id and its IV: their sizes are right). So the next
-   * exchange gets a socket with another port, which they do not reach. Where the port is fixed there is no other, and the line
-   * rests instead for `restMs`: a server that answers later than that has no claim to be understood.
+   * Takes back a socket after a failed exchange. Datagrams of that exchange may still arrive, and the next exchange could mistake
+   * them for its own: a late hash and IV have the sizes of an id and its IV. So the socket is closed, and the next exchange gets
+   * another port. If the local port is fixed, the socket rests for `restMs` instead. Answers after that are not supported.
    */
-  retire(line: ClientSocket, restMs: number): void {
+  retire(socket: ClientSocket, restMs: number): void {
     if (!this.isPortFixed) {
-      void this.discard(line);
+      void this.discard(socket);
       return;
     }
-    this.resting.add(line);
-    line.rest(restMs, () => {
-      this.resting.delete(line);
-      this.release(line);
+    this.resting.add(socket);
+    socket.rest(restMs, () => {
+      this.resting.delete(socket);
+      this.release(socket);
     });
   }
 
-  /** Closes a line, whatever it is doing. */
-  async discard(line: ClientSocket): Promise<void> {
-    this.sockets.delete(line);
-    this.resting.delete(line);
-    this.cancelIdleTimer(line);
-    const place = this.idle.indexOf(line);
+  /** Closes a socket, also a busy one. */
+  async discard(socket: ClientSocket): Promise<void> {
+    this.sockets.delete(socket);
+    this.resting.delete(socket);
+    this.cancelIdleTimer(socket);
+    const place = this.idle.indexOf(socket);
     if (place >= 0) {
       this.idle.splice(place, 1);
     }
-    await line.close();
+    await socket.close();
   }
 
-  /** Closes all lines, those too that are being opened. */
+  /** Closes all sockets, also those being bound. */
   async close(): Promise<void> {
     this.isClosed = true;
-    const open = Array.from(this.sockets, (line) => this.discard(line));
+    const open = Array.from(this.sockets, (socket) => this.discard(socket));
     const opening = Array.from(this.opening, async (opened) => (await opened).close());
     await Promise.allSettled([...open, ...opening]);
   }
@@ -153,7 +151,7 @@ export class SocketPool {
       { bind: { ...options.bind, host } },
       {
         onIgnored: (reason, remote) => handlers.onIgnored(reason, remote),
-        onError: (error, line) => this.reportError(line, error),
+        onError: (error, socket) => this.reportError(socket, error),
       },
       platform,
     );
@@ -164,7 +162,7 @@ export class SocketPool {
       if (host !== this.host) {
         handlers.onFree();
       } else if (this.size === 0) {
-        // Where there is another line, what waits can wait for that one.
+        // If there is another socket, requests wait for it.
         handlers.onNone(result);
       }
     } else if (!this.isClosed) {
@@ -176,15 +174,15 @@ export class SocketPool {
     }
   }
 
-  private reportError(line: ClientSocket, error: unknown): void {
-    if (this.idle.includes(line)) {
-      void this.discard(line);
+  private reportError(socket: ClientSocket, error: unknown): void {
+    if (this.idle.includes(socket)) {
+      void this.discard(socket);
     }
     this.handlers.onError(error);
   }
 
-  private cancelIdleTimer(line: ClientSocket): void {
-    this.idleTimers.get(line)?.();
-    this.idleTimers.delete(line);
+  private cancelIdleTimer(socket: ClientSocket): void {
+    this.idleTimers.get(socket)?.();
+    this.idleTimers.delete(socket);
   }
 }

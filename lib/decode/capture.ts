@@ -1,15 +1,15 @@
 /**
- * Capture files: pcap, as `tcpdump -w` writes it, and pcapng, as Wireshark does. What they hold is of strangers, so every length is
- * checked, and nothing is kept but views of the file.
+ * Capture files: pcap from `tcpdump -w`, and pcapng from Wireshark. Strangers wrote their contents, so every length is checked. Only
+ * views of the file are kept.
  */
 import { type Fragment, type UdpPacket, isFragment, parsePacket, parseUdp } from './packet.js';
 import { MAX_DATAGRAMS, refuseRecording } from './recording.js';
 
 /** A UDP datagram of a capture. */
 export interface CapturedDatagram extends UdpPacket {
-  /** Its packet's number, from 1. */
+  /** The number of its packet, from 1. */
   readonly number: number;
-  /** Milliseconds since the epoch; `undefined` if the capture does not say, or says a time that is none. */
+  /** Milliseconds since the epoch; `undefined` if the capture has no valid time. */
   readonly at: number | undefined;
 }
 
@@ -38,15 +38,15 @@ const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 const MIN_BLOCK_BYTES = 12;
 const OPTION_TIME_RESOLUTION = 9;
 
-/** Fragmented packets that may be waiting for their other pieces; more are given up. */
+/** Incomplete fragmented packets at once. Fragments of further packets are dropped. */
 const MAX_OPEN_PACKETS = 1024;
-/** Pieces that a packet is put together from; at least 8 bytes each would be 8192 of them. */
+/** Fragments of one packet. With 8 bytes each, there could be 8192. */
 const MAX_FRAGMENTS = 64;
 
-/** The last moment that a `Date` can hold. */
+/** The latest time of a `Date`. */
 const LAST_TIME_MS = 8.64e15;
 
-const CUT_SHORT = 'end of the file in the midst of a packet';
+const CUT_SHORT = 'packet cut off by the end of the file';
 
 export function isPcap(bytes: Buffer): boolean {
   return bytes.length >= 4 && pcapOrder(bytes) !== undefined;
@@ -75,14 +75,14 @@ export function parseCapture(bytes: Buffer): Capture {
     } else if (whole) {
       if (datagrams.length >= MAX_DATAGRAMS) {
         refuseRecording(
-          `the capture holds more than ${MAX_DATAGRAMS} UDP datagrams: cut it, by "tcpdump -r" with a filter`,
+          `the capture holds more than ${MAX_DATAGRAMS} UDP datagrams: cut it with "tcpdump -r" and a filter`,
         );
       }
       datagrams.push({ ...whole, number, at: packet.at });
     }
   }
   if (assembler.open > 0) {
-    skipped['fragmented packets of which a piece is missing'] = assembler.open;
+    skipped['incomplete fragmented packet'] = assembler.open;
   }
   return { kind, datagrams, skipped };
 }
@@ -105,10 +105,10 @@ function pcapOrder(bytes: Buffer): PcapOrder | undefined {
 function* readPcap(bytes: Buffer, skip: (reason: string) => void): Iterable<Packet> {
   const order = pcapOrder(bytes);
   if (!order || bytes.length < PCAP_HEADER_BYTES) {
-    return refuseRecording('this is no whole pcap file: its header is missing or cut off');
+    return refuseRecording('the header of the pcap file is incomplete');
   }
   const read = reader(bytes, order.isLittle);
-  // The upper bits say whether frames end in a checksum.
+  // The upper bits tell whether frames end in a checksum.
   const linkType = read(20) & 0x0fff_ffff;
   for (let at = PCAP_HEADER_BYTES; at < bytes.length;) {
     const start = at + PCAP_RECORD_BYTES;
@@ -189,12 +189,12 @@ function readPcapngPacket(
   };
 }
 
-/** A capture may hold any number; a `Date` can't. */
+/** A capture can hold any number, and a `Date` can't. */
 function toTime(ms: number): number | undefined {
   return ms <= LAST_TIME_MS ? ms : undefined;
 }
 
-/** Units of time in a millisecond: microseconds unless an option says otherwise. */
+/** Units of time in a millisecond. The default unit is a microsecond. */
 function timeResolution(block: Buffer, isLittle: boolean): number {
   for (let at = 16; at + 4 < block.length - 4;) {
     const code = isLittle ? block.readUInt16LE(at) : block.readUInt16BE(at);
@@ -216,33 +216,33 @@ function reader(bytes: Buffer, isLittle: boolean): (offset: number) => number {
   return isLittle ? (offset) => bytes.readUInt32LE(offset) : (offset) => bytes.readUInt32BE(offset);
 }
 
-/** Puts fragmented packets together: a request of more than 1472 bytes comes in pieces over Ethernet and Wi-Fi. */
+/** Reassembles fragmented packets: Ethernet and Wi-Fi split a request of more than 1472 bytes. */
 class Assembler {
   private readonly packets = new Map<string, Fragment[]>();
 
-  /** Fragmented packets that are not whole. */
+  /** Incomplete packets. */
   get open(): number {
     return this.packets.size;
   }
 
-  /** The datagram, where this was the piece that was missing. */
+  /** The datagram, if this fragment completes it. */
   add(fragment: Fragment): UdpPacket | string | undefined {
     const pieces = this.packets.get(fragment.packet) ?? [];
     pieces.push(fragment);
     const bytes = join(pieces);
     if (bytes || pieces.length >= MAX_FRAGMENTS) {
       this.packets.delete(fragment.packet);
-      return bytes ? parseUdp(bytes, fragment.source, fragment.destination) : 'fragmented packet of too many pieces';
+      return bytes ? parseUdp(bytes, fragment.source, fragment.destination) : 'packet of too many fragments';
     }
     if (this.packets.size >= MAX_OPEN_PACKETS && !this.packets.has(fragment.packet)) {
-      return 'part of a fragmented packet, of which too many are open';
+      return 'fragment beyond the limit of incomplete packets';
     }
     this.packets.set(fragment.packet, pieces);
     return undefined;
   }
 }
 
-/** All bytes of a packet, where they are there from the first to the last. */
+/** The bytes of a packet, if all fragments are there. */
 function join(pieces: readonly Fragment[]): Buffer | undefined {
   const sorted = pieces.toSorted((one, other) => one.offset - other.offset);
   const parts: Buffer[] = [];

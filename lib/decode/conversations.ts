@@ -1,5 +1,5 @@
 /**
- * Which of the datagrams of a capture are BenCommunication, and who is the device.
+ * Finds the conversations of BenCommunication in a capture, and the device of each.
  */
 import { DEFAULT_PORT } from '../constants.js';
 import { formatEndpoint } from '../format-endpoint.js';
@@ -12,17 +12,17 @@ interface Endpoint {
   readonly port: number;
 }
 
-/** What two endpoints said to each other. */
+/** The datagrams between two endpoints. */
 interface Conversation {
   readonly datagrams: CapturedDatagram[];
-  /** Who said hello or sent a request, by its name. */
+  /** Name of the endpoint that sent a hello or a request. */
   device: string | undefined;
 }
 
 /**
- * Sorts out the conversations of a capture, in their order of appearance, with what is not BenCommunication left out.
+ * The datagrams of BenCommunication by conversation, in order of appearance.
  *
- * @param port the server's. By default a conversation counts where somebody says hello or sends a request, or where the port is 8585.
+ * @param port of the server. By default, a conversation needs a hello, a request, or the port 8585.
  */
 export function findConversations(captured: readonly CapturedDatagram[], port?: number): RecordedDatagram[] {
   const conversations = new Map<string, Conversation>();

@@ -1,12 +1,11 @@
 /**
- * From the bytes of a recording to the exchanges in it: each step named, and with the key opened, or the reason why not.
+ * Decodes a recording: names each step of each exchange, and opens it with the key or tells why that fails.
  */
 import { Sealer } from '../protocol/index.js';
 import { fingerprint } from '../keys/index.js';
 import { isPcap, isPcapng, parseCapture } from './capture.js';
 import { findConversations } from './conversations.js';
 import { parseHexText } from './hex-text.js';
-import { parseJsonRecording } from './json-recording.js';
 import { type DecodeFault, MAX_READ_DATAGRAMS, type OpenedExchange, fault, openExchange, partsOf } from './opening.js';
 import { MAX_CAPTURE_BYTES, MAX_TEXT_BYTES, type Recording, refuseRecording } from './recording.js';
 import { type NamedDatagram, type NamedExchange, type Step, splitExchanges } from './steps.js';
@@ -17,68 +16,79 @@ export interface DecodedStep {
   readonly sender: 'device' | 'server';
   /** Its length. */
   readonly bytes: number;
-  /** Where it stands in the recording. */
+  /** Its line or packet in the recording. */
   readonly place: string;
+  /** Milliseconds since the epoch, if the recording has times. */
+  readonly at: number | undefined;
+  /** For an `extra` datagram: the reason why it belongs to no step. */
+  readonly remark: string | undefined;
 }
 
 export interface DecodedExchange {
-  /** `device > server`, or the name that the recording gives. */
+  /** `device > server`; empty for hex text. */
   readonly conversation: string;
-  /** Milliseconds since the epoch, where the recording says. */
+  /** Milliseconds since the epoch, if the recording has times. */
   readonly at: number | undefined;
   readonly steps: readonly DecodedStep[];
-  /** The fingerprint of the key that fits; `undefined` where none was given or none does. */
+  /** The fingerprint of the key that opens the exchange, if any does. */
   readonly key: string | undefined;
   /** Hex. */
   readonly id: string | undefined;
   /** The Python text that the device sent. */
   readonly request: string | undefined;
-  /** Whether the device did not wait for a reply; `undefined` where the request is not open. */
+  /** Whether the device expected no reply; `undefined` if the request did not open. */
   readonly noreturn: boolean | undefined;
-  /** The JSON text that the server answered. */
+  /** The JSON text of the reply. */
   readonly reply: string | undefined;
-  /** Empty for an exchange in which all is as it should be. */
+  /** Empty for an exchange without problems. */
   readonly faults: readonly DecodeFault[];
 }
 
 /**
- * Reads a recording: hex text, recorded JSON, pcap or pcapng, told apart by how it begins.
+ * Reads a recording: hex text, pcap or pcapng. Its first bytes tell which.
  *
- * @param port of the server, for captures; by default found by the hellos.
+ * @param port of the server, for captures. By default found by the hellos.
  * @throws BenUdpError `BEN_BAD_RECORDING`.
  */
 export function readRecording(bytes: Buffer, port?: number): Recording {
   if (isPcap(bytes) || isPcapng(bytes)) {
     if (bytes.length > MAX_CAPTURE_BYTES) {
-      refuseRecording(`the capture is larger than ${MAX_CAPTURE_BYTES} bytes: cut it, by "tcpdump -r" with a filter`);
+      refuseRecording(`the capture is larger than ${MAX_CAPTURE_BYTES} bytes: cut it with "tcpdump -r" and a filter`);
     }
     const { kind, datagrams, skipped } = parseCapture(bytes);
-    return { kind, datagrams: findConversations(datagrams, port), key: undefined, skipped };
+    return { kind, datagrams: findConversations(datagrams, port), skipped };
   }
   if (bytes.length > MAX_TEXT_BYTES) {
-    refuseRecording(`the recording is larger than ${MAX_TEXT_BYTES} bytes, and no pcap file`);
+    refuseRecording(`the recording is larger than ${MAX_TEXT_BYTES} bytes and not a pcap file`);
   }
-  const text = bytes.toString('utf8');
-  return text.trimStart().startsWith('{') ? parseJsonRecording(text) : parseHexText(text);
+  return parseHexText(bytes.toString('utf8'));
 }
 
 /**
- * Names the steps of each exchange and, where keys are given, opens it with the one that fits.
+ * Names the steps of each exchange, and opens it with the right key.
  *
- * @param keys AES keys of 32 bytes: what key files are hashed to.
+ * @param keys AES keys of 32 bytes, the hashes of key files.
+ * @param onProgress called now and then, because a long recording takes seconds.
  */
 export function decodeExchanges(
   { datagrams }: Pick<Recording, 'datagrams'>,
   keys: readonly Uint8Array[] = [],
+  onProgress?: (done: number, total: number) => void,
 ): DecodedExchange[] {
   const sealers = keys.map((key) => ({ fingerprint: fingerprint(key), sealer: new Sealer(key) }));
   const sentBefore = new Map<string, Buffer[]>();
-  return splitExchanges(datagrams).map((exchange) => {
+  return splitExchanges(datagrams).map((exchange, index, { length }) => {
+    if (index % PROGRESS_STEP === 0 && index > 0) {
+      onProgress?.(index, length);
+    }
     const before = sentBefore.get(exchange.conversation) ?? [];
     sentBefore.set(exchange.conversation, lastPairs(exchange, before));
     return decodeExchange(exchange, sealers, before);
   });
 }
+
+/** Exchanges between two calls of `onProgress`. */
+const PROGRESS_STEP = 1000;
 
 interface NamedSealer {
   readonly fingerprint: string;
@@ -96,7 +106,7 @@ function decodeExchange(
   return {
     conversation: exchange.conversation,
     at: exchange.datagrams[0]?.datagram.at,
-    steps: exchange.datagrams.map(describeStep),
+    steps: exchange.datagrams.map((named) => describeStep(named, exchange)),
     key: right?.key.fingerprint,
     id: opened?.id?.toString('hex'),
     request: opened?.requestText,
@@ -104,18 +114,38 @@ function decodeExchange(
     reply: opened?.replyText,
     faults: [
       ...exchange.datagrams.filter(({ datagram }) => datagram.isCut).map(({ step }) => fault('cut-off', step)),
-      // Where no key fits, each finds the same faults.
+      // If no key fits, each finds the same faults.
       ...((opened ?? tried[0]?.opened)?.faults ?? []),
       ...missingSteps(exchange, opened),
     ],
   };
 }
 
-function describeStep({ step, sender, datagram }: NamedDatagram): DecodedStep {
-  return { step, sender, bytes: datagram.bytes.length, place: datagram.place };
+function describeStep(named: NamedDatagram, exchange: NamedExchange): DecodedStep {
+  const { step, sender, datagram } = named;
+  const { bytes, place, at } = datagram;
+  return {
+    step,
+    sender,
+    bytes: bytes.length,
+    place,
+    at,
+    remark: step === 'extra' ? explainExtra(named, exchange) : undefined,
+  };
 }
 
-/** What did not come. Without the key nobody knows whether a device waited for a reply. */
+/** The reason why a datagram belongs to no step. */
+function explainExtra({ sender, datagram }: NamedDatagram, { datagrams }: NamedExchange): string {
+  const original = datagrams.find(
+    (each) => each.step !== 'extra' && each.sender === sender && each.datagram.bytes.equals(datagram.bytes),
+  );
+  if (original) {
+    return `copy of ${original.datagram.place}`;
+  }
+  return sender === 'server' ? 'left over: the device reads it in its next exchange' : 'neither a hello nor a request';
+}
+
+/** The missing steps. Only the key shows whether a device expects a reply. */
 function missingSteps(exchange: NamedExchange, opened: OpenedExchange | undefined): DecodeFault[] {
   const { hello, 'id-iv': idIv, request, 'reply-hash': replyHash, 'reply-ciphertext': reply } = partsOf(exchange);
   if (!request) {
@@ -125,7 +155,7 @@ function missingSteps(exchange: NamedExchange, opened: OpenedExchange | undefine
   return isWaiting && !reply ? [fault('no-reply', 'request')] : [];
 }
 
-/** What the server sent before an exchange and a device may still have to read. */
+/** Datagrams of the server that a device may still have to read. */
 function lastPairs({ datagrams }: NamedExchange, before: readonly Buffer[]): Buffer[] {
   const sent = datagrams.filter(({ sender, step }) => sender === 'server' && !step.startsWith('reply'));
   return [...before, ...sent.map(({ datagram }) => datagram.bytes)].slice(-MAX_READ_DATAGRAMS);

@@ -1,33 +1,33 @@
 /**
- * Datagrams as hex, one on a line, such as a log or a person writes them: `> 2f4745544944`, `< 16 89 45…`.
+ * Datagrams as hex, one on a line, as in a log: `> 2f4745544944`, `< 16 89 45…`.
  */
 import { MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 import { type RecordedDatagram, type Recording, type Sender, checkRoom, refuseRecording } from './recording.js';
 
 const COMMENT = '#';
 
-/** Who sent the datagram, by the mark before it. */
+/** The sender by the mark before the datagram. */
 const MARKS: ReadonlyMap<string, Sender> = new Map([
   ['>', 'device'],
   ['<', 'server'],
 ]);
 
-/** Four characters a byte are the most that is written: `0x2f` or `2f: `. */
+/** The longest form of a byte has four characters: `0x2f` or `2f: `. */
 const MAX_LINE_LENGTH = 4 * MAX_DATAGRAM_BYTES;
 
-/** Lines that are looked at, empty ones included. */
+/** Largest number of lines, empty ones included. */
 const MAX_LINES = 1_000_000;
 
 /**
- * Reads one datagram a line. `>` before it says that the device sent it, `<` the server. Spaces, colons, commas and `0x` do not
- * count; `#` begins a comment.
+ * Reads one datagram a line. The mark `>` means sent by the device, `<` by the server. Spaces, colons, commas and `0x` are ignored. `#`
+ * begins a comment.
  *
  * @throws BenUdpError `BEN_BAD_RECORDING`.
  */
 export function parseHexText(text: string): Recording {
   const datagrams: RecordedDatagram[] = [];
   let number = 0;
-  // Not split(): a hostile file is all line ends.
+  // Not split(): a hostile file has only line ends.
   for (let start = 0; start < text.length;) {
     const newline = text.indexOf('\n', start);
     const end = newline < 0 ? text.length : newline;
@@ -41,7 +41,7 @@ export function parseHexText(text: string): Recording {
     }
     start = end + 1;
   }
-  return { kind: 'hex', datagrams, key: undefined, skipped: {} };
+  return { kind: 'hex', datagrams, skipped: {} };
 }
 
 function parseLine(line: string, number: number): RecordedDatagram | undefined {
@@ -67,7 +67,7 @@ function parseLine(line: string, number: number): RecordedDatagram | undefined {
 
 function refuseLine(number: number): never {
   return refuseRecording(
-    `line ${number} is no datagram in hex. Write one datagram a line, with > before what the device sent and < before ` +
-      'what the server sent, as in "> 2f4745544944"',
+    `line ${number} is not a datagram in hex. Write one datagram a line: > if the device sent it, < if the server did, as in ` +
+      '"> 2f4745544944"',
   );
 }

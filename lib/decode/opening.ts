@@ -1,8 +1,7 @@
 /**
- * Opens an exchange with a key, or says why it does not open. Other than a server, which is silent about it, this looks at everything:
- * the sealed texts can be decrypted without the id, so a wrong key and a wrong hash are told apart.
+ * Opens an exchange with a key, or tells why it does not open. It can tell a wrong key from a wrong hash, because the sealed texts
+ * decrypt without the id. A server does not tell.
  */
-import { BenUdpProtocolError } from '../errors.js';
 import { REJECTIONS, type BenUdpRejection, openId } from '../exchange/index.js';
 import {
   BLOCK_BYTES,
@@ -13,20 +12,19 @@ import {
   type Sealer,
   decodeUtf8,
   digest,
+  openRequest,
   parseEnvelope,
-  parseRequest,
   stripWhiteSpace,
-  unpad,
 } from '../protocol/index.js';
 import type { NamedExchange, Step } from './steps.js';
 
-/** Why a server rejects a request; the words are those of its counters and events. */
+/** Reasons of the server to reject a request, in the words of its counters and events. */
 type SharedFault = Extract<
   BenUdpRejection,
   'bad-envelope' | 'bad-sizes' | 'bad-padding' | 'bad-utf8' | 'bad-text' | 'bad-request'
 >;
 
-/** Everything that can be wrong with an exchange, in words. */
+/** All faults of an exchange, in words. */
 export const DECODE_FAULTS = {
   'bad-envelope': REJECTIONS['bad-envelope'],
   'bad-sizes': REJECTIONS['bad-sizes'],
@@ -34,42 +32,41 @@ export const DECODE_FAULTS = {
   'bad-utf8': REJECTIONS['bad-utf8'],
   'bad-text': REJECTIONS['bad-text'],
   'bad-request': REJECTIONS['bad-request'],
-  'wrong-key': 'sealed with another key: nothing in it opens to a text',
-  'bad-hash': 'the key is right, but the hash is not of this id and this text: changed on the way, or for another id',
-  'out-of-step': 'for an id that the device put together from other datagrams: it has some left to read, or lost one',
-  'bad-reply-hash':
-    'the hash is not of this id and this reply: another key, changed on the way, or for another exchange',
-  'no-id': 'the id is not in the recording, so that the hash can not be checked',
+  'wrong-key': 'sealed with another key: it does not decrypt to a text',
+  'bad-hash': 'the key is right, but the hash does not match id and text: changed on the way, or for another id',
+  'out-of-step': 'the device computed its id from other datagrams: it has some left to read, or lost one',
+  'bad-reply-hash': 'the hash does not match id and reply: another key, changed on the way, or for another exchange',
+  'no-id': 'the id is not in the recording, so the hash can not be checked',
   'no-answer': 'no answer to the hello',
-  'no-request': 'the device got an id and sent no request',
-  'no-reply': 'the device waited for a reply, and none came, or not all of it',
-  'cut-off': 'the recording holds less of it than was sent: record whole packets (tcpdump -s 0)',
+  'no-request': 'the device received an id and sent no request',
+  'no-reply': 'the device waited for a reply, and none arrived, or only a part',
+  'cut-off': 'the recording holds only a part of it: record whole packets (tcpdump -s 0)',
 } as const satisfies Record<SharedFault, string> & Record<string, string>;
 
 export type DecodeFaultName = keyof typeof DECODE_FAULTS;
 
 export interface DecodeFault {
   readonly fault: DecodeFaultName;
-  /** Where it shows. */
+  /** The step with the fault. */
   readonly step: Step;
-  /** The words of `DECODE_FAULTS`, and what more is known. */
+  /** The words of `DECODE_FAULTS`, and details. */
   readonly message: string;
 }
 
-/** What an exchange opens to under one key. */
+/** An exchange under one key. */
 export interface OpenedExchange {
-  /** Whether a hash is right, or a text opens that can't do so by chance. */
+  /** Whether a hash is right, or a text opens that can't open by chance. */
   readonly isRightKey: boolean;
   readonly id: Buffer | undefined;
   /** The Python text that the device sent. */
   readonly requestText: string | undefined;
   readonly request: Request | undefined;
-  /** The JSON text that the server answered. */
+  /** The JSON text of the reply. */
   readonly replyText: string | undefined;
   readonly faults: readonly DecodeFault[];
 }
 
-/** Datagrams of the server before a request from which its device may have put an id together: four pairs, as far as a server looks. */
+/** Datagrams of the server from which a device may have computed its id: the last four pairs, as the server does. */
 export const MAX_READ_DATAGRAMS = 8;
 
 type Parts = Partial<Record<Step, Buffer>>;
@@ -80,15 +77,15 @@ export function partsOf({ datagrams }: Pick<NamedExchange, 'datagrams'>): Parts 
 }
 
 /**
- * @param before what the server had sent in this conversation before, oldest first: a device that is out of step reads of it.
+ * @param before earlier datagrams of the server in this conversation, oldest first. A device that is out of step reads them.
  */
 export function openExchange(exchange: NamedExchange, sealer: Sealer, before: readonly Buffer[]): OpenedExchange {
-  // What the recording cut off is told to be so, and not taken for what was sent.
+  // A datagram that the recording cut off is reported as such, and not decoded.
   const parts = partsOf({ datagrams: exchange.datagrams.filter(({ datagram }) => !datagram.isCut) });
   const pair = readPair(parts);
   const sent = exchange.datagrams.filter(({ sender, step }) => sender === 'server' && !step.startsWith('reply'));
   const unread = [...before, ...sent.map(({ datagram }) => datagram.bytes)];
-  const request = parts['request'] && openRequest(parts['request'], sealer, pair, unread);
+  const request = parts['request'] && openEnvelope(parts['request'], sealer, pair, unread);
   const id = request?.id ?? (pair && openId(sealer, pair));
   const reply = openReplyParts(parts, sealer, id, request?.isVerified === true || request?.request !== undefined);
   return {
@@ -106,7 +103,7 @@ function readPair(parts: Parts): Sealed | undefined {
   return ciphertext && iv && isCiphertext(ciphertext) && iv.length === BLOCK_BYTES ? { ciphertext, iv } : undefined;
 }
 
-interface OpenedRequest {
+interface OpenedEnvelope {
   readonly id: Buffer | undefined;
   readonly isVerified: boolean;
   readonly text: string | undefined;
@@ -114,12 +111,12 @@ interface OpenedRequest {
   readonly faults: readonly DecodeFault[];
 }
 
-function openRequest(
+function openEnvelope(
   datagram: Buffer,
   sealer: Sealer,
   pair: Sealed | undefined,
   unread: readonly Buffer[],
-): OpenedRequest {
+): OpenedEnvelope {
   const envelope = parseEnvelope(datagram);
   if (typeof envelope === 'string') {
     return {
@@ -140,7 +137,7 @@ function openRequest(
     return { id: oddId, isVerified: true, ...opened, faults: [...opened.faults, fault('out-of-step', 'request')] };
   }
   const name = opened.request ? (pair ? 'bad-hash' : 'no-id') : looksLikeId(plainId) ? 'bad-hash' : 'wrong-key';
-  // Under another key there is no text whose faults could be told.
+  // Under another key the text is noise, and its faults mean nothing.
   const textFaults = name === 'wrong-key' ? [] : opened.faults;
   return { ...opened, id: plainId, isVerified: false, faults: [fault(name, 'request'), ...textFaults] };
 }
@@ -149,7 +146,7 @@ function fits({ hash, data, iv }: Envelope, id: Buffer): boolean {
   return digest(id, data, iv).equals(hash);
 }
 
-/** The id that a device computes which reads two other datagrams than the last two. */
+/** The id of a device that reads other datagrams than the last two. */
 function findOddId(envelope: Envelope, sealer: Sealer, unread: readonly Buffer[]): Buffer | undefined {
   const blocks = unread.slice(-MAX_READ_DATAGRAMS).filter(({ length }) => length === BLOCK_BYTES);
   for (const ciphertext of blocks) {
@@ -163,34 +160,27 @@ function findOddId(envelope: Envelope, sealer: Sealer, unread: readonly Buffer[]
   return undefined;
 }
 
-/** Whether an id is of upstream's form, which no wrong key yields. */
+/** Whether an id has upstream's form. A wrong key does not lead to one. */
 function looksLikeId(id: Buffer | undefined): boolean {
   return id !== undefined && /^\d{6,11}$/.test(id.toString('latin1'));
 }
 
-/** The text of a request, by the rules of the server. */
-function openText({ data, iv }: Envelope, sealer: Sealer): Pick<OpenedRequest, 'text' | 'request' | 'faults'> {
-  const refuse = (name: DecodeFaultName, detail?: string) => ({
-    text: undefined,
+/** Decrypts a request by the rules of the server. */
+function openText(
+  { data: ciphertext, iv }: Envelope,
+  sealer: Sealer,
+): Pick<OpenedEnvelope, 'text' | 'request' | 'faults'> {
+  const opened = openRequest(sealer, { ciphertext, iv });
+  if ('request' in opened) {
+    return { ...opened, faults: [] };
+  }
+  const { reason, error, text } = opened;
+  // Without a text, the words of the fault say all that the error says.
+  return {
+    text,
     request: undefined,
-    faults: [fault(name, 'request', detail)],
-  });
-  const bytes = unpad(sealer.open(data, iv));
-  if (!bytes) {
-    return refuse('bad-padding');
-  }
-  const text = decodeUtf8(bytes);
-  if (text === undefined) {
-    return refuse('bad-utf8');
-  }
-  try {
-    return { text, request: parseRequest(text), faults: [] };
-  } catch (error) {
-    if (!(error instanceof BenUdpProtocolError)) {
-      throw error;
-    }
-    return { ...refuse(error.code === 'BEN_BAD_REQUEST' ? 'bad-request' : 'bad-text', error.message), text };
-  }
+    faults: [fault(reason, 'request', text === undefined ? undefined : error.message)],
+  };
 }
 
 interface OpenedReply {
@@ -223,7 +213,7 @@ function openReplyParts(
   return { isVerified, text: opens ? text : undefined, faults: [fault(name, 'reply-hash')] };
 }
 
-/** Whether a text is what servers answer, which no wrong key yields. */
+/** Whether a text is a reply. A wrong key does not lead to one. */
 function isJson(text: string): boolean {
   try {
     JSON.parse(text);

@@ -1,25 +1,25 @@
 /**
- * The UDP datagram in a captured packet: link layer, IPv4 or IPv6, UDP. Packets are bytes of strangers: whatever is not there as it
- * should be is named and left out.
+ * The UDP datagram in a captured packet: link layer, IPv4 or IPv6, UDP. Strangers wrote the bytes: a malformed packet is skipped with
+ * a reason.
  */
 
 export interface UdpPacket {
   readonly source: { readonly address: string; readonly port: number };
   readonly destination: { readonly address: string; readonly port: number };
   readonly payload: Buffer;
-  /** Whether the capture holds less of the payload than was sent. */
+  /** Whether the capture holds only a part of the payload. */
   readonly isCut: boolean;
 }
 
-/** Why a packet holds no datagram that can be read. */
+/** The reason to skip a packet. */
 export type PacketFault =
-  'link type that is not read' | 'no IP packet' | 'not UDP' | 'cut off in its headers' | 'part of a fragmented packet';
+  'unsupported link type' | 'no IP packet' | 'not UDP' | 'cut off in its headers' | 'part of a fragmented packet';
 
-/** Part of an IPv4 packet that was sent in pieces. */
+/** A fragment of an IPv4 packet. */
 export interface Fragment {
-  /** Same for all pieces of a packet. */
+  /** Same for all fragments of a packet. */
   readonly packet: string;
-  /** Bytes of the packet's payload before this piece. */
+  /** Bytes of the payload before this fragment. */
   readonly offset: number;
   readonly isLast: boolean;
   readonly bytes: Buffer;
@@ -33,13 +33,13 @@ const ETHERTYPE_VLAN = new Set([0x8100, 0x88a8, 0x9100]);
 const PROTOCOL_UDP = 17;
 const UDP_HEADER_BYTES = 8;
 const IPV6_HEADER_BYTES = 40;
-/** Hop-by-hop, routing and destination options: a length, and the next header before it. */
+/** Hop-by-hop, routing and destination options: the next header, then a length. */
 const IPV6_OPTIONS = new Set([0, 43, 60]);
 const IPV6_FRAGMENT = 44;
-/** Extension headers that are stepped over. */
+/** Largest number of skipped extension headers. */
 const MAX_IPV6_OPTIONS = 8;
 
-/** Where the IP packet begins, by link type: a number of bytes, or a function that looks. */
+/** The offset of the IP packet by link type. */
 const LINK_TYPES: ReadonlyMap<number, (packet: Buffer) => number | undefined> = new Map([
   [0, () => 4], // NULL: BSD loopback, 4 bytes of address family
   [1, skipEthernet],
@@ -56,7 +56,7 @@ const LINK_TYPES: ReadonlyMap<number, (packet: Buffer) => number | undefined> = 
 export function parsePacket(packet: Buffer, linkType: number): UdpPacket | Fragment | PacketFault {
   const skip = LINK_TYPES.get(linkType);
   if (!skip) {
-    return 'link type that is not read';
+    return 'unsupported link type';
   }
   const start = skip(packet);
   if (start === undefined || start >= packet.length) {
@@ -118,7 +118,7 @@ function parseIPv4(ip: Buffer): UdpPacket | Fragment | PacketFault {
   }
   const source = ip.subarray(12, 16).join('.');
   const destination = ip.subarray(16, 20).join('.');
-  // Ethernet pads short packets, so the packet's own length counts; 0 is what a network card that cuts large packets itself leaves.
+  // Ethernet pads short packets, so the length of the packet itself counts. It is 0 if the network card segments large packets.
   const totalBytes = ip.readUInt16BE(2) || ip.length;
   const bytes = ip.subarray(headerBytes, Math.max(totalBytes, headerBytes));
   const flags = ip.readUInt16BE(6);

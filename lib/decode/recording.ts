@@ -1,5 +1,5 @@
 /**
- * Recorded datagrams, whatever recorded them, and how much of a recording is read.
+ * Recorded datagrams in one form, and the limits of a recording.
  */
 import { BenUdpError } from '../errors.js';
 
@@ -7,37 +7,35 @@ export type Sender = 'device' | 'server';
 
 export interface RecordedDatagram {
   readonly bytes: Buffer;
-  /** `undefined` where the recording does not say; the steps are then told apart by their looks. */
+  /** `undefined` if the recording has no marks. The bytes then tell the steps apart. */
   readonly sender: Sender | undefined;
-  /** Who talks with whom; datagrams of one conversation are in their order. */
+  /** The two endpoints. Datagrams of one conversation are in order. */
   readonly conversation: string;
-  /** Where it stands: `line 3`, `packet 12`. */
+  /** Its place in the recording: `line 3`, `packet 12`. */
   readonly place: string;
-  /** Milliseconds since the epoch; `undefined` where the recording does not say. */
+  /** Milliseconds since the epoch, if the recording has times. */
   readonly at: number | undefined;
-  /** Whether the recording holds less of it than was sent. */
+  /** Whether the recording holds only a part of it. */
   readonly isCut: boolean;
 }
 
 export interface Recording {
-  readonly kind: 'hex' | 'json' | 'pcap' | 'pcapng';
+  readonly kind: 'hex' | 'pcap' | 'pcapng';
   readonly datagrams: readonly RecordedDatagram[];
-  /** The AES key, where the recording names its own: test vectors do. */
-  readonly key: Buffer | undefined;
-  /** Packets that were left out, by the reason. */
+  /** Skipped packets by reason. */
   readonly skipped: Readonly<Record<string, number>>;
 }
 
-/** Bytes of a capture that are read. */
+/** Largest capture in bytes. */
 export const MAX_CAPTURE_BYTES = 67_108_864;
 
-/** Bytes of hex or JSON that are read: as values they take many times as much. */
+/** Largest hex text in bytes. Its values take many times as much memory. */
 export const MAX_TEXT_BYTES = 16_777_216;
 
-/** Datagrams that are looked at. */
+/** Largest number of datagrams. */
 export const MAX_DATAGRAMS = 200_000;
 
-/** The recording can't be read; the message says what is wrong with it and what would be right. */
+/** Rejects a recording. The message names the fault and the right form. */
 export function refuseRecording(message: string): never {
   throw new BenUdpError('BEN_BAD_RECORDING', message);
 }

@@ -1,11 +1,12 @@
 /**
- * Names the step of each datagram: what it is in its exchange. Needs no key, for the steps follow from who sends, from the order,
- * and from the looks of the hello and of the request.
+ * Names the step of each datagram in its exchange. Needs no key, because sender, order, and the bytes of hello and request tell the
+ * steps.
  */
+import { DUPLICATE_HELLO_MS } from '../exchange/index.js';
 import { HASH_BYTES, isHello, looksLikeEnvelope } from '../protocol/index.js';
 import type { RecordedDatagram, Sender } from './recording.js';
 
-/** The seven datagrams of an exchange by name, in their order, and what belongs to none of them. */
+/** The seven datagrams of an exchange by name, in order; `extra` belongs to none of them. */
 export const STEPS = [
   'hello',
   'id',
@@ -30,9 +31,6 @@ export interface NamedExchange {
   readonly conversation: string;
   readonly datagrams: readonly NamedDatagram[];
 }
-
-/** A second hello within this time is the network's copy of the first, as the server takes it. */
-const DUPLICATE_HELLO_MS = 250;
 
 const OPEN_BRACE = 0x7b;
 
@@ -62,7 +60,7 @@ class OpenExchange implements NamedExchange {
 
   constructor(readonly conversation: string) {}
 
-  /** Whether a datagram is the beginning of the next exchange. */
+  /** Whether a datagram begins the next exchange. */
   isEndedBy(datagram: RecordedDatagram): boolean {
     if (isHello(datagram.bytes)) {
       return !this.isCopyOfHello(datagram);
@@ -89,7 +87,7 @@ class OpenExchange implements NamedExchange {
     return steps.find((step) => !this.taken.has(step)) ?? 'extra';
   }
 
-  /** A recording may begin in the midst of an exchange: of the server's datagrams, only a reply begins with 32 bytes. */
+  /** A recording may begin in the middle of an exchange. Of the server's datagrams, only the first one of a reply has 32 bytes. */
   private expectsReply({ bytes }: RecordedDatagram): boolean {
     const isFirst = this.datagrams.length === 0;
     return this.taken.has('request') || this.taken.has('reply-hash') || (isFirst && bytes.length === HASH_BYTES);
@@ -103,7 +101,7 @@ class OpenExchange implements NamedExchange {
   }
 }
 
-/** Where it is known that the device sent it, one that is too short counts as well: a recording may have cut it off. */
+/** If the device sent it, a short one counts too, because the recording may have cut it off. */
 function isRequest({ bytes, sender }: RecordedDatagram): boolean {
   return sender === 'device' ? bytes[0] === OPEN_BRACE : sender === undefined && looksLikeEnvelope(bytes);
 }

@@ -10,6 +10,7 @@ import {
   type EnvelopeKey,
   HASH_BYTES,
   HELLO,
+  REPLY_DATAGRAMS,
   type Sealed,
   type Sealer,
   decodeUtf8,
@@ -85,9 +86,6 @@ export interface ClientExchangeOptions {
   /** Order of the envelope's keys; any is right. */
   readonly keyOrder?: readonly EnvelopeKey[];
 }
-
-/** Datagrams of a reply. */
-const REPLY_DATAGRAMS = 3;
 
 /** Datagrams that are kept while a reply is looked for among them: some more than a reply has, for the network may add its own. */
 const MAX_KEPT_DATAGRAMS = 8;

@@ -166,8 +166,7 @@ function toKeyFileError(path: string, cause: NodeJS.ErrnoException): BenUdpError
   if (cause.code === 'ENOENT') {
     return new BenUdpError(
       'BEN_KEY_FILE_MISSING',
-      `key file "${path}" does not exist. Make one with "npx nestjs-ben-udp keygen" or generateKeyFile(), and copy it to your ` +
-        "devices, or copy the devices' key file here",
+      `key file "${path}" does not exist. Make it and copy it to your devices: npx nestjs-ben-udp keygen "${path}"`,
       { cause },
     );
   }

@@ -33,6 +33,12 @@ export interface DatagramSocket {
    * that one too, so only the last reports it: a callback costs Node a turn of its queue for each datagram.
    */
   send(datagram: Uint8Array, port: number, address: string, isFollowed?: boolean): void;
+  /**
+   * Fixes the peer. The system then drops datagrams of others, and reports a closed port of the peer to `onError` as `ECONNREFUSED`.
+   *
+   * @returns false if the system refuses, because there is no route for example. Its error goes to `onError`.
+   */
+  connect(port: number, address: string): boolean;
   close(): Promise<void>;
 }
 
@@ -69,6 +75,8 @@ export async function bindDatagramSocket(
       onSendError(error);
     }
   };
+  /** The peer of a connected socket. */
+  let peer: string | undefined;
   const closed = new Promise<void>((resolve) => {
     socket.once('close', resolve);
   });
@@ -76,8 +84,26 @@ export async function bindDatagramSocket(
     socket,
     address: socket.address(),
     receiveBufferSize: socket.getRecvBufferSize(),
-    send: (datagram, toPort, toAddress, isFollowed = false) =>
-      socket.send(datagram, toPort, toAddress, isFollowed ? undefined : afterSend),
+    send: (datagram, toPort, toAddress, isFollowed = false) => {
+      const callback = isFollowed ? undefined : afterSend;
+      if (peer === undefined) {
+        socket.send(datagram, toPort, toAddress, callback);
+      } else {
+        // Node rejects an address for a connected socket.
+        socket.send(datagram, callback);
+      }
+    },
+    connect: (toPort, toAddress) => {
+      const name = `${toAddress}|${toPort}`;
+      if (peer !== undefined && peer !== name) {
+        peer = undefined;
+        socket.disconnect();
+      }
+      if (peer === undefined && connectNow(socket, toPort, toAddress)) {
+        peer = name;
+      }
+      return peer !== undefined;
+    },
     close: () => {
       try {
         socket.close();
@@ -87,6 +113,17 @@ export async function bindDatagramSocket(
       return closed;
     },
   };
+}
+
+/** Node connects in this turn, because addresses are numeric here, and emits an error in the next one. */
+function connectNow(socket: Socket, port: number, address: string): boolean {
+  socket.connect(port, address);
+  try {
+    socket.remoteAddress();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Some systems reject a size above their limit instead of granting less. The caller reads the granted size back either way. */

@@ -1,13 +1,15 @@
 /**
- * Explains why a server could not be bound, and names the next step, instead of the bare `bind EADDRINUSE` of the system.
+ * Explains why a server could not be bound, and names the next step. The system says `bind EADDRINUSE` alone.
  */
 import cluster from 'node:cluster';
 import { BenUdpError, type BenUdpErrorCode } from '../errors.js';
 import { formatEndpoint } from '../format-endpoint.js';
 
+const DOCTOR = '"npx nestjs-ben-udp doctor"';
+
 const IN_USE_HINT =
-  'Stop the other process, perhaps an earlier run of this one, or choose another port. "ss -lunp" (Linux) or ' +
-  '"lsof -nP -iUDP" (macOS) names it';
+  'Stop the other process, perhaps an earlier run of this one, or choose another port. To find it: "ss -lunp" on Linux, ' +
+  '"lsof -nP -iUDP" on macOS, "netstat -ano -p UDP" on Windows';
 
 /** Workers share no socket, because a request could reach another worker than its hello. */
 const IN_USE_BY_WORKER_HINT =
@@ -32,16 +34,32 @@ function describe(
   isClusterWorker: boolean,
 ): [code: BenUdpErrorCode, message: string, hint: string] {
   if (syscall === 'getaddrinfo') {
-    return ['BEN_HOST_UNKNOWN', `the host "${host}" is not known (${code})`, 'Bind to an address, or to 0.0.0.0'];
+    return [
+      'BEN_HOST_UNKNOWN',
+      `the host "${host}" is not known (${code})`,
+      `Bind to 0.0.0.0 or to an address of this machine; ${DOCTOR} lists them`,
+    ];
   }
   switch (code) {
     case 'EADDRINUSE':
       return ['BEN_ADDRESS_IN_USE', `${endpoint} is in use`, isClusterWorker ? IN_USE_BY_WORKER_HINT : IN_USE_HINT];
     case 'EADDRNOTAVAIL':
-      return ['BEN_SOCKET', `${host} is not an address of this machine`, 'Bind to 0.0.0.0 for all of its addresses'];
+      return [
+        'BEN_SOCKET',
+        `${host} is not an address of this machine`,
+        `Bind to 0.0.0.0 for all of its addresses; ${DOCTOR} lists them`,
+      ];
     case 'EACCES':
-      return ['BEN_SOCKET', `this user may not bind ${endpoint}`, 'Choose a port from 1024, for example 8585'];
+      return [
+        'BEN_SOCKET',
+        `this user may not bind ${endpoint}`,
+        'Ports below 1024 are often reserved: choose another, for example 8585',
+      ];
     default:
-      return ['BEN_SOCKET', `${endpoint} could not be bound: ${message}`, 'Choose another host or port'];
+      return [
+        'BEN_SOCKET',
+        `${endpoint} could not be bound: ${message}`,
+        `Choose another host or port; ${DOCTOR} checks this machine`,
+      ];
   }
 }

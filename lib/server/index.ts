@@ -2,3 +2,4 @@
 export * from './device-registry.js';
 export * from './listener.js';
 export * from './statistics.js';
+export { toBindError } from './bind-error.js';

@@ -1,4 +1,4 @@
-/** What the doctor finds: on this machine, and on machines that the test describes. */
+/** The findings of `doctor`, on this machine and on simulated ones. */
 import { chmod, writeFile } from 'node:fs/promises';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { listAddresses } from '../../lib/cli/addresses.js';
 import { describeContents } from '../../lib/cli/doctor.js';
 import { bindDatagramSocket, nodePlatform } from '../../lib/net/index.js';
 import { deriveKey, fingerprint } from '../../lib/keys/index.js';
-import { type TestIoOptions, runCommand } from '../support/cli-io.js';
+import { MAX_HELP_LINES, type TestIoOptions, runCommand } from '../support/cli-io.js';
 import { randomBytes } from 'node:crypto';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
@@ -41,7 +41,7 @@ interface Checks {
   readonly addresses: readonly unknown[];
 }
 
-/** The findings on a machine in a home network where nothing else is said. */
+/** The findings on a machine in a home network by default. */
 async function examine(args: readonly string[] = [], options: TestIoOptions = {}) {
   const file = args.includes('--key-file') ? [] : ['--key-file', await keyFile()];
   const host = args.includes('--host') ? [] : ['--host', '127.0.0.1'];
@@ -52,7 +52,7 @@ async function examine(args: readonly string[] = [], options: TestIoOptions = {}
 }
 
 describe('doctor', () => {
-  it('finds all well on a machine that is', async () => {
+  it('finds no problem on a good machine', async () => {
     const words = ['--key-file', await keyFile(), '--port', '9000'];
     const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME, platform: FREE });
     expect(exitCode).toBe(0);
@@ -69,7 +69,7 @@ describe('doctor', () => {
 
   it('prints the findings as one JSON document with --json', async () => {
     const { outcome, checks, addresses } = await examine(['--host', '0.0.0.0']);
-    expect(outcome).toBe('well');
+    expect(outcome).toBe('ok');
     expect(Object.values(checks).map(({ status }) => status)).toEqual(['ok', 'ok', 'ok', 'ok']);
     expect(addresses).toEqual([{ address: '192.168.1.2', name: 'wlan0', isLikely: true }]);
   });
@@ -78,20 +78,17 @@ describe('doctor', () => {
     ['missing', undefined, 0o600, /does not exist/, /keygen/],
     ['short', Buffer.alloc(31, 1), 0o600, /less than 32 bytes/, /--any-key-file/],
     ['readable by others', CONTENTS, 0o640, /other users/, /chmod 600/],
-  ])(
-    'finds a key file that is %s, and examines the rest all the same',
-    async (_what, contents, mode, message, hint) => {
-      const path = contents ? await keyFile(contents, mode) : '/nowhere/key.sec';
-      const { exitCode, outcome, checks } = await examine(['--key-file', path]);
-      expect([exitCode, outcome]).toEqual([1, 'ill']);
-      expect(checks['key file']).toMatchObject({ status: 'wrong' });
-      expect(checks['key file']!.message).toMatch(message);
-      expect(checks['key file']!.hint).toMatch(hint);
-      expect(checks['loopback']!.status).toBe('ok');
-    },
-  );
+  ])('reports a key file that is %s, and checks the rest', async (_what, contents, mode, message, hint) => {
+    const path = contents ? await keyFile(contents, mode) : '/nowhere/key.sec';
+    const { exitCode, outcome, checks } = await examine(['--key-file', path]);
+    expect([exitCode, outcome]).toEqual([1, 'problem']);
+    expect(checks['key file']).toMatchObject({ status: 'wrong' });
+    expect(checks['key file']!.message).toMatch(message);
+    expect(checks['key file']!.hint).toMatch(hint);
+    expect(checks['loopback']!.status).toBe('ok');
+  });
 
-  it('hints at a key file that is a text with a line end', async () => {
+  it('hints at a key file with a text and a line end', async () => {
     const text = Buffer.from(`${'0123456789abcdef'.repeat(4)}\n`);
     const { exitCode, checks } = await examine(['--key-file', await keyFile(text)]);
     expect(exitCode).toBe(0);
@@ -99,7 +96,7 @@ describe('doctor', () => {
     expect(checks['key file']!.hint).toContain('the line end counts');
   });
 
-  it('finds that the port is in use', async () => {
+  it('reports a port in use', async () => {
     const nothing = { onDatagram: () => undefined, onError: () => undefined };
     const socket = await bindDatagramSocket({ host: '127.0.0.1', port: 0, receiveBufferSize: undefined }, nothing);
     onTestFinished(() => socket.close());
@@ -109,9 +106,12 @@ describe('doctor', () => {
     expect(checks['port']!.hint).toContain('your own server');
   });
 
-  it('finds that the host is no address of this machine', async () => {
+  it('reports a host that is not an address of this machine', async () => {
     const { checks } = await examine(['--host', '192.0.2.77', '--port', '8585']);
-    expect(checks['port']).toMatchObject({ status: 'wrong', message: expect.stringContaining('no address') as string });
+    expect(checks['port']).toMatchObject({
+      status: 'wrong',
+      message: expect.stringContaining('not an address') as string,
+    });
   });
 
   it.each(['127.0.0.1', 'localhost'])('hints that no board reaches %s', async (host) => {
@@ -121,22 +121,22 @@ describe('doctor', () => {
     expect(checks['addresses']!.hint).toContain('--host 0.0.0.0');
   });
 
-  it('finds that this machine is in no network', async () => {
+  it('reports a machine without a network', async () => {
     const { exitCode, checks } = await examine(['--host', '0.0.0.0'], { interfaces: () => ({ lo: LOOPBACK }) });
     expect(exitCode).toBe(1);
     expect(checks['addresses']).toMatchObject({ status: 'wrong' });
-    expect(checks['addresses']!.message).toContain('no IPv4 address but loopback');
+    expect(checks['addresses']!.message).toContain('no IPv4 address except loopback');
   });
 
-  it('hints that all addresses lead elsewhere', async () => {
+  it('hints at a machine with unlikely addresses only', async () => {
     const interfaces = () => ({ docker0: [ip('172.17.0.1')], eth0: [ip('169.254.3.4')] });
     const { exitCode, checks } = await examine(['--host', '0.0.0.0'], { interfaces });
     expect(exitCode).toBe(0);
     expect(checks['addresses']).toMatchObject({ status: 'hint' });
   });
 
-  it('finds that UDP does not even work within this machine', async () => {
-    // Every socket that is bound throws away what it receives, as under a firewall.
+  it('reports a machine on which UDP does not work', async () => {
+    // Every socket drops all datagrams, as behind a firewall.
     const deaf = {
       ...FREE,
       bindSocket: ((options, handlers) =>
@@ -151,16 +151,16 @@ describe('doctor', () => {
     expect(checks['loopback']!.hint).toContain('firewall');
   });
 
-  it('says in words what is wrong', async () => {
+  it('explains a problem in words', async () => {
     const words = ['--key-file', '/nowhere/key.sec', '--host', '127.0.0.1'];
     const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME, platform: FREE });
     expect(exitCode).toBe(1);
     expect(io.text).toMatch(/^WRONG {2}key file {3}the key file "\/nowhere\/key\.sec" does not exist\n {18}Name it by/);
-    expect(io.text).toContain('Something is wrong');
+    expect(io.text).toContain('Found a problem');
   });
 
   it.each([
-    [['x'], /too many words/],
+    [['x'], /too many arguments/],
     [['--port', '0'], /--port/],
   ])('refuses %j', async (args, message) => {
     const { exitCode, io } = await runCommand(doctor, args);
@@ -168,10 +168,11 @@ describe('doctor', () => {
     expect(io.errors).toMatch(message);
   });
 
-  it('explains itself on one screen', async () => {
+  it('explains itself on one screen, with examples', async () => {
     const { exitCode, io } = await runCommand(doctor, ['--help']);
     expect(exitCode).toBe(0);
-    expect(io.text.split('\n').length).toBeLessThan(25);
+    expect(io.text.split('\n').length).toBeLessThan(MAX_HELP_LINES);
+    expect(io.text).toContain('\nExamples:\n  npx nestjs-ben-udp ');
   });
 });
 
@@ -179,8 +180,8 @@ describe('describeContents', () => {
   it.each([
     ['random bytes', CONTENTS, undefined],
     ['few bytes', Buffer.from('secret'), /6 bytes/],
-    ['bytes that are all the same', Buffer.alloc(32), /all.*the same/i],
-    ['text', Buffer.from('0123456789abcdef'.repeat(4)), /is a text and is used as it stands/],
+    ['32 equal bytes', Buffer.alloc(32), /bytes are the same/],
+    ['text', Buffer.from('0123456789abcdef'.repeat(4)), /the text itself is the key/],
     ['text with a line end', Buffer.from(`${'0123456789abcdef'.repeat(4)}\n`), /line end counts/],
   ])('of %s', (_what, contents, remark) => {
     const found = describeContents(contents);

@@ -142,6 +142,8 @@ describe('an io whose parts are private', () => {
     readonly #io = new TestIo({ env: { BEN_KEY_FILE: '/nowhere/key.sec' } });
     readonly out = (line: string) => this.#io.out(line);
     readonly err = (line: string) => this.#io.err(line);
+    readonly progress = (line: string) => this.#io.progress(line);
+    readonly runProgram: CliIo['runProgram'] = (...args) => this.#io.runProgram(...args);
     readonly wallClock = () => this.#io.wallClock();
     readonly interfaces = () => this.#io.interfaces();
 
@@ -274,15 +276,6 @@ function toHex(datagrams: Datagrams): string {
   return datagrams.map(([isDevice, bytes]) => `${isDevice ? '>' : '<'} ${bytes.toString('hex')}`).join('\n');
 }
 
-function toJson(datagrams: Datagrams) {
-  const list = datagrams.map(([isDevice, bytes]) => ({
-    dir: isDevice ? 'c2s' : 's2c',
-    hex: bytes.toString('hex'),
-    at: 1,
-  }));
-  return { keyfile: KEY_CONTENTS.toString('hex'), runs: [{ exchanges: [{ datagrams: list }] }] };
-}
-
 function toPackets(datagrams: Datagrams): Buffer[] {
   return datagrams.map(([isDevice, bytes]) => ethernet(ipv4(udp(bytes, direction(isDevice)), direction(isDevice))));
 }
@@ -396,55 +389,10 @@ describe('decode', () => {
       return mutant;
     }
 
-    const oddValues = () => [
-      null,
-      true,
-      '',
-      'x',
-      '0',
-      WORST,
-      -1,
-      2 ** 64,
-      1e308,
-      [],
-      {},
-      [null],
-      { dir: 'c2s' },
-      '__proto__',
-      'ff',
-    ];
-
-    /** Puts odd values in place of others. It is still JSON. */
-    function spoilJson(): string {
-      const document: unknown = toJson(datagrams);
-      for (let change = random.below(3); change >= 0; change--) {
-        const holders = listHolders(document);
-        const holder = random.pick(holders);
-        const key = random.pick([...Object.keys(holder), 'at', 'hex', 'keyfile', 'exchanges']);
-        holder[key] = random.pick<unknown>(oddValues());
-      }
-      const text = JSON.stringify(document);
-      return random.chance(0.1) ? spoilText(text) : text;
-    }
-
-    function listHolders(value: unknown): Array<Record<string, unknown>> {
-      const holders: Array<Record<string, unknown>> = [];
-      const open = [value];
-      while (open.length > 0) {
-        const each = open.pop();
-        if (typeof each === 'object' && each !== null) {
-          holders.push(each as Record<string, unknown>);
-          open.push(...Object.values(each));
-        }
-      }
-      return holders;
-    }
-
     it.each([
       ['a capture', 1000, () => spoilBytes(seeds.pick(binary))],
       ['a capture of one packet', 1000, () => spoilBytes(seeds.pick(short))],
       ['hex', 400, () => spoilText(seeds.pick(texts))],
-      ['a JSON recording', 400, spoilJson],
     ])('of %s ends with a message, never as a bug', async (_what, rounds, spoil) => {
       const key = ['--key-file', await keyFile()];
       const codes = new Set<number>();
@@ -479,6 +427,8 @@ describe('words on the command line', () => {
   }).flat();
   const OPTIONS = {
     keygen: ['--c', '--python', '--existing', '--any-key-file', '--json'],
+    provision: ['--host', '--port', '--key-file', '--device', '--ssid', '--force', '--json'],
+    fleet: ['--action', '--data', '--interval', '--duration', '--timeout', '--key-file', '--json'],
     send: [
       '--noreturn',
       '--timeout',
@@ -502,6 +452,8 @@ describe('words on the command line', () => {
       const rest = {
         keygen: (word: string) => [join(folder, 'missing', word)],
         send: (word: string) => ['127.0.0.1:9', 'echo', ...keyOf(file), word],
+        provision: (word: string) => ['kitchen', '--dry-run', '--host=h', word],
+        fleet: (word: string) => ['1', '127.0.0.1:9', ...keyOf(file), word],
         listen: (word: string) => ['--host=127.0.0.1', '--port=0', ...keyOf(file), word],
         decode: (word: string) => ['-', word],
         doctor: (word: string) => [...keyOf(file), word],

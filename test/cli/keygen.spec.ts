@@ -1,4 +1,4 @@
-/** Key files are made once, and the secret is printed only where that was asked for. */
+/** `keygen` makes a key file once, and prints the secret only on request. */
 import { execFileSync } from 'node:child_process';
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { printCLiteral, printPythonLiteral } from '../../lib/cli/keygen.js';
 import { deriveKey, fingerprint } from '../../lib/keys/index.js';
 import { parsePythonText } from '../../lib/protocol/index.js';
-import { runCommand } from '../support/cli-io.js';
+import { MAX_HELP_LINES, runCommand } from '../support/cli-io.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
 /** Whether any form in which bytes are printed shows some of the key. */
@@ -28,7 +28,7 @@ async function newFile(): Promise<string> {
 }
 
 describe('keygen', () => {
-  it('makes a file of 32 bytes for its owner alone, and prints its fingerprint and no byte of it', async () => {
+  it('makes a file of 32 bytes for its owner alone, and prints its fingerprint but no byte', async () => {
     const file = await newFile();
     const { exitCode, io } = await runCommand(keygen, [file]);
     expect(exitCode).toBe(0);
@@ -48,17 +48,42 @@ describe('keygen', () => {
     expect(io.documents).toEqual([{ file, bytes: 32, fingerprint: fingerprint(deriveKey(contents)) }]);
   });
 
-  it('prints literals and nothing else on standard output where asked for', async () => {
+  it.each([
+    ['key.sec', "new BenUdpTransport({ keyFile: '%' })"],
+    ['kitchen.sec', "new BenUdpTransport({ keys: { kitchen: '%' } })"],
+    ['living-room.sec', "new BenUdpTransport({ keys: { 'living-room': '%' } })"],
+  ])('suggests the options of the server for %s', async (name, line) => {
+    const file = join(await temporaryFolder(), name);
+    const { io } = await runCommand(keygen, [file]);
+    expect(io.text).toContain(`The server:  ${line.replace('%', file)}`);
+    expect(io.text).toContain(`Try it:      npx nestjs-ben-udp listen --key-file "${file}"`);
+  });
+
+  it.skipIf(!hasProgram('git'))('tells whether git would commit the file (skipped without git)', async () => {
+    const folder = await temporaryFolder();
+    const advise = async (name: string) => (await runCommand(keygen, [join(folder, name)])).io.text;
+    expect(await advise('outside.sec')).toContain('Keep it out of version control.');
+    execFileSync('git', ['init', '-q', folder]);
+    expect(await advise('kitchen.sec')).toContain(
+      "git would commit the file. To prevent that:\n  echo 'kitchen.sec' >> .gitignore",
+    );
+    await writeFile(join(folder, '.gitignore'), '*.sec\n');
+    expect(await advise('garden.sec')).toContain('git ignores the file');
+    const { io } = await runCommand(keygen, [join(folder, 'json.sec'), '--json']);
+    expect(io.documents[0]).toMatchObject({ isIgnoredByGit: true });
+  });
+
+  it('prints nothing but literals on standard output, on request', async () => {
     const file = await newFile();
     const { io } = await runCommand(keygen, [file, '--c', '--python']);
     const contents = await readFile(file);
     expect(io.stdout).toEqual([printCLiteral(contents), printPythonLiteral(contents)]);
-    expect(io.errors).toContain('is the secret itself');
+    expect(io.errors).toContain('The printed text is the secret itself');
     expect(leaks(io.text, contents)).toBe(true);
     expect(leaks(io.errors, contents)).toBe(false);
   });
 
-  it('prints the literals of a file that is there with --existing, and makes none', async () => {
+  it('prints the literals of an existing file with --existing', async () => {
     const file = await newFile();
     await runCommand(keygen, [file]);
     const contents = await readFile(file);
@@ -70,7 +95,7 @@ describe('keygen', () => {
     expect(await readFile(file)).toEqual(contents);
   });
 
-  it('never overwrites, and says what to do', async () => {
+  it('never overwrites, and names the next step', async () => {
     const file = await newFile();
     await writeFile(file, 'precious');
     const { exitCode, io } = await runCommand(keygen, [file, '--c', '--json']);
@@ -80,18 +105,18 @@ describe('keygen', () => {
     expect(await readFile(file, 'utf8')).toBe('precious');
   });
 
-  it('names the reason where the file cannot be written', async () => {
+  it('names the reason if the file cannot be written', async () => {
     const { exitCode, io } = await runCommand(keygen, [join(await temporaryFolder(), 'none', 'key.sec')]);
     expect(exitCode).toBe(1);
-    expect(io.errors).toMatch(/can't be written \(ENOENT\)\n.*folder/);
+    expect(io.errors).toMatch(/can't be written \(ENOENT\)\nMake its folder first:\n {2}mkdir -p/);
   });
 
   it.each([
-    [[], /nothing was named/],
-    [['a', 'b'], /too many words/],
+    [[], /missing argument FILE/],
+    [['a', 'b'], /too many arguments/],
     [['a', '--existing'], /--c or --python/],
     [['a', '--any-key-file'], /--existing/],
-    [['a', '--nonsense'], /--nonsense/],
+    [['a', '--nonsense'], /there is no option --nonsense/],
   ])('refuses %j', async (args, message) => {
     const { exitCode, io } = await runCommand(keygen, args);
     expect(exitCode).toBe(2);
@@ -115,7 +140,7 @@ describe('keygen', () => {
     expect(io.text).not.toContain('0x07');
   });
 
-  it('refuses a file that is no key at all, also with --any-key-file', async () => {
+  it('refuses a file too large for a key, also with --any-key-file', async () => {
     const file = await newFile();
     await writeFile(file, Buffer.alloc(4097, 7), { mode: 0o600 });
     const { exitCode, io } = await runCommand(keygen, [file, '--existing', '--c', '--any-key-file']);
@@ -125,10 +150,11 @@ describe('keygen', () => {
     expect((await runCommand(keygen, [file, '--existing', '--c', '--any-key-file'])).exitCode).toBe(0);
   });
 
-  it('explains itself on one screen', async () => {
+  it('explains itself on one screen, with examples', async () => {
     const { exitCode, io } = await runCommand(keygen, ['--help']);
     expect(exitCode).toBe(0);
-    expect(io.text.split('\n').length).toBeLessThan(25);
+    expect(io.text.split('\n').length).toBeLessThan(MAX_HELP_LINES);
+    expect(io.text).toContain('\nExamples:\n  npx nestjs-ben-udp ');
     expect(io.text).toContain('Exit codes: 0 made');
   });
 });
@@ -149,7 +175,7 @@ describe('printCLiteral', () => {
     expect(printCLiteral(ALL_BYTES)).toContain('ben_key_file[256] = {');
   });
 
-  it.skipIf(!hasCompiler())('is C (skipped where there is no C compiler)', () => {
+  it.skipIf(!hasProgram('cc'))('is C (skipped without a C compiler)', () => {
     const source = `${printCLiteral(ALL_BYTES)}\nint main(void) { return ben_key_file[255] == 255 ? 0 : 1; }`;
     const compile = () =>
       execFileSync('cc', ['-Wall', '-Werror', '-fsyntax-only', '-x', 'c', '-'], { input: source, encoding: 'utf8' });
@@ -157,9 +183,9 @@ describe('printCLiteral', () => {
   });
 });
 
-function hasCompiler(): boolean {
+function hasProgram(name: string): boolean {
   try {
-    execFileSync('cc', ['--version'], { stdio: 'ignore' });
+    execFileSync(name, ['--version'], { stdio: 'ignore' });
     return true;
   } catch {
     return false;

@@ -1,10 +1,10 @@
-/** The bench server, asked by virtual boards over real datagrams. */
+/** `listen` with virtual boards over real datagrams. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listen } from '../../lib/cli/index.js';
 import { describe, expect, it } from 'vitest';
 import { deriveKey, fingerprint } from '../../lib/keys/index.js';
-import { runCommand, startCommand } from '../support/cli-io.js';
+import { MAX_HELP_LINES, runCommand, startCommand } from '../support/cli-io.js';
 import { KEY_CONTENTS, startBoard } from '../support/nest-app.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
@@ -23,7 +23,7 @@ async function start(...args: string[]) {
 }
 
 describe('listen', () => {
-  it('echoes, and prints what the device sent and was answered', async () => {
+  it('echoes, and prints requests and answers', async () => {
     const { io, port } = await start();
     const board = await startBoard(port);
     expect(await board.send({ action: 'echo', data: ['hi', 1] })).toEqual(['hi', 1]);
@@ -37,18 +37,18 @@ describe('listen', () => {
     expect(io.stdout[0]).toContain(`with key ${fingerprint(deriveKey(KEY_CONTENTS))}. Stop with Ctrl+C.`);
   });
 
-  it('answers --answer to whatever is asked', async () => {
+  it('answers every request with --answer', async () => {
     const { port } = await start('--answer', '{"ok": true, "n": 12345678901234567890}');
     const board = await startBoard(port);
     expect(await board.send({ action: 'echo', data: 'hi' })).toEqual({ ok: true, n: 12345678901234567890n });
     expect(await board.send({ action: 'other' })).toEqual({ ok: true, n: 12345678901234567890n });
   });
 
-  it('says that a device does not wait', async () => {
+  it('tells that a board expects no answer', async () => {
     const { io, port } = await start();
     const board = await startBoard(port);
     await board.send({ action: 'report' }, { noreturn: true });
-    await io.line(/no answer is wanted/);
+    await io.line(/the board expects no answer/);
     expect(board.leftovers).toBe(0);
   });
 
@@ -75,7 +75,7 @@ describe('listen', () => {
     ]);
   });
 
-  it('prints the text alone of data that has no JSON, and answers an error', async () => {
+  it('prints only the text of data without a JSON form, and answers with an error', async () => {
     const { io, port } = await start('--json');
     const board = await startBoard(port);
     const answer = await board.exchange("{'action': 'echo', 'data': {(1, 2): 3}}");
@@ -85,14 +85,14 @@ describe('listen', () => {
     expect(request).not.toHaveProperty('data');
   });
 
-  it('makes control characters of a device visible', async () => {
+  it('escapes control characters of a board', async () => {
     const { io, port } = await start('--answer', '1');
     const board = await startBoard(port);
     await board.exchange("{'action': '\u202e'}");
     expect(io.text).toContain("{'action': '\\u202e'}");
   });
 
-  it('prints why a datagram gets no answer, and goes on', async () => {
+  it('prints the reason for a datagram without an answer, and goes on', async () => {
     const { io, port } = await start();
     const board = await startBoard(port);
     board.sendDatagram(Buffer.from('junk'));
@@ -103,7 +103,7 @@ describe('listen', () => {
     expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
   });
 
-  it('prints at most 10 lines a second of datagrams without an answer, and the number of the rest', async () => {
+  it('prints at most 10 lines a second about datagrams without an answer, and counts the rest', async () => {
     const { io, port, exitCode } = await start('--json');
     const board = await startBoard(port);
     for (let index = 0; index < 25; index++) {
@@ -118,7 +118,7 @@ describe('listen', () => {
     expect(io.documents.at(-1)).toMatchObject({ event: 'closed', requests: 1, rejected: 25 });
   });
 
-  it('ends by itself after --count requests, the last one answered', async () => {
+  it('ends after --count requests and answers the last one', async () => {
     const { io, port, exitCode } = await start('--count', '2');
     const board = await startBoard(port);
     expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
@@ -127,7 +127,7 @@ describe('listen', () => {
     expect(io.stdout.at(-1)).toBe('Closed after 2 requests and 0 datagrams without an answer.');
   });
 
-  it('spaces the datagrams of an answer by --datagram-gap', async () => {
+  it('pauses for --datagram-gap between the datagrams of an answer', async () => {
     const { port } = await start('--datagram-gap', '40');
     const board = await startBoard(port);
     const begin = performance.now();
@@ -136,20 +136,20 @@ describe('listen', () => {
     expect(performance.now() - begin).toBeGreaterThan(110);
   });
 
-  it('says where the port is in use, and what to do', async () => {
+  it('reports a port in use, with the next step', async () => {
     const { port } = await start();
     const words = ['--host', '127.0.0.1', '--port', String(port), '--key-file', await keyFile()];
     const { exitCode, io } = await runCommand(listen, words);
     expect(exitCode).toBe(1);
-    expect(io.errors).toContain(`127.0.0.1:${port} is in use by another program\nIf that is your own server`);
+    expect(io.errors).toContain(`127.0.0.1:${port} is in use\nIf it is your own server`);
   });
 
-  it('says where the address is not this machine’s', async () => {
+  it('reports an address of another machine', async () => {
     const words = ['--host', '192.0.2.77', '--port', '0', '--key-file', await keyFile(), '--json'];
     const { exitCode, io } = await runCommand(listen, words);
     expect(exitCode).toBe(1);
     expect(io.documents).toMatchObject([{ outcome: 'failed', code: 'EADDRNOTAVAIL' }]);
-    expect(io.errors).toContain('is no address of this machine');
+    expect(io.errors).toContain('is not an address of this machine');
   });
 
   it('does not start without a key', async () => {
@@ -159,21 +159,22 @@ describe('listen', () => {
   });
 
   it.each([
-    [['x'], /too many words/],
+    [['x'], /too many arguments/],
     [['--port', '65536'], /--port is a whole number from 0 to 65535/],
-    [['--datagram-gap', '1001'], /--datagram-gap/],
+    [['--datagram-gap', '1001ms'], /--datagram-gap is a time from 0 to 1000 ms/],
     [['--count', '0'], /--count/],
     [['--answer', 'hi'], /'"hi"'/],
-    [['--answer', JSON.stringify('x'.repeat(5000))], /this answer can't be sent/],
+    [['--answer', JSON.stringify('x'.repeat(5000))], /the text of --answer can't be sent/],
   ])('refuses %j', async (args, message) => {
     const { exitCode, io } = await runCommand(listen, args);
     expect(exitCode).toBe(2);
     expect(io.errors).toMatch(message);
   });
 
-  it('explains itself on one screen', async () => {
+  it('explains itself on one screen, with examples', async () => {
     const { exitCode, io } = await runCommand(listen, ['-h']);
     expect(exitCode).toBe(0);
-    expect(io.text.split('\n').length).toBeLessThan(25);
+    expect(io.text.split('\n').length).toBeLessThan(MAX_HELP_LINES);
+    expect(io.text).toContain('\nExamples:\n  npx nestjs-ben-udp ');
   });
 });

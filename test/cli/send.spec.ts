@@ -1,4 +1,4 @@
-/** Requests from the command line, over real datagrams, to servers of this package and to what is none. */
+/** `send` over real datagrams, to servers of this package and to others. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listen, send } from '../../lib/cli/index.js';
@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { parseTarget } from '../../lib/cli/send.js';
 import { bindDatagramSocket } from '../../lib/net/index.js';
 import { deriveKey, fingerprint } from '../../lib/keys/index.js';
-import { TestIo, runCommand, startCommand } from '../support/cli-io.js';
+import { MAX_HELP_LINES, TestIo, runCommand, startCommand } from '../support/cli-io.js';
 import { ScriptedServer } from '../support/scripted-server.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 import { UpstreamServer } from '../support/upstream-server.js';
@@ -20,7 +20,7 @@ async function keyFile(contents: Buffer = CONTENTS): Promise<string> {
   return path;
 }
 
-/** A server that echoes, and how to ask it. */
+/** Starts an echo server. `ask` sends it a request. */
 async function startServer(...args: string[]) {
   const file = await keyFile();
   const { io } = startCommand(listen, ['--host', '127.0.0.1', '--port', '0', '--key-file', file, '--json', ...args]);
@@ -42,34 +42,34 @@ describe('send', () => {
     expect(exitCode).toBe(0);
   });
 
-  it('makes control characters of the answer visible', async () => {
+  it('escapes control characters of the answer', async () => {
     const { ask } = await startServer();
     const { io } = await ask('echo', '"\\u001b[2J \\u202e x\\ny"');
     expect(io.stdout).toEqual(['\\u001b[2J \\u202e x\ny']);
   });
 
-  it('prints one JSON document with --json, with the time it took', async () => {
+  it('prints one JSON document with --json, and the time of the exchange', async () => {
     const { ask } = await startServer();
     const { io } = await ask('echo', '"hi"', '--json');
     expect(io.documents).toEqual([{ outcome: 'answered', data: 'hi', latencyMs: expect.any(Number) as number }]);
     expect(io.documents[0]!['latencyMs']).toBeGreaterThan(0);
   });
 
-  it('asks --count times, a document each', async () => {
+  it('sends --count requests, and prints a document for each', async () => {
     const { ask } = await startServer();
     const { io } = await ask('echo', '1', '--count', '3', '--json', '--latency');
     expect(io.documents.map(({ data }) => data)).toEqual([1, 1, 1]);
     expect(io.errors).toMatch(/^3 requests answered: least \d+\.\d ms, median \d+\.\d ms, most \d+\.\d ms$/);
   });
 
-  it('says with --latency how long one took', async () => {
+  it('prints the time of an exchange with --latency', async () => {
     const { ask } = await startServer();
     const { io } = await ask('echo', '1', '--latency');
     expect(io.stdout).toEqual(['1']);
     expect(io.errors).toMatch(/^answered in \d+\.\d ms$/);
   });
 
-  it('waits for nothing and prints nothing with --noreturn', async () => {
+  it('does not wait and prints nothing with --noreturn', async () => {
     const { ask, io: server } = await startServer();
     const { exitCode, io } = await ask('report', '{"celsius": 21.5}', '--noreturn');
     expect(exitCode).toBe(0);
@@ -79,7 +79,7 @@ describe('send', () => {
     expect((await ask('report', '--noreturn', '--json')).io.documents).toMatchObject([{ outcome: 'sent' }]);
   });
 
-  it('exits with 4 where the server answers with an error', async () => {
+  it('exits with 4 if the server answers with an error', async () => {
     const file = await keyFile();
     const script = new ScriptedServer(deriveKey(CONTENTS));
     const socket = await bindDatagramSocket(
@@ -104,7 +104,7 @@ describe('send', () => {
     expect(again.io.documents).toMatchObject([{ outcome: 'error-reply', error: { message: 'no such action' } }]);
   });
 
-  it('exits with 3 where nobody answers, and says what to look at', async () => {
+  it('exits with 3 without an answer, and names the next step', async () => {
     const silent = await bindDatagramSocket(
       { host: '127.0.0.1', port: 0, receiveBufferSize: undefined },
       { onDatagram: () => undefined, onError: () => undefined },
@@ -115,21 +115,23 @@ describe('send', () => {
     const { exitCode, io } = await runCommand(send, words);
     expect(exitCode).toBe(3);
     expect(io.stdout).toEqual([]);
-    expect(io.errors).toMatch(new RegExp(`${target} did not answer within \\d+ ms\\n.*listen`));
+    expect(io.errors).toMatch(new RegExp(`${target} did not answer within \\d+ ms\\n.*listens`));
     const json = await runCommand(send, [...words, '--json']);
     expect(json.io.documents).toMatchObject([{ outcome: 'failed', code: 'BEN_TIMEOUT', step: 'hello' }]);
   });
 
-  it('names the key where the server is silent after the request, as one with another key is', async () => {
+  it('names the key if the server does not answer the request, as with another key', async () => {
     const { target } = await startServer();
     const file = await keyFile(OTHER);
     const { exitCode, io } = await runCommand(send, [target, 'echo', '--timeout', '100', '--key-file', file]);
     expect(exitCode).toBe(3);
-    expect(io.errors).toContain('is there, but did not answer the request');
-    expect(io.errors).toContain(`another key, for it is silent then: the key here is ${fingerprint(deriveKey(OTHER))}`);
+    expect(io.errors).toContain('issued an id, but did not answer the request');
+    expect(io.errors).toContain(
+      `another key, because it does not answer then. The key here is ${fingerprint(deriveKey(OTHER))}`,
+    );
   });
 
-  it('exits with 3 where the answer does not verify', async () => {
+  it('exits with 3 if the answer does not verify', async () => {
     const script = new ScriptedServer(deriveKey(CONTENTS));
     const liar = new ScriptedServer(deriveKey(CONTENTS), 'another id');
     const socket = await bindDatagramSocket(
@@ -146,7 +148,7 @@ describe('send', () => {
     const words = [`127.0.0.1:${socket.address.port}`, 'x', '--timeout', '100', '--key-file', await keyFile()];
     const { exitCode, io } = await runCommand(send, words);
     expect(exitCode).toBe(3);
-    expect(io.errors).toContain('answered, but not with this key or not to this request');
+    expect(io.errors).toContain('answered, but with another key or to another request');
   });
 
   it('speaks with upstream’s server from its own port number', async () => {
@@ -164,6 +166,29 @@ describe('send', () => {
     expect(exitCode).toBe(0);
   });
 
+  it('fails at once if no program listens on the port', async () => {
+    const socket = await bindDatagramSocket(
+      { host: '127.0.0.1', port: 0, receiveBufferSize: undefined },
+      { onDatagram: () => undefined, onError: () => undefined },
+    );
+    const target = `127.0.0.1:${socket.address.port}`;
+    await socket.close();
+    // The test would run out of time if the command waited.
+    const words = [target, 'echo', '--timeout', '10m', '--key-file', await keyFile(), '--json'];
+    const { exitCode, io } = await runCommand(send, words);
+    expect(exitCode).toBe(3);
+    expect(io.documents).toMatchObject([{ outcome: 'failed', code: 'BEN_REFUSED', step: 'hello' }]);
+    expect(io.errors).toContain(`${target} refused the request: no program listens on that port\nStart the server`);
+  });
+
+  it('sends a negative number, with or without --', async () => {
+    const { ask, file, target } = await startServer();
+    expect((await ask('echo', '-3.59')).io.stdout).toEqual(['-3.59']);
+    expect((await ask('echo', '-5e-3', '--json')).io.documents).toMatchObject([{ data: -0.005 }]);
+    const after = await runCommand(send, ['--key-file', file, '--', target, 'echo', '-7']);
+    expect(after.io.stdout).toEqual(['-7']);
+  });
+
   it('ends by Ctrl+C with 130', async () => {
     const silent = await bindDatagramSocket(
       { host: '127.0.0.1', port: 0, receiveBufferSize: undefined },
@@ -176,7 +201,7 @@ describe('send', () => {
     expect(io.stdout).toEqual([]);
   });
 
-  it('takes the key file of BEN_KEY_FILE, and rather that of --key-file', async () => {
+  it('prefers --key-file over BEN_KEY_FILE', async () => {
     const { target, file } = await startServer();
     const byEnv = await runCommand(send, [target, 'echo', '1'], { env: { BEN_KEY_FILE: file } });
     expect(byEnv.exitCode).toBe(0);
@@ -185,27 +210,27 @@ describe('send', () => {
     expect((await runCommand(send, [target, 'echo', '1', '--key-file', file], missing)).exitCode).toBe(0);
   });
 
-  it('says what to do where the key file is missing', async () => {
+  it('names the next step if the key file is missing', async () => {
     const { exitCode, io } = await runCommand(send, ['127.0.0.1', 'echo', '--key-file', '/nowhere/key.sec']);
     expect(exitCode).toBe(1);
-    expect(io.errors).toContain('nestjs-ben-udp keygen "/nowhere/key.sec"');
+    expect(io.errors).toContain('npx nestjs-ben-udp keygen "/nowhere/key.sec"');
   });
 
-  it('takes a short key file only with --any-key-file', async () => {
+  it('accepts a short key file only with --any-key-file', async () => {
     const file = await keyFile(Buffer.from('short'));
-    const words = ['127.0.0.1:1', 'echo', '--timeout', '10', '--key-file', file];
+    const words = ['127.0.0.1:1', 'echo', '--timeout', '10ms', '--key-file', file];
     expect((await runCommand(send, words)).io.errors).toContain('less than 32 bytes');
     expect((await runCommand(send, [...words, '--any-key-file'])).exitCode).toBe(3);
   });
 
-  it('says where a host is not known', async () => {
+  it('names a host that is not known', async () => {
     const words = ['no-such-host.invalid', 'echo', '--key-file', await keyFile()];
     const { exitCode, io } = await runCommand(send, words);
     expect(exitCode).toBe(1);
     expect(io.errors).toContain('the host "no-such-host.invalid" is not known');
   });
 
-  it('says that a request is too large, and sends nothing', async () => {
+  it('refuses a request that is too large', async () => {
     const { ask } = await startServer();
     const { exitCode, io } = await ask('echo', JSON.stringify('x'.repeat(4000)));
     expect(exitCode).toBe(1);
@@ -213,21 +238,21 @@ describe('send', () => {
   });
 
   it.each([
-    [[], /nothing was named/],
-    [['127.0.0.1'], /too little/],
-    [['127.0.0.1', 'a', '1', '2'], /too many words/],
+    [[], /missing argument HOST\[:PORT\]\n/],
+    [['127.0.0.1'], /missing argument ACTION\n/],
+    [['127.0.0.1', 'a', '1', '2'], /too many arguments/],
     [['127.0.0.1', 'a', 'hi'], /'"hi"'/],
     [['127.0.0.1:0', 'a'], /port from 1 to 65535/],
     [['127.0.0.1:65536', 'a'], /port from 1 to 65535/],
     [['0.0.0.0', 'a'], /127\.0\.0\.1/],
-    [['h', 'a', '--timeout', '9'], /--timeout is a whole number from 10 to 86400000/],
+    [['h', 'a', '--timeout', '9'], /--timeout is a time from 10 to 86400000 ms/],
     [['h', 'a', '--timeout', '86400001'], /--timeout/],
     [['h', 'a', '--timeout', '1e3'], /--timeout/],
     [['h', 'a', '--count', '0'], /--count is a whole number from 1 to 1000000/],
     [['h', 'a', '--local-port', '65536'], /--local-port/],
     [['h', 'a', '--local-address', 'localhost'], /--local-address/],
     [['127.0.0.1', 'a', '--local-address', '::1'], /same family/],
-    [['h', 'a', '-5'], /'-- "-5"/],
+    [['h', 'a', '-x'], /there is no option -x/],
   ])('refuses %j', async (args, message) => {
     const { exitCode, io } = await runCommand(send, args);
     expect(exitCode).toBe(2);
@@ -235,7 +260,7 @@ describe('send', () => {
     expect(io.stdout).toEqual([]);
   });
 
-  it('takes no key on the command line, and does not repeat one', async () => {
+  it('accepts no key on the command line, and does not repeat it', async () => {
     for (const words of [['--key', 'c0ffee'], ['--key=c0ffee']]) {
       const { exitCode, io } = await runCommand(send, ['127.0.0.1', 'a', ...words]);
       expect(exitCode).toBe(2);
@@ -244,10 +269,11 @@ describe('send', () => {
     }
   });
 
-  it('explains itself on one screen', async () => {
+  it('explains itself on one screen, with examples', async () => {
     const { exitCode, io } = await runCommand(send, ['--help']);
     expect(exitCode).toBe(0);
-    expect(io.text.split('\n').length).toBeLessThan(25);
+    expect(io.text.split('\n').length).toBeLessThan(MAX_HELP_LINES);
+    expect(io.text).toContain('\nExamples:\n  npx nestjs-ben-udp ');
   });
 });
 
@@ -264,6 +290,6 @@ describe('parseTarget', () => {
   });
 
   it.each(['', ':', ':8585', 'a:b', 'a:', 'a:1:2', '[::1', '[]:1', 'a:123456', '::'])('refuses %j', (target) => {
-    expect(() => parseTarget(target)).toThrow(/HOST|address/);
+    expect(() => parseTarget(target)).toThrow(/HOST|127\.0\.0\.1/);
   });
 });

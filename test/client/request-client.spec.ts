@@ -1,4 +1,4 @@
-/** Sockets, queue, time and retries of a caller, on a machine that the test plays. Real sockets are in the client's specs. */
+/** Sockets, queue, timeouts and retries of a client on a simulated machine. The specs of `BenUdpClient` use real sockets. */
 import { getEventListeners } from 'node:events';
 import { describe, expect, it, vi } from 'vitest';
 import type { BenUdpRequestError } from '../../lib/errors.js';
@@ -7,6 +7,7 @@ import {
   type RequestClientHandlers,
   type RequestClientOptions,
   type ClientRequest,
+  REFUSED_DELAY_MS,
 } from '../../lib/client/request-client.js';
 import { LOOKUP_PATIENCE_MS, MAX_ADDRESS_AGE_MS } from '../../lib/client/server-address.js';
 import { Sealer } from '../../lib/protocol/index.js';
@@ -18,10 +19,10 @@ const TEXT = "{'action': 'echo', 'data': 1}";
 const server = new ScriptedServer(KEY);
 
 interface Setup {
-  readonly caller: RequestClient;
+  readonly client: RequestClient;
   readonly platform: ScriptedPlatform;
   readonly reports: unknown[];
-  /** Asks; what became of it is in `results` under its number. */
+  /** Sends a request. The result changes when the request ends. */
   ask(input?: Partial<ClientRequest>, signal?: AbortSignal): Promise<Result>;
 }
 
@@ -43,7 +44,7 @@ async function create(
     onIgnored: onIgnored ?? ((reason, remote) => reports.push([reason, remote.port])),
     onError: (error) => reports.push(error),
   };
-  const caller = await RequestClient.create(
+  const client = await RequestClient.create(
     {
       host: SERVER.address,
       port: SERVER.port,
@@ -61,7 +62,7 @@ async function create(
   );
   const ask = async (input: Partial<ClientRequest> = {}, signal?: AbortSignal) => {
     const result: Result = { isSettled: false };
-    caller
+    client
       .request(
         { text: TEXT, noreturn: false, pattern: 'echo', timeout: 1000, retries: 0, idempotent: false, ...input },
         signal,
@@ -74,18 +75,18 @@ async function create(
     await settle();
     return result;
   };
-  return { caller, platform, reports, ask };
+  return { client, platform, reports, ask };
 }
 
-/** The server answers what a socket asked. */
+/** The server answers the request of a socket. */
 async function answer(socket: ScriptedSocket, text = '{"data":1}'): Promise<void> {
   await socket.receive(server.pair());
   await socket.receive(server.reply(text));
 }
 
 describe('ask', () => {
-  it('binds a socket only when something is asked, and brings the text of the reply', async () => {
-    const { platform, ask, caller } = await create();
+  it('binds a socket for the first request, and resolves to the text of the reply', async () => {
+    const { platform, ask, client } = await create();
     expect(platform.bound).toEqual([]);
     const result = await ask();
     expect(platform.bound).toEqual([{ host: '0.0.0.0', port: 0, receiveBufferSize: undefined }]);
@@ -96,11 +97,11 @@ describe('ask', () => {
     expect(result.isSettled).toBe(false);
     await socket!.receive(server.reply('{"data":1}'));
     expect(result).toEqual({ text: '{"data":1}', isSettled: true });
-    expect(caller.stats()).toMatchObject({ requests: 1, outcomes: { answered: 1 }, running: 0, sockets: 1 });
+    expect(client.stats()).toMatchObject({ requests: 1, outcomes: { answered: 1 }, running: 0, sockets: 1 });
   });
 
   it('of noreturn is done when the request was handed to the socket', async () => {
-    const { platform, ask, caller } = await create();
+    const { platform, ask, client } = await create();
     const result = await ask({ noreturn: true });
     const [socket] = platform.sockets;
     await socket!.receive(server.pair().slice(0, 1));
@@ -108,10 +109,10 @@ describe('ask', () => {
     await socket!.receive(server.pair().slice(1));
     expect(socket!.sent).toHaveLength(2);
     expect(result).toEqual({ text: undefined, isSettled: true });
-    expect(caller.stats().outcomes.sent).toBe(1);
+    expect(client.stats().outcomes.sent).toBe(1);
   });
 
-  it('of noreturn fails where the system refuses the datagram', async () => {
+  it('of noreturn fails if the system refuses the datagram', async () => {
     const { platform, ask } = await create();
     const result = await ask({ noreturn: true });
     const [socket] = platform.sockets;
@@ -123,7 +124,7 @@ describe('ask', () => {
     expect(next.text).toBe('{"data":1}');
   });
 
-  it('sends from localAddress, and from an IPv6 address where the server has one', async () => {
+  it('sends from localAddress, and from an IPv6 address if the server has one', async () => {
     const { platform, ask } = await create({ localAddress: '10.0.0.9' });
     await ask();
     expect(platform.bound[0]!.host).toBe('10.0.0.9');
@@ -148,7 +149,7 @@ describe('ask', () => {
     expect(fits.text).toBeDefined();
   });
 
-  it('fails where the server is not known by name', async () => {
+  it('fails if the name of the server is unknown', async () => {
     await expect(create({ host: 'no-such-host.invalid' })).rejects.toMatchObject({
       code: 'BEN_HOST_UNKNOWN',
       cause: { syscall: 'getaddrinfo' },
@@ -164,7 +165,7 @@ describe('timeout', () => {
     [3, 'reply'],
     [4, 'reply'],
   ] as const)('after %i datagrams of the server names the step: %s', async (count, step) => {
-    const { platform, ask, caller } = await create();
+    const { platform, ask, client } = await create();
     const result = await ask({ pattern: 'measure' });
     const datagrams = [...server.pair(), ...server.reply('{"data":1}')].slice(0, count);
     for (const datagram of datagrams) {
@@ -184,10 +185,10 @@ describe('timeout', () => {
       attempts: 1,
     });
     expect(result.error!.message).toContain('"measure" to 10.0.0.1:8585 failed: no answer within 1000 ms');
-    expect(caller.stats()).toMatchObject({ outcomes: { failed: 1 }, running: 0 });
+    expect(client.stats()).toMatchObject({ outcomes: { failed: 1 }, running: 0 });
   });
 
-  it('is not put off by datagrams that no notice is taken of', async () => {
+  it('is not extended by ignored datagrams', async () => {
     const { platform, ask } = await create();
     const result = await ask();
     await platform.advance(900);
@@ -198,7 +199,7 @@ describe('timeout', () => {
   });
 
   it.each([1, 2, 3])(
-    'lets the socket be read once more: after a standstill %i of 3 datagrams may be there unread',
+    'reads the socket once more: after a pause of the process %i of 3 datagrams may be unread',
     async (count) => {
       const { platform, ask } = await create();
       const result = await ask();
@@ -232,7 +233,7 @@ describe('timeout', () => {
     expect(result.error).toMatchObject({ code: 'BEN_BAD_REPLY', step: 'reply' });
   });
 
-  it('is not waited for where too much came that does not verify', async () => {
+  it('ends early after too many datagrams that do not verify', async () => {
     const { platform, ask } = await create();
     const result = await ask();
     const noise = Array.from({ length: 8 }, (_, index) => Buffer.alloc(16, index + 1));
@@ -242,8 +243,8 @@ describe('timeout', () => {
 });
 
 describe('a socket', () => {
-  it('is used again after an exchange that succeeded, and knows late copies of its datagrams', async () => {
-    const { platform, ask, caller } = await create();
+  it('is reused after a successful exchange, and knows late copies of its datagrams', async () => {
+    const { platform, ask, client } = await create();
     await ask();
     const [socket] = platform.sockets;
     const pair = server.pair();
@@ -251,25 +252,25 @@ describe('a socket', () => {
     await socket!.receive([...pair, ...reply]);
     const second = await ask();
     await socket!.receive([...pair, ...reply]);
-    expect(caller.stats().ignored.duplicate).toBe(5);
+    expect(client.stats().ignored.duplicate).toBe(5);
     await socket!.receive([...server.pair(), ...server.reply('{"data":2}')]);
     expect(second.text).toBe('{"data":2}');
     expect(platform.sockets).toHaveLength(1);
   });
 
-  it('is closed after an exchange that failed, so that late datagrams reach nobody', async () => {
-    const { platform, ask, caller } = await create({ maxSockets: 1 });
+  it('is closed after a failed exchange, so late datagrams reach a closed port', async () => {
+    const { platform, ask, client } = await create({ maxSockets: 1 });
     await ask();
     await platform.advance(1000);
     const second = await ask();
     expect(platform.sockets.map(({ isClosed }) => isClosed)).toEqual([true, false]);
     await answer(platform.sockets[1]!);
     expect(second.text).toBe('{"data":1}');
-    expect(caller.stats().sockets).toBe(1);
+    expect(client.stats().sockets).toBe(1);
   });
 
-  it('takes no notice of strangers, and counts and reports them', async () => {
-    const { platform, ask, caller, reports } = await create();
+  it('ignores strangers, and counts and reports them', async () => {
+    const { platform, ask, client, reports } = await create();
     const result = await ask();
     const [socket] = platform.sockets;
     const stranger = { address: '10.0.0.66', port: 1 };
@@ -278,7 +279,7 @@ describe('a socket', () => {
     await answer(socket!);
     await socket!.receive([Buffer.alloc(16)]);
     expect(result.text).toBe('{"data":1}');
-    expect(caller.stats().ignored).toEqual({
+    expect(client.stats().ignored).toEqual({
       'other-sender': 5,
       'wrong-size': 1,
       reflected: 0,
@@ -290,7 +291,7 @@ describe('a socket', () => {
     expect(reports).toEqual([...foreign, ['wrong-size', 8585], ['unasked', 8585]]);
   });
 
-  it('goes on where whoever hears of strangers throws', async () => {
+  it('goes on if the handler of ignored datagrams throws', async () => {
     const { platform, ask, reports } = await create({}, () => {
       throw new Error('listener');
     });
@@ -301,7 +302,7 @@ describe('a socket', () => {
     expect(result.text).toBe('{"data":1}');
   });
 
-  it('keeps the process alive only while something is asked on it', async () => {
+  it('keeps the process alive only during an exchange', async () => {
     const { platform, ask } = await create({ maxSockets: 1 });
     const first = await ask();
     const [socket] = platform.sockets;
@@ -314,8 +315,8 @@ describe('a socket', () => {
     expect(socket!.isReferenced).toBe(false);
   });
 
-  it('is closed when it was idle for idleTimeout, the least used first', async () => {
-    const { platform, ask, caller } = await create({ idleTimeout: 5000 });
+  it('is closed after idleTimeout, the least used first', async () => {
+    const { platform, ask, client } = await create({ idleTimeout: 5000 });
     await Promise.all([ask(), ask()]);
     const [one, two] = platform.sockets;
     await answer(one!);
@@ -328,14 +329,14 @@ describe('a socket', () => {
     expect([one!.isClosed, two!.isClosed]).toEqual([true, false]);
     await platform.advance(4000);
     expect([one!.isClosed, two!.isClosed]).toEqual([true, true]);
-    expect(caller.stats().sockets).toBe(0);
+    expect(client.stats().sockets).toBe(0);
     expect(platform.pendingTimers).toBe(0);
     const third = await ask();
     await answer(platform.sockets[2]!);
     expect(third.text).toBe('{"data":1}');
   });
 
-  it('that fails while it is asked on fails the request, and is not used again', async () => {
+  it('that fails during an exchange fails the request, and is not reused', async () => {
     const { platform, ask } = await create();
     const result = await ask();
     const broken = new Error('broken');
@@ -345,7 +346,7 @@ describe('a socket', () => {
     expect(platform.sockets[0]!.isClosed).toBe(true);
   });
 
-  it('that fails while it is idle is reported and not used again', async () => {
+  it('that fails while it is idle is reported and not reused', async () => {
     const { platform, ask, reports } = await create();
     await ask();
     await answer(platform.sockets[0]!);
@@ -355,15 +356,15 @@ describe('a socket', () => {
     expect(platform.openSockets).toEqual([]);
   });
 
-  it('that fails when it is closed already is not reported: nobody relies on it any more', async () => {
-    const { platform, ask, caller, reports } = await create();
+  it('that fails after it was closed is not reported', async () => {
+    const { platform, ask, client, reports } = await create();
     await ask();
-    await caller.close();
+    await client.close();
     platform.sockets[0]!.fail(new Error('send ECANCELED'));
     expect(reports).toEqual([]);
   });
 
-  it('that somebody closed fails the request that wants to use it, and the next gets another', async () => {
+  it('that a user closed fails the next request, and the one after gets another socket', async () => {
     const { platform, ask } = await create();
     await ask();
     await answer(platform.sockets[0]!);
@@ -377,11 +378,11 @@ describe('a socket', () => {
 });
 
 describe('maxSockets and maxQueue', () => {
-  it('bound what is open, in order of arrival, and what waits', async () => {
-    const { platform, ask, caller } = await create({ maxSockets: 2, maxQueue: 3 });
+  it('limit open sockets and waiting requests, in order of arrival', async () => {
+    const { platform, ask, client } = await create({ maxSockets: 2, maxQueue: 3 });
     const results = await Promise.all(Array.from({ length: 6 }, (_, index) => ask({ pattern: `p${index}` })));
     expect(platform.sockets).toHaveLength(2);
-    expect(caller.stats()).toMatchObject({ running: 2, waiting: 3, requests: 6 });
+    expect(client.stats()).toMatchObject({ running: 2, waiting: 3, requests: 6 });
     expect(results.map(({ error }) => error?.code)).toEqual([...Array(5).fill(undefined), 'BEN_QUEUE_FULL']);
     expect(results[5]!.error).toMatchObject({ pattern: 'p5', step: 'waiting', attempts: 0, elapsedMs: 0 });
     await answer(platform.sockets[1]!);
@@ -389,23 +390,23 @@ describe('maxSockets and maxQueue', () => {
     await answer(platform.sockets[1]!);
     expect(results.map(({ isSettled }) => isSettled)).toEqual([false, true, true, false, false, true]);
     expect((await ask()).error).toBeUndefined();
-    expect(caller.stats()).toMatchObject({ running: 2, waiting: 2 });
+    expect(client.stats()).toMatchObject({ running: 2, waiting: 2 });
   });
 
-  it('of 0 in the queue takes as many as there are sockets, also while these are being bound', async () => {
-    const { caller, ask } = await create({ maxSockets: 2, maxQueue: 0 });
+  it('of 0 accept as many requests as sockets, also while these are being bound', async () => {
+    const { client, ask } = await create({ maxSockets: 2, maxQueue: 0 });
     const results = await Promise.all([ask(), ask(), ask()]);
     expect(results.map(({ error }) => error?.code)).toEqual([undefined, undefined, 'BEN_QUEUE_FULL']);
-    expect(caller.stats()).toMatchObject({ running: 2, waiting: 0, sockets: 2 });
+    expect(client.stats()).toMatchObject({ running: 2, waiting: 0, sockets: 2 });
   });
 
-  it('open no more than are needed', async () => {
+  it('open no more sockets than needed', async () => {
     const { platform, ask } = await create({ maxSockets: 8 });
     await Promise.all([ask(), ask(), ask()]);
     expect(platform.sockets).toHaveLength(3);
   });
 
-  it('do not open a socket where one is free', async () => {
+  it('do not open a socket if one is free', async () => {
     const { platform, ask } = await create();
     for (let round = 0; round < 5; round++) {
       await ask();
@@ -414,7 +415,7 @@ describe('maxSockets and maxQueue', () => {
     expect(platform.bound).toHaveLength(1);
   });
 
-  it('fail all that wait where no socket can be bound, and the next request tries again', async () => {
+  it('fail all waiting requests if no socket can be bound, and the next request tries again', async () => {
     const { platform, ask } = await create({ maxSockets: 2 });
     platform.bindError = Object.assign(new Error('bind EADDRINUSE'), { code: 'EADDRINUSE' });
     const results = await Promise.all([ask(), ask(), ask()]);
@@ -427,7 +428,7 @@ describe('maxSockets and maxQueue', () => {
     expect(next.text).toBe('{"data":1}');
   });
 
-  it('let what waits wait for another socket where one can not be bound', async () => {
+  it('let requests wait for another socket if one cannot be bound', async () => {
     const { platform, ask } = await create({ maxSockets: 2 });
     const first = await ask();
     platform.bindError = new Error('bind EMFILE');
@@ -440,8 +441,8 @@ describe('maxSockets and maxQueue', () => {
 });
 
 describe('retries', () => {
-  it('repeat the whole exchange from another socket while the request has not left', async () => {
-    const { platform, ask, caller } = await create();
+  it('repeat the whole exchange from another socket before the request is sent', async () => {
+    const { platform, ask, client } = await create();
     const result = await ask({ retries: 2 });
     await platform.advance(1000);
     expect(platform.sockets[1]!.sent.map(String)).toEqual(['/GETID']);
@@ -450,7 +451,7 @@ describe('retries', () => {
     expect(result.isSettled).toBe(false);
     await answer(platform.sockets[2]!);
     expect(result.text).toBe('{"data":1}');
-    expect(caller.stats()).toMatchObject({ retries: 2, requests: 1, outcomes: { answered: 1, failed: 0 } });
+    expect(client.stats()).toMatchObject({ retries: 2, requests: 1, outcomes: { answered: 1, failed: 0 } });
   });
 
   it('end with an error that counts the attempts', async () => {
@@ -469,7 +470,7 @@ describe('retries', () => {
     [1, 'BEN_TIMEOUT', 'reply'],
     [3, 'BEN_BAD_REPLY', 'reply'],
   ] as const)(
-    'do not repeat a request that has left, for its handler may have run: after %i datagrams of a bad reply',
+    'do not repeat a sent request, because its handler may have run: after %i datagrams of a bad reply',
     async (count, code, step) => {
       const { platform, ask } = await create();
       const result = await ask({ retries: 5 });
@@ -481,7 +482,7 @@ describe('retries', () => {
     },
   );
 
-  it('do that where the request is idempotent, after a bad reply too, under a new id', async () => {
+  it('repeat a sent request if it is idempotent, also after a bad reply, under a new id', async () => {
     const { platform, ask } = await create();
     const result = await ask({ retries: 2, idempotent: true });
     const [first] = platform.sockets;
@@ -497,7 +498,7 @@ describe('retries', () => {
     expect(result.text).toBe('{"data":1}');
   });
 
-  it('go before what waits', async () => {
+  it('go before waiting requests', async () => {
     const { platform, ask } = await create({ maxSockets: 1 });
     const first = await ask({ retries: 1 });
     const second = await ask();
@@ -516,9 +517,79 @@ describe('retries', () => {
   });
 });
 
+describe('a refusal', () => {
+  const refusal = () => Object.assign(new Error('recvmsg ECONNREFUSED'), { code: 'ECONNREFUSED' });
+
+  it.each(['ECONNREFUSED', 'ECONNRESET'])('of the system (%s) fails the request at once', async (code) => {
+    const { platform, ask, client } = await create();
+    const result = await ask();
+    const error = Object.assign(new Error('recvmsg'), { code });
+    platform.sockets[0]!.fail(error);
+    await settle();
+    expect(result.error).toMatchObject({ code: 'BEN_REFUSED', step: 'hello', attempts: 1, elapsedMs: 0, cause: error });
+    expect(client.stats()).toMatchObject({ outcomes: { failed: 1 }, waiting: 0, running: 0 });
+  });
+
+  it('is retried after a wait that doubles, up to the timeout', async () => {
+    const { platform, ask, client } = await create();
+    const result = await ask({ retries: 3, timeout: 350 });
+    for (const [attempt, wait] of [REFUSED_DELAY_MS, 2 * REFUSED_DELAY_MS, 350].entries()) {
+      platform.sockets[attempt]!.fail(refusal());
+      await settle();
+      expect(client.stats()).toMatchObject({ waiting: 1, running: 0 });
+      await platform.advance(wait - 1);
+      expect(platform.sockets).toHaveLength(attempt + 1);
+      await platform.advance(1);
+      expect(platform.sockets).toHaveLength(attempt + 2);
+    }
+    await answer(platform.sockets[3]!);
+    expect(result.text).toBe('{"data":1}');
+    expect(client.stats()).toMatchObject({ retries: 3, outcomes: { answered: 1 } });
+  });
+
+  it('after the request was sent is retried only if the request is idempotent', async () => {
+    for (const idempotent of [false, true]) {
+      const { platform, ask } = await create();
+      const result = await ask({ retries: 1, idempotent });
+      await platform.sockets[0]!.receive(server.pair());
+      platform.sockets[0]!.fail(refusal());
+      await platform.advance(REFUSED_DELAY_MS);
+      expect(platform.sockets).toHaveLength(idempotent ? 2 : 1);
+      expect(result.error?.step).toBe(idempotent ? undefined : 'request');
+    }
+  });
+
+  it('does not hold a fixed port, because no late datagram follows', async () => {
+    const { platform, ask } = await create({ localPort: 8585, maxSockets: 1 });
+    await ask();
+    platform.sockets[0]!.fail(refusal());
+    const second = await ask();
+    await platform.advance(0);
+    await answer(platform.sockets[0]!);
+    expect(second.text).toBe('{"data":1}');
+  });
+
+  it('leaves no timer when the request is cancelled or the client is closed before the retry', async () => {
+    const { platform, ask, client } = await create();
+    const abort = new AbortController();
+    const cancelled = await ask({ retries: 1 }, abort.signal);
+    const closed = await ask({ retries: 1 });
+    platform.sockets.forEach((socket) => socket.fail(refusal()));
+    await settle();
+    abort.abort(new Error('cancelled'));
+    await settle();
+    expect(cancelled.error).toMatchObject({ message: 'cancelled' });
+    expect(platform.pendingTimers).toBe(1);
+    await client.close();
+    expect(closed.error).toMatchObject({ code: 'BEN_CLOSED', attempts: 1 });
+    expect(platform.pendingTimers).toBe(0);
+    expect(client.stats()).toMatchObject({ waiting: 0, outcomes: { cancelled: 1, failed: 1 } });
+  });
+});
+
 describe('an abort signal', () => {
   it('takes a request from the queue', async () => {
-    const { platform, ask, caller } = await create({ maxSockets: 1 });
+    const { platform, ask, client } = await create({ maxSockets: 1 });
     await ask();
     const abort = new AbortController();
     const waiting = await ask({}, abort.signal);
@@ -526,28 +597,28 @@ describe('an abort signal', () => {
     abort.abort(new Error('lost interest'));
     await settle();
     expect(waiting.error).toMatchObject({ message: 'lost interest' });
-    expect(caller.stats()).toMatchObject({ waiting: 1, running: 1, outcomes: { cancelled: 1 } });
+    expect(client.stats()).toMatchObject({ waiting: 1, running: 1, outcomes: { cancelled: 1 } });
     await answer(platform.sockets[0]!);
     await answer(platform.sockets[0]!);
     expect(last.text).toBe('{"data":1}');
   });
 
   it('cuts an exchange off, closes its socket and frees its place', async () => {
-    const { platform, ask, caller } = await create({ maxSockets: 1 });
+    const { platform, ask, client } = await create({ maxSockets: 1 });
     const abort = new AbortController();
     await ask({}, abort.signal);
     const waiting = await ask();
     abort.abort();
     await settle();
     expect(platform.sockets.map(({ isClosed }) => isClosed)).toEqual([true, false]);
-    expect(caller.stats()).toMatchObject({ running: 1, waiting: 0, sockets: 1 });
+    expect(client.stats()).toMatchObject({ running: 1, waiting: 0, sockets: 1 });
     await answer(platform.sockets[1]!);
     expect(waiting.text).toBe('{"data":1}');
     expect(platform.pendingTimers).toBe(1);
   });
 
-  it('that was given before asks nothing, and one given after the end changes nothing', async () => {
-    const { platform, ask, caller } = await create();
+  it('that is aborted before sends nothing, and one aborted after the end changes nothing', async () => {
+    const { platform, ask, client } = await create();
     const abort = new AbortController();
     abort.abort();
     expect((await ask({}, abort.signal)).error).toMatchObject({ name: 'AbortError' });
@@ -559,18 +630,18 @@ describe('an abort signal', () => {
     await settle();
     expect(result.text).toBe('{"data":1}');
     expect(platform.openSockets).toHaveLength(1);
-    expect(caller.stats().outcomes).toEqual({ answered: 1, cancelled: 1, failed: 0, sent: 0 });
+    expect(client.stats().outcomes).toEqual({ answered: 1, cancelled: 1, failed: 0, sent: 0 });
   });
 
-  it('while a socket is being bound lets it be used by the next', async () => {
-    const { platform, caller } = await create();
+  it('while a socket is being bound leaves it to the next request', async () => {
+    const { platform, client } = await create();
     const abort = new AbortController();
     const input = { text: TEXT, noreturn: false, pattern: 'p', timeout: 1000, retries: 0, idempotent: false };
-    const asked = caller.request(input, abort.signal);
+    const asked = client.request(input, abort.signal);
     abort.abort(new Error('lost interest'));
     await expect(asked).rejects.toThrow('lost interest');
     await settle();
-    expect(caller.stats()).toMatchObject({ running: 0, waiting: 0, sockets: 1 });
+    expect(client.stats()).toMatchObject({ running: 0, waiting: 0, sockets: 1 });
     expect(platform.openSockets[0]!.isReferenced).toBe(false);
     expect(platform.openSockets[0]!.sent).toEqual([]);
   });
@@ -583,8 +654,8 @@ describe('the listener on an abort signal', () => {
   it.each<[string, (setup: Setup) => Promise<void>]>([
     ['was answered', ({ platform }) => answer(platform.sockets[0]!)],
     ['failed', ({ platform }) => platform.advance(1000)],
-    ['was cut off by close', ({ caller }) => caller.close()],
-  ])('is gone when the request %s, so that a signal of many requests does not gather them', async (_title, end) => {
+    ['was cut off by close', ({ client }) => client.close()],
+  ])('is removed when the request %s, so a signal of many requests does not collect them', async (_title, end) => {
     const setup = await create();
     const result = await setup.ask({}, signal);
     expect(listeners()).toBe(1);
@@ -594,9 +665,9 @@ describe('the listener on an abort signal', () => {
     expect(listeners()).toBe(0);
   });
 
-  it('is not there for a request that is refused', async () => {
-    const { ask, caller } = await create();
-    await caller.close();
+  it('is not added for a rejected request', async () => {
+    const { ask, client } = await create();
+    await client.close();
     expect((await ask({}, signal)).error).toMatchObject({ code: 'BEN_CLOSED' });
     expect(listeners()).toBe(0);
   });
@@ -605,7 +676,7 @@ describe('the listener on an abort signal', () => {
 describe('a fixed localPort', () => {
   const serial = { localPort: 8585, maxSockets: 1 };
 
-  it('is what its one socket is bound to; requests are made one after the other', async () => {
+  it('binds the only socket; requests run one after the other', async () => {
     const { platform, ask } = await create(serial);
     const [first, second] = await Promise.all([ask(), ask()]);
     expect(platform.bound).toEqual([{ host: '0.0.0.0', port: 8585, receiveBufferSize: undefined }]);
@@ -617,8 +688,8 @@ describe('a fixed localPort', () => {
     expect(second!.text).toBe('{"data":1}');
   });
 
-  it('rests after an exchange that failed, so that its late datagrams are not taken for those of the next', async () => {
-    const { platform, ask, caller } = await create(serial);
+  it('rests after a failed exchange, so the next one does not accept its late datagrams', async () => {
+    const { platform, ask, client } = await create(serial);
     const first = await ask();
     const [socket] = platform.sockets;
     await socket!.receive(server.pair());
@@ -636,11 +707,11 @@ describe('a fixed localPort', () => {
     expect(socket!.sent).toHaveLength(3);
     await answer(socket!, '{"data":2}');
     expect(second.text).toBe('{"data":2}');
-    expect(caller.stats().ignored.unasked).toBe(2);
+    expect(client.stats().ignored.unasked).toBe(2);
     expect(platform.sockets).toHaveLength(1);
   });
 
-  it('does not rest longer than until the late reply has come whole', async () => {
+  it('rests no longer than until the late reply is complete', async () => {
     const { platform, ask } = await create(serial);
     await ask();
     const [socket] = platform.sockets;
@@ -664,7 +735,7 @@ describe('a fixed localPort', () => {
     expect(platform.pendingTimers).toBe(1);
   });
 
-  it('keeps the process alive while it rests only if something waits for it', async () => {
+  it('keeps the process alive during a rest only if a request waits', async () => {
     const { platform, ask } = await create(serial);
     await ask();
     const [socket] = platform.sockets;
@@ -677,8 +748,8 @@ describe('a fixed localPort', () => {
     expect(socket!.isReferenced).toBe(false);
   });
 
-  it('lets an exchange run to its end that was given up: the upstream server would end where it is broken off', async () => {
-    const { platform, ask, caller } = await create(serial);
+  it('lets a cancelled exchange run to its end, because the upstream server would end without its request', async () => {
+    const { platform, ask, client } = await create(serial);
     const abort = new AbortController();
     const first = await ask({}, abort.signal);
     const second = await ask();
@@ -686,15 +757,15 @@ describe('a fixed localPort', () => {
     await settle();
     expect(first.isSettled).toBe(true);
     const [socket] = platform.sockets;
-    expect(caller.stats()).toMatchObject({ running: 0, waiting: 1 });
+    expect(client.stats()).toMatchObject({ running: 0, waiting: 1 });
     await answer(socket!);
     expect(socket!.sent).toHaveLength(3);
     await answer(socket!);
     expect(second.text).toBe('{"data":1}');
-    expect(caller.stats().outcomes).toEqual({ answered: 1, cancelled: 1, failed: 0, sent: 0 });
+    expect(client.stats().outcomes).toEqual({ answered: 1, cancelled: 1, failed: 0, sent: 0 });
   });
 
-  it('does not retry for who has lost interest', async () => {
+  it('does not retry a cancelled request', async () => {
     const { platform, ask } = await create(serial);
     const abort = new AbortController();
     await ask({ retries: 5 }, abort.signal);
@@ -708,13 +779,13 @@ describe('a fixed localPort', () => {
 describe('close on a fixed localPort', () => {
   const serial = { localPort: 8585, maxSockets: 1 };
 
-  it.each([0, 1])('after %i datagrams waits until the request that is owed was sent, and no longer', async (count) => {
-    const { platform, ask, caller } = await create(serial);
+  it.each([0, 1])('after %i datagrams waits until the request was sent, and no longer', async (count) => {
+    const { platform, ask, client } = await create(serial);
     const [running, waiting] = [await ask(), await ask()];
     const [socket] = platform.sockets;
     const pair = server.pair();
     await socket!.receive(pair.slice(0, count));
-    const closing = caller.close();
+    const closing = client.close();
     await settle();
     expect([running.isSettled, waiting.error?.code]).toEqual([false, 'BEN_CLOSED']);
     await socket!.receive(pair.slice(count));
@@ -723,33 +794,33 @@ describe('close on a fixed localPort', () => {
     expect(running.error).toMatchObject({ code: 'BEN_CLOSED', step: 'request' });
     expect(socket!.isClosed).toBe(true);
     expect(platform.pendingTimers).toBe(0);
-    expect(caller.stats()).toMatchObject({ outcomes: { failed: 2 }, running: 0 });
+    expect(client.stats()).toMatchObject({ outcomes: { failed: 2 }, running: 0 });
   });
 
-  it('lets an event be sent', async () => {
-    const { platform, ask, caller } = await create(serial);
+  it('sends an event first', async () => {
+    const { platform, ask, client } = await create(serial);
     const result = await ask({ noreturn: true });
-    const closing = caller.close();
+    const closing = client.close();
     await platform.sockets[0]!.receive(server.pair());
     await closing;
     expect(result).toEqual({ text: undefined, isSettled: true });
   });
 
-  it('waits for the exchange of who has lost interest, too', async () => {
-    const { platform, ask, caller } = await create(serial);
+  it('waits for a cancelled exchange, too', async () => {
+    const { platform, ask, client } = await create(serial);
     const abort = new AbortController();
     await ask({}, abort.signal);
     abort.abort();
-    const closing = caller.close();
+    const closing = client.close();
     await platform.sockets[0]!.receive(server.pair());
     await closing;
     expect(server.open(platform.sockets[0]!.sent[1]!)).toBe(TEXT);
   });
 
-  it('waits no longer than the exchange may take for that, and does not try again', async () => {
-    const { platform, ask, caller } = await create(serial);
+  it('waits no longer than the timeout, and does not retry', async () => {
+    const { platform, ask, client } = await create(serial);
     const result = await ask({ retries: 5 });
-    const closing = caller.close();
+    const closing = client.close();
     await platform.advance(1000);
     await closing;
     expect(result.error).toMatchObject({ code: 'BEN_TIMEOUT', step: 'hello', attempts: 1 });
@@ -758,22 +829,22 @@ describe('close on a fixed localPort', () => {
   });
 
   it('does not wait for the reply to a request that was sent', async () => {
-    const { platform, ask, caller } = await create(serial);
+    const { platform, ask, client } = await create(serial);
     const result = await ask();
     await platform.sockets[0]!.receive(server.pair());
-    await caller.close();
+    await client.close();
     expect(result.error).toMatchObject({ code: 'BEN_CLOSED', step: 'request' });
     expect(platform.pendingTimers).toBe(0);
   });
 });
 
 describe('close', () => {
-  it('fails what waits and what is under way, closes the sockets, and is the same promise however often it is called', async () => {
-    const { platform, ask, caller } = await create({ maxSockets: 1 });
+  it('fails all requests, closes the sockets, and returns the same promise each time', async () => {
+    const { platform, ask, client } = await create({ maxSockets: 1 });
     const results = await Promise.all([ask(), ask()]);
     await platform.sockets[0]!.receive(server.pair());
-    const closing = caller.close();
-    expect(caller.close()).toBe(closing);
+    const closing = client.close();
+    expect(client.close()).toBe(closing);
     await closing;
     expect(results.map(({ error }) => [error?.code, error?.step, error?.attempts])).toEqual([
       ['BEN_CLOSED', 'request', 1],
@@ -781,46 +852,46 @@ describe('close', () => {
     ]);
     expect(platform.openSockets).toEqual([]);
     expect(platform.pendingTimers).toBe(0);
-    expect(caller.stats()).toMatchObject({ running: 0, waiting: 0, sockets: 0, outcomes: { failed: 2 } });
+    expect(client.stats()).toMatchObject({ running: 0, waiting: 0, sockets: 0, outcomes: { failed: 2 } });
   });
 
-  it('fails what is asked after it', async () => {
-    const { platform, ask, caller } = await create();
-    await caller.close();
+  it('fails later requests', async () => {
+    const { platform, ask, client } = await create();
+    await client.close();
     expect((await ask()).error).toMatchObject({ code: 'BEN_CLOSED', attempts: 0 });
     expect(platform.bound).toEqual([]);
   });
 
-  it('closes a socket that is just being bound', async () => {
-    const { platform, caller } = await create();
+  it('closes a socket that is being bound', async () => {
+    const { platform, client } = await create();
     const input = { text: TEXT, noreturn: false, pattern: 'p', timeout: 1000, retries: 0, idempotent: false };
-    const asked = caller.request(input);
-    const closing = caller.close();
+    const asked = client.request(input);
+    const closing = client.close();
     await expect(asked).rejects.toMatchObject({ code: 'BEN_CLOSED' });
     await closing;
     expect(platform.sockets.map(({ isClosed }) => isClosed)).toEqual([true]);
     expect(platform.pendingTimers).toBe(0);
-    expect(caller.stats().sockets).toBe(0);
+    expect(client.stats().sockets).toBe(0);
   });
 
-  it('leaves no timer of a socket that is idle, or rests', async () => {
+  it('leaves no timer of an idle or resting socket', async () => {
     const idle = await create();
     await idle.ask();
     await answer(idle.platform.sockets[0]!);
     expect(idle.platform.pendingTimers).toBe(1);
-    await idle.caller.close();
+    await idle.client.close();
     expect(idle.platform.pendingTimers).toBe(0);
     const resting = await create({ localPort: 8585, maxSockets: 1 });
     await resting.ask();
     await resting.platform.advance(1000);
     expect(resting.platform.pendingTimers).toBe(1);
-    await resting.caller.close();
+    await resting.client.close();
     expect(resting.platform.pendingTimers).toBe(0);
   });
 });
 
 describe('an error', () => {
-  it('quotes and cuts the pattern in its message, and holds nothing of the request', async () => {
+  it('quotes and cuts the pattern in its message, and contains nothing of the request', async () => {
     const { platform, ask } = await create();
     const pattern = `a\nb${'x'.repeat(500)}`;
     const result = await ask({ pattern, text: "{'action': 'a', 'data': 'secret'}" });
@@ -860,7 +931,7 @@ describe('a server whose name gets another address', () => {
         );
         return tell;
       },
-      /** The last socket, and where its last datagram went. */
+      /** The last socket, and the address of its last datagram. */
       last: () => ({ socket: platform.sockets.at(-1)!, to: platform.sockets.at(-1)?.sentTo.at(-1) }),
     };
   }
@@ -922,11 +993,11 @@ describe('a server whose name gets another address', () => {
   });
 
   it('is looked up once for many requests at once', async () => {
-    const { ask, platform, lookups, caller } = await createNamed();
+    const { ask, platform, lookups, client } = await createNamed();
     await platform.advance(MAX_ADDRESS_AGE_MS + 1);
     await Promise.all([ask(), ask(), ask()]);
     expect(lookups()).toBe(1);
-    expect(caller.stats()).toMatchObject({ running: 2, waiting: 1 });
+    expect(client.stats()).toMatchObject({ running: 2, waiting: 1 });
   });
 
   it('is looked up once for many requests that timed out together', async () => {
@@ -972,7 +1043,7 @@ describe('a server whose name gets another address', () => {
     expect(first.text).toBe('{"data":1}');
   });
 
-  it('is asked from the sockets at hand, which ignore what the old address still sends', async () => {
+  it('is reached from open sockets, which ignore datagrams of the old address', async () => {
     const { ask, platform, move, reports, last } = await createNamed({ idleTimeout: 2 * MAX_ADDRESS_AGE_MS });
     await ask();
     const { socket } = last();
@@ -1147,8 +1218,8 @@ describe('a server whose name gets another address', () => {
       expect(second.text).toBe('{"data":1}');
     });
 
-    it('counts what waits exactly, and lets it be cancelled', async () => {
-      const { ask, platform, hang, caller } = await createNamed({ maxSockets: 1, maxQueue: 2 });
+    it('counts waiting requests exactly, and lets them be cancelled', async () => {
+      const { ask, platform, hang, client } = await createNamed({ maxSockets: 1, maxQueue: 2 });
       const tell = hang();
       await platform.advance(MAX_ADDRESS_AGE_MS + 1);
       const abort = new AbortController();
@@ -1156,17 +1227,17 @@ describe('a server whose name gets another address', () => {
       expect(results.map(({ error }) => error?.code)).toEqual([undefined, undefined, undefined, 'BEN_QUEUE_FULL']);
       abort.abort();
       await settle();
-      expect(caller.stats()).toMatchObject({ waiting: 2, running: 0, sockets: 0, outcomes: { cancelled: 1 } });
+      expect(client.stats()).toMatchObject({ waiting: 2, running: 0, sockets: 0, outcomes: { cancelled: 1 } });
       await tell(moved);
-      expect(caller.stats()).toMatchObject({ waiting: 1, running: 1 });
+      expect(client.stats()).toMatchObject({ waiting: 1, running: 1 });
     });
 
     it('is forgotten by close, which leaves no timer and no report', async () => {
-      const { ask, platform, hang, caller, reports } = await createNamed();
+      const { ask, platform, hang, client, reports } = await createNamed();
       const tell = hang();
       await platform.advance(MAX_ADDRESS_AGE_MS + 1);
       const result = await ask();
-      await caller.close();
+      await client.close();
       expect(result.error).toMatchObject({ code: 'BEN_CLOSED', step: 'waiting' });
       expect(platform.pendingTimers).toBe(0);
       await tell(moved);
@@ -1178,16 +1249,16 @@ describe('a server whose name gets another address', () => {
 describe('cancelling', () => {
   it('many requests that wait takes time in proportion to their number', async () => {
     const cancelMany = async (count: number): Promise<number> => {
-      const { caller } = await create({ maxQueue: count, maxSockets: 1 });
+      const { client } = await create({ maxQueue: count, maxSockets: 1 });
       const input = { text: TEXT, noreturn: false, pattern: 'p', timeout: 1000, retries: 0, idempotent: false };
       const controllers = Array.from({ length: count }, () => new AbortController());
-      const cancelled = Promise.allSettled(controllers.map(({ signal }) => caller.request(input, signal)));
+      const cancelled = Promise.allSettled(controllers.map(({ signal }) => client.request(input, signal)));
       const begin = performance.now();
       // The middle of the queue first: neither end is a special case.
       [...controllers.slice(count / 2), ...controllers.slice(0, count / 2)].forEach((controller) => controller.abort());
       const took = performance.now() - begin;
       await cancelled;
-      expect(caller.stats()).toMatchObject({ outcomes: { cancelled: count }, waiting: 0 });
+      expect(client.stats()).toMatchObject({ outcomes: { cancelled: count }, waiting: 0 });
       return took;
     };
     await cancelMany(2000);
@@ -1198,7 +1269,7 @@ describe('cancelling', () => {
   });
 
   it('one keeps the order of the others, and makes room for one', async () => {
-    const { platform, ask, caller } = await create({ maxSockets: 1, maxQueue: 3 });
+    const { platform, ask, client } = await create({ maxSockets: 1, maxQueue: 3 });
     const aborts = Array.from({ length: 4 }, () => new AbortController());
     const texts = ['running', 'a', 'b', 'c'];
     for (const [index, text] of texts.entries()) {
@@ -1208,7 +1279,7 @@ describe('cancelling', () => {
     aborts[2]!.abort();
     await ask({ text: "{'action': 'd'}" });
     expect((await ask()).error).toMatchObject({ code: 'BEN_QUEUE_FULL' });
-    expect(caller.stats()).toMatchObject({ waiting: 3, running: 1 });
+    expect(client.stats()).toMatchObject({ waiting: 3, running: 1 });
     const sent: unknown[] = [];
     for (let request = 0; request < 4; request++) {
       const socket = platform.openSockets[0]!;

@@ -28,7 +28,7 @@ function decode(file: Buffer, port?: number): DecodedExchange[] {
   return decodeExchanges(readRecording(file, port), [recordedKey]);
 }
 
-/** What was found, without the steps' names. */
+/** The findings without the names of the steps. */
 function summaryOf(exchanges: readonly DecodedExchange[]): unknown[] {
   return exchanges.map(({ steps, conversation, ...exchange }) => ({
     conversation,
@@ -98,7 +98,7 @@ describe('a pcap file', () => {
     expect(summaryOf(decode(pcap(six)))).toEqual(whole('[fe80::7]:8585 > [2001:db8:0:1::2]:8585'));
   });
 
-  it('is put together where a packet came in pieces, in any order', () => {
+  it('is reassembled from fragments in any order', () => {
     const { from, to } = direction(true);
     const datagram = udp(envelope, { from, to });
     const cut = 16 * Math.floor(datagram.length / 32);
@@ -111,10 +111,10 @@ describe('a pcap file', () => {
       expect(decode(pcap(packets))).toMatchObject([{ request, reply: response, faults: [] }]);
     }
     const lost = [...IP_PACKETS.slice(0, 3), pieces[1]!, ...IP_PACKETS.slice(4)].map((ip) => ethernet(ip));
-    expect(readRecording(pcap(lost)).skipped).toEqual({ 'fragmented packets of which a piece is missing': 1 });
+    expect(readRecording(pcap(lost)).skipped).toEqual({ 'incomplete fragmented packet': 1 });
   });
 
-  it('that holds less than was sent says so', () => {
+  it('with a part of a packet reports that', () => {
     const [exchange] = decode(
       pcap(
         IP_PACKETS.map((ip) => ethernet(ip)),
@@ -124,14 +124,14 @@ describe('a pcap file', () => {
     expect(exchange!.faults.map(({ fault, step }) => [fault, step])).toContainEqual(['cut-off', 'request']);
   });
 
-  it('is read as far as it goes where its end is missing', () => {
+  it('without its end is read up to there', () => {
     const file = pcap(IP_PACKETS.map((ip) => ethernet(ip)));
     const { datagrams, skipped } = readRecording(file.subarray(0, file.length - 1));
     expect(datagrams).toHaveLength(DATAGRAMS.length - 1);
-    expect(skipped).toEqual({ 'end of the file in the midst of a packet': 1 });
+    expect(skipped).toEqual({ 'packet cut off by the end of the file': 1 });
   });
 
-  it('with other traffic is read without it, and the packets are counted', () => {
+  it('with other traffic is read without it, and its packets are counted', () => {
     const noise = [
       ethernet(ipv4(udp(Buffer.from('query'), { from: ['10.0.0.7', 5353], to: ['10.0.0.9', 53] }))),
       ethernet(ipv4(Buffer.alloc(20), { protocol: 6 })),
@@ -144,19 +144,19 @@ describe('a pcap file', () => {
     expect(skipped).toEqual({ 'not UDP': 1, 'no IP packet': 2, 'cut off in its headers': 1 });
   });
 
-  it('of a link type that is not read names that', () => {
+  it('of an unsupported link type tells that', () => {
     expect(readRecording(pcap([Buffer.alloc(60)], { linkType: 105 })).skipped).toEqual({
-      'link type that is not read': 1,
+      'unsupported link type': 1,
     });
   });
 
-  it('is searched on --port alone where one is named', () => {
+  it('is searched on --port alone if that is given', () => {
     const file = pcap(IP_PACKETS.map((ip) => ethernet(ip)));
     expect(summaryOf(decode(file, 8585))).toEqual(whole());
     expect(decode(file, 9000)).toEqual([]);
   });
 
-  it('whose exchange began before it is read all the same, on the usual port', () => {
+  it('that begins in the middle of an exchange is read, on the usual port', () => {
     const ends = { from: ['10.0.0.2', 8585], to: ['10.0.0.7', 40_000] } as const;
     const packets = reply.map((bytes) => ethernet(ipv4(udp(bytes, ends), ends)));
     const [exchange] = decode(pcap(packets));
@@ -208,11 +208,11 @@ describe('a pcapng file', () => {
     expect(exchanges[0]!.at ?? 'none').toEqual(isSimple ? 'none' : expect.closeTo(1_700_000_000_000, -1));
   });
 
-  it('with a block that makes no sense is read as far as it makes some', () => {
+  it('with a malformed block is read up to there', () => {
     const file = pcapng(IP_PACKETS.map((ip) => ethernet(ip)));
     const { datagrams, skipped } = readRecording(file.subarray(0, file.length - 4));
     expect(datagrams).toHaveLength(DATAGRAMS.length - 1);
-    expect(skipped).toEqual({ 'end of the file in the midst of a packet': 1 });
+    expect(skipped).toEqual({ 'packet cut off by the end of the file': 1 });
   });
 });
 

@@ -1,17 +1,15 @@
 /**
- * The program as npm installs it: a link to the built file, run by its first line. What only a process of its own can prove: exit
- * codes, signals, streams that end, and that it needs no Nest.
+ * The program as npm installs it: a link to the built file, run by its first line. These tests need a process of their own: exit codes,
+ * signals, streams that end, and a folder without Nest.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readFile, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { compileLib } from '../support/compiled-lib.js';
 import { bindDatagramSocket } from '../../lib/net/index.js';
-
-const VECTORS = fileURLToPath(new URL('../vectors/upstream-v1.json', import.meta.url));
+import { recordedKeyFile, toHexText } from '../support/vectors.js';
 
 let folder: string;
 let program: string;
@@ -116,10 +114,13 @@ describe('nestjs-ben-udp', () => {
   });
 
   it('decode opens the recordings, and ends in peace where its reader stops reading', async () => {
-    const whole = await runProgram('decode', VECTORS);
+    await writeFile(join(folder, 'recorded.txt'), toHexText());
+    await writeFile(join(folder, 'recorded.sec'), recordedKeyFile, { mode: 0o600 });
+    const words = ['decode', 'recorded.txt', '--key-file', 'recorded.sec'];
+    const whole = await runProgram(...words);
     expect(whole).toMatchObject({ exitCode: 0, stderr: '' });
     expect(whole.stdout).toMatch(/\n66 exchanges: 66 opened with key [0-9a-f]{8}\.\n$/);
-    const cutOff = Program.start('decode', VECTORS, '--json');
+    const cutOff = Program.start(...words, '--json');
     cutOff.child.stdout!.destroy();
     expect(await cutOff.ended).toBe(0);
     expect(cutOff.stderr).toBe('');
@@ -128,7 +129,7 @@ describe('nestjs-ben-udp', () => {
   it('decode reads standard input', async () => {
     const child = Program.start('decode', '-');
     expect(await child.ended).toBe(1);
-    expect(child.stderr).toContain('no exchange in this recording');
+    expect(child.stderr).toContain('this recording contains no exchange');
   });
 
   it('doctor looks at this machine', async () => {

@@ -86,11 +86,13 @@ describe('loadKeyFile', () => {
     expect(bytes).toEqual(deriveKey(contents));
   });
 
-  it('says how to get a key where the file is missing', async () => {
+  it('names the command that makes a missing file', async () => {
     const path = join(await temporaryFolder(), 'key.sec');
     await expect(loadKeyFile(path)).rejects.toMatchObject({
       code: 'BEN_KEY_FILE_MISSING',
-      message: expect.stringContaining('generateKeyFile'),
+      message: expect.stringContaining(
+        `does not exist. Make it and copy it to your devices: npx nestjs-ben-udp keygen "${path}"`,
+      ),
     });
   });
 

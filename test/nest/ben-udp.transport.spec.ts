@@ -83,7 +83,8 @@ describe('listen', () => {
       [
         expect.objectContaining({
           code: 'BEN_SOCKET',
-          message: '192.0.2.1 is not an address of this machine\nBind to 0.0.0.0 for all of its addresses',
+          message:
+            '192.0.2.1 is not an address of this machine\nBind to 0.0.0.0 for all of its addresses; "npx nestjs-ben-udp doctor" lists them',
           cause: expect.objectContaining({ code: 'EADDRNOTAVAIL' }),
         }),
       ],
@@ -112,7 +113,7 @@ describe('listen', () => {
       [
         expect.objectContaining({
           code: 'BEN_SOCKET',
-          message: expect.stringContaining('Choose a port from 1024'),
+          message: expect.stringContaining('Ports below 1024'),
           cause: denied,
         }),
       ],

@@ -154,6 +154,7 @@ export class Machine {
         this.activity++;
         this.#watcher.onSend(datagram, { address: toAddress, port: toPort }, this.now());
       },
+      connect: () => true,
       close: async () => {
         this.#handlers = undefined;
         this.#waiting.clear();

@@ -1,12 +1,14 @@
-/** What a command has of the outside world, played by a test: its lines are kept, its environment is empty. */
+/** The outside world of a command in a test: keeps its lines, and has an empty environment. */
 import { networkInterfaces } from 'node:os';
 import type { CliIo, Command, ExitCode } from '../../lib/cli/index.js';
+import { runProgramWith } from '../../lib/cli/run-program.js';
 import { onTestFinished } from 'vitest';
 import { nodePlatform } from '../../lib/net/index.js';
 
 export class TestIo implements CliIo {
   readonly stdout: string[] = [];
   readonly stderr: string[] = [];
+  readonly progressLines: string[] = [];
   readonly env: CliIo['env'];
   readonly stdin: CliIo['stdin'];
   readonly platform: CliIo['platform'];
@@ -28,6 +30,15 @@ export class TestIo implements CliIo {
 
   readonly err = (line: string): void => void this.stderr.push(line);
 
+  readonly progress = (line: string): void => {
+    this.progressLines.push(line);
+    this.waiting.filter(({ pattern }) => pattern.test(line)).forEach(({ resolve }) => resolve(line));
+  };
+
+  /** Other programs see the environment of the test, with the PATH of this process by default. */
+  readonly runProgram: CliIo['runProgram'] = (command, args, cwd) =>
+    runProgramWith({ PATH: process.env['PATH'], ...this.env }, this.signal, command, args, cwd);
+
   /** Noon of a day. */
   readonly wallClock = (): number => Date.UTC(2026, 0, 2, 12, 0, 0);
 
@@ -40,7 +51,7 @@ export class TestIo implements CliIo {
     this.abort.abort();
   }
 
-  /** The first line of standard output that matches, once it is there. */
+  /** Resolves to the first line of standard output, or the next line of progress, that matches. */
   line(pattern: RegExp): Promise<string> {
     const known = this.stdout.find((line) => pattern.test(line));
     return known === undefined
@@ -62,6 +73,9 @@ export class TestIo implements CliIo {
   }
 }
 
+/** The lines of one screen. */
+export const MAX_HELP_LINES = 31;
+
 export interface TestIoOptions {
   readonly env?: CliIo['env'];
   readonly stdin?: string | Buffer;
@@ -80,7 +94,7 @@ export async function runCommand(command: Command, args: readonly string[], opti
   return { exitCode: await command(args, io), io };
 }
 
-/** Starts a command that goes on until Ctrl+C, which comes at the end of the test at the latest. */
+/** Starts a command that runs until Ctrl+C. The end of the test sends it at the latest. */
 export function startCommand(command: Command, args: readonly string[], options?: TestIoOptions) {
   const io = new TestIo(options);
   const exitCode = command(args, io);

@@ -103,6 +103,13 @@ export class ScriptedSocket implements DatagramSocket {
     this.address = { address: host, port: port || 50_000, family: 'IPv4' };
   }
 
+  connect(): boolean {
+    if (this.isClosed) {
+      throw new Error('Not running');
+    }
+    return true;
+  }
+
   send(datagram: Uint8Array, port: number, address: string): void {
     if (this.isClosed) {
       throw new Error('Not running');

@@ -59,6 +59,22 @@ export const recordedExchanges: readonly RecordedExchange[] = file.runs.flatMap(
   }),
 );
 
+/** The datagrams of exchanges as hex text: the input of `decode`. */
+export function toHexText(exchanges: readonly RecordedExchange[] = recordedExchanges): string {
+  const lines = exchanges.flatMap(({ hello, pair, envelope, reply }) => [
+    toLine('>', hello),
+    toLine('<', pair.ciphertext),
+    toLine('<', pair.iv),
+    toLine('>', envelope),
+    ...reply.map((datagram) => toLine('<', datagram)),
+  ]);
+  return `${lines.join('\n')}\n`;
+}
+
+function toLine(mark: '>' | '<', datagram: Buffer): string {
+  return `${mark} ${datagram.toString('hex')}`;
+}
+
 /** Tuples are read as arrays, non-ASCII text is printed escaped, and MicroPython prints some floats with a wrong last digit. */
 export function isPrintedAlike({ request }: RecordedExchange): boolean {
   return !/\(|[^\x20-\x7e]|\.\d{10}/.test(request);

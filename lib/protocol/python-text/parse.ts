@@ -38,6 +38,13 @@ const WORDS: ReadonlyMap<string, BenUdpValue> = new Map<string, BenUdpValue>([
   ['-inf', -Infinity],
 ]);
 
+/** The words of JSON for values of Python: a board sends them if its program uses `json.dumps` instead of `str`. */
+const JSON_WORDS: ReadonlyMap<string, string> = new Map([
+  ['true', 'True'],
+  ['false', 'False'],
+  ['null', 'None'],
+]);
+
 /**
  * The value a Python text stands for.
  *
@@ -134,7 +141,11 @@ function readWord(cursor: Cursor, depth: number, mustHash: boolean): BenUdpValue
     cursor.position += BYTEARRAY_CALL.length;
     return readByteArray(cursor);
   }
-  return cursor.fail('BEN_TEXT_UNEXPECTED_NAME', 'a word that is no literal');
+  const python = JSON_WORDS.get(word);
+  return cursor.fail(
+    'BEN_TEXT_UNEXPECTED_NAME',
+    python === undefined ? 'a word that is no literal' : `"${word}" (JSON? Python writes ${python})`,
+  );
 }
 
 /** MicroPython prints a `bytearray` so, the address of a DS18x20 for example. The cursor is behind the parenthesis. */

@@ -691,9 +691,25 @@ function refusal(code: BenUdpTextErrorCode, position: number): unknown {
   return expect.objectContaining({ name: 'BenUdpProtocolError', code, position });
 }
 
-/** All that an error says: its message is one of these sentences, so it holds nothing of the text. */
+describe('a word of JSON', () => {
+  it.each([
+    ['true', 'True'],
+    ['false', 'False'],
+    ['null', 'None'],
+  ])('%s is refused with the word of Python', (word, python) => {
+    expect(() => parsePythonText(`{'data': ${word}}`)).toThrow(
+      `"${word}" (JSON? Python writes ${python}) at position 9`,
+    );
+  });
+
+  it.each(['truex', 'True1', 'nul', 'TRUE'])('is not suspected in %s', (word) => {
+    expect(String(tryParse(word))).not.toContain('JSON');
+  });
+});
+
+/** Every message is one of these sentences, so it contains nothing of the text. */
 const MESSAGE =
-  /^(?:unexpected character|something follows the literal|the text ends inside a literal|too many levels|too many values|a word that is no literal|a key that stands twice|a value that Python cannot hash|an int of \d+ digits|a text of \d+ characters|a number in a form that repr never prints|an escape that repr never prints|\\[xuU] needs [248] hex digits) at position (\d+)$/;
+  /^(?:unexpected character|something follows the literal|the text ends inside a literal|too many levels|too many values|a word that is no literal|"(?:true|false|null)" \(JSON\? Python writes (?:True|False|None)\)|a key that stands twice|a value that Python cannot hash|an int of \d+ digits|a text of \d+ characters|a number in a form that repr never prints|an escape that repr never prints|\\[xuU] needs [248] hex digits) at position (\d+)$/;
 
 function expectPlainError(error: BenUdpProtocolError, text: string): void {
   const { code, position, message, cause } = error;
