@@ -1,10 +1,10 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-// Tests and samples import the package by its name, and its layers as `#lib/…`. By default that is the source; with BEN_TEST_DIST=1
-// it is what was built.
+// Tests and samples import the package by its name, and its layers as `#lib/…`: the source, or the build with BEN_TEST_DIST=1.
 const alias = process.env['BEN_TEST_DIST']
   ? []
   : [
@@ -19,5 +19,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.spec.ts', 'sample/**/*.spec.ts'],
     testTimeout: 20_000,
+    // Specs over real UDP mostly wait, so each core gets a worker. Vitest alone would leave one core to itself.
+    maxWorkers: Math.max(2, availableParallelism()),
+    maxConcurrency: 8,
   },
 });

@@ -30,7 +30,7 @@ class Stores {
   @UseGuards(Enter)
   @MessagePattern('guarded')
   async guarded() {
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setImmediate(resolve));
     return store.getStore();
   }
   @MessagePattern('plain')

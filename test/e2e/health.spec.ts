@@ -13,6 +13,7 @@ import {
 } from 'nestjs-ben-udp';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FakePlatform } from '../support/fake-platform.js';
+import { MovablePlatform } from '../support/movable-platform.js';
 import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
 
 @Controller()
@@ -23,7 +24,8 @@ class Handlers {
   }
 }
 
-const start = (options: BenUdpTransportOptions = {}) => startApp({ controllers: [Handlers] }, options);
+const start = (options: BenUdpTransportOptions = {}, platform?: MovablePlatform) =>
+  startApp({ controllers: [Handlers] }, options, undefined, platform);
 
 /** Makes the socket deaf, as one is whose process hangs: datagrams come in and nobody reads them. */
 function deafen(transport: BenUdpTransport): void {
@@ -70,13 +72,14 @@ describe('BenUdpTransport#ping', () => {
     expect(transport.getDevices()).toHaveLength(1);
   });
 
-  it('is made once a second at most, whoever asks for it', async () => {
-    const { transport } = await start();
+  it('makes at most one exchange a second', async () => {
+    const platform = new MovablePlatform();
+    const { transport } = await start({}, platform);
     const [first, second] = await Promise.all([transport.ping(), transport.ping()]);
     expect(second).toBe(first);
     expect(await transport.ping()).toBe(first);
     expect(transport.getStats().requests).toBe(1);
-    await new Promise((resolve) => setTimeout(resolve, 1010));
+    platform.advance(1000);
     await transport.ping();
     expect(transport.getStats().requests).toBe(2);
   });
@@ -103,10 +106,11 @@ describe('BenUdpTransport#ping', () => {
   });
 
   it('goes on with the keys that replaced its own', async () => {
-    const { transport } = await start();
+    const platform = new MovablePlatform();
+    const { transport } = await start({}, platform);
     await transport.ping();
     await transport.reloadKeys({ key: Buffer.alloc(32, 'new') });
-    await new Promise((resolve) => setTimeout(resolve, 1010));
+    platform.advance(1000);
     expect(await transport.ping({ timeout: 200 })).toBeGreaterThan(0);
   });
 

@@ -5,7 +5,7 @@ export class FakePlatform implements Platform {
   private time = 0;
   private readonly timers = new Set<{ readonly at: number; readonly callback: () => void }>();
   readonly afterTurn = nodePlatform.afterTurn;
-  readonly bindSocket = nodePlatform.bindSocket;
+  readonly bindSocket: Platform['bindSocket'] = nodePlatform.bindSocket;
   readonly resolveHost = nodePlatform.resolveHost;
   readonly randomFill = nodePlatform.randomFill;
 

@@ -4,6 +4,7 @@ import type { INestMicroservice, ModuleMetadata } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
 import { onTestFinished } from 'vitest';
+import { type Platform, nodePlatform } from '../../lib/net/index.js';
 import { VirtualBoard, type VirtualBoardOptions } from '../../lib/testing/index.js';
 
 export const KEY_CONTENTS = Buffer.alloc(32, 'k');
@@ -16,7 +17,7 @@ export interface TestApp {
   board(options?: Partial<VirtualBoardOptions>): Promise<VirtualBoard>;
 }
 
-/** Keeps what Nest logs, so that a test can look at it and the run stays quiet. */
+/** Keeps the log lines of Nest, so that a test can read them and the run stays quiet. */
 export class LogRecorder {
   readonly lines: string[] = [];
   log = this.recorder('log');
@@ -41,10 +42,11 @@ export async function startApp(
   metadata: ModuleMetadata,
   options: BenUdpTransportOptions = {},
   configure: (app: INestMicroservice) => void = () => undefined,
+  platform: Platform = nodePlatform,
 ): Promise<TestApp> {
   const logs = new LogRecorder();
   const module = await Test.createTestingModule(metadata).setLogger(logs).compile();
-  const transport = new BenUdpTransport({ host: '127.0.0.1', port: 0, key: KEY_CONTENTS, ...options });
+  const transport = new BenUdpTransport({ host: '127.0.0.1', port: 0, key: KEY_CONTENTS, ...options }, platform);
   const app = module.createNestMicroservice({ strategy: transport, logger: logs });
   configure(app);
   await app.listen();

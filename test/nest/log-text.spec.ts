@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { describeError, listSome, quotePattern } from '../../lib/nest/log-text.js';
+
+describe('quotePattern', () => {
+  it('escapes everything but printable ASCII, so a device can write no line of its own', () => {
+    expect(quotePattern('a"b\n\u001b[31m\u20ac\u2028')).toBe(String.raw`"a\"b\n\u001b[31m\u20ac\u2028"`);
+  });
+
+  it('keeps 100 characters and cuts the rest', () => {
+    expect(quotePattern('x'.repeat(100))).toBe(`"${'x'.repeat(100)}"`);
+    expect(quotePattern('x'.repeat(101))).toBe(`"${'x'.repeat(100)}"`);
+  });
+});
+
+describe('listSome', () => {
+  const names = Array.from({ length: 12 }, (_, index) => `p${index}`);
+
+  it('names ten, and counts the others', () => {
+    expect(listSome(names.slice(0, 10))).toBe(names.slice(0, 10).join(', '));
+    expect(listSome(names)).toBe(`${names.slice(0, 10).join(', ')} and 2 more`);
+  });
+
+  it('names each once', () => {
+    expect(listSome(['a', 'b', 'a'])).toBe('a, b');
+  });
+});
+
+describe('describeError', () => {
+  it('gives the stack of an error, and its message if it has no stack', () => {
+    const error = new Error('broken');
+    expect(describeError(error)).toContain('log-text.spec');
+    expect(describeError(Object.assign(new Error('broken'), { stack: undefined }))).toBe('broken');
+  });
+
+  it.each([
+    ['a text', 'thrown', 'thrown'],
+    ['an object with a message', { message: 'no error' }, 'no error'],
+    ['undefined', undefined, 'undefined'],
+    ['null', null, 'null'],
+    ['a number', 7, '7'],
+  ])('describes %s', (_what, error, text) => {
+    expect(describeError(error)).toBe(text);
+  });
+
+  it('shows no other property, because it may hold a secret', () => {
+    expect(describeError(Object.assign(new Error('broken'), { key: 'hidden' }))).not.toContain('hidden');
+  });
+
+  it('cuts a message that a key holder may have chosen', () => {
+    expect(describeError('x'.repeat(10_000)).length).toBeLessThan(2100);
+  });
+});

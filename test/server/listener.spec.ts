@@ -1,0 +1,244 @@
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import {
+  DEFAULT_LIMITS,
+  type RejectedDecision,
+  type VerifiedRequest,
+  openId,
+  openReply,
+  sealRequest,
+} from '../../lib/exchange/index.js';
+import { KeyRing } from '../../lib/keys/index.js';
+import { HELLO, Sealer } from '../../lib/protocol/index.js';
+import {
+  type Answer,
+  type EndedExchange,
+  Listener,
+  type ListenerHandlers,
+  type ListenerOptions,
+} from '../../lib/server/listener.js';
+import { KEY, OTHER_KEY, remoteOf } from '../support/pure-device.js';
+import { ScriptedPlatform, type ScriptedSocket, settle } from '../support/scripted-platform.js';
+
+const REMOTE = remoteOf('10.0.0.9', 7);
+const OPTIONS: ListenerOptions = {
+  host: '127.0.0.1',
+  port: 8585,
+  receiveBufferSize: 1000,
+  maxDatagramBytes: 4096,
+  timeout: 10_000,
+  datagramGap: 0,
+  maxEndpoints: 100,
+  inFlight: { maxInFlight: 10, maxInFlightPerDevice: 10 },
+  limits: DEFAULT_LIMITS,
+  repair: true,
+};
+const ringOf = (key: Buffer) => new KeyRing([{ device: 'hall', key }]);
+
+async function start(options: Partial<ListenerOptions> = {}, handlers: Partial<ListenerHandlers> = {}) {
+  const platform = new ScriptedPlatform();
+  const rejected: RejectedDecision[] = [];
+  const ended: EndedExchange[] = [];
+  const errors: unknown[] = [];
+  const sendErrors: Error[] = [];
+  const listener = await Listener.bind(
+    { ...OPTIONS, ...options },
+    ringOf(KEY),
+    {
+      onRequest: async () => ({ text: '{"data":1}', isError: false }),
+      onRejected: (decision) => void rejected.push(decision),
+      onUnreadable: () => undefined,
+      onEnded: (exchange) => void ended.push(exchange),
+      onError: (error) => void errors.push(error),
+      onSendError: (error) => void sendErrors.push(error),
+      ...handlers,
+    },
+    platform,
+  );
+  onTestFinished(() => listener.close().catch(() => undefined));
+  return { platform, listener, socket: platform.sockets[0]!, rejected, ended, errors, sendErrors };
+}
+
+/** Says hello and sends a request, as a device with this key. */
+async function ask(socket: ScriptedSocket, text = "{'action': 'echo'}", key = KEY) {
+  const sealer = new Sealer(key);
+  await socket.receive([HELLO], REMOTE);
+  const [ciphertext, iv] = socket.sent.splice(0) as [Buffer, Buffer];
+  const id = openId(sealer, { ciphertext, iv });
+  await socket.receive([sealRequest(sealer, id, text)], REMOTE);
+  return {
+    get reply() {
+      const [hash, replyIv, data] = socket.sent;
+      return hash && openReply(sealer, id, hash, { ciphertext: data!, iv: replyIv! });
+    },
+  };
+}
+
+/** Answers when the test says so. */
+function heldHandler() {
+  const requests: VerifiedRequest[] = [];
+  const answers: Array<(answer: Answer) => void> = [];
+  const onRequest = (request: VerifiedRequest) => {
+    requests.push(request);
+    return new Promise<Answer>((resolve) => answers.push(resolve));
+  };
+  return { requests, answers, onRequest };
+}
+
+describe('Listener', () => {
+  it('answers a hello with two datagrams, and a request with three', async () => {
+    const { socket, listener, ended } = await start();
+    const { reply } = await ask(socket);
+    expect(reply).toBe('{"data":1}');
+    expect(socket.sent.map(({ length }) => length)).toEqual([32, 16, 16]);
+    expect(new Set(socket.sentTo)).toEqual(new Set(['10.0.0.9:7']));
+    expect(ended).toEqual([
+      { request: expect.objectContaining({ device: 'hall' }), outcome: 'answered', durationMs: 0 },
+    ]);
+    expect(listener.stats()).toMatchObject({ received: 2, hellos: 1, requests: 1, inFlight: 0, endpoints: 1 });
+  });
+
+  it('sends nothing for a request that wants no reply, and reports how it ended', async () => {
+    const { socket, ended } = await start({}, { onRequest: async () => ({ text: '{"data":1}', isError: true }) });
+    await ask(socket, "{'action': 'echo', 'noreturn': True}");
+    expect(socket.sent).toEqual([]);
+    expect(ended.map(({ outcome }) => outcome)).toEqual(['event-failed']);
+  });
+
+  it.each<[Answer, string, number]>([
+    [{ text: '{"data":null}', isError: true }, 'error-reply', 3],
+    [{ text: undefined, isError: true }, 'error-silent', 0],
+  ])('reports the answer %j as %s', async (answer, outcome, datagrams) => {
+    const { socket, ended } = await start({}, { onRequest: async () => answer });
+    await ask(socket);
+    expect([ended[0]!.outcome, socket.sent.length]).toEqual([outcome, datagrams]);
+  });
+
+  it('sends no reply after the device has given up', async () => {
+    const { answers, onRequest } = heldHandler();
+    const { socket, platform, ended, listener } = await start({}, { onRequest });
+    await ask(socket);
+    expect(listener.stats().inFlight).toBe(1);
+    await platform.advance(OPTIONS.timeout);
+    answers[0]!({ text: '{"data":1}', isError: false });
+    await settle();
+    expect(socket.sent).toEqual([]);
+    expect(ended).toMatchObject([{ outcome: 'late', durationMs: OPTIONS.timeout }]);
+  });
+
+  it('survives a handler that rejects and one that throws, and reports both', async () => {
+    const { socket, errors, ended, listener } = await start(
+      {},
+      {
+        onRequest: vi
+          .fn<ListenerHandlers['onRequest']>()
+          .mockRejectedValueOnce(new Error('rejected'))
+          .mockImplementationOnce(() => {
+            throw new Error('thrown');
+          })
+          .mockResolvedValue({ text: '{"data":1}', isError: false }),
+      },
+    );
+    await ask(socket);
+    await ask(socket);
+    const { reply } = await ask(socket);
+    expect(errors).toEqual([new Error('rejected'), new Error('thrown')]);
+    expect(ended.map(({ outcome }) => outcome)).toEqual(['error-silent', 'error-silent', 'answered']);
+    expect(reply).toBe('{"data":1}');
+    expect(listener.stats().inFlight).toBe(0);
+  });
+
+  it('reports an error of a handler for rejections, and goes on', async () => {
+    const broken = new Error('broken');
+    const { socket, errors } = await start(
+      {},
+      {
+        onRejected: () => {
+          throw broken;
+        },
+      },
+    );
+    await socket.receive([Buffer.from('junk')], REMOTE);
+    await ask(socket);
+    expect(errors).toEqual([broken]);
+    expect(socket.sent).toHaveLength(3);
+  });
+
+  it('counts each rejection and reports it with its reason', async () => {
+    const { socket, rejected, listener } = await start();
+    await socket.receive([Buffer.from('junk')], REMOTE);
+    await ask(socket, undefined, OTHER_KEY);
+    expect(rejected.map(({ reason }) => reason)).toEqual(['unknown-datagram', 'bad-hash']);
+    expect(listener.stats().rejected).toMatchObject({ 'unknown-datagram': 1, 'bad-hash': 1 });
+  });
+
+  it('replies to a verified request that cannot be read, if there is a text for it', async () => {
+    const { socket, listener } = await start({}, { onUnreadable: () => '{"error":"unreadable"}' });
+    expect((await ask(socket, 'no Python {')).reply).toBe('{"error":"unreadable"}');
+    expect(listener.stats()).toMatchObject({ requests: 0, inFlight: 0 });
+  });
+
+  it('counts and reports a datagram that the system refuses to send', async () => {
+    const { socket, sendErrors, errors, listener } = await start();
+    socket.sendError = new Error('no route');
+    await socket.receive([HELLO], REMOTE);
+    expect(sendErrors).toEqual([socket.sendError, socket.sendError]);
+    expect([errors, listener.stats().sendErrors]).toEqual([[], 2]);
+  });
+
+  it('spaces the datagrams of an answer', async () => {
+    const { socket, platform } = await start({ datagramGap: 5 });
+    await socket.receive([HELLO], REMOTE);
+    expect(socket.sent).toHaveLength(1);
+    await platform.advance(4);
+    expect(socket.sent).toHaveLength(1);
+    await platform.advance(1);
+    expect(socket.sent).toHaveLength(2);
+  });
+
+  it('accepts other keys from now on', async () => {
+    const { socket, listener, rejected } = await start();
+    listener.useKeys(ringOf(OTHER_KEY));
+    expect((await ask(socket, undefined, OTHER_KEY)).reply).toBe('{"data":1}');
+    socket.sent.length = 0;
+    await ask(socket, undefined, KEY);
+    expect(rejected.map(({ reason }) => reason)).toEqual(['bad-hash']);
+  });
+
+  it('drains: issues no id, waits for handlers, and names those that it gives up on', async () => {
+    const { requests, answers, onRequest } = heldHandler();
+    const { socket, platform, listener, rejected } = await start({}, { onRequest });
+    await ask(socket);
+    const draining = listener.drain(1000);
+    await socket.receive([HELLO], REMOTE);
+    expect(rejected.map(({ reason }) => reason)).toEqual(['closing']);
+    for (let waited = 0; waited <= 1000; waited += 10) {
+      await platform.advance(10);
+    }
+    expect(await draining).toEqual(requests);
+    await listener.close();
+    answers[0]!({ text: '{"data":1}', isError: false });
+    await settle();
+    expect(socket.sent).toEqual([]);
+  });
+
+  it('drains at once if nothing is under way', async () => {
+    const { listener } = await start();
+    expect(await listener.drain(1000)).toEqual([]);
+  });
+
+  it('rejects with a coded error if the port is taken, and leaves no timer', async () => {
+    const platform = new ScriptedPlatform();
+    platform.bindError = Object.assign(new Error('bind EADDRINUSE'), { code: 'EADDRINUSE' });
+    const handlers = {} as ListenerHandlers;
+    await expect(Listener.bind(OPTIONS, ringOf(KEY), handlers, platform)).rejects.toMatchObject({
+      code: 'BEN_ADDRESS_IN_USE',
+    });
+    expect(platform.pendingTimers).toBe(0);
+  });
+
+  it('closes its socket and leaves no timer', async () => {
+    const { listener, platform, socket } = await start();
+    await listener.close();
+    expect([socket.isClosed, platform.pendingTimers]).toEqual([true, 0]);
+  });
+});
