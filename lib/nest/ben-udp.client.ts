@@ -13,12 +13,14 @@ import {
   resolveCallOptions,
   resolveClientOptions,
 } from './ben-udp.client-options.js';
+import { debugLog } from '../debug-log.js';
 import { BenUdpError, BenUdpRequestError } from '../errors.js';
 import { BenUdpStatus } from './ben-udp.events.js';
 import { GuardedEmitter } from './guarded-emitter.js';
 import { isRecord } from './ben-udp.record-builder.js';
 import { RequestClient, type RequestClientHandlers, type BenUdpClientStats } from '../client/index.js';
-import type { BenUdpIgnoredReason } from '../exchange/index.js';
+import { type BenUdpIgnoredReason, IGNORED_REASONS } from '../exchange/index.js';
+import { formatEndpoint } from '../format-endpoint.js';
 import { loadKeys } from '../keys/index.js';
 import { type Platform, nodePlatform } from '../net/index.js';
 import { Sealer, formatRequest, readReply } from '../protocol/index.js';
@@ -226,7 +228,14 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
 
   private async open(connection: Connection): Promise<RequestClient> {
     const handlers: RequestClientHandlers = {
-      onIgnored: (reason, remote) => this.events.emit('ignored', { reason, remote }),
+      onIgnored: (reason, remote) => {
+        if (debugLog.enabled) {
+          debugLog(
+            `client: ${formatEndpoint(remote.address, remote.port)}: ignored: ${reason}, ${IGNORED_REASONS[reason]}`,
+          );
+        }
+        this.events.emit('ignored', { reason, remote });
+      },
       onError: (error) => this.reportError(error),
     };
     try {

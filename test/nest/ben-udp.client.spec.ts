@@ -12,6 +12,7 @@ import { deriveKey } from '../../lib/keys/index.js';
 import { parsePythonText, parseReply, parseRequest } from '../../lib/protocol/index.js';
 import { Random } from '../../lib/testing/random.js';
 import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
+import { type Platform, nodePlatform } from '../../lib/net/index.js';
 import { ScriptedServer, SERVER } from '../support/scripted-server.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 import { UpstreamServer, dumpJson } from '../support/upstream-server.js';
@@ -22,7 +23,7 @@ const key = Buffer.alloc(32, 'k');
 beforeAll(() => Logger.overrideLogger(false));
 afterAll(() => Logger.overrideLogger(new Logger()));
 
-function create(options: BenUdpClientOptions = {}, platform?: ScriptedPlatform): BenUdpClient {
+function create(options: BenUdpClientOptions = {}, platform: Platform = nodePlatform): BenUdpClient {
   const client = new BenUdpClient({ key, ...options }, platform);
   onTestFinished(() => client.close());
   return client;
@@ -87,7 +88,11 @@ describe('BenUdpClient options', () => {
     ['every IPv6 address as the host', { host: '::' }, /"host" must be the address of one host/],
     ['an empty host', { host: '' }, /"host" must be a non-empty string/],
     ['a name as localAddress', { localAddress: 'localhost' }, /"localAddress" must be an IP address/],
-    ['a localAddress of another family', { host: '::1', localAddress: '127.0.0.1' }, /an address of the same family as "host", ::1/],
+    [
+      'a localAddress of another family',
+      { host: '::1', localAddress: '127.0.0.1' },
+      /an address of the same family as "host", ::1/,
+    ],
     ['several sockets on one port', { localPort: 8585, maxSockets: 2 }, /"maxSockets" must be 1 if "localPort"/],
     ['idempotent as a number', { idempotent: 1 }, /"idempotent" must be true or false/],
     ['a serializer that cannot', { serializer: {} }, /"serializer" must be an object with a method serialize/],
