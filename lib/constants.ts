@@ -3,12 +3,12 @@
  */
 
 /**
- * Names this transport in `@MessagePattern(pattern, BEN_UDP_TRANSPORT)`, so that in a hybrid app a handler is bound to it
- * alone. The same symbol in every copy of this package.
+ * Names this transport in `@MessagePattern(pattern, BEN_UDP_TRANSPORT)`, so a hybrid app binds the handler to this transport only.
+ * Every copy of this package has the same symbol.
  */
 export const BEN_UDP_TRANSPORT: unique symbol = Symbol.for('nestjs-ben-udp');
 
-/** What exchange events have for the pattern of the transport's own `ping`, so that metrics and traces can leave it out. */
+/** The pattern of the transport's own `ping` in exchange events, so metrics and traces can leave it out. */
 export const BEN_UDP_HEALTH_PATTERN = 'nestjs-ben-udp/health';
 
 /** Upstream's example binds to every address. */
@@ -17,7 +17,7 @@ export const DEFAULT_HOST = '0.0.0.0';
 /** Upstream's port in its examples. */
 export const DEFAULT_PORT = 8585;
 
-/** Milliseconds a device waits for each datagram: upstream's `timeout=10`. */
+/** Milliseconds for which a device waits for each datagram: upstream's `timeout=10`. */
 export const DEFAULT_TIMEOUT_MS = 10_000;
 
 /** Bytes a device can receive in one datagram: upstream's `buffersize=4096`. */
@@ -32,13 +32,13 @@ export const DEFAULT_RETRY_ATTEMPTS = 5;
 /** Milliseconds between attempts to bind. */
 export const DEFAULT_RETRY_DELAY_MS = 200;
 
-/** Milliseconds that running handlers are given when the app shuts down. */
+/** Milliseconds that running handlers get when the app shuts down. */
 export const DEFAULT_SHUTDOWN_TIMEOUT_MS = 10_000;
 
-/** Verified endpoints that are remembered. */
+/** Verified endpoints that the server remembers. */
 export const DEFAULT_MAX_ENDPOINTS = 65_536;
 
-/** Bytes asked of the system for datagrams not yet read: its usual default holds a burst of some 250 hellos. */
+/** Bytes requested from the system for unread datagrams. The usual default of a system holds about 250 hellos. */
 export const DEFAULT_RECEIVE_BUFFER_SIZE = 4_194_304;
 
 /** Handlers that may run at once. */
@@ -53,17 +53,17 @@ export const DEFAULT_MAX_QUEUED_EVENTS = 32;
 /** The least `bufferSize`: an error reply still fits. */
 export const MIN_BUFFER_SIZE = 256;
 
-/** Where a client looks for the server. */
+/** The address of the server that a client uses by default. */
 export const DEFAULT_SERVER_HOST = '127.0.0.1';
 
-/** Sockets of a client, and so exchanges at once. */
+/** Sockets, and so concurrent exchanges, of a client. */
 export const DEFAULT_MAX_SOCKETS = 8;
 
 /** Requests of a client that may wait for a socket. */
 export const DEFAULT_MAX_QUEUE = 1000;
 
-/** Milliseconds after which a client closes a socket that nothing was asked on. */
+/** Milliseconds after which a client closes an unused socket. */
 export const DEFAULT_IDLE_TIMEOUT_MS = 30_000;
 
-/** The longest time, a day, of options that become one timer: one of more than 24 days would fire at once. */
+/** One day: the longest time of options that become one timer. Node fires a timer of more than 24 days at once. */
 export const MAX_OPTION_MS = 86_400_000;

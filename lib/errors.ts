@@ -1,6 +1,6 @@
 /**
- * Every error this package throws on purpose, with its code (a leaf: imports no other layer).
- * Messages name what was expected; they never hold key, id or payload bytes.
+ * All errors that this package throws on purpose, with their codes (a leaf: imports no other layer).
+ * Messages name the expected value. They never hold the bytes of a key, an id or a payload.
  */
 
 import { brand } from './brand.js';
@@ -9,7 +9,7 @@ import { brand } from './brand.js';
 export type BenUdpErrorCode =
   /** A key file does not exist. */
   | 'BEN_KEY_FILE_MISSING'
-  /** A key file could not be read or written; `cause` holds the system's error. */
+  /** A key file could not be read or written; `cause` holds the error of the system. */
   | 'BEN_KEY_FILE_IO'
   | 'BEN_KEY_DIRECTORY'
   | 'BEN_KEY_PROVIDER'
@@ -19,33 +19,33 @@ export type BenUdpErrorCode =
   | 'BEN_KEY_FILE_TOO_SHORT'
   /** A key file holds more than 64 KiB. */
   | 'BEN_KEY_FILE_TOO_LARGE'
-  /** A key file can be read by other users of the machine. */
+  /** Other users of the machine can read a key file. */
   | 'BEN_KEY_FILE_READABLE_BY_OTHERS'
   /** A new key would have overwritten an existing file. */
   | 'BEN_KEY_FILE_EXISTS'
-  /** The same key was configured twice, so it could not tell two devices apart. */
+  /** The same key was configured twice, so it can't tell two devices apart. */
   | 'BEN_KEY_DUPLICATE'
-  /** `listen` was called on a transport that listens. */
+  /** `listen` was called on a transport that listens already. */
   | 'BEN_ALREADY_LISTENING'
   /** A value can't be written as JSON or as Python text. */
   | 'BEN_UNSERIALIZABLE'
-  /** A reply does not fit the device's buffer. */
+  /** A reply does not fit into the buffer of the device. */
   | 'BEN_REPLY_TOO_LARGE'
   /** The peer did not send the next datagram in time. */
   | 'BEN_TIMEOUT'
-  /** A reply whose hash does not fit: another key, another exchange, or a forgery. */
+  /** The hash of a reply does not match: another key, another exchange, or a forgery. */
   | 'BEN_BAD_REPLY'
-  /** A verified request opens to something that is not a request dict. */
+  /** A request verified, but its content is not a request dict. */
   | 'BEN_BAD_REQUEST'
   /** The client was closed before the request had ended. */
   | 'BEN_CLOSED'
   /** More requests wait for a socket than `maxQueue` allows. */
   | 'BEN_QUEUE_FULL'
-  /** A request does not fit the server's buffer; nothing was sent. */
+  /** A request does not fit into the buffer of the server. Nothing was sent. */
   | 'BEN_REQUEST_TOO_LARGE'
-  /** A server's address and port are in use by another process; `cause` holds the system's error. */
+  /** Another process uses the address and port of a server; `cause` holds the error of the system. */
   | 'BEN_ADDRESS_IN_USE'
-  /** A socket could not be bound, or the system refused a datagram; `cause` holds its error. */
+  /** A socket could not be bound, or the system refused a datagram; `cause` holds the error of the system. */
   | 'BEN_SOCKET'
   /** No program listens on the server's port: the server runs elsewhere, or not at all. */
   | 'BEN_REFUSED'
@@ -56,7 +56,7 @@ export type BenUdpErrorCode =
   /** Python text that is not one of the accepted literals; see `position`. */
   | BenUdpTextErrorCode;
 
-/** Why a Python text was refused. */
+/** The reason why a Python text was refused. */
 export type BenUdpTextErrorCode =
   /** The text ends inside a literal. */
   | 'BEN_TEXT_UNEXPECTED_END'
@@ -70,9 +70,9 @@ export type BenUdpTextErrorCode =
   | 'BEN_TEXT_BAD_ESCAPE'
   /** A key or set element that Python can't hash (list, dict, set). */
   | 'BEN_TEXT_UNHASHABLE'
-  /** A dict names one key twice. */
+  /** A dict has the same key twice. */
   | 'BEN_TEXT_DUPLICATE_KEY'
-  /** Something follows the literal. */
+  /** There is text after the literal. */
   | 'BEN_TEXT_TRAILING'
   /** Nested deeper than the limit. */
   | 'BEN_TEXT_TOO_DEEP'
@@ -83,7 +83,7 @@ export type BenUdpTextErrorCode =
   /** Longer than the limit. */
   | 'BEN_TEXT_TOO_LONG';
 
-/** Base of all errors of this package: a stable `code`, and `cause` where another error led to it. */
+/** Base of all errors of this package: a stable `code`, and `cause` if another error led to it. */
 export class BenUdpError extends Error {
   static {
     brand(this, 'BenUdpError');
@@ -100,7 +100,7 @@ export class BenUdpError extends Error {
   }
 }
 
-/** Bytes or text of a peer that do not follow the protocol. */
+/** A peer's bytes or text that do not follow the protocol. */
 export class BenUdpProtocolError extends BenUdpError {
   static {
     brand(this, 'BenUdpProtocolError');
@@ -111,41 +111,41 @@ export class BenUdpProtocolError extends BenUdpError {
   constructor(
     code: BenUdpErrorCode,
     message: string,
-    /** Index into the text, in UTF-16 units; undefined where the whole is meant. */
+    /** Index into the text, in UTF-16 units; `undefined` if the error concerns the whole text. */
     readonly position?: number,
   ) {
     super(code, message);
   }
 }
 
-/** How far a request had come. */
+/** The progress of a request. */
 export type BenUdpRequestStep =
   /** It waited for a socket; nothing was sent. */
   | 'waiting'
   /** The hello was sent. The server knows nothing of the request. */
   | 'hello'
-  /** The sealed id came, its IV did not. The server knows nothing of the request. */
+  /** The sealed id arrived, but not its IV. The server knows nothing of the request. */
   | 'id'
   /** The request was sent. Its handler may have run. */
   | 'request'
-  /** Part of a reply came. */
+  /** Part of the reply arrived. */
   | 'reply';
 
-/** What is known of a request that failed. */
+/** The facts about a failed request. */
 export interface BenUdpRequestFacts {
-  /** The action: itself, or the route of an object pattern. */
+  /** The action: the string itself, or the route of an object pattern. */
   readonly pattern: string;
   /** The server, as the options name it. */
   readonly peer: { readonly host: string; readonly port: number };
-  /** How far the last attempt had come. */
+  /** The progress of the last attempt. */
   readonly step: BenUdpRequestStep;
-  /** Milliseconds since the request was made, time in the queue included. */
+  /** Milliseconds since the request was made, including the time in the queue. */
   readonly elapsedMs: number;
-  /** Exchanges that were begun; 0 where nothing was sent. */
+  /** Exchanges that were begun; 0 if nothing was sent. */
   readonly attempts: number;
 }
 
-/** A request that came to nothing. */
+/** A request that failed. */
 export class BenUdpRequestError extends BenUdpError implements BenUdpRequestFacts {
   static {
     brand(this, 'BenUdpRequestError');

@@ -1,9 +1,9 @@
 /**
- * Reads the options our own caller passes. Each mistake is thrown at once; the message names the option, what was expected,
- * and what kind of value came, never the value of a key.
+ * Reads the options of our own caller. It throws at once for each mistake. The message names the option, the expected value, and the
+ * kind of the actual value, but never the value of a key.
  */
 
-/** Upstream's spelling of options that are spelt differently here. */
+/** Upstream's names of options that have another name here. */
 const UPSTREAM_NAMES: Readonly<Record<string, string>> = {
   localip: 'host',
   localport: 'port',
@@ -11,9 +11,9 @@ const UPSTREAM_NAMES: Readonly<Record<string, string>> = {
 
 export class OptionReader<Options extends object> {
   /**
-   * @param owner class whose options these are.
-   * @param names every option there is.
-   * @throws TypeError where `options` is no object, or holds another name: a misspelt option would be ignored otherwise.
+   * @param owner the class that has these options.
+   * @param names all options.
+   * @throws TypeError if `options` is not an object, or holds another name. Otherwise a misspelt option would be ignored.
    */
   constructor(
     readonly owner: string,
@@ -33,8 +33,8 @@ export class OptionReader<Options extends object> {
   }
 
   /**
-   * @param fallback `undefined` where the option has to be given.
-   * @throws TypeError for anything but a number, RangeError for one that is no integer from `min` to `max`.
+   * @param fallback `undefined` if the option is required.
+   * @throws TypeError for anything but a number, RangeError for a number that is not an integer from `min` to `max`.
    */
   integer(name: keyof Options & string, fallback: number | undefined, min: number, max: number): number {
     const expected = `an integer from ${min} to ${max}`;
@@ -57,7 +57,7 @@ export class OptionReader<Options extends object> {
     return value >= min && value <= max ? value : this.failRange(name, expected, String(value));
   }
 
-  /** @throws TypeError for anything but a string with something in it. */
+  /** @throws TypeError for anything but a non-empty string. */
   string(name: keyof Options & string, fallback: string): string {
     const value: unknown = this.read(name, fallback);
     return isFilledString(value) ? value : this.fail(name, 'a non-empty string', value);
@@ -76,7 +76,7 @@ export class OptionReader<Options extends object> {
     return choice ?? this.fail(name, choices.map((each) => `"${each}"`).join(' or '), value);
   }
 
-  /** @throws TypeError for anything but nothing, or an object. */
+  /** @throws TypeError for anything but `undefined` or an object. */
   object<Name extends keyof Options & string>(name: Name): Options[Name] | undefined {
     const value = this.options[name];
     return value === undefined || (typeof value === 'object' && value !== null)
@@ -84,7 +84,7 @@ export class OptionReader<Options extends object> {
       : this.fail(name, 'an object', value);
   }
 
-  /** @throws TypeError for anything but nothing, or an object with that method. */
+  /** @throws TypeError for anything but `undefined` or an object with that method. */
   withMethod<Name extends keyof Options & string>(name: Name, method: string): Options[Name] {
     const value = this.options[name];
     const holder = value as Record<string, unknown> | null | undefined;
@@ -102,7 +102,7 @@ export class OptionReader<Options extends object> {
     throw new RangeError(this.message(name, expected, actual));
   }
 
-  /** `null` is a value, and a wrong one. */
+  /** `null` is a value, and a wrong one, so it does not mean the default. */
   private read(name: keyof Options & string, fallback: unknown): unknown {
     const value = this.options[name];
     return value === undefined ? fallback : value;

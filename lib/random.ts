@@ -1,4 +1,4 @@
-/** Random bytes (a leaf: imports nothing of this package). A simulator passes a seeded source in place of the system's. */
+/** Random bytes (a leaf: imports nothing of this package). A simulator passes a seeded source instead of the system's. */
 import { randomFillSync } from 'node:crypto';
 
 /** Fills `target` with random bytes. */

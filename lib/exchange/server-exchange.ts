@@ -79,7 +79,7 @@ export interface ServerExchangeOptions {
   /** Whether an address is in a network with a budget of its own. Default: none is. */
   readonly isReserved?: (remote: BenUdpRemote) => boolean;
   readonly random?: RandomFill;
-  /** Keys the id pairs. Default: drawn anew, so that nothing recorded before a restart is valid after it. */
+  /** Keys the id pairs. Default: random, so nothing recorded before a restart is valid after it. */
   readonly secret?: Uint8Array;
 }
 
@@ -596,7 +596,7 @@ function stateOf(pending: PendingRequest): PendingState {
   return pending as unknown as PendingState;
 }
 
-/** 31 bits of a hash, which V8 stores in place of a pointer. */
+/** 31 bits of a hash. V8 stores such a number without an object. */
 function tagOf(hash: Buffer): number {
   return hash.readUInt32BE(0) >>> 1;
 }

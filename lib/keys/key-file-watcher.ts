@@ -1,7 +1,7 @@
 /**
- * Notices replaced key files. It compares the files on the disk with what was loaded, so no change is lost, neither during a reload
- * nor two in a row. It polls, because an editor, a secret store and an atomic rename each replace a file in their own way, and not
- * every file system reports all of them.
+ * Notices replaced key files. It compares the files with the loaded state, so no change is lost, neither during a reload nor two in a
+ * row. It polls, because an editor, a secret store and an atomic rename each replace a file in their own way, and not every file
+ * system reports all of them.
  */
 import type { Platform } from '../net/index.js';
 import { readDirectorySignature } from './key-directory.js';
@@ -32,9 +32,9 @@ export interface WatchedDirectory {
 }
 
 export class KeyFileWatcher {
-  /** The loaded state of each key file, or the last state that could not be loaded. One entry for each file. */
+  /** The loaded state of each key file, or the last state that could not be loaded. Bounded by the configured files. */
   private readonly known: Map<string, FileSignature | undefined>;
-  /** Files that have changed since, as the last poll saw them. At most one entry for each file. */
+  /** Files that have changed since, as the last poll saw them. Bounded by the configured files. */
   private changed = new Map<string, FileSignature | undefined>();
   private cancel: () => void = () => undefined;
   private isStopped = false;

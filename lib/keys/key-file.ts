@@ -15,13 +15,13 @@ import { KEY_BYTES } from '../protocol/wire.js';
 const KEY_FILE_MODE = 0o600;
 const GROUP_AND_OTHERS = 0o077;
 
-/** Upstream hashes a file of any length. Past 64 KiB hardly a board could read it: it is a mistake then (a device, a log). */
+/** Upstream hashes a file of any length. Hardly any board could read more than 64 KiB, so a longer file is a mistake: a log, say. */
 export const MAX_KEY_FILE_BYTES = 65_536;
 
-/** What the first read asks for; each one after that asks for as much as there is already. */
+/** The size of the first read. Each further read doubles the total. */
 const FIRST_READ_BYTES = 256;
 
-/** Opening a pipe that nobody writes to would wait for ever. Windows has no such flag. */
+/** Without this flag, opening a pipe without a writer would wait forever. Windows has no such flag. */
 const READ_WITHOUT_WAITING = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /** A file that is being written is read again a few times, some milliseconds apart. */
@@ -31,8 +31,8 @@ const REREAD_AFTER_MS = 20;
 /**
  * How strictly a key file is judged.
  * - `strict`: at least 32 bytes and, on POSIX, not accessible to group or others.
- * - `upstream`: anything readable of up to 64 KiB, as upstream takes it. An empty file then yields a key that
- *   everybody knows.
+ * - `upstream`: any readable file of up to 64 KiB, as upstream accepts it. An empty file yields a key that everybody
+ *   knows.
  */
 export type BenUdpKeyFileChecks = 'strict' | 'upstream';
 
@@ -54,19 +54,21 @@ export async function generateKeyFile(path: string): Promise<string> {
         { cause },
       );
     }
-    throw new BenUdpError('BEN_KEY_FILE_IO', `"${absolute}" could not be created: ${cause.message}`, {
+    throw new BenUdpError('BEN_KEY_FILE_IO', `"${absolute}" could not be created: ${cause.message}. Check the folder`, {
       cause,
     });
   });
   try {
-    // The process's umask may have taken more away than group and others' rights.
+    // The umask may have removed rights of the owner too.
     await chmod(absolute, KEY_FILE_MODE);
     await file.writeFile(contents);
     await file.sync();
   } catch (cause) {
-    // A half-written key must not be mistaken for a key at the next start.
+    // The next start must not take a half-written key for a key.
     await unlink(absolute).catch(() => undefined);
-    throw new BenUdpError('BEN_KEY_FILE_IO', `"${absolute}" could not be written`, { cause });
+    throw new BenUdpError('BEN_KEY_FILE_IO', `"${absolute}" could not be written. Check the disk, then try again`, {
+      cause,
+    });
   } finally {
     await file.close();
   }
@@ -77,18 +79,18 @@ export async function generateKeyFile(path: string): Promise<string> {
   return print;
 }
 
-/** A key file as it was read. */
+/** The bytes and the state of a key file. */
 export interface KeyFile {
-  /** The key, or the contents that it is derived from: memory of its own, which the caller overwrites after use. */
+  /** The key, or the contents that it is derived from. In memory of its own, which the caller overwrites after use. */
   readonly bytes: Buffer;
-  /** Tells this state of the file from every other. */
+  /** Changes with every change of the file. */
   readonly signature: FileSignature;
 }
 
 /** Size, times, inode and device of a file, as one text. */
 export type FileSignature = string;
 
-/** The signature of what is on the disk; `undefined` if there is nothing, or nothing that may be looked at. */
+/** The signature of the file on the disk; `undefined` if it does not exist or can't be inspected. */
 export function readSignature(path: string): Promise<FileSignature | undefined> {
   return new Promise((settle) =>
     // The callback form takes a quarter of the time of the promise, and a fleet has many files.
@@ -131,13 +133,13 @@ export async function readKeyFile(path: string, checks: BenUdpKeyFileChecks = 's
   }
   throw new BenUdpError(
     'BEN_KEY_FILE_IO',
-    `key file "${absolute}" changes while it is read. Write it aside and rename it over the old one`,
+    `key file "${absolute}" changes while it is read. Write the new key to another file and rename that over this one`,
   );
 }
 
-/** `undefined` if the file changed meanwhile: half of a key must not be taken for one. */
+/** `undefined` if the file changed during the read: half of a key must not be taken for a key. */
 async function readOnce(path: string, checks: BenUdpKeyFileChecks): Promise<KeyFile | undefined> {
-  // Looked at before it is opened, because opening some devices does something.
+  // Checked before the file is opened, because opening some devices has an effect.
   checkKind(path, await stat(path));
   const file = await open(path, READ_WITHOUT_WAITING);
   try {
@@ -173,7 +175,7 @@ function toKeyFileError(path: string, cause: NodeJS.ErrnoException): BenUdpError
   return new BenUdpError('BEN_KEY_FILE_IO', `key file "${path}" could not be read: ${cause.message}`, { cause });
 }
 
-/** Reads to the end, or `limit` bytes of something that never ends. Key files are short, and a fleet has many. */
+/** Reads to the end, or up to `limit` bytes, because some files never end. Key files are short, and a fleet has many. */
 async function readAtMost(file: FileHandle, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
@@ -187,7 +189,7 @@ async function readAtMost(file: FileHandle, limit: number): Promise<Buffer> {
     chunks[chunks.length - 1] = chunk.subarray(0, bytesRead);
     length += bytesRead;
   }
-  // Not `Buffer.concat`: small Buffers of it lie in the pool that Node shares.
+  // Not `Buffer.concat`, whose small Buffers lie in the pool that Node shares.
   const contents = Buffer.alloc(length);
   let at = 0;
   for (const chunk of chunks) {
@@ -210,7 +212,7 @@ function checkLength(path: string, length: number, checks: BenUdpKeyFileChecks):
   if (length > MAX_KEY_FILE_BYTES) {
     throw new BenUdpError(
       'BEN_KEY_FILE_TOO_LARGE',
-      `key file "${path}" holds more than ${MAX_KEY_FILE_BYTES} bytes: this is not a key file`,
+      `key file "${path}" holds more than ${MAX_KEY_FILE_BYTES} bytes, so it is not a key file. Check the path`,
     );
   }
   if (checks === 'strict' && length < KEY_BYTES) {

@@ -151,7 +151,7 @@ export function readKeyOptions(owner: string, options: BenUdpKeyOptions): Resolv
 }
 
 /**
- * The same options with derived keys in place of bytes, for code that keeps options: the owner of the bytes may then overwrite them.
+ * The same options with derived keys instead of bytes, for code that keeps options: the owner of the bytes may then overwrite them.
  * Invalid options stay as they are, and `resolveKeyOptions` reports them.
  */
 export function withoutKeyBytes<Options extends BenUdpKeyOptions>(options: Options): Options {

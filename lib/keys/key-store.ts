@@ -47,7 +47,7 @@ export class KeyStore {
   }
 
   /**
-   * Loads the files again, or other keys in their place from now on. Reloads run one after the other: a slow read must not undo a
+   * Loads the files again, or uses other keys from now on. Reloads run one after the other, because a slow read must not undo a
    * later request.
    *
    * @throws BenUdpError as `loadKeyRing`; `BEN_CLOSED` if the store was closed meanwhile.

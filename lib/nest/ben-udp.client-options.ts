@@ -1,5 +1,5 @@
 /**
- * Options of the client: what they mean, and one function that checks them and fills in defaults.
+ * Options of the client: their meaning, and one function that checks them and fills in the defaults.
  */
 import { isIP } from 'node:net';
 import type { Deserializer, Serializer } from '@nestjs/microservices';
@@ -20,64 +20,64 @@ import { type ResolvedKeyOptions, resolveKeyOptions } from '../keys/index.js';
 import type { BenUdpKeyFileChecks } from '../keys/index.js';
 import { MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
-/** How a request is made. */
+/** Options of one request. */
 export interface BenUdpCallOptions {
   /**
-   * Milliseconds to wait in each step: for each half of the id, and for each third of the reply, so also for the handler. 10 to
-   * 86400000. Default 10000, as upstream. A server does not send a reply that is later than its own `timeout`.
+   * Milliseconds to wait for each of the five datagrams: the two halves of the id, and the three thirds of the reply. So this time
+   * includes the handler. 10 to 86400000. Default 10000, as upstream. A server does not send a reply after its own `timeout`.
    */
   timeout?: number;
   /**
-   * Further attempts where one fails by `BEN_TIMEOUT` or `BEN_BAD_REPLY`, 0 to 100. Default 0. Each is a whole exchange with an
-   * id of its own. Unless `idempotent` is set, only what can't have run is tried again: once the request was sent, a failure
-   * is final. An event (`emit`) is never sent twice.
+   * Further attempts after `BEN_TIMEOUT` or `BEN_BAD_REPLY`, 0 to 100. Default 0. Each attempt is a whole exchange with a new id.
+   * Unless `idempotent` is set, a failure is final once the request was sent, because the handler may have run. An event (`emit`)
+   * is never sent twice.
    */
   retries?: number;
   /**
-   * Whether `retries` also repeat a request that was sent, and whose handler may have run though no reply came. Default false. A
-   * server runs each id once, but knows nothing of an attempt being the same request: with this set, a handler may run more
-   * than once for one `send`. Right for readings and for settings, wrong for "toggle" and "add".
+   * Whether `retries` also repeat a request that was sent but got no reply. Default false. A server runs each id once, but it can't
+   * tell that two attempts are the same request. With this option, a handler may run more than once for one `send`. Right for
+   * readings and settings, wrong for "toggle" and "add".
    */
   idempotent?: boolean;
 }
 
 /** Options of `BenUdpClient`. */
 export interface BenUdpClientOptions extends BenUdpCallOptions {
-  /** Path of the key file. Default `key.sec`, as upstream, where no key is given. */
+  /** Path of the key file. Default `key.sec`, as upstream, if no key is given. */
   keyFile?: string;
-  /** What the key file would hold, at least 32 bytes, in place of `keyFile`. */
+  /** The contents of a key file, at least 32 bytes, instead of `keyFile`. */
   key?: Uint8Array;
-  /** As the transport's option of that name: `strict` (default) or `upstream`. */
+  /** As the transport's option of the same name: `strict` (default) or `upstream`. */
   keyFileChecks?: BenUdpKeyFileChecks;
   /**
-   * Address or name of the server. A name is looked up by `connect`, again after a failed exchange, and before an exchange if its
-   * address is older than 60 s. Default `127.0.0.1`.
+   * Address or name of the server. The client looks a name up in `connect`, after a failed exchange, and before an exchange if the
+   * last lookup is older than 60 s. Default `127.0.0.1`.
    */
   host?: string;
   /** Port of the server, 1 to 65535. Default 8585. */
   port?: number;
   /**
-   * Port to send from, 0 to 65535. Default 0, any free one. For the upstream server set it to the server's own port, to which that
-   * server answers. Then there is one socket, requests are made one after the other, and an exchange that began is carried through
-   * to its reply even if nobody waits for it any more, and by `close` to its request: the upstream server ends where none comes.
+   * Port to send from, 0 to 65535. Default 0: any free port. For the upstream server set it to the server's own port, because that
+   * server answers to this port. The client then has one socket and makes one request at a time. It completes an exchange that has
+   * begun even if nobody waits for it any more, and `close` still sends its request: without it the upstream server ends.
    */
   localPort?: number;
   /** IP address to send from. Default: the system's choice. */
   localAddress?: string;
   /**
-   * Bytes that either side can receive in one datagram, 256 to 65507. Default 4096, as upstream. A request that may take more is
-   * refused, and a longer datagram is not read. Bytes take 1 to 4 characters of a request, 2.9 on average.
+   * Bytes that either side can receive in one datagram, 256 to 65507. Default 4096, as upstream. The client refuses a request that
+   * may be longer, and does not read longer datagrams. Each byte takes 1 to 4 characters of a request, 2.9 on average.
    */
   bufferSize?: number;
-  /** Sockets, and so exchanges at once, 1 to 1024. Default 8; 1 where `localPort` is set. */
+  /** Sockets, and so concurrent exchanges, 1 to 1024. Default 8, or 1 if `localPort` is set. */
   maxSockets?: number;
-  /** Requests that may wait for a socket, 0 to 65536; more fail at once with `BEN_QUEUE_FULL`. Default 1000. */
+  /** Requests that may wait for a socket, 0 to 65536; any further request fails at once with `BEN_QUEUE_FULL`. Default 1000. */
   maxQueue?: number;
-  /** Milliseconds after which a socket is closed that nothing was asked on, 0 to 86400000. Default 30000. */
+  /** Milliseconds after which an unused socket is closed, 0 to 86400000. Default 30000. */
   idleTimeout?: number;
-  /** Turns what is to be sent, `{ pattern, data }`, into the same with other contents. */
+  /** Changes the contents of an outgoing packet, `{ pattern, data }`. */
   serializer?: Serializer;
-  /** Turns what the server answered, `{ response, isDisposed }` or `{ err, isDisposed }`, into the same with other contents. */
+  /** Changes the contents of an answer, `{ response, isDisposed }` or `{ err, isDisposed }`. */
   deserializer?: Deserializer;
 }
 
@@ -103,7 +103,7 @@ const OPTION_NAMES = [
 export type ResolvedCallOptions = Readonly<Required<BenUdpCallOptions>>;
 
 export interface ResolvedClientOptions {
-  /** Exactly one. */
+  /** Exactly one key. */
   readonly keys: ResolvedKeyOptions;
   readonly client: RequestClientOptions;
   readonly call: ResolvedCallOptions;
@@ -118,12 +118,12 @@ export function resolveClientOptions(options: BenUdpClientOptions): ResolvedClie
   reader.withMethod('deserializer', 'deserialize');
   const keys = resolveKeyOptions(options, reader);
   if (keys.sources.length > 1) {
-    reader.failRange('key', 'the only key: a client has one', `${keys.sources.length} with "keyFile"`);
+    reader.failRange('key', 'the only key, because a client has one', `${keys.sources.length} with "keyFile"`);
   }
   const localPort = reader.integer('localPort', 0, 0, 65_535);
   const maxSockets = reader.integer('maxSockets', localPort === 0 ? DEFAULT_MAX_SOCKETS : 1, 1, 1024);
   if (localPort !== 0 && maxSockets !== 1) {
-    reader.failRange('maxSockets', '1 where "localPort" is set', String(maxSockets));
+    reader.failRange('maxSockets', '1 if "localPort" is set', String(maxSockets));
   }
   return {
     keys,
@@ -141,7 +141,7 @@ export function resolveClientOptions(options: BenUdpClientOptions): ResolvedClie
 }
 
 /**
- * The options of one request: what `options` leaves open is as in `defaults`.
+ * The options of one request. Options that are not set have the value in `defaults`.
  *
  * @throws TypeError, RangeError naming the option.
  */
@@ -170,14 +170,14 @@ function resolveAddresses(
 ): { readonly host: string; readonly localAddress: string | undefined } {
   const host = reader.string('host', DEFAULT_SERVER_HOST);
   if (host === '0.0.0.0' || host === '::') {
-    reader.failRange('host', 'one address: the server answers from one, and only that one is heard', host);
+    reader.failRange('host', 'the address of one host, because the client only reads replies from that address', host);
   }
   if (localAddress !== undefined) {
     if (isIP(reader.string('localAddress', localAddress)) === 0) {
       reader.fail('localAddress', 'an IP address', localAddress);
     }
     if (isIP(host) !== 0 && isIP(host) !== isIP(localAddress)) {
-      reader.failRange('localAddress', `of the family of "host", ${host}`, localAddress);
+      reader.failRange('localAddress', `an address of the same family as "host", ${host}`, localAddress);
     }
   }
   return { host, localAddress };

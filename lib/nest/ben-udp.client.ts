@@ -1,6 +1,6 @@
 /**
- * Nest's client for BenCommunication servers: this transport's or upstream's. Turns patterns and data into requests, and replies
- * into values and errors; the exchanges are the caller's.
+ * Nest's client for BenCommunication servers, this transport's or upstream's. It turns patterns and data into requests, and replies
+ * into values and errors. `RequestClient` makes the exchanges.
  */
 import type { Socket } from 'node:dgram';
 import { Logger } from '@nestjs/common';
@@ -13,12 +13,14 @@ import {
   resolveCallOptions,
   resolveClientOptions,
 } from './ben-udp.client-options.js';
+import { debugLog } from '../debug-log.js';
 import { BenUdpError, BenUdpRequestError } from '../errors.js';
 import { BenUdpStatus } from './ben-udp.events.js';
 import { GuardedEmitter } from './guarded-emitter.js';
 import { isRecord } from './ben-udp.record-builder.js';
 import { RequestClient, type RequestClientHandlers, type BenUdpClientStats } from '../client/index.js';
-import type { BenUdpIgnoredReason } from '../exchange/index.js';
+import { type BenUdpIgnoredReason, IGNORED_REASONS } from '../exchange/index.js';
+import { formatEndpoint } from '../format-endpoint.js';
 import { loadKeys } from '../keys/index.js';
 import { type Platform, nodePlatform } from '../net/index.js';
 import { Sealer, formatRequest, readReply } from '../protocol/index.js';
@@ -35,16 +37,16 @@ export type BenUdpClientEvents = {
   connect: () => void;
   /** The client was closed. */
   close: () => void;
-  /** An idle socket failed, or the server's name is not known any more; the client goes on. */
+  /** An idle socket failed, or the server's name can't be resolved any more. The client stays usable. */
   error: (error: Error) => void;
-  /** A datagram came that belongs to nothing that was asked. */
+  /** The client ignored a datagram that belongs to no request. */
   ignored: (datagram: BenUdpIgnoredDatagram) => void;
 };
 
-/** What is sent for an error without content, which Nest would not take for an error. */
+/** Replaces an error without content, which Nest would not recognise as an error. */
 const UNNAMED_ERROR = { status: 'error', message: 'Unknown error' } as const;
 
-/** From `connect` to `close`. */
+/** Exists from `connect` to `close`. */
 interface Connection {
   caller: RequestClient | undefined;
   opening: Promise<RequestClient>;
@@ -56,46 +58,48 @@ interface Connection {
  *
  *     ClientsModule.register([{ name: 'BOARDS', customClass: BenUdpClient, options: { host: '192.168.1.10', keyFile: 'key.sec' } }])
  *
- * `send` emits what the handler returned and completes; it errors with what the server's error reply holds, as with Nest's other
- * transports, or with a `BenUdpRequestError` where no reply came. `emit` completes when the request was handed to the socket:
- * nothing comes back, so nobody knows whether it arrived.
+ * `send` emits the result of the handler and completes. If the server sends an error reply, it fails with the content of that reply,
+ * as Nest's other transports do. If no reply comes, it fails with a `BenUdpRequestError`. `emit` completes when the socket has
+ * accepted the request. An event gets no reply, so nobody knows whether it arrived.
  *
  * @publicApi
  */
 export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
   private readonly logger = new Logger('BenUdpClient');
   private readonly options: ResolvedClientOptions;
+  private readonly platform: Platform;
   private readonly events = new GuardedEmitter<BenUdpClientEvents>((error) => this.logger.error(error));
   private connection: Connection | undefined;
   private closing: Promise<void> = Promise.resolve();
 
+  /** @throws TypeError, RangeError naming the wrong option. `connect` reads the key file. */
+  constructor(options?: BenUdpClientOptions);
   /**
-   * @param platform replaces clock, timers and sockets; for simulators.
-   * @throws TypeError, RangeError naming the option that is wrong. The key file is read by `connect`.
+   * @internal
+   * @param platform replaces clocks, timers, randomness and sockets in a simulator.
    */
-  constructor(
-    options: BenUdpClientOptions = {},
-    private readonly platform: Platform = nodePlatform,
-  ) {
+  constructor(options: BenUdpClientOptions, platform: Platform);
+  constructor(options: BenUdpClientOptions = {}, platform: Platform = nodePlatform) {
     super();
+    this.platform = platform;
     this.options = resolveClientOptions(options);
     this.initializeSerializer(options as Parameters<typeof this.initializeSerializer>[0]);
     this.initializeDeserializer(options as Parameters<typeof this.initializeDeserializer>[0]);
   }
 
   /**
-   * Emits `connected` when the client has connected and `closed` when it was closed; first the latest of them, if any.
+   * Emits `connected` when the client has connected and `closed` when it was closed. A new subscriber first gets the latest of them.
    *
-   * Narrowed here and not by the type parameter of `ClientProxy`, which would make this class no `ClientProxy` for the compiler,
-   * and so no `customClass`.
+   * The type is narrowed here, not by the type parameter of `ClientProxy`: with that, the compiler would no longer accept this class
+   * as a `ClientProxy`, and so not as a `customClass`.
    */
   override get status(): Observable<BenUdpStatus> {
     return super.status as Observable<BenUdpStatus>;
   }
 
   /**
-   * Loads the key and looks up the server's address; UDP has nothing to connect. `send` and `emit` do it when needed. What fails
-   * is tried again by the next call.
+   * Loads the key and looks up the server's address. It sends nothing, because UDP has no connection. `send` and `emit` call it when
+   * needed. After a failure the next call tries again.
    *
    * @throws BenUdpError `BEN_KEY_FILE_…`; `BEN_HOST_UNKNOWN`, also if the lookup takes longer than the option `timeout`;
    * `BEN_CLOSED` if `close` was called meanwhile.
@@ -105,10 +109,10 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
   }
 
   /**
-   * Fails what waits and what is under way with `BEN_CLOSED`, and closes the sockets. May be called at any time and more than
-   * once. A client that is asked again after it connects anew. Where `localPort` is set, an exchange that owes its request is
-   * first given the time to send it, at most twice `timeout`: the upstream server would end without it. The reply is not waited
-   * for, so ask anew on that port only when it must have come.
+   * Fails all waiting and running requests with `BEN_CLOSED`, and closes the sockets. May be called at any time and more than once.
+   * The next request connects again. If `localPort` is set, `close` first waits until a begun exchange has sent its request, at most
+   * twice `timeout`, because the upstream server ends without it. It does not wait for the reply: before you use this port again,
+   * wait until the reply must have arrived.
    */
   close(): Promise<void> {
     const { connection } = this;
@@ -120,7 +124,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     return this.closing;
   }
 
-  /** Registers a listener, before or after `connect`. It stays until the client is gone, across `close`. */
+  /** Registers a listener, before or after `connect`. It stays registered after `close`. */
   override on<EventKey extends keyof BenUdpClientEvents>(
     event: EventKey,
     callback: BenUdpClientEvents[EventKey],
@@ -129,7 +133,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
   }
 
   /**
-   * The `dgram.Socket`s that are bound at the moment: none while nothing was asked for a while.
+   * The `dgram.Socket`s that are bound now. Empty if there was no request for a while.
    *
    * @throws Error before `connect` has succeeded and after `close`.
    */
@@ -138,7 +142,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
   }
 
   /**
-   * A snapshot of what happened since `connect`.
+   * A snapshot of the counters since `connect`.
    *
    * @throws Error before `connect` has succeeded and after `close`.
    */
@@ -146,7 +150,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     return this.current().stats();
   }
 
-  /** For logs and debuggers: which client this is. The rest holds sockets and a key. */
+  /** For logs and debuggers: names this client. Its other properties hold sockets and a key. */
   toJSON(): object {
     const { host, port } = this.options.client;
     return { client: 'BenUdp', host, port };
@@ -164,7 +168,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
       .then(tell, (err: unknown) => tell({ err }))
       .catch((error: unknown) => this.logger.error(error));
     return () => {
-      // Nest calls this after the end too, where there is nothing to give up, and an abort costs more than asking.
+      // Nest calls this after the end too. An abort would do nothing then, and costs more than this check.
       if (!isOver) {
         abort.abort();
       }
@@ -178,7 +182,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
 
   private async request(packet: ReadPacket, noreturn: boolean, signal?: AbortSignal): Promise<string | undefined> {
     const pattern = this.describePattern(packet.pattern);
-    // Nest has awaited `connect`. What is closed since then stays closed for this request, also while it is being serialized.
+    // Nest has awaited `connect`. If the client is closed from here on, also during serialization, this request fails.
     const caller = this.connection?.caller ?? this.failClosed(pattern);
     const { data, options } = unpackRecord(packet.data, this.options.call);
     const outgoing = await this.serialize({ ...packet, data });
@@ -196,12 +200,12 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
   private async serialize(packet: ReadPacket): Promise<ReadPacket> {
     const serialized: unknown = await this.serializer.serialize(packet as ReadPacket & { id: string });
     if (typeof serialized !== 'object' || serialized === null || !('pattern' in serialized)) {
-      throw new BenUdpError('BEN_UNSERIALIZABLE', 'a serializer of this client returns { pattern, data }');
+      throw new BenUdpError('BEN_UNSERIALIZABLE', 'the serializer of this client must return { pattern, data }');
     }
     return serialized as ReadPacket;
   }
 
-  /** What Nest is told of a reply. */
+  /** The packet for Nest from the text of a reply. */
   private async read(text: string): Promise<WritePacket> {
     const reply = readReply(text);
     const packet = 'error' in reply ? { err: reply.error || UNNAMED_ERROR } : { response: reply.data };
@@ -224,11 +228,18 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
 
   private async open(connection: Connection): Promise<RequestClient> {
     const handlers: RequestClientHandlers = {
-      onIgnored: (reason, remote) => this.events.emit('ignored', { reason, remote }),
+      onIgnored: (reason, remote) => {
+        if (debugLog.enabled) {
+          debugLog(
+            `client: ${formatEndpoint(remote.address, remote.port)}: ignored: ${reason}, ${IGNORED_REASONS[reason]}`,
+          );
+        }
+        this.events.emit('ignored', { reason, remote });
+      },
       onError: (error) => this.reportError(error),
     };
     try {
-      // A fixed port is not free before the client that had it has closed it.
+      // A fixed port is only free after the previous connection has closed it.
       await this.closing;
       const sealer = await this.loadSealer();
       const { client: options, call } = this.options;
@@ -258,7 +269,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
 
   private async disconnect({ caller, opening }: Connection): Promise<void> {
     if (!caller) {
-      // Whoever waits for it is told that it was closed.
+      // A caller that waits for it gets `BEN_CLOSED`.
       await opening.catch(() => undefined);
       return;
     }
@@ -284,7 +295,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
   }
 }
 
-/** The data of a record and how it is to be sent; of anything else, itself and the client's options. */
+/** The data and options of a record. Other data has the options of the client. */
 function unpackRecord(data: unknown, defaults: ResolvedCallOptions): { data: unknown; options: ResolvedCallOptions } {
   return isRecord(data)
     ? { data: data.data, options: resolveCallOptions('BenUdpRecord', data.options, defaults) }

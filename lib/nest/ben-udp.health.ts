@@ -1,11 +1,11 @@
 /**
- * A health indicator for `@nestjs/terminus`, which it resembles without knowing it: what `HealthCheckService` takes is the shape.
+ * A health indicator for `@nestjs/terminus`. It has the shape that `HealthCheckService` accepts, without a dependency on it.
  */
 import { brand } from '../brand.js';
 import { BenUdpError, type BenUdpErrorCode } from '../errors.js';
 import type { BenUdpPingOptions, BenUdpTransport } from './ben-udp.transport.js';
 
-/** What is known of a transport's health. */
+/** The health of a transport. */
 export type BenUdpHealth =
   | {
       readonly status: 'up';
@@ -14,16 +14,16 @@ export type BenUdpHealth =
     }
   | {
       readonly status: 'down';
-      /** `BEN_TIMEOUT` where nothing came back, `BEN_CLOSED` where the transport does not listen. */
+      /** `BEN_TIMEOUT` if no reply came, `BEN_CLOSED` if the transport does not listen. */
       readonly code: BenUdpErrorCode;
     };
 
 /**
- * Tells by a real exchange whether a transport answers: with its own socket over loopback, under its first key.
+ * Checks with a real exchange that a transport answers: over loopback, with a socket of its own, under the first key.
  *
  *     health.check([() => boards.pingCheck('boards')])
  *
- * `BenUdpModule` provides it; without that module, `new BenUdpHealthIndicator(transport)`.
+ * `BenUdpModule` provides it. Without that module, use `new BenUdpHealthIndicator(transport)`.
  *
  * @publicApi
  */
@@ -35,11 +35,11 @@ export class BenUdpHealthIndicator {
   constructor(private readonly transport: Pick<BenUdpTransport, 'ping'>) {}
 
   /**
-   * What was found, which holds nothing that may not be public.
+   * The result of the check. It holds nothing secret.
    *
    * @param key names the transport in the result.
-   * @param options as of `BenUdpTransport#ping`.
-   * @throws TypeError, RangeError naming the option that is wrong, and nothing else.
+   * @param options as for `BenUdpTransport#ping`.
+   * @throws only TypeError or RangeError that names the wrong option. A failed check is a result.
    */
   async pingCheck<Key extends string>(key: Key, options?: BenUdpPingOptions): Promise<Record<Key, BenUdpHealth>> {
     return { [key]: await this.check(options) } as Record<Key, BenUdpHealth>;

@@ -1,6 +1,6 @@
 /**
- * Options that come from other providers. Nest does not await an async `useFactory` of a custom strategy, and starts TCP
- * instead without a word; here the transport is a provider, and Nest awaits those.
+ * Options that come from other providers. Nest does not await an async `useFactory` of a custom strategy, and silently starts TCP
+ * instead. Here the transport is a provider, and Nest awaits providers.
  */
 import type {
   DynamicModule,
@@ -20,16 +20,16 @@ import { withoutKeyBytes } from '../keys/index.js';
 export interface BenUdpModuleAsyncOptions {
   /** Modules whose providers the factory needs. */
   imports?: ModuleMetadata['imports'];
-  /** What the factory is called with. */
+  /** The arguments of the factory. */
   inject?: Array<InjectionToken | OptionalFactoryDependency>;
-  /** `never[]` takes a function of any parameters: what is injected is known to its author alone. */
+  /** `never[]` accepts a function with any parameters: only its author knows the injected types. */
   useFactory: (...args: never[]) => BenUdpTransportOptions | Promise<BenUdpTransportOptions>;
   /** Whether other modules can inject the transport without importing this one. Default false. */
   isGlobal?: boolean;
 }
 
 /**
- * Makes the transport a provider, under its class and under the symbol `BEN_UDP_TRANSPORT`, and beside it a `BenUdpHealthIndicator`.
+ * Provides the transport, under its class and under the symbol `BEN_UDP_TRANSPORT`, and a `BenUdpHealthIndicator`.
  *
  *     // app.module.ts
  *     BenUdpModule.forRootAsync({
@@ -42,14 +42,14 @@ export interface BenUdpModuleAsyncOptions {
  * @publicApi
  */
 export class BenUdpModule {
-  /** With options that are known at once. */
+  /** For options that are known at once. */
   static forRoot(options: BenUdpTransportOptions): DynamicModule {
-    // Nest keeps the factory, and so what it holds, as long as the app lives.
+    // Nest keeps the factory and everything it holds until the app ends.
     const kept = withoutKeyBytes(options);
     return BenUdpModule.forRootAsync({ useFactory: () => kept });
   }
 
-  /** With options that a factory makes, from other providers and in its own time; Nest waits for it. */
+  /** For options that a factory makes from other providers. Nest awaits the factory. */
   static forRootAsync({ imports, inject, useFactory, isGlobal }: BenUdpModuleAsyncOptions): DynamicModule {
     return {
       module: BenUdpModule,
@@ -66,7 +66,7 @@ export class BenUdpModule {
           inject: [BenUdpTransport],
           useFactory: (transport: BenUdpTransport) => new TransportLifecycle(transport),
         },
-        // The class of another copy of this package is another token; the symbol is the same.
+        // In another copy of this package the class is another token, but the symbol is the same.
         { provide: BEN_UDP_TRANSPORT, useExisting: BenUdpTransport },
         {
           provide: BenUdpHealthIndicator,
@@ -79,7 +79,7 @@ export class BenUdpModule {
   }
 }
 
-/** Hears of the app's start and end, which Nest never tells a strategy. */
+/** Learns of the start and end of the app, which Nest does not tell a strategy. */
 class TransportLifecycle implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(private readonly transport: BenUdpTransport) {}
 
@@ -88,8 +88,8 @@ class TransportLifecycle implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   /**
-   * Nest closes the transport after every `onModuleDestroy`. Handlers may need what those close, so no board is asked to send a
-   * request from here on.
+   * Nest closes the transport after every `onModuleDestroy`. Handlers may need the resources that those hooks close, so the transport
+   * issues no ids from now on.
    */
   onModuleDestroy(): void {
     this.transport.stopIssuing();

@@ -1,13 +1,13 @@
 /**
- * Data together with options for the one request that carries it.
+ * Data, together with options for one request.
  */
 import { type BenUdpCallOptions, resolveCallOptions } from './ben-udp.client-options.js';
 
-/** Marks records. The same symbol in every copy of this package, so that they know each other's. */
+/** Marks records. Every copy of this package uses the same symbol, so the copies recognise each other's records. */
 const RECORD = Symbol.for('nestjs-ben-udp record');
 
 /**
- * What `send` and `emit` take in place of data, made by `BenUdpRecordBuilder`.
+ * Data with options, for `send` and `emit`. Made by `BenUdpRecordBuilder`.
  *
  * @publicApi
  */
@@ -15,7 +15,7 @@ export class BenUdpRecord<Data = unknown> {
   readonly [RECORD] = true;
 
   constructor(
-    /** `undefined` for a request without data: the handler is called with no argument. */
+    /** `undefined` for a request without data: the handler is called without an argument. */
     readonly data: Data,
     readonly options: Readonly<BenUdpCallOptions> = {},
   ) {}
@@ -26,8 +26,8 @@ export class BenUdpRecord<Data = unknown> {
  *
  *     client.send('measure', new BenUdpRecordBuilder({ samples: 5 }).setTimeout(2000).setRetries(2).build())
  *
- * Nest's `send` and `emit` take no `undefined` and no `null` as data. A record carries them: `new BenUdpRecordBuilder().build()`
- * sends no data at all, and `new BenUdpRecordBuilder(null).build()` sends `None`.
+ * Nest's `send` and `emit` accept neither `undefined` nor `null` as data. A record can carry both: `new BenUdpRecordBuilder().build()`
+ * sends no data, and `new BenUdpRecordBuilder(null).build()` sends `None`.
  *
  * @publicApi
  */
@@ -36,13 +36,13 @@ export class BenUdpRecordBuilder<Data = undefined> {
 
   constructor(private data?: Data) {}
 
-  /** Replaces the data of the constructor. */
+  /** Replaces the data from the constructor. */
   setData(data: Data): this {
     this.data = data;
     return this;
   }
 
-  /** As the client's option `timeout`. Throws a TypeError or RangeError, as the other setters do. */
+  /** As the client's option `timeout`. Like the other setters, it throws a TypeError or RangeError for a wrong value. */
   setTimeout(ms: number): this {
     return this.set({ timeout: ms });
   }
@@ -57,7 +57,7 @@ export class BenUdpRecordBuilder<Data = undefined> {
     return this.set({ idempotent });
   }
 
-  /** The record, with what was set so far. */
+  /** Returns the record. */
   build(): BenUdpRecord<Data> {
     return new BenUdpRecord(this.data as Data, this.options);
   }

@@ -1,5 +1,5 @@
 /**
- * Takes a request to its handler and brings back what the handler came to. Knows Nest's rules and nothing of datagrams.
+ * Passes a request to its handler and returns the result. It knows the rules of Nest, but no datagrams.
  */
 import { inspect } from 'node:util';
 import { Logger } from '@nestjs/common';
@@ -15,33 +15,33 @@ import { describeError, listSome, quotePattern } from './log-text.js';
 import type { Platform } from '../net/index.js';
 import { WildcardPatterns, hasWildcard } from './wildcard-patterns.js';
 
-/** What Nest's own transports answer to a pattern nobody handles, and what they log for an event. */
+/** The reply of Nest's own transports to an unknown pattern, and their log line for an unknown event. */
 const NO_MESSAGE_HANDLER = 'There is no matching message handler defined in the remote service.';
 const NO_EVENT_HANDLER = 'There is no matching event handler defined in the remote service.';
 
-/** What Nest's exception layer puts in place of an error that is not for the caller's eyes. It has logged that error. */
+/** Nest's exception layer sends this instead of an error that callers must not see. It has logged that error. */
 export const HIDDEN_ERROR = { status: 'error', message: 'Internal server error' } as const;
 
-/** Actions whose handler is remembered. More are looked up each time, so a device that makes them up gains nothing. */
+/** Actions whose handler is remembered. Further actions are looked up each time, so made-up actions take no memory. */
 const MAX_REMEMBERED_ROUTES = 1024;
 
-/** What a handler came to, in the words of Nest's packets. */
+/** The result of a handler, in the terms of Nest's packets. */
 export interface Outcome {
   response?: unknown;
   err?: unknown;
   isDisposed: true;
 }
 
-/** The hooks around a handler; absent before Nest 11.1, so they are looked for at run time, here alone. */
+/** The hooks around a handler. Nest has them from 11.1 on, so they are looked up at run time, only here. */
 interface ProcessingHooks {
   onProcessingStartHook?: (transportId: symbol, context: BenUdpContext, done: () => Promise<unknown>) => unknown;
   onProcessingEndHook?: (transportId: symbol, context: BenUdpContext) => void;
 }
 
 export interface RoutingOptions {
-  /** Whether `*` and `#` in string patterns stand for words. */
+  /** Whether `*` and `#` in string patterns are wildcards. */
   readonly wildcards: boolean;
-  /** Milliseconds that devices wait. */
+  /** Milliseconds for which devices wait. */
   readonly timeout: number;
 }
 
@@ -49,29 +49,38 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
   override transportId: symbol = BEN_UDP_TRANSPORT;
   protected override readonly logger = new Logger('BenUdpTransport');
 
+  /** Handlers by action. Bounded by `MAX_REMEMBERED_ROUTES`. */
   private readonly routes = new Map<string, MessageHandler>();
   private readonly wildcards = new WildcardPatterns();
   private readonly warnedOfManyValues = new WeakSet<MessageHandler>();
-  /** The pattern each handler was registered under: with wildcards a device chooses the action, not this. */
+  /** The pattern of each handler. With wildcards it differs from the action, which the device chooses. */
   private readonly patterns = new WeakMap<MessageHandler, string>();
-  /** Patterns that several message handlers were registered under. */
+  /** Patterns with more than one message handler. Bounded by the registered handlers. */
   private readonly duplicates = new Set<string>();
-  /** The hook that Nest sets before anybody else does: it does nothing but go on. */
+  /** Nest's default hook, which does nothing. A tracing tool replaces it. */
   private readonly emptyStartHook = (this as unknown as ProcessingHooks).onProcessingStartHook;
 
-  /** For lines that a device can cause as often as it likes. */
+  /**
+   * @internal
+   * For log lines that a device can cause without limit.
+   */
   protected readonly limitedLog: LimitedLog;
   private readonly streamsEnd = new Subject<void>();
 
+  /** @internal */
+  protected readonly platform: Platform;
+
+  /** @internal */
   constructor(
     private readonly routing: RoutingOptions,
-    protected readonly platform: Platform,
+    platform: Platform,
   ) {
     super();
+    this.platform = platform;
     this.limitedLog = new LimitedLog(platform, (level, line) => this.logger[level](line));
   }
 
-  /** One pattern may have a message handler, for devices that wait, and event handlers, for those that do not. */
+  /** A pattern may have one message handler, for devices that wait, and several event handlers, for devices that do not. */
   override addHandler(
     pattern: unknown,
     callback: MessageHandler,
@@ -85,7 +94,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
       this.duplicates.add(route);
     }
     if (existing && !isEventHandler) {
-      // Nest chains event handlers behind a message handler, but a message handler would replace them.
+      // Nest appends event handlers to a message handler, but a message handler would replace the event handlers.
       callback.next = existing.isEventHandler ? existing : existing.next!;
     }
     super.addHandler(pattern, callback, isEventHandler, extras);
@@ -96,10 +105,10 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
   }
 
   /**
-   * Runs the handler of a request; neither throws nor rejects because of a handler.
+   * Runs the handler of a request. It neither throws nor rejects because of a handler.
    *
-   * Between this and the handler nothing is awaited that need not be: each promise costs memory and a turn of the microtask
-   * queue, and Nest's own part in a call has a dozen.
+   * It awaits nothing before the handler unless it must: each promise costs memory and a turn of the microtask queue, and Nest's own
+   * part of a call has a dozen already.
    */
   protected route(request: VerifiedRequest, receivedAt: number): Outcome | Promise<Outcome> {
     const packet = this.deserializer.deserialize({ pattern: request.action, data: request.data });
@@ -130,15 +139,15 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     try {
       result = await handler(data, context);
     } catch (error) {
-      // Nest's exception layer turns a failure into a stream. A rejection is the error of that layer itself: a filter threw.
+      // Nest's exception layer turns a failure into a stream. If that layer rejects, an exception filter threw.
       return { err: this.hide(error, handler, context), isDisposed: true };
     }
     try {
       const response = isObservable(result) ? await this.takeLast(result, handler, context) : result;
-      // The result of an event handler is not for the device. If the device waits, it learns that the handler ran.
+      // The device does not get the result of an event handler. If it waits, it only learns that the handler ran.
       return { response: handler.isEventHandler ? undefined : response, isDisposed: true };
     } catch (error) {
-      // Filters answer with plain objects, texts and RpcExceptions. Any other Error is one that no filter has turned into an answer.
+      // Filters answer with plain objects, texts and RpcExceptions. Any other Error has passed no filter.
       if (isRpcException(error)) {
         return { err: answerOf(error), isDisposed: true };
       }
@@ -152,7 +161,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     }
   }
 
-  /** Logs the failure of an event handler: no device learns of it. */
+  /** Logs the failure of an event handler, because no device learns of it. */
   private logFailure(error: unknown, handler: MessageHandler, context: BenUdpContext): void {
     this.limitedLog.record(
       `event ${this.patterns.get(handler)}`,
@@ -161,7 +170,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     );
   }
 
-  /** The reply to an error that did not pass Nest's exception layer, in the way of that layer: hidden and logged. */
+  /** The reply for an error that bypassed Nest's exception layer: hidden and logged, as that layer does. */
   private hide(error: unknown, handler: MessageHandler, context: BenUdpContext): unknown {
     this.limitedLog.record(
       `unhandled ${this.patterns.get(handler)}`,
@@ -178,7 +187,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     handler: MessageHandler,
     context: BenUdpContext,
   ): Promise<unknown> {
-    // A stream without end would be held for each request. That of an event may run as long as the app.
+    // Without this, each request would hold a stream that never ends. The stream of an event may run as long as the app.
     const giveUp = context.isReplyExpected()
       ? merge(this.streamsEnd, this.after(this.routing.timeout))
       : this.streamsEnd;
@@ -192,7 +201,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     return value;
   }
 
-  /** Ends the streams whose end is awaited. */
+  /** Ends the streams that handlers are still waiting for. */
   protected endStreams(): void {
     this.streamsEnd.next();
   }
@@ -201,7 +210,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     return new Observable((subscriber) => this.platform.schedule(() => subscriber.next(), ms));
   }
 
-  /** Names the handlers, so that a missing or a hidden one shows at the start. */
+  /** Logs the patterns at the start, so a missing or hidden handler is seen. */
   protected logHandlers(): void {
     const names = Array.from(this.messageHandlers).flatMap(([pattern, handler]) => {
       const name = this.quote(pattern);
@@ -228,7 +237,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     if (remembered) {
       return remembered;
     }
-    // Nest's lookup runs a JSON.parse that throws for almost every pattern, and so costs as much as the decryption.
+    // Nest's lookup runs a JSON.parse that throws for almost every pattern, which costs as much as the decryption.
     const handler = this.getHandlerByPattern(pattern) ?? this.lookUpWildcard(pattern);
     if (handler && this.routes.size < MAX_REMEMBERED_ROUTES) {
       this.routes.set(pattern, handler);
@@ -245,7 +254,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     return quotePattern(this.describePattern(pattern));
   }
 
-  /** A pattern as a string: itself, its route, or where it can't be one, what it looks like. */
+  /** A pattern as a string: the string itself, its route, or a description if it has no route. */
   protected describePattern(pattern: unknown): string {
     if (typeof pattern === 'string') {
       return pattern;
@@ -255,7 +264,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
       : String(this.normalizePattern(pattern as string));
   }
 
-  /** Runs `work` as Nest's own servers do since 11.1: between the hooks that tracing tools set. */
+  /** Runs `work` between the hooks that tracing tools set, as Nest's own servers do from 11.1 on. */
   private runBetweenHooks(context: BenUdpContext, work: () => Promise<Outcome>): Promise<Outcome> {
     const { onProcessingStartHook, onProcessingEndHook } = this as unknown as ProcessingHooks;
     if (!onProcessingStartHook || (onProcessingStartHook === this.emptyStartHook && !onProcessingEndHook)) {
@@ -271,7 +280,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     });
   }
 
-  /** Nest logs what it hides; and from 12 on, where `propagatesEventHandlerErrors` exists, every failure of an event handler. */
+  /** Nest logs every error that it hides. From 12 on (`propagatesEventHandlerErrors`) it also logs every failure of an event handler. */
   private isLoggedByNest(handler: MessageHandler, error: unknown): boolean {
     return (
       (error as typeof HIDDEN_ERROR | undefined)?.message === HIDDEN_ERROR.message ||
@@ -284,17 +293,17 @@ export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLik
   return typeof (value as { then?: unknown } | undefined)?.then === 'function';
 }
 
-/** A list, tuple, set, bytes, or a dict with a key that is no str: Nest would route them by properties that they do not have. */
+/** A list, tuple, set, bytes, or a dict with a key that is no str. Nest would route them by properties that they do not have. */
 function isContainer(value: unknown): boolean {
   return Array.isArray(value) || value instanceof Map || value instanceof Set || value instanceof Uint8Array;
 }
 
-/** Also an exception of another copy of Nest, as test runners load them. */
+/** Also matches an exception of another copy of Nest. Test runners load several copies. */
 function isRpcException(error: unknown): error is { getError(): unknown } {
   return error instanceof Error && 'getError' in error && typeof error.getError === 'function';
 }
 
-/** What Nest's exception layer answers for an `RpcException`. */
+/** The answer of Nest's exception layer for an `RpcException`. */
 function answerOf(error: { getError(): unknown }): unknown {
   const answer = error.getError();
   return typeof answer === 'object' && answer !== null ? answer : { status: 'error', message: answer };

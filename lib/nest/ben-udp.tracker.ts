@@ -5,7 +5,7 @@ import type { ExecutionContext } from '@nestjs/common';
 import type { BenUdpContext } from './ben-udp.context.js';
 
 /**
- * A `getTracker` for `@nestjs/throttler`: the name of the device whose key verified; the address where that key has no name.
+ * A `getTracker` for `@nestjs/throttler`. Returns the name of the device whose key verified, or the address if that key has no name.
  *
  *     ThrottlerModule.forRoot({ throttlers: [{ limit: 10, ttl: 60_000 }], getTracker: getBenUdpTracker })
  *

@@ -1,5 +1,5 @@
 /**
- * Options of the transport: what they mean, and one function that checks them and fills in defaults.
+ * Options of the transport: their meaning, and one function that checks them and fills in the defaults.
  */
 import { BlockList } from 'node:net';
 import type { Deserializer, Serializer } from '@nestjs/microservices';
@@ -32,16 +32,16 @@ import {
 } from '../exchange/index.js';
 import { type BenUdpErrorReply, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
-/** A month. */
+/** 31 days. */
 const MAX_SILENCE_MS = 2_678_400_000;
 
 export type { BenUdpLimits };
 
-/** Options of `BenUdpTransport`. Upstream's are under the platform's names: `localip` is `host`, `keyfile` is `keyFile`. */
+/** Options of `BenUdpTransport`. Two have another name upstream: `host` is `localip` there, and `keyFile` is `keyfile`. */
 export interface BenUdpTransportOptions extends BenUdpKeyOptions {
-  /** Address or name to bind to; `::` takes IPv6 and IPv4, whose boards then are `::ffff:10.0.0.7`. Default `0.0.0.0`. */
+  /** Address or name to bind to. `::` accepts IPv6 and IPv4; the address of an IPv4 board is then `::ffff:10.0.0.7`. Default `0.0.0.0`. */
   host?: string;
-  /** Port, 0 to 65535; 0 takes any free one. Default 8585. */
+  /** Port, 0 to 65535; 0 means any free port. Default 8585. */
   port?: number;
   /**
    * Milliseconds the devices wait for a datagram, 100 to 86400000. Default 10000, as upstream. If a reply takes longer than 90 % of
@@ -50,28 +50,28 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
    */
   timeout?: number;
   /**
-   * Bytes the devices can receive in one datagram, 256 to 65507. Default 4096, as upstream. A longer reply becomes an error
-   * reply. Requests are read up to this size too, but never less than 4096 bytes.
+   * Bytes that a device can receive in one datagram, 256 to 65507. Default 4096, as upstream. A longer reply becomes an error
+   * reply. Requests are read up to this size, or up to 4096 bytes if it is less.
    */
   bufferSize?: number;
   /**
-   * Milliseconds between the datagrams of one answer, 0 to 1000. Default 0. ESP8266 and Pico W firmware before MicroPython
-   * 1.26 holds one unread datagram and drops the next: try 5 there if exchanges fail.
+   * Milliseconds between the datagrams of one answer, 0 to 1000. Default 0. ESP8266 boards, and Pico W firmware before MicroPython
+   * 1.26, hold one unread datagram and drop the next: if exchanges fail there, try 5.
    */
   datagramGap?: number;
   /**
-   * How an error is told to the device: `null` (default) `{"data": null, "error": …}`, which unmodified devices return as
-   * `None`; `text` `{"error": …}`, which they return as a `str`; `none` nothing, so that they time out as with upstream.
+   * How a device learns of an error. `null` (default) sends `{"data": null, "error": …}`, which unmodified devices return as `None`.
+   * `text` sends `{"error": …}`, which they return as a `str`. `none` sends nothing: they time out, as with upstream.
    */
   errorReply?: BenUdpErrorReply;
   /**
-   * Further attempts to bind while another process has the port, 0 to 100. Default 5. An earlier run of the app may still be
+   * Further attempts to bind if another process has the port, 0 to 100. Default 5. An earlier run of the app may still be
    * ending. A `node:cluster` worker does not try again, because its sibling keeps the port.
    */
   retryAttempts?: number;
   /** Milliseconds between attempts to bind, 0 to 60000. Default 200. */
   retryDelay?: number;
-  /** Milliseconds that running handlers are given on shutdown, 0 to 86400000. Default 10000. */
+  /** Milliseconds that running handlers get on shutdown, 0 to 86400000. Default 10000. */
   shutdownTimeout?: number;
   /**
    * Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. One named key, or one address if its key
@@ -105,20 +105,20 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
    * computes a wrong id each time, and a strict server would never hear it again. Default true.
    */
   repair?: boolean;
-  /** Milliseconds after which a device that is not heard is reported by the event `deviceSilent`; 0 (default) for never. */
+  /** Milliseconds of silence after which `deviceSilent` reports a device, 0 to 2678400000. Default 0: never. */
   silentAfter?: number;
-  /** Whether key files are read again when they change. Default false. A file that can't be used is reported, and the old keys stay. */
+  /** Whether changed key files are read again. Default false. If a file can't be used, the error is reported and the old keys stay. */
   watchKeyFiles?: boolean;
   /**
-   * Whether `*` and `#` in string patterns stand for words between dots: `*` for one, `#` for any number. Default false. An
-   * exact pattern wins, then the one with the most words that are spelt out, then the one that was registered first.
+   * Whether `*` and `#` in string patterns are wildcards for words between dots: `*` for one, `#` for any number. Default false. An
+   * exact pattern wins, then the pattern with the most literal words, then the one that was registered first.
    */
   wildcards?: boolean;
-  /** Bytes asked of the system for datagrams not yet read, 4096 to 1073741824. Default 4194304; the system may grant less. */
+  /** Bytes requested from the system for unread datagrams, 4096 to 1073741824. Default 4194304. The system may grant less. */
   receiveBufferSize?: number;
-  /** Turns what a handler answers, `{ response }` or `{ err }`, into the same with other contents. */
+  /** Changes the contents of a handler's result, `{ response }` or `{ err }`. */
   serializer?: Serializer;
-  /** Turns what a device sent, `{ pattern, data }`, into the same with other contents. */
+  /** Changes the contents of a request, `{ pattern, data }`. */
   deserializer?: Deserializer;
 }
 

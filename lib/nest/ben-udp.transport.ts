@@ -1,5 +1,5 @@
 /**
- * The strategy that makes BenCommunication one of Nest's transports. It binds the socket, and passes verified requests to handlers.
+ * The strategy that makes BenCommunication one of Nest's transports. It binds the socket and passes verified requests to handlers.
  */
 import cluster from 'node:cluster';
 import type { Socket } from 'node:dgram';
@@ -141,11 +141,11 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   /**
-   * Reads the key files again, or takes other keys. Exchanges under way are not disturbed: an id is good for every key, and the
-   * accepted keys are looked up when its request arrives.
+   * Reads the key files again, or replaces the keys. Running exchanges continue: an id is valid for every key, and the server looks up
+   * the accepted keys when the request arrives.
    *
    * @param options replaces the key options of the constructor from now on.
-   * @throws TypeError, RangeError naming the option; BenUdpError as `listen`. The old keys stay then.
+   * @throws TypeError, RangeError naming the option; BenUdpError as `listen`. After an error the old keys stay.
    */
   async reloadKeys(options?: BenUdpKeyOptions): Promise<void> {
     await this.keys.reload(options && readKeyOptions('BenUdpTransport#reloadKeys', options));
@@ -161,7 +161,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   /**
-   * The devices that were heard since `listen`, at most `maxEndpoints`, the one heard longest ago first.
+   * The devices that the server has heard since `listen`, at most `maxEndpoints`. The device with the longest silence comes first.
    *
    * @throws Error before `listen` has succeeded and after `close`.
    */
@@ -171,16 +171,19 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   /**
    * Makes a real exchange with itself over loopback, under the first of its keys. `getStats()` counts it like any other. It records no
-   * device and runs no handler. At most one a second is made; calls in between get its result.
+   * device and runs no handler. It makes at most one exchange a second; further calls return the same result.
    *
    * @returns its duration in milliseconds.
-   * @throws BenUdpError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_SOCKET`; `BEN_CLOSED` before `listen` has succeeded and after `close`
-   * was called. TypeError, RangeError naming the option that is wrong.
+   * @throws BenUdpError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_SOCKET`; `BEN_CLOSED` before `listen` has succeeded and after `close`.
+   * TypeError, RangeError naming the wrong option.
    */
   async ping(options: BenUdpPingOptions = {}): Promise<number> {
     const timeout = new OptionReader('BenUdpTransport#ping', options, ['timeout']).integer('timeout', 1000, 10, 60_000);
     if (!this.server || this.closing) {
-      throw new BenUdpError('BEN_CLOSED', 'the transport does not listen');
+      throw new BenUdpError(
+        'BEN_CLOSED',
+        'the transport does not listen. Call "listen" or "startAllMicroservices" first',
+      );
     }
     return this.server.probe.run(timeout);
   }
@@ -191,12 +194,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return { transport: 'BenUdp', host, port };
   }
 
-  /** Warns once if `listen` is not called within 10 s. Registering a handler begins that wait too. */
+  /** Warns once if `listen` is not called within 10 s. A registered handler starts the timer too. */
   remindToListen(): void {
     this.reminder.start();
   }
 
-  /** Refuses new exchanges. Those under way go on, and the transport listens until `close`. */
+  /** Refuses new exchanges. Running exchanges continue, and the transport listens until `close`. */
   stopIssuing(): void {
     this.server?.listener.stopIssuing();
   }
@@ -279,7 +282,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     };
   }
 
-  /** An earlier run of the app may still have the port: `nest start --watch` starts the new one before the old one has ended. */
+  /** An earlier run of the app may still have the port: `nest start --watch` starts a new run before the old one has ended. */
   private async retryWhileInUse(bind: () => Promise<Listener>): Promise<Listener> {
     const { retryAttempts, retryDelay, host, port } = this.options;
     for (let attempt = 1; ; attempt++) {
@@ -313,7 +316,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   private async stop(): Promise<void> {
     this.cancelRetry();
-    // A failed start has been reported to its own caller.
+    // The caller of `listen` has the error of a failed start.
     await this.starting?.catch(() => undefined);
     const { server } = this;
     if (!server) {

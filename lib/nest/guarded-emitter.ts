@@ -1,9 +1,9 @@
 /**
- * Events for the listeners of our users. An error that a listener throws, at once or through a promise it returns, is reported
- * and harms nobody: datagrams cause events, so a remote peer could crash the process.
+ * Events for the listeners of our users. If a listener throws, or if its promise rejects, the error is reported and stops nothing else:
+ * datagrams cause events, so a remote peer could crash the process.
  *
- * A listener runs in the async scope in which it was registered, because nothing else is known to be its own: the scope of a
- * socket or a timer would carry a store from one event to the next. Events that belong to a request run in that request's.
+ * A listener runs in the async scope in which it was registered. The scope of a socket or a timer would carry a store from one event
+ * to the next. Listeners of events that belong to a request run in the scope of that request.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { EventEmitter, captureRejectionSymbol } from 'node:events';
@@ -14,7 +14,7 @@ type AnyListener = (...args: unknown[]) => unknown;
 export class GuardedEmitter<Events extends Listeners<Events>> {
   private readonly emitter = new EventEmitter({ captureRejections: true });
 
-  /** @param requestEvents events whose listeners run in the scope of the request that they belong to. */
+  /** @param requestEvents events that belong to a request. */
   constructor(
     private readonly onFailure: (error: unknown) => void,
     private readonly requestEvents: ReadonlyArray<keyof Events> = [],
@@ -40,7 +40,7 @@ export class GuardedEmitter<Events extends Listeners<Events>> {
   }
 }
 
-/** Each call has a scope of its own within that of the registration: a store that one call enters, the next must not see. */
+/** Each call has a scope of its own within that of the registration, so the next call does not see a store that this one enters. */
 function inScopeOfRegistration(listener: AnyListener): AnyListener {
   const registration = new AsyncResource('BenUdpListener');
   return (...args) =>

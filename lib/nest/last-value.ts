@@ -1,16 +1,16 @@
 /**
- * The last value of a stream: a device reads exactly one reply.
+ * The last value of a stream, because a device reads exactly one reply.
  */
 import type { Observable } from 'rxjs';
 
 export interface LastValue {
-  /** `undefined` where there was none. */
+  /** `undefined` if the stream had no value. */
   readonly value: unknown;
-  /** How many values there were. */
+  /** The number of values. */
   readonly count: number;
 }
 
-/** Subscribes and waits for the end, as Nest's HTTP adapters do. */
+/** Subscribes and resolves at the end of the stream, as Nest's HTTP adapters do. */
 export function lastValue(stream: Observable<unknown>): Promise<LastValue> {
   return new Promise((resolve, reject) => {
     let value: unknown;

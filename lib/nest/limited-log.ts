@@ -1,13 +1,13 @@
 /**
- * Log lines that a peer can cause as often as it likes. The first line of a kind is written at once. Those that follow within ten
- * seconds become one line that counts them. So a flood neither fills the disk nor hides lines of another kind.
+ * Log lines that a peer can cause without limit. The first line of a kind is written at once. The lines of the next ten seconds become
+ * one line with their number. So a flood neither fills the disk nor hides lines of another kind.
  */
 import type { Platform } from '../net/index.js';
 
-/** At most one line of a kind in this time. */
+/** At most one line of a kind is written in this time. */
 export const LOG_INTERVAL_MS = 10_000;
 
-/** Kinds that are told apart. Further kinds share one, so errors with made-up names take no memory. */
+/** Kinds that are counted separately. Further kinds share one, so errors with made-up names take no memory. */
 const MAX_KINDS = 1024;
 const OTHER_KINDS = 'others';
 
@@ -28,7 +28,7 @@ interface Kind {
 }
 
 export class LimitedLog {
-  /** Kinds of which a line was written in the last ten seconds. Bounded by `MAX_KINDS` and one. */
+  /** Kinds with a line in the last ten seconds. Bounded by `MAX_KINDS` plus one. */
   private readonly kinds = new Map<string, Kind>();
 
   constructor(

@@ -1,6 +1,5 @@
 /**
- * Notices a transport that was given handlers and never told to listen. Nest says nothing then: the app runs, and no board is
- * answered.
+ * Notices a transport that has handlers but does not listen. Nest does not report this: the app runs, and no board gets an answer.
  */
 import type { Platform } from '../net/index.js';
 
@@ -17,7 +16,7 @@ export class ListenReminder {
     private readonly remind: () => void,
   ) {}
 
-  /** Begins to wait, if it has not begun yet. Keeps no process alive. */
+  /** Starts the timer, unless it runs already. The timer does not keep the process alive. */
   start(): void {
     if (this.isDone || this.cancel) {
       return;
@@ -32,7 +31,7 @@ export class ListenReminder {
     );
   }
 
-  /** The transport listens, or never will. */
+  /** Called if the transport listens, or never will. */
   stop(): void {
     this.isDone = true;
     this.cancel?.();

@@ -4,7 +4,7 @@
 import { inspect } from 'node:util';
 import { excerptOf } from '../printable.js';
 
-/** Patterns that one log line names. */
+/** Patterns in one log line. */
 const MAX_LISTED = 10;
 
 /** Characters of a pattern in a log line. */

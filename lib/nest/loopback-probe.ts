@@ -1,6 +1,6 @@
 /**
- * A client of the own server. It makes a real exchange over loopback, which checks socket, event loop, keys and exchange, and not only
- * that an object exists.
+ * A client of this process's own server. A real exchange over loopback checks the socket, the event loop, the keys and the exchange,
+ * and not only that an object exists.
  */
 import { RequestClient } from '../client/index.js';
 import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../constants.js';
@@ -12,10 +12,10 @@ import { formatReply, formatRequest } from '../protocol/index.js';
 import { randomBytes } from '../random.js';
 import type { Answer, ListenerHandlers } from '../server/index.js';
 
-/** A result is reused for this long, so a public health page can't use up the hellos that the own machine may send. */
+/** A result is reused for this time, so a public health page can't use up the hello quota of this machine. */
 const FRESH_MS = 1000;
 
-/** The socket is kept between checks, which come every few seconds. */
+/** Longer than the usual interval of health checks, so the socket stays open between them. */
 const IDLE_TIMEOUT_MS = 60_000;
 
 const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/;
@@ -31,7 +31,7 @@ interface Result {
 export class LoopbackProbe {
   /**
    * The action of the probe. No key holder knows it, so no device can request it. It has no handler, because Nest would list it among
-   * the handlers of the user.
+   * the handlers of the app.
    */
   private readonly action: string;
   private server: { readonly address: string; readonly port: number } | undefined;
@@ -47,7 +47,7 @@ export class LoopbackProbe {
     this.action = randomBytes(platform.randomFill, 16).toString('hex');
   }
 
-  /** The same handlers, except that the probe answers its own requests, and reports them under `BEN_UDP_HEALTH_PATTERN`. */
+  /** Returns handlers that answer the probe's own requests, and report them under `BEN_UDP_HEALTH_PATTERN`. */
   wrap(handlers: ListenerHandlers): ListenerHandlers {
     return {
       ...handlers,
@@ -70,7 +70,7 @@ export class LoopbackProbe {
   }
 
   /**
-   * Makes one exchange, or returns the result of one that is under way or ended less than a second ago.
+   * Makes one exchange. If one is running or ended less than a second ago, returns its result.
    *
    * @returns its duration in milliseconds.
    * @throws BenUdpError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_SOCKET`.
@@ -119,7 +119,9 @@ export class LoopbackProbe {
   private async exchange(timeoutMs: number): Promise<number> {
     const abort = new AbortController();
     const stopTimer = this.platform.schedule(() => {
-      abort.abort(new BenUdpError('BEN_TIMEOUT', `no exchange with itself within ${timeoutMs} ms`));
+      abort.abort(
+        new BenUdpError('BEN_TIMEOUT', `no exchange with itself within ${timeoutMs} ms: is the event loop blocked?`),
+      );
     }, timeoutMs);
     const startedAt = this.platform.now();
     try {
@@ -135,7 +137,7 @@ export class LoopbackProbe {
     }
   }
 
-  /** Uses the first of the current keys of the server. */
+  /** Uses the first of the server's current keys. */
   private connect(): Promise<RequestClient> {
     const ring = this.currentKeys();
     if (this.client?.ring !== ring) {

@@ -12,7 +12,7 @@ import type { LimitedLog } from './limited-log.js';
 import { describeError, quotePattern } from './log-text.js';
 
 /**
- * Rejections that are normal on a network, or noise: logged at level `debug`. All others need the operator: a key is wrong, or a limit
+ * Rejections that are normal on a network. They are logged at level `debug`. The others need the operator: a key is wrong, or a limit
  * or the machine is too small.
  */
 const ORDINARY_REJECTIONS: ReadonlySet<BenUdpRejection> = new Set<BenUdpRejection>([
@@ -44,7 +44,7 @@ export class Reporter {
     }
     const report: BenUdpRejectedDatagram = { reason, remote, device };
     this.events.emit('rejected', report);
-    // In a scope of its own, like a listener: a store that a subscriber enters would otherwise stay with the socket.
+    // In a scope of its own, because a store that a subscriber enters would otherwise stay with the socket.
     new AsyncResource('BenUdpRejection').runInAsyncScope(() => rejectedChannel.publish(report));
   }
 
@@ -67,7 +67,7 @@ export class Reporter {
     exchangeChannel.publish(report);
   }
 
-  /** A failure that concerns the user. */
+  /** Reports a failure that the user has to know. */
   failed(error: unknown): void {
     this.logFailure(error);
     if (this.events.hasListeners('error')) {
@@ -75,14 +75,14 @@ export class Reporter {
     }
   }
 
-  /** Logs an error that may come with every datagram. */
+  /** Logs an error that every datagram may cause. */
   logFailure(error: unknown): void {
     const { code, name = 'unknown' } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
     this.log.record(`error ${code ?? name}`, 'error', () => describeError(error));
   }
 }
 
-/** Nothing of the content of the datagram except, if it verified, the mistake in its text. */
+/** Shows nothing of the content of the datagram except, if it verified, the mistake in its text. */
 function describeRejection({ reason, device, error }: RejectedDecision, { address, port }: BenUdpRemote): string {
   const endpoint = formatEndpoint(address, port);
   const sender = device === undefined ? endpoint : `${device} at ${endpoint}`;

@@ -1,16 +1,16 @@
 /**
- * Patterns with wildcards: words between dots, of which `*` stands for exactly one and `#` for any number.
+ * Patterns with wildcards. In words between dots, `*` matches exactly one word and `#` any number of words.
  */
 const ONE_WORD = '*';
 const ANY_WORDS = '#';
 
-/** Whether a pattern has a word that is a wildcard. */
+/** Whether a word of the pattern is a wildcard. */
 export function hasWildcard(pattern: string): boolean {
   return pattern.split('.').some((word) => word === ONE_WORD || word === ANY_WORDS);
 }
 
 export class WildcardPatterns {
-  /** Split into words. Best first: most words spelt out, then fewest `#`, then in the order they were added. */
+  /** Split into words. Best first: most literal words, then fewest `#`, then in order of registration. Bounded by the handlers. */
   private readonly patterns: string[][] = [];
 
   add(pattern: string): void {
@@ -18,14 +18,14 @@ export class WildcardPatterns {
     this.patterns.sort((a, b) => countSpelt(b) - countSpelt(a) || countOf(a, ANY_WORDS) - countOf(b, ANY_WORDS));
   }
 
-  /** The best pattern that fits. */
+  /** The best pattern that matches. */
   find(action: string): string | undefined {
     const words = action.split('.');
     return this.patterns.find((pattern) => fits(pattern, words))?.join('.');
   }
 }
 
-/** Steps through both; where words do not fit, the last `#` takes one more. So the work is bounded by the product of the lengths. */
+/** Steps through both. If a word does not match, the last `#` takes one more. So the work is bounded by the product of the lengths. */
 function fits(pattern: readonly string[], words: readonly string[]): boolean {
   let at = 0;
   let word = 0;

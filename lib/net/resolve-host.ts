@@ -4,7 +4,7 @@
 import { lookup } from 'node:dns/promises';
 import { SocketAddress, isIPv4 } from 'node:net';
 
-/** Lookups under way, by name and family. */
+/** Running lookups, by name and family. Bounded by the host names of this app's options, because calls for one name share a lookup. */
 const pending = new Map<string, Promise<string>>();
 
 /**

@@ -1,8 +1,8 @@
 /**
  * HMAC-SHA-256 (RFC 2104) of short texts, many of them under one key.
  *
- * `createHmac` sets up an object for each text, which costs more than the hashing. Its definition in two calls of the one-shot
- * hash takes half the time: `H(key ⊕ opad, H(key ⊕ ipad, text))`.
+ * `createHmac` sets up an object for each text, which costs more than the hashing. The definition with two calls of the one-shot hash
+ * takes half the time: `H(key ⊕ opad, H(key ⊕ ipad, text))`.
  */
 import { hash } from 'node:crypto';
 import { Secret } from '../secret.js';
@@ -12,16 +12,16 @@ const SHA256_BLOCK_BYTES = 64;
 const INNER_PAD = 0x36;
 const OUTER_PAD = 0x5c;
 
-/** Longer texts are allowed, and cost a buffer. */
+/** Longer texts are allowed, but cost a buffer. */
 const USUAL_TEXT_BYTES = 128;
 
 export class Hmac {
-  /** The padded key, and room for a text behind it. */
+  /** The padded key, followed by room for a text. */
   private readonly inner: Secret;
-  /** The padded key, and room for the inner hash behind it. */
+  /** The padded key, followed by room for the inner hash. */
   private readonly outer: Secret;
 
-  /** @param key copied. */
+  /** @param key is copied. */
   constructor(key: Uint8Array) {
     const block = Buffer.alloc(SHA256_BLOCK_BYTES);
     if (key.length > SHA256_BLOCK_BYTES) {
@@ -41,7 +41,7 @@ export class Hmac {
 
   /**
    * @param text Latin-1.
-   * @returns the 32 bytes as Latin-1: a string is made in half the time of a buffer, and kept in a fraction of its memory.
+   * @returns the 32 bytes as Latin-1. A string takes half the time of a buffer, and a fraction of its memory.
    */
   digest(text: string): string {
     const outer = this.outer.expose();

@@ -1,6 +1,6 @@
 /**
- * Prints a handler's result as JSON for a device. `JSON.stringify` would refuse a bigint, turn bytes into a long object
- * and a Map into `{}`, and would write text of any size before anyone could object.
+ * Prints a handler's result as JSON for a device. `JSON.stringify` would refuse a bigint, turn bytes into a long object and a Map into
+ * `{}`, and write a text of any size before the size is checked.
  */
 import { BenUdpError } from '../errors.js';
 import { nameOfKey } from './python-text/key-name.js';
@@ -19,14 +19,13 @@ const MAX_DEPTH = 64;
  * | `Uint8Array`, `Buffer`, `DataView`, `ArrayBuffer` | base64 string |
  * | other typed arrays, `Set` | array |
  * | `Map` | object; keys as Python's `json.dumps` writes them: str, int, float, bool, None |
- * | anything with `toJSON` | what that returns: a `Date` becomes its ISO string |
+ * | anything with `toJSON` | the result of it: a `Date` becomes its ISO string |
  * | any other object | its own enumerable properties |
  * | property that is `undefined`, a function or a symbol | left out |
  *
- * @param maxLength UTF-16 units. A text that is longer only by its commas and colons is let through: bytes are counted
- * where it is sealed.
- * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions and symbols elsewhere, promises, iterators, Observables, other `Map`
- * keys, and values nested deeper than 64 levels or containing themselves; `BEN_REPLY_TOO_LARGE` past `maxLength`.
+ * @param maxLength UTF-16 units. Commas and colons do not count here, because the bytes are counted again when the text is sealed.
+ * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions and symbols elsewhere, promises, iterators, Observables, other `Map` keys,
+ * and values that are nested deeper than 64 levels or contain themselves; `BEN_REPLY_TOO_LARGE` beyond `maxLength`.
  */
 export function printJson(value: unknown, maxLength: number): string {
   return new JsonPrinter(maxLength).print(value, 0);
@@ -53,11 +52,11 @@ class JsonPrinter {
       case 'object':
         return value === null ? this.leaf('null') : this.printObject(value, depth);
       default:
-        throw new BenUdpError('BEN_UNSERIALIZABLE', `JSON can't carry a ${typeof value}`);
+        throw new BenUdpError('BEN_UNSERIALIZABLE', `JSON can't carry a ${typeof value}. Return data instead`);
     }
   }
 
-  /** @param isAsked whether the value is what a `toJSON` returned: that is asked once. */
+  /** @param isAsked whether the value is the result of a `toJSON`, whose own `toJSON` is not called. */
   private printObject(value: object, depth: number, isAsked = false): string {
     const kind = kindOf(value, isAsked);
     if (kind === 'json') {
@@ -120,7 +119,7 @@ class JsonPrinter {
     return `${this.leaf(JSON.stringify(key))}:${this.print(value, depth)}`;
   }
 
-  /** Gives up before what takes at least so many units is written. */
+  /** Gives up before a value that takes at least this many units is written. */
   private expect(units: number): void {
     if (this.length + units > this.maxLength) {
       this.count(units);
@@ -132,7 +131,7 @@ class JsonPrinter {
     return text;
   }
 
-  /** Counts all but separators, so that a value which is too large is given up while it is being written. */
+  /** Counts all units but separators, so a value that is too large is given up while it is written. */
   private count(units: number): void {
     this.length += units;
     if (this.length > this.maxLength) {

@@ -1,6 +1,6 @@
 /**
- * Metadata: texts that travel beside the payload, such as a trace id. Third parties read them (tracing, diagnostics), so they
- * get the one shape that no reader trips over: a flat, frozen record of texts, few and short.
+ * Metadata: texts beside the payload, such as a trace id. Third parties read them (tracing, diagnostics), so they have the one shape
+ * that every reader can handle: a flat, frozen record of few short texts.
  */
 import { BenUdpError } from '../errors.js';
 import type { BenUdpValue } from './python-text/index.js';
@@ -14,7 +14,7 @@ export const MAX_METADATA_NAME_LENGTH = 256;
 /** UTF-16 units of an entry's text. */
 export const MAX_METADATA_TEXT_LENGTH = 1024;
 
-/** The metadata of a request as it came. What does not fit is dropped and counted, never refused: the payload is good. */
+/** The metadata of a received request. Entries that do not fit are dropped and counted. The request is still accepted. */
 export function readMetadata(value: BenUdpValue | undefined): {
   readonly metadata: Metadata | undefined;
   readonly droppedMetadata: number;
@@ -32,22 +32,22 @@ export function readMetadata(value: BenUdpValue | undefined): {
 }
 
 /**
- * The metadata of a request that is to be sent.
+ * The metadata of a request to send.
  *
  * @throws BenUdpError `BEN_UNSERIALIZABLE` for anything but a flat record of texts within the limits.
  */
 export function checkMetadata(value: unknown): ReadonlyMap<string, string> {
   const entries = entriesOf(value);
   if (!entries) {
-    return refuse('metadata must be an object of texts');
+    return refuse('metadata must be an object with texts as values');
   }
   if (entries.length > MAX_METADATA_ENTRIES) {
-    return refuse(`metadata has ${entries.length} entries; at most ${MAX_METADATA_ENTRIES} are sent`);
+    return refuse(`metadata has ${entries.length} entries; send at most ${MAX_METADATA_ENTRIES}`);
   }
   if (!entries.every(([name, text]) => isEntry(name, text))) {
     return refuse(
-      `an entry of the metadata is no text, or longer than ${MAX_METADATA_NAME_LENGTH} characters of name and ` +
-        `${MAX_METADATA_TEXT_LENGTH} of text`,
+      `an entry of the metadata must be a text of at most ${MAX_METADATA_TEXT_LENGTH} characters, with a name of at most ` +
+        `${MAX_METADATA_NAME_LENGTH}`,
     );
   }
   return new Map(entries as Array<[string, string]>);

@@ -26,7 +26,7 @@ export interface UnreadableRequest {
 
 const NORETURN = Buffer.from('noreturn', 'ascii');
 
-/** @param sealed whose hash was checked, or is going to be. */
+/** @param sealed its hash was checked, or will be. */
 export function openRequest(sealer: Sealer, sealed: Sealed): OpenedRequest | UnreadableRequest {
   const plaintext = sealer.open(sealed.ciphertext, sealed.iv);
   const unreadable = (reason: UnreadableReason, error: BenUdpProtocolError, text?: string): UnreadableRequest => ({

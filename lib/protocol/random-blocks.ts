@@ -1,4 +1,4 @@
-/** Random 16-byte blocks, drawn in bulk: one call of the CSPRNG costs as much for 4 KiB as for 16 bytes. */
+/** Random 16-byte blocks, generated in bulk: one call of the CSPRNG costs as much for 4 KiB as for 16 bytes. */
 import { type RandomFill, systemRandom } from '../random.js';
 import { BLOCK_BYTES } from './wire.js';
 
@@ -16,7 +16,7 @@ export function createRandomBlockSource(fill: RandomFill = systemRandom): Random
       used = 0;
     }
     pool.copy(target, offset, used, used + BLOCK_BYTES);
-    // Each block is used once, so nothing of it needs to stay here.
+    // Each block is used once, so it is not kept here.
     pool.fill(0, used, used + BLOCK_BYTES);
     used += BLOCK_BYTES;
   };

@@ -1,5 +1,5 @@
 /**
- * The reply, what datagram 7 opens to: JSON, `{"data": <what the handler returned>}`.
+ * The reply, which is the content of datagram 7: JSON, `{"data": <the result of the handler>}`.
  */
 import { randomUUID } from 'node:crypto';
 import { BenUdpError } from '../errors.js';
@@ -8,10 +8,10 @@ import { setOwnProperty } from './own-property.js';
 import { sealedLength } from './seal.js';
 
 /**
- * How an error is told to a device.
+ * How a device learns of an error.
  * - `null`: `{"data": null, "error": …}`. The upstream client returns `None`.
- * - `text`: `{"error": …}`. Without `data` the upstream client returns the whole JSON text as a `str`.
- * - `none`: nothing. The upstream client raises `OSError` after its timeout, as with the upstream server.
+ * - `text`: `{"error": …}`. Without `data`, the upstream client returns the whole JSON text as a `str`.
+ * - `none`: nothing is sent. The upstream client raises `OSError` after its timeout, as with the upstream server.
  */
 export type BenUdpErrorReply = 'null' | 'text' | 'none';
 
@@ -36,17 +36,17 @@ export function formatErrorReply(error: unknown, form: 'null' | 'text', bufferSi
 }
 
 /**
- * What a device makes of a reply: the value under `data`; the whole text where it is no JSON, or an object without `data`.
- * Ints beyond ±(2^53 - 1) become `bigint`, as in requests.
+ * The value that a device gets from a reply: the value under `data`, or the whole text if it is not JSON or has no `data`. Ints beyond
+ * ±(2^53 - 1) become `bigint`, as in requests.
  */
 export function parseReply(text: string): unknown {
   return dataOf(parseObject(text), text);
 }
 
-/** What a reply says: what the handler returned, or how it failed. */
+/** The content of a reply: the result of the handler, or its error. */
 export type Reply = { readonly data: unknown } | { readonly error: unknown };
 
-/** As `parseReply`, but knows an error reply, in both of its forms. */
+/** As `parseReply`, but recognises an error reply in both of its forms. */
 export function readReply(text: string): Reply {
   const reply = parseObject(text);
   const isError = reply && Object.hasOwn(reply, 'error') && (reply['data'] ?? null) === null;
@@ -57,7 +57,7 @@ function dataOf(reply: Record<string, unknown> | undefined, text: string): unkno
   return reply && Object.hasOwn(reply, 'data') ? reply['data'] : text;
 }
 
-/** The object that a JSON text stands for; `undefined` where it stands for something else, or is no JSON. */
+/** The object of a JSON text; `undefined` if the text is another value, or not JSON. */
 function parseObject(text: string): Record<string, unknown> | undefined {
   try {
     const value = parseJson(text);
@@ -67,18 +67,18 @@ function parseObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** In valid JSON: a whole string, or a whole number with its fraction and exponent. */
+/** In valid JSON, matches a whole string, or a whole number with its fraction and exponent. */
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(\.\d+)?([eE][+-]?\d+)?/g;
 
-/** A number that may be beyond ±(2^53 - 1) has as many digits. */
+/** A number beyond ±(2^53 - 1) has at least this many digits. */
 const MANY_DIGITS = /\d{16}/;
 
-/** Begins the strings that stand for bigints on the way through `JSON.parse`. A peer can't know it, so no text begins so. */
+/** Begins the strings that stand for bigints while `JSON.parse` runs. A peer can't know it, so no text of a peer begins with it. */
 const MARK = `int:${randomUUID()}:`;
 
 /**
- * `JSON.parse` with `bigint`s for ints beyond ±(2^53 - 1). Takes time in proportion to the length of the text, because a peer
- * chooses it: `JSON.parse` with a reviver takes seconds for 65 kB of nested lists.
+ * `JSON.parse` with `bigint`s for ints beyond ±(2^53 - 1). The time is proportional to the length of the text, because a peer chooses
+ * the text: `JSON.parse` with a reviver takes seconds for 65 kB of nested lists.
  *
  * @throws SyntaxError
  */
@@ -99,7 +99,7 @@ export function parseJson(text: string): unknown {
   return isMarked ? unmark(JSON.parse(marked)) : value;
 }
 
-/** Puts bigints in place of the marked strings. Without recursion, which a peer's nesting could overflow. */
+/** Replaces the marked strings by bigints. Not recursive, because a peer's nesting could overflow the stack. */
 function unmark(value: unknown): unknown {
   const root: Container = [value];
   const open: Container[] = [root];
@@ -118,13 +118,13 @@ function unmark(value: unknown): unknown {
 
 type Container = unknown[] | Record<string, unknown>;
 
-/** A device cuts off a longer datagram silently, and would then fail on half a JSON text. */
+/** A device silently cuts off a longer datagram, and would then fail on half a JSON text. */
 function checkSize(text: string, bufferSize: number): string {
   const bytes = sealedLength(Buffer.byteLength(text));
   if (bytes > bufferSize) {
     throw new BenUdpError(
       'BEN_REPLY_TOO_LARGE',
-      `the reply takes ${bytes} bytes sealed; the device's buffer holds ${bufferSize}`,
+      `the reply takes ${bytes} bytes sealed, but the device's buffer holds ${bufferSize}. Return less, or raise bufferSize on both sides`,
     );
   }
   return text;

@@ -1,34 +1,34 @@
 /**
- * The request, what the envelope's `data` opens to: the Python text of a dict with `action`, and where given `data`, `meta`
- * and `noreturn`.
+ * The request, which is the content of the envelope's `data`: the Python text of a dict with `action`, and optionally `data`, `meta` and
+ * `noreturn`.
  */
 import { BenUdpProtocolError } from '../errors.js';
 import { type Metadata, checkMetadata, readMetadata } from './metadata.js';
 import { type PythonTextLimits, type BenUdpValue, parsePythonText, printPythonText } from './python-text/index.js';
 
 /**
- * Names the dict of values that travel beside the payload, such as a trace id. Not upstream's: its server does not look at keys
- * it does not know, and its client does not send this one.
+ * Names the dict of values beside the payload, such as a trace id. Upstream does not have it: its server ignores keys that it does not
+ * know, and its client does not send this one.
  */
 export const METADATA_KEY = 'meta';
 
 export interface Request {
-  /** Names the handler: any literal; `undefined` where the device sent none. */
+  /** Names the handler: any literal; `undefined` if the device sent none. */
   readonly action: BenUdpValue | undefined;
-  /** What the handler is called with; `undefined` where the device sent none. */
+  /** The argument of the handler; `undefined` if the device sent none. */
   readonly data: BenUdpValue | undefined;
-  /** Whether the device does not wait for a reply: the key `noreturn` is there. Upstream does not look at its value either. */
+  /** Whether the device does not wait for a reply: the key `noreturn` exists. Like upstream, this ignores its value. */
   readonly noreturn: boolean;
-  /** Travelled beside the payload; `undefined` if there was none, or none that is kept. */
+  /** Texts beside the payload; `undefined` if there are no valid ones. */
   readonly metadata: Metadata | undefined;
-  /** Entries of it that were dropped. */
+  /** Entries of the metadata that were dropped. */
   readonly droppedMetadata: number;
 }
 
 /**
  * Reads a request.
  *
- * @throws BenUdpProtocolError with a `BenUdpTextErrorCode`, or `BEN_BAD_REQUEST` where the text is not a dict.
+ * @throws BenUdpProtocolError with a `BenUdpTextErrorCode`, or `BEN_BAD_REQUEST` if the text is not a dict.
  */
 export function parseRequest(text: string, limits?: PythonTextLimits): Request {
   const dict = parsePythonText(text, limits);
@@ -46,7 +46,7 @@ export function parseRequest(text: string, limits?: PythonTextLimits): Request {
   };
 }
 
-/** A request that is to be sent; what is `undefined` is left out. */
+/** A request to send. Members that are `undefined` are left out. */
 export interface OutgoingRequest {
   readonly action: unknown;
   readonly data?: unknown;
@@ -56,7 +56,7 @@ export interface OutgoingRequest {
 }
 
 /**
- * The text a device sends for a request.
+ * The text that a device sends for a request.
  *
  * @throws BenUdpError `BEN_UNSERIALIZABLE`.
  */
@@ -67,7 +67,7 @@ export function formatRequest({ action, data, noreturn, metadata }: OutgoingRequ
     [METADATA_KEY, metadata === undefined ? undefined : checkMetadata(metadata)],
     ['noreturn', noreturn || undefined],
   ];
-  // A Map, for from an object a function would be left out in silence.
+  // A Map, because from an object a function would silently be left out.
   return printPythonText(new Map(pairs.filter(([, value]) => value !== undefined)));
 }
 

@@ -1,7 +1,6 @@
 /**
- * Sealing and opening texts: UTF-8, 1 to 16 spaces of padding, AES-256-CBC under a random IV.
- * AES and SHA-256 are node:crypto's. CBC alone authenticates nothing: whoever opens a text checks
- * its hash (`digest`) first.
+ * Seals and opens texts: UTF-8, 1 to 16 spaces of padding, AES-256-CBC under a random IV. AES and SHA-256 come from node:crypto. CBC
+ * alone authenticates nothing, so a caller that opens a text must check its hash (`digest`) first.
  */
 import {
   type Cipher,
@@ -21,8 +20,8 @@ const SPACE = 0x20;
 const ZERO_IV = Buffer.alloc(BLOCK_BYTES);
 
 /**
- * Parts are laid side by side here for one call of node:crypto, because a call costs more than its bytes. Memory of its own:
- * ids and texts never lie in the pool that Node shares between small Buffers.
+ * Parts are joined here for one call of node:crypto, because a call costs more than its bytes. Memory of its own: ids and texts never
+ * lie in the pool that Node shares between small Buffers.
  */
 const SCRATCH = Buffer.allocUnsafeSlow(4096);
 const EXPECTED_DIGEST = Buffer.allocUnsafeSlow(HASH_BYTES);
@@ -50,7 +49,7 @@ export function isDigest(bytes: Uint8Array, id: Uint8Array, ciphertext: Uint8Arr
   return bytes.length === HASH_BYTES && timingSafeEqual(EXPECTED_DIGEST, bytes);
 }
 
-/** As Latin-1: a hash as text takes half the time of one as a new ArrayBuffer, its way into a pooled buffer included. */
+/** As Latin-1, which takes half the time of a hash as a new ArrayBuffer, even including the copy into a pooled buffer. */
 function digestText(id: Uint8Array, ciphertext: Uint8Array, iv: Uint8Array): string {
   const joined = scratch(id.length + ciphertext.length + iv.length);
   joined.set(id);
@@ -69,11 +68,10 @@ function scratch(length: number): Buffer {
 /**
  * Seals and opens under one key.
  *
- * One cipher and one decipher live as long as the key does, because setting one up costs four
- * times what a message does. CBC makes that possible: a random block fed to the running cipher
- * comes out as an unpredictable block, which is the IV of what follows. And a running decipher XORs
- * into the first block the last one of the message before, which is known: it is XORed out again,
- * and the IV in.
+ * One cipher and one decipher live as long as the key, because a new one costs four times as much as a message. CBC makes that
+ * possible. A random block that is fed to the running cipher comes out as an unpredictable block, which becomes the IV of the next
+ * blocks. A running decipher XORs the last block of the previous message into the first block of the next. That block is known,
+ * so it is XORed out again, and the IV in.
  */
 export class Sealer {
   /** Set up by the first message: an attempt with a key only opens. */
@@ -131,8 +129,8 @@ export class Sealer {
 }
 
 /**
- * Removes the padding of a plaintext: 1 to 16 spaces, as every device adds them. `undefined` where
- * there are none or more: a plaintext whose last block was tampered with has neither.
+ * Removes the padding of a plaintext: 1 to 16 spaces, as every device adds them. `undefined` for any other number of spaces, because
+ * the last block was tampered with.
  */
 export function unpad(plaintext: Buffer): Buffer | undefined {
   let end = plaintext.length;
@@ -144,14 +142,14 @@ export function unpad(plaintext: Buffer): Buffer | undefined {
 }
 
 /**
- * Strict UTF-8, byte order mark kept; `undefined` for anything else. `toString()` alone would turn
- * garbage into U+FFFD and so let a forged request through to the parser.
+ * Strict UTF-8, with the byte order mark kept; `undefined` for anything else. `toString()` alone would turn garbage into U+FFFD, and so
+ * pass a forged request on to the parser.
  */
 export function decodeUtf8(bytes: Buffer): string | undefined {
   return isUtf8(bytes) ? bytes.toString('utf8') : undefined;
 }
 
-/** What `bytes.strip()` removes on a device: the six ASCII white space characters, at both ends. */
+/** Removes the bytes that `bytes.strip()` removes on a device: the six ASCII white space characters, at both ends. */
 export function stripWhiteSpace(bytes: Buffer): Buffer {
   let start = 0;
   let end = bytes.length;
@@ -161,7 +159,7 @@ export function stripWhiteSpace(bytes: Buffer): Buffer {
   while (end > start && isWhiteSpace(bytes[end - 1])) {
     end--;
   }
-  // Rarely is there anything to remove, and a new view costs more than the look.
+  // Mostly nothing has to be removed, and a new view costs more than this check.
   return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
 }
 

@@ -1,13 +1,13 @@
 /**
- * The reply to a request that verified and can't be read. A board with a wrong text learns the reason. With a wrong key it gets
- * silence, so its owner can tell the two apart.
+ * The reply to a verified request that can't be read. A board with a wrong text learns the reason. A board with a wrong key gets no
+ * reply, so its owner can tell the two cases apart.
  */
 import type { BenUdpProtocolError } from '../errors.js';
 import { formatErrorReply } from './reply.js';
 
 /**
- * All of these replies have one length. An attacker on the path can extend a request, and a length that depended on the error would
- * tell what the extension decrypts to. JSON ignores the spaces.
+ * All of these replies have one length. An attacker on the path can extend a request. If the length depended on the error, it would
+ * reveal the plaintext of the extension. JSON ignores the spaces.
  */
 const UNREADABLE_REPLY_BYTES = 223;
 

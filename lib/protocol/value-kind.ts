@@ -8,7 +8,7 @@
  * | `set`, `map` | `Set`, `Map` |
  * | `json` | anything else with a method `toJSON`: its result is sent |
  * | `boxed` | `new Number(1)` and the like: the value inside is sent |
- * | `refused` | promises, iterators, Observables: their own properties would be sent, which nobody means |
+ * | `refused` | promises, iterators, Observables: their own properties are never the data that the caller means |
  * | `record` | any other object: its own enumerable properties |
  */
 import { types } from 'node:util';
@@ -17,7 +17,7 @@ export type ValueKind = 'bytes' | 'list' | 'set' | 'map' | 'json' | 'boxed' | 'r
 
 export type Bytes = Uint8Array | DataView | ArrayBufferLike;
 
-/** @param isAsked whether the value came out of a `toJSON`: then it is not asked again. */
+/** @param isAsked whether the value is the result of a `toJSON`, whose own `toJSON` is not called. */
 export function kindOf(value: object, isAsked = false): ValueKind {
   if (Array.isArray(value)) {
     return 'list';
@@ -28,8 +28,8 @@ export function kindOf(value: object, isAsked = false): ValueKind {
   if (types.isAnyArrayBuffer(value)) {
     return 'bytes';
   }
-  // By name first, which is cheaper, then for certain. `instanceof` does not know those of another realm: in Jest, the results
-  // of structuredClone are such.
+  // The name is cheaper, so it is checked first. `instanceof` does not recognise objects of another realm: in Jest, the results of
+  // structuredClone are such objects.
   const name = Object.prototype.toString.call(value);
   if ((name === '[object Set]' || value instanceof Set) && types.isSet(value)) {
     return 'set';
@@ -58,8 +58,8 @@ export function unbox(value: object): unknown {
 }
 
 /**
- * The key of a `Map` that is printed: the result of `toJSON`, the primitive in a box, or the key itself. `undefined` is refused by
- * both printers, because no text has such a key.
+ * The key of a `Map` that is printed: the result of `toJSON`, the primitive in a box, or the key itself. Both printers refuse
+ * `undefined`, because no text has such a key.
  */
 export function toKey(key: unknown): unknown {
   if (typeof key !== 'object' || key === null) {
@@ -90,7 +90,7 @@ function isDeferred(value: object): boolean {
     has(value, 'then') ||
     Symbol.iterator in value ||
     Symbol.asyncIterator in value ||
-    // An Observable of any library; a record of one's own may well have a method `subscribe`.
+    // An Observable of any library. A record may well have a method `subscribe`.
     (has(value, 'subscribe') && has(value, 'pipe'))
   );
 }

@@ -2,10 +2,10 @@
  * Fixed bytes and sizes of protocol v1 (a leaf: imports nothing).
  */
 
-/** Datagram 1: what a device sends to ask for an id, nothing before or after it. */
+/** Datagram 1: asks for an id. Nothing comes before or after it. */
 export const HELLO = Buffer.alloc(6, '/GETID', 'ascii');
 
-/** AES block, and so the size of an IV, of a sealed id and the unit of every ciphertext. */
+/** AES block: the size of an IV and of a sealed id, and the unit of every ciphertext. */
 export const BLOCK_BYTES = 16;
 
 /** SHA-256 digest: the hash of a request (4) and of a reply (5). */
@@ -20,7 +20,7 @@ export const REPLY_DATAGRAMS = 3;
 /** The largest payload of a UDP datagram over IPv4. */
 export const MAX_DATAGRAM_BYTES = 65_507;
 
-/** Whether a datagram is exactly the hello; upstream compares the whole datagram too. */
+/** Whether a datagram is exactly the hello. Upstream compares the whole datagram too. */
 export function isHello(datagram: Uint8Array): boolean {
   return datagram.length === HELLO.length && HELLO.equals(datagram);
 }

@@ -5,16 +5,19 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Socket } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
+import { debugLog } from '../debug-log.js';
 import {
   type BenUdpLimits,
   type BenUdpRemote,
   type Decision,
   type InFlightLimits,
   type PendingRequest,
+  REJECTIONS,
   type RejectedDecision,
   ServerExchange,
   type VerifiedRequest,
 } from '../exchange/index.js';
+import { formatEndpoint } from '../format-endpoint.js';
 import type { KeyRing } from '../keys/index.js';
 import { type DatagramSocket, type Platform, StallWatch } from '../net/index.js';
 import { toBindError } from './bind-error.js';
@@ -274,6 +277,9 @@ export class Listener {
     } finally {
       this.exchange.finish(pending, now);
     }
+    if (debugLog.enabled) {
+      debugLog(`${formatEndpoint(request.remote.address, request.remote.port)}: request ended: ${outcome}`);
+    }
     this.statistics.countOutcome(outcome, now - receivedAt);
     this.handlers.onEnded({ request, outcome, durationMs: now - receivedAt });
   }
@@ -323,4 +329,20 @@ export class Listener {
   private pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.platform.schedule(resolve, ms));
   }
+}
+
+/** For the debug log: nothing that the datagram contains. */
+function describeDecision(decision: Decision): string {
+  switch (decision.kind) {
+    case 'pair':
+      return `hello answered with ${decision.datagrams.length === 1 ? 'half a pair' : 'a pair'}`;
+    case 'request':
+      return `request accepted${describeDevice(decision.request.device)}`;
+    case 'rejected':
+      return `rejected${describeDevice(decision.device)}: ${decision.reason}, ${REJECTIONS[decision.reason]}`;
+  }
+}
+
+function describeDevice(device: string | undefined): string {
+  return device === undefined ? '' : ` from ${device}`;
 }

@@ -15,7 +15,7 @@ export type BenUdpOutcome =
   | 'error-silent'
   /** The device did not wait, and its handlers have run. */
   | 'event'
-  /** The device did not wait, and a handler failed or there is none. */
+  /** The device did not wait, and the handler failed or does not exist. */
   | 'event-failed'
   /** The reply was not sent, because the timeout of the device had passed. */
   | 'late'

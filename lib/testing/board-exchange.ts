@@ -10,7 +10,7 @@ export interface BoardExchangeRequest {
   readonly noreturn: boolean;
   /** Order of the keys of the envelope, arbitrary on a board. */
   readonly keyOrder?: readonly EnvelopeKey[];
-  /** Told the id under which the request is sealed. */
+  /** Called with the id under which the request is sealed. */
   readonly onSealed?: (id: Buffer) => void;
 }
 
@@ -39,7 +39,7 @@ export function* boardExchange(
   yield { kind: 'send', datagram: HELLO };
   const sealedId = { ciphertext: yield* read(), iv: yield* read() };
   if (sealedId.ciphertext.length === 0 || !isDecryptable(sealedId)) {
-    return { kind: 'error', message: 'the datagrams read are no sealed id and IV' };
+    return { kind: 'error', message: 'the two datagrams are not a sealed id and its IV' };
   }
   const id = openId(sealer, sealedId);
   yield { kind: 'compute' };

@@ -70,7 +70,7 @@ export class FaultyLink {
   cutUntil = -Infinity;
   readonly fates: LinkFates = { sent: 0, arrived: 0, lost: 0, doubled: 0, reordered: 0, corrupted: 0, truncated: 0 };
   private faults = NO_FAULTS;
-  /** One entry for each flow of the test. */
+  /** Bounded by the flows of the test. */
   private readonly flows = new Map<string, Flow>();
 
   constructor(

@@ -1,13 +1,13 @@
 /**
- * A board's socket: holds a few datagrams until they are read, strictly in order, and drops what comes then.
+ * The socket of a board. It holds a few datagrams until they are read, strictly in order, and drops further ones.
  */
 import { BenUdpError } from '../errors.js';
 import type { Platform } from '../net/index.js';
 
 export interface InboxOptions {
-  /** Unread datagrams it holds. */
+  /** Unread datagrams that the socket holds. */
   readonly slots: number;
-  /** Milliseconds that taking a datagram out takes; it lies in its slot meanwhile. */
+  /** Milliseconds to take a datagram out. It occupies its slot during that time. */
   readonly readDelayMs: number;
 }
 
@@ -28,7 +28,7 @@ export class Inbox {
     private readonly platform: Pick<Platform, 'schedule'>,
   ) {}
 
-  /** Datagrams that nobody has read. */
+  /** Unread datagrams. */
   get length(): number {
     return this.unread.length;
   }
@@ -46,7 +46,7 @@ export class Inbox {
   /**
    * The next datagram.
    *
-   * @throws BenUdpError `BEN_TIMEOUT` where none comes in time, `BEN_CLOSED`.
+   * @throws BenUdpError `BEN_TIMEOUT` if none arrives in time, `BEN_CLOSED`.
    */
   read(timeoutMs: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
@@ -93,7 +93,7 @@ export class Inbox {
   }
 
   private handOver(): void {
-    // The reader may have given up meanwhile; then the datagram stays.
+    // The reader may have given up. Then the datagram stays.
     const reader = this.readers.shift();
     if (reader) {
       reader.take(this.unread.shift()!);

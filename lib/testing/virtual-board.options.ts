@@ -1,64 +1,64 @@
 /**
- * Options of the virtual board: what they mean, and one function that checks them and fills in defaults.
+ * Options of the virtual board: their meaning, and one function that checks them and fills in the defaults.
  */
 import { isIP } from 'node:net';
 import { DEFAULT_BUFFER_SIZE, DEFAULT_SERVER_HOST, DEFAULT_TIMEOUT_MS, MAX_OPTION_MS } from '../constants.js';
 import { OptionReader } from '../option-reader.js';
 import { ENVELOPE_KEYS, type EnvelopeKey, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
-/** Options of `VirtualBoard`. What is left out is as on a board without faults and with memory to spare. */
+/** Options of `VirtualBoard`. The defaults are those of a board without faults and with plenty of memory. */
 export interface VirtualBoardOptions {
-  /** What the key file on the board holds. Another one than the server's makes it a stranger. */
+  /** The contents of the key file on the board. With another key than the server's, the board is a stranger. */
   key: Uint8Array;
-  /** The server's port, 1 to 65535. */
+  /** Port of the server, 1 to 65535. */
   port: number;
-  /** The server's address or name. Default `127.0.0.1`. */
+  /** Address or name of the server. Default `127.0.0.1`. */
   host?: string;
   /** Milliseconds to wait for each datagram, 1 to 86400000. Default 10000, as upstream. */
   timeout?: number;
-  /** Bytes it can receive in one datagram, 1 to 65507; longer ones are cut off. Default 4096, as upstream. */
+  /** Bytes that the board can receive in one datagram, 1 to 65507. It cuts off longer ones. Default 4096, as upstream. */
   bufferSize?: number;
-  /** Its own IP address; any of 127.0.0.0/8 is a board of its own. Default `127.0.0.1`. */
+  /** IP address of the board. Each address of 127.0.0.0/8 can be one board. Default `127.0.0.1`. */
   localAddress?: string;
-  /** Its own port, 0 to 65535; upstream's client takes the server's port number. Default 0, any free one. */
+  /** Port of the board, 0 to 65535. The upstream client uses the port number of the server. Default 0: any free port. */
   localPort?: number;
-  /** Order of the envelope's keys, arbitrary on a board. Default hash, data, iv. */
+  /** Order of the keys of the envelope, arbitrary on a board. Default hash, data, iv. */
   keyOrder?: readonly EnvelopeKey[];
   /**
-   * Unread datagrams that its socket holds, 1 to 1024; what comes then is dropped. Default 1024. ESP8266 and Pico W firmware
-   * before MicroPython 1.26 holds 1, ESP32 firmware 6.
+   * Unread datagrams that the socket of the board holds, 1 to 1024. Further datagrams are dropped. Default 1024. ESP8266 boards, and
+   * Pico W firmware before MicroPython 1.26, hold 1. ESP32 firmware holds 6.
    */
   receiveSlots?: number;
   /**
-   * Milliseconds from the arrival of a datagram until the board has taken it out of its socket, 0 to 1000. Default 0; 2 where
-   * `receiveSlots` is set, for a board that is infinitely fast needs no second slot.
+   * Milliseconds from the arrival of a datagram until the board has taken it out of its socket, 0 to 1000. Default 0, or 2 if
+   * `receiveSlots` is set, because an infinitely fast board needs no second slot.
    */
   readDelay?: number;
-  /** Datagrams that lie unread in its socket from the beginning: remains of what went wrong earlier. Default none. */
+  /** Datagrams that are unread in the socket from the beginning, as after an earlier failure. Default none. */
   leftovers?: readonly Uint8Array[];
-  /** What goes wrong on its network. Default nothing. */
+  /** Faults of the board's network. Default none. */
   faults?: VirtualBoardFaults;
 }
 
-/** Faults, each as the chance from 0 to 1 that it befalls a datagram. The same seed brings the same ones in the same places. */
+/** Faults, each as a chance from 0 to 1 for each datagram. The same seed repeats the same faults in the same places. */
 export interface VirtualBoardFaults {
   /** A datagram is lost. Default 0. */
   loss?: number;
   /** A datagram arrives twice. Default 0. */
   duplicate?: number;
-  /** A datagram arrives 20 ms late, so those that follow overtake it. Default 0. */
+  /** A datagram arrives 20 ms late, so later ones overtake it. Default 0. */
   reorder?: number;
-  /** The board works with a wrong key for one whole exchange. Default 0. */
+  /** The board uses a wrong key for one whole exchange. Default 0. */
   wrongKey?: number;
-  /** Longest delay of a datagram in milliseconds, 0 to 60000; each takes from nothing to that, in order. Default 0. */
+  /** Longest delay of a datagram in milliseconds, 0 to 60000. Each delay is random up to this, and the order is kept. Default 0. */
   delay?: number;
-  /** Which datagrams loss, duplicate, reorder and delay are for: `to-server`, `to-board` or `both` (default). */
+  /** The direction to which loss, duplicate, reorder and delay apply: `to-server`, `to-board` or `both` (default). */
   direction?: FaultDirection;
   /** 0 to 4294967295. Default 1. */
   seed?: number;
 }
 
-/** Which datagrams a fault strikes. */
+/** The direction to which a fault applies. */
 export type FaultDirection = 'to-server' | 'to-board' | 'both';
 
 const OPTION_NAMES = [
@@ -80,7 +80,7 @@ const FAULT_NAMES = ['loss', 'duplicate', 'reorder', 'wrongKey', 'delay', 'direc
 
 const MAX_RECEIVE_SLOTS = 1024;
 
-/** Where slots are few, some time to read is what makes them too few. */
+/** With few slots, a board that reads slowly runs out of them. */
 const SLOW_READ_MS = 2;
 
 export type ResolvedBoardFaults = Readonly<Required<VirtualBoardFaults>>;
@@ -92,7 +92,7 @@ export function resolveBoardOptions(options: VirtualBoardOptions): ResolvedBoard
   const reader = new OptionReader('VirtualBoard', options, OPTION_NAMES);
   const { key, leftovers = [], keyOrder = ENVELOPE_KEYS } = options;
   if (!isBytes(key)) {
-    reader.fail('key', 'bytes, what the key file holds', key);
+    reader.fail('key', 'bytes: the contents of the key file', key);
   }
   if (!Array.isArray(leftovers) || !leftovers.every(isBytes)) {
     reader.fail('leftovers', 'an array of bytes', leftovers);

@@ -22,7 +22,7 @@ import {
 /** How long a reordered datagram is held back, so that later ones overtake it. */
 const OVERTAKE_MS = 20;
 
-/** A request as the upstream client takes it: the dict. */
+/** A request, as the dict that the upstream client takes. */
 export interface BoardRequest {
   action?: unknown;
   data?: unknown;
@@ -30,11 +30,11 @@ export interface BoardRequest {
 
 /** Counters of a board, its faults included. */
 export interface VirtualBoardStats {
-  /** Datagrams it sent, including lost ones. */
+  /** Datagrams that the board sent, including lost ones. */
   readonly sent: number;
-  /** Datagrams its socket stored. */
+  /** Datagrams that the socket stored. */
   readonly received: number;
-  /** Datagrams for which its socket had no slot. */
+  /** Datagrams that the socket dropped because it had no free slot. */
   readonly dropped: number;
   /** Lost datagrams, both directions together. */
   readonly lost: number;
@@ -66,7 +66,7 @@ export class VirtualBoard {
   private readonly toBoard: FaultyLink;
   private socket!: DatagramSocket;
   private closing: Promise<void> | undefined;
-  /** Ends with the previous exchange: a board makes one at a time. */
+  /** Settles with the previous exchange, because a board makes one at a time. */
   private turn: Promise<unknown> = Promise.resolve();
   private sent = 0;
   private wrongKeys = 0;
@@ -81,7 +81,7 @@ export class VirtualBoard {
     this.options = kept;
     const derived = deriveKey(key);
     this.sealer = new Sealer(derived, createRandomBlockSource(platform.randomFill));
-    // The hash of the key is a key that nobody else has.
+    // The hash of the key is a key that no other device has.
     const wrong = deriveKey(derived);
     this.wrongSealer = new Sealer(wrong, createRandomBlockSource(platform.randomFill));
     derived.fill(0);
@@ -125,7 +125,7 @@ export class VirtualBoard {
     return this.socket.address;
   }
 
-  /** Datagrams that arrived and are unread. They spoil the next exchange. */
+  /** Datagrams that arrived and are still unread. They spoil the next exchange. */
   get leftovers(): number {
     return this.inbox.length;
   }
@@ -146,7 +146,7 @@ export class VirtualBoard {
   /**
    * Makes one exchange, like upstream's `client.send(dict, noreturn=False)`. A board makes one at a time: calls wait for each other.
    *
-   * @returns what upstream returns: the value under `data`, the whole text if there is none, `{}` for `noreturn`.
+   * @returns the result of upstream: the value under `data`, the whole text if there is no `data`, `{}` for `noreturn`.
    * @throws BenUdpError `BEN_TIMEOUT` if a datagram does not arrive (upstream: OSError), `BEN_BAD_REPLY` if the hash of a reply does
    * not match or an id can't be opened (upstream: Exception, ValueError), `BEN_CLOSED`.
    */

@@ -32,7 +32,7 @@ function create(options: Partial<ClientExchangeOptions> = {}): ClientExchange {
   });
 }
 
-/** What each datagram led to: the kind of its decision, or why no notice was taken of it. */
+/** The result of each datagram: the kind of its decision, or the reason why it was ignored. */
 function feed(exchange: ClientExchange, datagrams: readonly Buffer[], remote = SERVER): string[] {
   return datagrams.map((datagram) => summarise(exchange.receive(datagram, remote)));
 }
@@ -69,13 +69,13 @@ describe('ClientExchange', () => {
     expect(exchange.receive(sealed, SERVER)).toEqual({ kind: 'reply', text: '{"data":"é"}' });
   });
 
-  it('ends with the request where it says noreturn, and takes nothing after it', () => {
+  it('ends with the request if it has noreturn, and ignores later datagrams', () => {
     const exchange = createAsked({ noreturn: true });
     expect(feed(exchange, server.reply('{"data":1}'))).toEqual(['unasked', 'unasked', 'unasked']);
     expect(exchange.step).toBe('request');
   });
 
-  it('takes an id of any length, and mixes it into the hash without reading it', () => {
+  it('accepts an id of any length, and only puts it into the hash', () => {
     const long = new ScriptedServer(KEY, 'not a number, and longer than a block');
     const exchange = create();
     const [ciphertext, iv] = long.pair();
@@ -85,8 +85,8 @@ describe('ClientExchange', () => {
     expect(long.open(asked.datagram)).toBe(TEXT);
   });
 
-  describe('a request in place of a reply', () => {
-    /** An exchange whose request was sent, and what was sent. */
+  describe('a request instead of a reply', () => {
+    /** An exchange whose request was sent, and the sent datagrams. */
     function sent(options: Partial<ClientExchangeOptions> = {}) {
       const exchange = create(options);
       const [ciphertext, iv] = server.pair();
@@ -146,7 +146,7 @@ describe('ClientExchange', () => {
       "{'data': {'a': \"it's\"}, 'action': 5}",
       "{1: 2, 'action': 'of a dict with other keys'}",
     ])('of another one under the same pair is no reply: %s', (text) => {
-      // Somebody on the path plays the pair of that request to this exchange, and so gives it the same id.
+      // An attacker on the path sends the pair of that request to this exchange, which then has the same id.
       const { envelope } = sent({ request: new Sealer(KEY).seal(text) });
       const { exchange } = sent();
       const parts = [envelope.hash, envelope.iv, envelope.data];
@@ -162,7 +162,7 @@ describe('ClientExchange', () => {
       "'action': in a text",
       '{}',
       '',
-    ])('is not seen in what a server may send: %s', (text) => {
+    ])('is not mistaken for a reply that a server may send: %s', (text) => {
       const { exchange } = sent();
       expect(feed(exchange, server.reply(text)).at(-1)).toBe('reply');
     });
@@ -186,7 +186,7 @@ describe('ClientExchange', () => {
       expect(feed(exchange, reply)).toEqual(['taken', 'taken', 'reply']);
     });
 
-    it('is known by its link-local address however the zone is spelt', () => {
+    it('is recognised by its link-local address with any spelling of the zone', () => {
       const exchange = create({ peer: { address: 'fe80::1%2', port: 1 } });
       expect(feed(exchange, [other], { address: 'fe80::2%eth0', port: 1 })).toEqual(['other-sender']);
       expect(feed(exchange, [other], { address: 'fe80::1%eth0', port: 1 })).toEqual(['taken']);
@@ -194,20 +194,20 @@ describe('ClientExchange', () => {
   });
 
   describe('sizes', () => {
-    it.each([0, 1, 15, 17, 31, 33, 4096 + 16])('of %i bytes are no id', (length) => {
+    it.each([0, 1, 15, 17, 31, 33, 4096 + 16])('of %i bytes are not an id', (length) => {
       const exchange = create();
       expect(feed(exchange, [Buffer.alloc(length)])).toEqual(['wrong-size']);
       expect(exchange.step).toBe('hello');
     });
 
-    it.each([0, 1, 15, 17, 32, 48])('of %i bytes are no IV', (length) => {
+    it.each([0, 1, 15, 17, 32, 48])('of %i bytes are not an IV', (length) => {
       const exchange = create();
       feed(exchange, [other]);
       expect(feed(exchange, [Buffer.alloc(length)])).toEqual(['wrong-size']);
       expect(exchange.step).toBe('id');
     });
 
-    it.each([0, 1, 15, 17, 31, 33, 4096 + 16])('of %i bytes are no part of a reply', (length) => {
+    it.each([0, 1, 15, 17, 31, 33, 4096 + 16])('of %i bytes are not part of a reply', (length) => {
       const exchange = createAsked();
       expect(feed(exchange, [Buffer.alloc(length)])).toEqual(['wrong-size']);
       expect(exchange.step).toBe('request');
@@ -223,7 +223,7 @@ describe('ClientExchange', () => {
   });
 
   describe('the hash', () => {
-    it('must fit: of the id, the ciphertext and the IV', () => {
+    it('must match the id, the ciphertext and the IV', () => {
       const [hash, iv, ciphertext] = server.reply('{"data":1}');
       const flip = (bytes: Buffer) => Buffer.from(bytes.map((byte, index) => (index === 5 ? byte ^ 1 : byte)));
       const strange = new ScriptedServer(KEY, '1234567').reply('{"data":1}');
@@ -246,7 +246,7 @@ describe('ClientExchange', () => {
       expect(crypto.timingSafeEqual).toHaveBeenCalledExactlyOnceWith(hash, hash);
     });
 
-    it('of a reply that is not UTF-8 makes it no reply', () => {
+    it('of a reply that is not UTF-8 does not count', () => {
       const exchange = createAsked();
       const [, iv] = server.reply('');
       const sealer = new Sealer(KEY);
@@ -259,7 +259,7 @@ describe('ClientExchange', () => {
       expect(feed(exchange, [hash, iv, ciphertext])).toEqual(['taken', 'taken', 'taken']);
     });
 
-    it('of another key does not fit', () => {
+    it('of another key does not match', () => {
       const exchange = createAsked();
       expect(feed(exchange, new ScriptedServer(OTHER_KEY).reply('{"data":1}'))).not.toContain('reply');
     });
@@ -288,7 +288,7 @@ describe('ClientExchange', () => {
       expect(feed(createAsked(), arriving)).toEqual(['taken', 'taken', 'reply']);
     });
 
-    it('is spoilt neither by datagrams that are left over from elsewhere nor by copies', () => {
+    it('is disturbed neither by old datagrams nor by copies', () => {
       const exchange = createAsked();
       const [hash, iv, ciphertext] = server.reply('{"data":1}');
       const leftovers = new ScriptedServer(KEY, '5555555').pair();
@@ -303,7 +303,7 @@ describe('ClientExchange', () => {
       ]);
     });
 
-    it('of too many datagrams that are no reply ends the exchange', () => {
+    it('of too many datagrams that are not a reply ends the exchange', () => {
       const exchange = createAsked();
       const noise = Array.from({ length: 8 }, (_, index) => Buffer.alloc(16, index + 1));
       expect(feed(exchange, noise)).toEqual([
@@ -350,7 +350,7 @@ describe('ClientExchange', () => {
       expect(feed(exchange, server.pair())).toEqual(['taken', 'request']);
     });
 
-    it('of a pair may be another one where nothing proves that the server took the request', () => {
+    it('of a pair may be another pair if nothing proves that the server accepted the request', () => {
       const pair = server.pair();
       const before = create({ noreturn: true });
       feed(before, pair);
@@ -360,7 +360,7 @@ describe('ClientExchange', () => {
   });
 
   describe('recorded with upstream', () => {
-    it.each(recordedExchanges)('sends and returns what the device did: $title', (recorded) => {
+    it.each(recordedExchanges)('sends and returns the same as the device: $title', (recorded) => {
       const { pair, envelope, reply, response, request } = recorded;
       const { iv } = parseEnvelope(envelope) as Exclude<ReturnType<typeof parseEnvelope>, string>;
       const sealer = sealerWithFixedIv(recordedKey, iv);
@@ -390,7 +390,7 @@ describe('maxRequestLength', () => {
       expect(asked.datagram.length).toBeLessThanOrEqual(maxRequestLength(request));
     }
     const zeros = { ciphertext: Buffer.alloc(16), iv: Buffer.alloc(16) };
-    // 4 characters a byte, and what is around the three literals.
+    // 4 characters for each byte, and the text around the three literals.
     expect(maxRequestLength(zeros)).toBe(4 * 64 + "{'hash': b'', 'data': b'', 'iv': b''}".length);
   });
 });

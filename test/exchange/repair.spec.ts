@@ -1,6 +1,6 @@
 /**
  * Devices that are out of step. A `noreturn` device with one datagram too many in its socket computes a wrong id at every
- * later exchange, and reports success each time: a strict server never hears it again, and nobody notices.
+ * later exchange, and reports success each time. A strict server never accepts it again, and nobody notices.
  */
 import { describe, expect, it } from 'vitest';
 import fc from 'fast-check';
@@ -12,11 +12,11 @@ interface Mishap {
   /** What happens to a device just before it sends at `now`. */
   readonly strike: (device: QueueDevice, now: number, interval: number) => void;
   /**
-   * The most messages that may be lost, 3 unless the device has more to read than that: it reads two datagrams at each
-   * message, and what it reads can't be fresh as long as all of it is old.
+   * The most messages that may be lost: 3, unless the device has more unread datagrams. It reads two datagrams for each
+   * message, and its id can't be fresh while all of them are old.
    */
   readonly bound?: number;
-  /** The same where the server was restarted in between, and does not know the datagrams of the one before. */
+  /** The same if the server was restarted in between, and does not know the datagrams of the previous process. */
   readonly boundAfterRestart?: number;
 }
 
@@ -32,8 +32,8 @@ const MISHAPS: Record<string, Mishap> = {
     },
   },
   'a pair that came after the device gave up': { strike: (device, now, interval) => device.hello(now - interval / 2) },
-  'a hello that somebody else says in its name': { strike: (device, now) => device.hello(now - 1) },
-  'two hellos that somebody else says in its name': {
+  'a hello that an attacker sends from its address': { strike: (device, now) => device.hello(now - 1) },
+  'two hellos that an attacker sends from its address': {
     strike: (device, now) => {
       device.hello(now - 700);
       device.hello(now - 300);
@@ -47,7 +47,7 @@ const MISHAPS: Record<string, Mishap> = {
   },
 };
 
-/** Lets a device send every `interval` ms; returns which messages after the mishap came to nothing: not heard, or not answered. */
+/** Lets a device send every `interval` ms. Returns the messages after the mishap that failed: not accepted, or not answered. */
 function lostAfter(
   mishap: Mishap,
   options: { interval: number; noreturn: boolean; repair?: boolean; restart?: () => ServerExchange },
@@ -99,14 +99,14 @@ describe.each(Object.entries(MISHAPS))('after %s', (_title, mishap) => {
   });
 });
 
-/** Whether no more than `bound` messages were lost, and none any more after twice that. */
+/** Whether at most `bound` messages were lost, and none after twice that number. */
 function healing(lost: number[], bound: number): string {
   const isHealed = lost.length <= bound && Math.max(0, ...lost) < 3 + 2 * bound;
   return isHealed ? 'healed' : `lost ${lost.join()}`;
 }
 
 describe('without repair', () => {
-  it('a noreturn device with one stray datagram is never heard again', () => {
+  it('a noreturn device with one stray datagram is never accepted again', () => {
     const lost = lostAfter(MISHAPS['a stray datagram of one block']!, {
       interval: 60_000,
       noreturn: true,
@@ -126,7 +126,7 @@ describe('without repair', () => {
 });
 
 describe('any sequence of mishaps', () => {
-  it('leaves a device that is heard again once they stop, and no message is ever heard twice', () => {
+  it('leaves a device that is accepted again after they stop, and no message is accepted twice', () => {
     const steps = fc.array(
       fc.record({
         mishap: fc.option(fc.constantFrom(...Object.values(MISHAPS)), { freq: 3 }),
@@ -144,7 +144,7 @@ describe('any sequence of mishaps', () => {
           mishap?.strike(device, now, interval);
           device.send(now, noreturn);
         }
-        // Whatever is unread costs messages, and hellos are left unanswered no more than once a minute in the long run.
+        // Unread datagrams cost messages, and in the long run at most one hello a minute is withheld.
         for (let message = 0; message < 60; message++) {
           device.send((now += 61_000), true);
         }

@@ -7,7 +7,7 @@ import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from '../support/p
 const THIRD_KEY = Buffer.alloc(32, 3);
 const NORETURN = "{'action': 'log', 'noreturn': True}";
 
-/** What a decision came to, in a word. */
+/** A decision in one word. */
 function outcome(decision: Decision): string {
   return decision.kind === 'rejected' ? decision.reason : decision.kind;
 }
@@ -46,14 +46,14 @@ describe('ServerExchange', () => {
   });
 
   it.each(['0.0.0.0', '224.0.0.1', '255.255.255.255', '::ffff:239.1.2.3'])(
-    'answers no hello of %s, which is not one host',
+    'does not answer a hello of %s, which is not one host',
     (address) => {
       const remote = { address, port: 8585, family: address.includes(':') ? 'IPv6' : 'IPv4' } as const;
       expect(createServer().receive(HELLO, remote, 0)).toMatchObject({ kind: 'rejected', reason: 'no-way-back' });
     },
   );
 
-  it('overwrites an id once its reply is sealed, or is not to be sent', () => {
+  it('overwrites an id after its reply was sealed, or if no reply is sent', () => {
     const server = createServer();
     const device = new PureDevice(server);
     for (const [now, isSent] of [
@@ -99,7 +99,7 @@ describe('ServerExchange', () => {
       { device: 'cellar', key: OTHER_KEY },
     ];
 
-    it('takes the key that verifies for the device', () => {
+    it('identifies the device by the key that verifies', () => {
       const server = createServer({ keys });
       for (let round = 0; round < 3; round++) {
         const kitchen = new PureDevice(server, remoteOf('10.0.0.1'), KEY);
@@ -136,7 +136,7 @@ describe('ServerExchange', () => {
       expect(outcome(device.request(used))).toBe(expected);
     });
 
-    it('is good for one request: the second copy is called replayed', () => {
+    it('is valid for one request: the second copy is rejected as replayed', () => {
       const server = createServer();
       const device = new PureDevice(server);
       device.hello(0);
@@ -147,14 +147,14 @@ describe('ServerExchange', () => {
       }
     });
 
-    it('is burnt also where it was issued in the slot before', () => {
+    it('is consumed even if it was issued in the previous slot', () => {
       const server = createServer();
       const device = new PureDevice(server);
       device.hello(SLOT_MS - 1);
       const envelope = device.envelope();
       expect(outcome(server.receive(envelope, device.remote, SLOT_MS))).toBe('request');
       expect(outcome(server.receive(envelope, device.remote, SLOT_MS))).toBe('replayed');
-      // And one of each slot at once, in either order.
+      // One id of each slot at the same time, in either order.
       const late = new PureDevice(server, remoteOf('10.0.0.9'));
       late.hello(2 * SLOT_MS - 300);
       const before = late.envelope(NORETURN);
@@ -166,7 +166,7 @@ describe('ServerExchange', () => {
       expect(outcomes).toEqual(['request', 'request', 'replayed', 'replayed']);
     });
 
-    it('is burnt by a request that verifies but cannot be read', () => {
+    it('is consumed by an unreadable request that verifies', () => {
       const server = createServer();
       const device = new PureDevice(server);
       device.hello(0);
@@ -190,7 +190,7 @@ describe('ServerExchange', () => {
       { repair: true, title: 'in its slot', saidAt: SLOT_MS - 2, askedAt: SLOT_MS - 1 },
       { repair: true, title: 'in the slot after', saidAt: SLOT_MS - 1, askedAt: SLOT_MS },
       { repair: false, title: 'in the slot after, without repair', saidAt: SLOT_MS - 1, askedAt: SLOT_MS },
-    ])('is good although a flood has pushed out the memory of its hello: $title', ({ repair, saidAt, askedAt }) => {
+    ])('is valid even after a flood has evicted its hello: $title', ({ repair, saidAt, askedAt }) => {
       // Two servers of one secret: the second knows nothing of the hello.
       const secret = Buffer.alloc(32, 9);
       const device = new PureDevice(createServer({ secret }));
@@ -198,13 +198,13 @@ describe('ServerExchange', () => {
       device.hello(saidAt);
       asked.id = device.id;
       expect(outcome(asked.request(askedAt))).toBe('request');
-      // And the device is not taken for one that is out of step.
+      // The device does not count as out of step.
       const hello = asked.hello(askedAt + 2000);
       expect(hello.kind === 'pair' && hello.datagrams).toHaveLength(2);
       expect(outcome(asked.request(askedAt + 2001))).toBe('request');
     });
 
-    it('is worth nothing to another server: a restart draws a new secret', () => {
+    it('is invalid for another server, because a restart draws a new secret', () => {
       const device = new PureDevice(createServer());
       device.hello(0);
       expect(outcome(createServer().receive(device.envelope(), device.remote, 0))).toBe('bad-hash');
@@ -229,7 +229,7 @@ describe('ServerExchange', () => {
         'bad-sizes',
       ],
       [
-        'an envelope nobody sealed',
+        'an envelope without a key',
         formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(16), iv: Buffer.alloc(16) }),
         'bad-hash',
       ],
@@ -253,7 +253,7 @@ describe('ServerExchange', () => {
   });
 
   describe('reply', () => {
-    it('is not owed to a device that sent noreturn', () => {
+    it('is not sent to a device that sent noreturn', () => {
       const server = createServer();
       const { pending } = accepted(new PureDevice(server).ask(0, "{'action': 'log', 'noreturn': True}"));
       expect(server.reply(pending, '{}', 0)).toBe('superseded');
@@ -294,7 +294,7 @@ describe('ServerExchange', () => {
       expect(server.reply(accepted(device.request(1002)).pending, 'b', 1003)).toHaveLength(3);
     });
 
-    it('is not superseded by other endpoints, or by junk in the name of this one', () => {
+    it('is not superseded by other endpoints, or by junk from this endpoint', () => {
       const server = createServer();
       const device = new PureDevice(server);
       const { pending } = accepted(device.ask(0));
@@ -332,7 +332,7 @@ describe('ServerExchange', () => {
       expect(outcome(first.ask(2 * SLOT_MS))).toBe('request');
     });
 
-    it('does not grow by hellos or junk of strangers', () => {
+    it('does not grow because of hellos or junk of strangers', () => {
       const { server, third } = fill();
       for (let stranger = 0; stranger < 1000; stranger++) {
         expect(outcome(server.receive(HELLO, remoteOf(`10.1.${stranger >> 8}.${stranger & 255}`), 0))).toBe('pair');

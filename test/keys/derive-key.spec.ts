@@ -10,7 +10,7 @@ describe('deriveKey', () => {
 });
 
 describe('fingerprint', () => {
-  it('tells keys apart in 8 hex digits that are no part of the key or of its hash', () => {
+  it('distinguishes keys by 8 hex digits that are not part of the key or its hash', () => {
     const key = randomBytes(32);
     expect(fingerprint(key)).toMatch(/^[0-9a-f]{8}$/);
     expect(fingerprint(key)).not.toBe(fingerprint(randomBytes(32)));

@@ -33,14 +33,14 @@ async function watch(...paths: string[]): Promise<KeyFileWatcher> {
   return watcher;
 }
 
-/** Lets the time to the next look pass, and the look end: it schedules the next one then. */
+/** Lets the time to the next poll pass, and waits for its end, which schedules the next one. */
 async function look(ms = POLL_INTERVAL_MS): Promise<void> {
   platform.advance(ms);
   await expect.poll(() => platform.pendingTimers, { interval: 1 }).toBe(1);
 }
 
 describe('KeyFileWatcher', () => {
-  it('reports a change once, when two looks agree, within 1 s', async () => {
+  it('reports a change once, when two polls agree, within 1 s', async () => {
     const path = await write('a.sec', 'old');
     await watch(path);
     await look();
@@ -68,7 +68,7 @@ describe('KeyFileWatcher', () => {
     expect(changes).toBe(1);
   });
 
-  it('notices a change that came between the load and the first look', async () => {
+  it('notices a change between the load and the first poll', async () => {
     const path = await write('a.sec', 'old');
     const { signature } = await loadKeyFile(path, 'upstream');
     await write('a.sec', 'new');
@@ -79,7 +79,7 @@ describe('KeyFileWatcher', () => {
     expect(changes).toBe(1);
   });
 
-  it('notices a second change that comes while the first is being loaded', async () => {
+  it('notices a second change while the first is being loaded', async () => {
     const path = await write('a.sec', 'old');
     await watch(path);
     await write('a.sec', 'first');
@@ -124,7 +124,7 @@ describe('KeyFileWatcher', () => {
     expect(changes).toBe(1);
   });
 
-  it('does nothing any more once it is stopped, also in the middle of a look', async () => {
+  it('does nothing after it was stopped, even in the middle of a poll', async () => {
     const path = await write('a.sec', 'old');
     const watcher = await watch(path);
     await write('a.sec', 'new');

@@ -42,7 +42,7 @@ describe('generateKeyFile', () => {
     expect(await readFile(path, 'utf8')).toBe('precious');
   });
 
-  it('says so where the folder does not exist', async () => {
+  it('names the missing folder', async () => {
     const path = join(await temporaryFolder(), 'none', 'key.sec');
     await expect(generateKeyFile(path)).rejects.toMatchObject({ code: 'BEN_KEY_FILE_IO' });
   });
@@ -80,7 +80,7 @@ describe('loadKeyFile', () => {
     },
   );
 
-  it.each([0, 5, 31, 100])('takes a world-readable file of %i bytes as upstream does', async (length) => {
+  it.each([0, 5, 31, 100])('accepts a world-readable file of %i bytes, as upstream does', async (length) => {
     const contents = randomBytes(length);
     const { bytes } = await loadKeyFile(await keyFile(contents, 0o644), 'upstream');
     expect(bytes).toEqual(deriveKey(contents));
@@ -122,7 +122,7 @@ describe('loadKeyFile', () => {
     },
   );
 
-  it('takes a link to a file, as secret stores make them', async () => {
+  it('accepts a link to a file, as secret stores make them', async () => {
     const contents = randomBytes(32);
     const path = await keyFile(contents);
     await symlink(path, `${path}.link`);
@@ -136,7 +136,7 @@ describe('loadKeyFile', () => {
     });
   });
 
-  it('gives memory of its own, never a part of the pool that Node shares', async () => {
+  it('returns memory of its own, never a part of the pool that Node shares', async () => {
     const path = await keyFile(randomBytes(32));
     for (const { bytes } of [await loadKeyFile(path), await readKeyFile(path)]) {
       expect([bytes.byteOffset, bytes.buffer.byteLength]).toEqual([0, 32]);
@@ -145,7 +145,7 @@ describe('loadKeyFile', () => {
     expect([derived.byteOffset, derived.buffer.byteLength]).toEqual([0, 32]);
   });
 
-  it('does not take a file for a key that is being written: reads it again, a few times', async () => {
+  it('does not use a file that is being written: reads it again, a few times', async () => {
     const path = await keyFile(randomBytes(32));
     const end = new AbortController();
     const writing = (async () => {
@@ -162,7 +162,7 @@ describe('loadKeyFile', () => {
     expect((await loadKeyFile(path, 'upstream')).bytes).toEqual(deriveKey(await readFile(path)));
   });
 
-  it('takes no more memory for the keys of a fleet than they need', async () => {
+  it('uses no more memory for the keys of a fleet than they need', async () => {
     const path = await keyFile(randomBytes(32));
     const before = process.memoryUsage().arrayBuffers;
     await Promise.all(Array.from({ length: 100 }, () => loadKeyFile(path)));
@@ -170,7 +170,7 @@ describe('loadKeyFile', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_000_000);
   });
 
-  it('names no byte of the file in an error', async () => {
+  it('shows no byte of the file in an error', async () => {
     const path = await keyFile(Buffer.from('short-secret'));
     await expect(loadKeyFile(path)).rejects.not.toMatchObject({
       message: expect.stringContaining('secret'),

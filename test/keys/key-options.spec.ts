@@ -43,7 +43,7 @@ describe('loadKeys', () => {
 });
 
 describe('loadKeyRing', () => {
-  it('gives keys of bytes again at each call, because each call overwrites its own copy', async () => {
+  it('returns keys from bytes again at each call, because each call overwrites its own copy', async () => {
     const options = readKeyOptions('Owner', { key: randomBytes(32) });
     const [first, second] = [await loadKeyRing(options), await loadKeyRing(options)];
     expect(second.keys.describe()).toBe(first.keys.describe());
@@ -51,7 +51,7 @@ describe('loadKeyRing', () => {
 });
 
 describe('withoutKeyBytes', () => {
-  it('holds derived keys in place of bytes, which read as the same options', async () => {
+  it('holds derived keys instead of bytes, which read as the same options', async () => {
     const [secret, named] = [randomBytes(32), randomBytes(40)];
     const expected = [deriveKey(secret), deriveKey(named), deriveKey(named)];
     const kept = withoutKeyBytes({ key: [secret], keys: { a: named, b: [named] } });
@@ -64,7 +64,7 @@ describe('withoutKeyBytes', () => {
   });
 
   it.each([[undefined], [null], ['x'], [{ key: randomBytes(5) }], [{ keys: new Map() }], [{ keyFile: 'a.sec' }]])(
-    'leaves %s as it is, for the transport to judge',
+    'leaves %s as it is, because the transport checks it',
     (options) => {
       expect(withoutKeyBytes(options as never)).toEqual(options);
     },

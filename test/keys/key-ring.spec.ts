@@ -10,14 +10,14 @@ describe('KeyRing', () => {
     { device: 'b', key: OTHER_KEY },
   ]);
 
-  it('keeps the order of its keys, and knows which are in it', () => {
+  it('keeps the order of its keys, and tells whether a key is in it', () => {
     expect(ring.keys.map(({ device }) => device)).toEqual(['a', 'b']);
     expect(ring.keys.map((key) => ring.has(key))).toEqual([true, true]);
     const [other] = new KeyRing([{ device: 'a', key: KEY }]).keys;
     expect(ring.has(other!)).toBe(false);
   });
 
-  it('says what changed, by device and fingerprint', () => {
+  it('names the changes by device and fingerprint', () => {
     const fresh = randomBytes(32);
     const next = new KeyRing(
       [

@@ -1,4 +1,4 @@
-/** What a client's options, patterns and data come to, its life, and its dealings with upstream's server. Nest is in e2e/. */
+/** Options, patterns, data and life cycle of a client, and its exchanges with upstream's server. test/e2e/ tests it inside Nest. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
@@ -12,6 +12,7 @@ import { deriveKey } from '../../lib/keys/index.js';
 import { parsePythonText, parseReply, parseRequest } from '../../lib/protocol/index.js';
 import { Random } from '../../lib/testing/random.js';
 import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
+import { type Platform, nodePlatform } from '../../lib/net/index.js';
 import { ScriptedServer, SERVER } from '../support/scripted-server.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 import { UpstreamServer, dumpJson } from '../support/upstream-server.js';
@@ -22,17 +23,17 @@ const key = Buffer.alloc(32, 'k');
 beforeAll(() => Logger.overrideLogger(false));
 afterAll(() => Logger.overrideLogger(new Logger()));
 
-function create(options: BenUdpClientOptions = {}, platform?: ScriptedPlatform): BenUdpClient {
+function create(options: BenUdpClientOptions = {}, platform: Platform = nodePlatform): BenUdpClient {
   const client = new BenUdpClient({ key, ...options }, platform);
   onTestFinished(() => client.close());
   return client;
 }
 
-/** A client on a machine that the test plays. */
+/** A client on a scripted machine. */
 function createScripted(options: BenUdpClientOptions = {}, server = new ScriptedServer(deriveKey(key))) {
   const platform = new ScriptedPlatform();
   const client = create({ host: SERVER.address, port: SERVER.port, ...options }, platform);
-  /** Answers what is asked next; resolves to the text of the request. */
+  /** Answers the next request, and resolves to its text. */
   const answer = async (reply?: string) => {
     await settle();
     const socket = platform.openSockets[0]!;
@@ -41,7 +42,7 @@ function createScripted(options: BenUdpClientOptions = {}, server = new Scripted
     await socket.receive(reply === undefined ? [] : server.reply(reply));
     return text;
   };
-  /** The text of the request that a pattern and data become. */
+  /** The text of the request for a pattern and data. */
   const textOf = async (pattern: unknown, data: unknown) => {
     const asked = outcome(client.send(pattern, data));
     const text = await answer('{"data":1}');
@@ -66,7 +67,7 @@ describe('BenUdpClient options', () => {
     ['maxSockets', 1, 1024],
     ['maxQueue', 0, 65_536],
     ['idleTimeout', 0, 86_400_000],
-  ])('%s takes %i to %i and nothing beyond', (name, min, max) => {
+  ])('%s accepts %i to %i, and nothing beyond', (name, min, max) => {
     for (const value of [min, max, undefined]) {
       expect(() => create({ [name]: value })).not.toThrow();
     }
@@ -83,12 +84,16 @@ describe('BenUdpClient options', () => {
     ['two keys', { keyFile: 'key.sec' }, /takes its keys from one option, got "keyFile" and "key"/],
     ['a key file that is no path', { key: undefined, keyFile: 1 }, /"keyFile" must be the path of a key file/],
     ['a short key', { key: key.subarray(1) }, /"key" must be at least 32 bytes/],
-    ['every address as the host', { host: '0.0.0.0' }, /"host" must be one address/],
-    ['every IPv6 address as the host', { host: '::' }, /"host" must be one address/],
+    ['every address as the host', { host: '0.0.0.0' }, /"host" must be the address of one host/],
+    ['every IPv6 address as the host', { host: '::' }, /"host" must be the address of one host/],
     ['an empty host', { host: '' }, /"host" must be a non-empty string/],
     ['a name as localAddress', { localAddress: 'localhost' }, /"localAddress" must be an IP address/],
-    ['a localAddress of another family', { host: '::1', localAddress: '127.0.0.1' }, /of the family of "host", ::1/],
-    ['several sockets on one port', { localPort: 8585, maxSockets: 2 }, /"maxSockets" must be 1 where "localPort"/],
+    [
+      'a localAddress of another family',
+      { host: '::1', localAddress: '127.0.0.1' },
+      /an address of the same family as "host", ::1/,
+    ],
+    ['several sockets on one port', { localPort: 8585, maxSockets: 2 }, /"maxSockets" must be 1 if "localPort"/],
     ['idempotent as a number', { idempotent: 1 }, /"idempotent" must be true or false/],
     ['a serializer that cannot', { serializer: {} }, /"serializer" must be an object with a method serialize/],
     ['a deserializer that cannot', { deserializer: {} }, /"deserializer" must be .* deserialize/],
@@ -121,14 +126,14 @@ describe('BenUdpClient options', () => {
     }
   });
 
-  it('name no key that is needed before connect', async () => {
+  it('need no key before connect', async () => {
     expect(() => new BenUdpClient()).not.toThrow();
     expect(() => create({ key: undefined, keyFile: 'no such file' })).not.toThrow();
   });
 });
 
 describe('connect', () => {
-  it('is called by the first request, loads the key once, and says so', async () => {
+  it('is called by the first request, loads the key once, and emits connect', async () => {
     const keyFile = join(await temporaryFolder(), 'key.sec');
     const { client, answer } = createScripted({ key: undefined, keyFile });
     const connected = vi.fn();
@@ -139,7 +144,7 @@ describe('connect', () => {
       error: expect.objectContaining({ code: 'BEN_KEY_FILE_MISSING' }),
     });
     expect(seen).toEqual([]);
-    // What failed is not remembered.
+    // A failure is not remembered.
     await writeFile(keyFile, key, { mode: 0o600 });
     const asked = [outcome(client.send('echo', 1)), outcome(client.send('echo', 2))];
     await client.connect();
@@ -162,7 +167,7 @@ describe('connect', () => {
     expect(await textOf('echo', 1)).toBeDefined();
   });
 
-  it('fails where the host is not known, and opens nothing', async () => {
+  it('fails if the host is unknown, and opens nothing', async () => {
     const client = create({ host: 'no-such-host.invalid' });
     await expect(client.connect()).rejects.toMatchObject({ code: 'BEN_HOST_UNKNOWN' });
     expect(() => client.unwrap()).toThrow('Please call the "connect" method first');
@@ -194,7 +199,7 @@ describe('close', () => {
     expect(client.close()).toBe(client.close());
   });
 
-  it('fails what is pending, closes the sockets, and says so once', async () => {
+  it('fails pending requests, closes the sockets, and emits close once', async () => {
     const { client, platform } = createScripted({ maxSockets: 1 });
     const closed = vi.fn();
     client.on('close', closed);
@@ -217,7 +222,7 @@ describe('close', () => {
     expect(seen).toEqual([BenUdpStatus.CONNECTED, BenUdpStatus.CLOSED]);
   });
 
-  it('while connect is under way fails what waits for it', async () => {
+  it('during connect fails the requests that wait for it', async () => {
     const { client, platform } = createScripted();
     const asked = outcome(client.send('echo', 1));
     const connected = client.connect();
@@ -228,7 +233,7 @@ describe('close', () => {
     expect(platform.bound).toEqual([]);
   });
 
-  it('between connect and what waited for it fails that, and does not connect anew', async () => {
+  it('between connect and a request that waited for it fails the request, and does not connect again', async () => {
     const { client } = createScripted();
     const asked = outcome(client.send('echo', 1));
     await client.connect();
@@ -237,7 +242,7 @@ describe('close', () => {
     expect(() => client.unwrap()).toThrow('Not initialized');
   });
 
-  it('while a request is being serialized fails it, and does not connect anew', async () => {
+  it('during the serialization of a request fails it, and does not connect again', async () => {
     let finish = (): void => undefined;
     const serializer = { serialize: (packet: unknown) => new Promise((resolve) => (finish = () => resolve(packet))) };
     const { client, platform } = createScripted({ serializer });
@@ -250,7 +255,7 @@ describe('close', () => {
     expect(() => client.unwrap()).toThrow('Not initialized');
   });
 
-  it('on a fixed port is awaited by what connects anew, for only then is the port free', async () => {
+  it('on a fixed port is awaited by the next connect, because only then the port is free', async () => {
     const { client, answer } = createScripted({ localPort: 8585 });
     const asked = outcome(client.send('echo', 1));
     await settle();
@@ -278,7 +283,7 @@ describe('close', () => {
 });
 
 describe('on', () => {
-  it('tells of datagrams that belong to nothing that was asked, and survives a listener that throws', async () => {
+  it('reports datagrams that belong to no request, and survives a listener that throws', async () => {
     const { client, platform, answer } = createScripted();
     client.on('ignored', () => {
       throw new Error('listener');
@@ -299,7 +304,7 @@ describe('on', () => {
     expect(ignored).toHaveBeenCalledExactlyOnceWith({ reason: 'unasked', remote: expect.objectContaining(SERVER) });
   });
 
-  it('tells of sockets that failed while idle, and needs no listener for it', async () => {
+  it('reports sockets that failed while idle, and needs no listener', async () => {
     const logged = vi.spyOn(Logger.prototype, 'error');
     onTestFinished(() => logged.mockRestore());
     const { client, platform, textOf } = createScripted();
@@ -315,7 +320,7 @@ describe('on', () => {
     expect(logged.mock.calls).toEqual([[unheard], [error]]);
   });
 
-  it('tells once that the name of the server is not known any more, while requests go on', async () => {
+  it('reports once that the name of the server is unknown now, while requests continue', async () => {
     const logged = vi.spyOn(Logger.prototype, 'error');
     onTestFinished(() => logged.mockRestore());
     const { client, platform, textOf } = createScripted({ host: 'ben.test' });
@@ -335,7 +340,7 @@ describe('on', () => {
 });
 
 describe('unwrap', () => {
-  it('gives the sockets that are bound', async () => {
+  it('returns the bound sockets', async () => {
     const { client, platform, textOf } = createScripted();
     expect(() => client.unwrap()).toThrow('Not initialized. Please call the "connect" method first.');
     await client.connect();
@@ -372,7 +377,7 @@ describe('send', () => {
     ['{"data": 9007199254740993}', [9007199254740993n]],
     ['plain text', ['plain text']],
     ['{"data": {"err": 1, "isDisposed": true}}', [{ err: 1, isDisposed: true }]],
-  ])('emits what %s holds, and completes', async (reply, values) => {
+  ])('emits the data of %s, and completes', async (reply, values) => {
     const { client, answer } = createScripted();
     const asked = outcome(client.send('echo', 1));
     await answer(reply);
@@ -388,7 +393,7 @@ describe('send', () => {
     ['{"error":"text"}', 'text'],
     ['{"data":null,"error":null}', { status: 'error', message: 'Unknown error' }],
     ['{"data":null,"error":""}', { status: 'error', message: 'Unknown error' }],
-  ])('errors with what the error reply %s holds, as with other transports', async (reply, error) => {
+  ])('fails with the content of the error reply %s, as other transports do', async (reply, error) => {
     const { client, answer } = createScripted();
     const asked = outcome(client.send('echo', 1));
     await answer(reply);
@@ -401,7 +406,7 @@ describe('send', () => {
     await expect(firstValueFrom(client.send(nothing, 1))).rejects.toThrow('undefined/null');
   });
 
-  it('errors where data has no Python text, or the request might not fit', async () => {
+  it('fails if data has no Python text, or the request might not fit', async () => {
     const { client, platform } = createScripted();
     expect(await outcome(client.send('echo', () => 1))).toMatchObject({ error: { code: 'BEN_UNSERIALIZABLE' } });
     expect(await outcome(client.send('echo', 'x'.repeat(5000)))).toMatchObject({
@@ -418,7 +423,7 @@ describe('send', () => {
     expect(await asked).toMatchObject({ error: { code: 'BEN_TIMEOUT', pattern: '{"cmd":"sum","version":2}' } });
   });
 
-  it('is cold: each subscription is a request of its own, none is none', async () => {
+  it('is cold: each subscription makes its own request, and without a subscription there is no request', async () => {
     const { client, platform, answer } = createScripted();
     const stream = client.send('echo', 1);
     await settle();
@@ -430,7 +435,7 @@ describe('send', () => {
     }
   });
 
-  it('that is unsubscribed leaves the queue, or its socket', async () => {
+  it('leaves the queue, or its socket, when it is unsubscribed', async () => {
     const { client, platform } = createScripted({ maxSockets: 1 });
     const running = client.send('running', 1).subscribe();
     await settle();
@@ -449,7 +454,7 @@ describe('send', () => {
 });
 
 describe('emit', () => {
-  it('sends noreturn, and completes without a value when the request was handed to the socket', async () => {
+  it('sends noreturn, and completes without a value when the socket has accepted the request', async () => {
     const { client, answer } = createScripted();
     const emitted = outcome(client.emit('log', { level: 1 }));
     expect(await answer()).toBe("{'action': 'log', 'data': {'level': 1}, 'noreturn': True}");
@@ -463,7 +468,7 @@ describe('emit', () => {
     expect(await answer()).toBe("{'action': 'log', 'noreturn': True}");
   });
 
-  it('that fails without a subscription disturbs nobody', async () => {
+  it('may fail without a subscription', async () => {
     const { client, platform } = createScripted({ timeout: 50 });
     client.emit('log', 1);
     await settle();
@@ -484,7 +489,7 @@ describe('BenUdpRecordBuilder', () => {
     expect(await asked).toMatchObject({ error: { code: 'BEN_TIMEOUT', attempts: 2, step: 'request', elapsedMs: 40 } });
   });
 
-  it('leaves what it does not set to the client', async () => {
+  it('leaves options that it does not set to the client', async () => {
     const { client, platform } = createScripted({ timeout: 30, retries: 2 });
     for (const [record, elapsedMs, attempts] of [
       [new BenUdpRecordBuilder(1).setTimeout(20).build(), 60, 3],
@@ -499,7 +504,7 @@ describe('BenUdpRecordBuilder', () => {
     }
   });
 
-  it('refuses at once what the options refuse', () => {
+  it('refuses at once the values that the options refuse', () => {
     expect(() => new BenUdpRecordBuilder(1).setTimeout(9)).toThrow(
       'BenUdpRecordBuilder option "timeout" must be an integer from 10 to 86400000, got 9',
     );
@@ -507,7 +512,7 @@ describe('BenUdpRecordBuilder', () => {
     expect(() => new BenUdpRecordBuilder(1).setIdempotent('yes' as never)).toThrow(TypeError);
   });
 
-  it('makes records that another copy of the package knows', async () => {
+  it('makes records that another copy of the package recognises', async () => {
     const { client, answer } = createScripted();
     const foreign = { data: 2, options: { timeout: 20 }, [Symbol.for('nestjs-ben-udp record')]: true };
     const asked = outcome(client.send('echo', foreign));
@@ -520,7 +525,7 @@ describe('BenUdpRecordBuilder', () => {
 });
 
 describe('serializer and deserializer', () => {
-  it('get what other clients give them: the packet without its record, and the response', async () => {
+  it('get the same as with other clients: the packet without its record, and the response', async () => {
     const serialize = vi.fn<(packet: { pattern: string; data: number }) => object>(({ pattern, data }) => ({
       pattern: `v2.${pattern}`,
       data: data + 1,
@@ -536,7 +541,7 @@ describe('serializer and deserializer', () => {
     expect(deserialize).toHaveBeenCalledExactlyOnceWith({ response: 4, isDisposed: true });
   });
 
-  it('may be asynchronous, and are given errors too', async () => {
+  it('may be asynchronous, and get errors too', async () => {
     const deserialize = vi.fn<(packet: { err: object }) => Promise<object>>(async ({ err }) => ({
       err: { ...err, seen: true },
     }));
@@ -579,7 +584,7 @@ describe.runIf('setOnDispatchHook' in BenUdpClient.prototype)('setOnDispatchHook
 });
 
 describe('the recordings of upstream', () => {
-  it.each(recordedExchanges)('$title: the client asks and gets what the device did', async (recorded) => {
+  it.each(recordedExchanges)('$title: the client sends and gets the same as the device', async (recorded) => {
     const platform = new ScriptedPlatform();
     const client = create({ key: recordedKeyFile, host: SERVER.address, port: SERVER.port }, platform);
     const { action, data, noreturn } = parseRequest(recorded.request);
@@ -622,7 +627,7 @@ describe("upstream's server", () => {
     return { server, client };
   }
 
-  it('is asked in series from its own port number, and lives on', async () => {
+  it('gets requests in series from its own port number, and stays alive', async () => {
     const { server, client } = await start();
     const values = [
       'hello',
@@ -648,7 +653,7 @@ describe("upstream's server", () => {
     expect(server.causeOfDeath).toBeUndefined();
   });
 
-  it('is sent events and messages in their order, and answers no event', async () => {
+  it('gets events and messages in order, and answers no event', async () => {
     const { server, client } = await start();
     const asked = [client.emit('log', 1), client.send('echo', 2), client.emit('log', 3), client.send('echo', 4)];
     expect(await Promise.all(asked.map(outcome))).toEqual([[undefined], [2], [undefined], [4]]);
@@ -673,7 +678,7 @@ describe("upstream's server", () => {
     expect(server.causeOfDeath).toBeUndefined();
   });
 
-  it('survives requests that are unsubscribed, under way and waiting', async () => {
+  it('survives requests that are unsubscribed, running and waiting', async () => {
     const { server, client } = await start();
     await firstValueFrom(client.send('echo', 0));
     const running = client.send('slow', 50).subscribe();
@@ -709,13 +714,13 @@ describe("upstream's server", () => {
     expect(await outcome(client.send('echo', 'last'))).toEqual(['last']);
     const { outcomes } = client.getStats();
     expect(outcomes.failed).toBe(0);
-    // How many depends on how fast the machine is; that there are both is what the test is about.
+    // The numbers depend on the speed of the machine. The test only needs both kinds.
     expect(outcomes.cancelled).toBeGreaterThan(0);
     expect(outcomes.answered + outcomes.sent).toBeGreaterThan(0);
     expect(server.causeOfDeath).toBeUndefined();
   });
 
-  it('survives a request that was given up for time: its late reply is not taken for an id', async () => {
+  it('survives a request that timed out: its late reply is not taken for an id', async () => {
     const { server, client } = await start({ timeout: 500 });
     const [first, second] = [outcome(client.send('slow', 750)), outcome(client.send('echo', 'after'))];
     expect(await first).toMatchObject({ error: { code: 'BEN_TIMEOUT', step: 'request' } });
@@ -724,7 +729,7 @@ describe("upstream's server", () => {
     expect(server.causeOfDeath).toBeUndefined();
   });
 
-  it('survives a close in the midst of an exchange, and the client can ask it again', async () => {
+  it('survives a close during an exchange, and the client can send the next request', async () => {
     const { server, client } = await start({}, 300);
     const [running, waiting] = [outcome(client.send('slow', 50)), outcome(client.send('echo', 'waiting'))];
     await expect.poll(() => client.unwrap<unknown[]>(), { interval: 1 }).toHaveLength(1);
@@ -739,12 +744,12 @@ describe("upstream's server", () => {
     expect(server.causeOfDeath).toBeUndefined();
   });
 
-  it('is not heard from another port, for it answers to its own number', async () => {
+  it('gets no reply to another port, because it answers to its own port number', async () => {
     const { client } = await start({ localPort: 0, timeout: 100 }, 50);
     expect(await outcome(client.send('echo', 1))).toMatchObject({ error: { code: 'BEN_TIMEOUT', step: 'hello' } });
   });
 
-  it('dies of an action it does not know, which the client learns from the silence', async () => {
+  it('ends on an unknown action, and the client times out', async () => {
     const { server, client } = await start({ timeout: 500 });
     expect(await outcome(client.send('unknown', 1))).toMatchObject({ error: { code: 'BEN_TIMEOUT', step: 'request' } });
     expect(server.causeOfDeath).toMatchObject({ message: expect.stringContaining('KeyError') });

@@ -64,7 +64,7 @@ describe('BenUdpModule', () => {
     expect(logs.of('warn')).toEqual([expect.stringContaining('The transport does not listen')]);
   });
 
-  it('gives a microservice a transport whose options were awaited', async () => {
+  it('provides a microservice with a transport whose options were awaited', async () => {
     const module = await Test.createTestingModule({ imports: [asyncModule], controllers: [Handlers] })
       .setLogger(new LogRecorder())
       .compile();
@@ -75,7 +75,7 @@ describe('BenUdpModule', () => {
     expect(await board.send({ action: 'requests' })).toBe(1);
   });
 
-  it('gives NestFactory one too, by its own useFactory', async () => {
+  it('provides NestFactory with one too, by its own useFactory', async () => {
     @Module({ imports: [asyncModule], controllers: [Handlers] })
     class AppModule {}
     const { NestFactory } = await import('@nestjs/core');
@@ -90,7 +90,7 @@ describe('BenUdpModule', () => {
     expect(await board.send({ action: 'requests' })).toBe(1);
   });
 
-  it('passes plain options on, and lets everyone inject the transport where it is global', async () => {
+  it('passes plain options on, and every module can inject the transport if it is global', async () => {
     const options = { host: '127.0.0.1', port: 0, key: KEY_CONTENTS };
     @Module({ controllers: [Handlers] })
     class Elsewhere {}
@@ -102,7 +102,7 @@ describe('BenUdpModule', () => {
     expect(plain.get(BEN_UDP_TRANSPORT)).toBe(plain.get(BenUdpTransport));
   });
 
-  it('fails to compile where the options are no good, naming the option', async () => {
+  it('fails to compile if an option is wrong, and names the option', async () => {
     const module = BenUdpModule.forRootAsync({ useFactory: async () => ({ port: -1 }) });
     await expect(Test.createTestingModule({ imports: [module] }).compile()).rejects.toThrow('option "port"');
   });
@@ -119,7 +119,7 @@ describe('ClientsModule.registerAsync', () => {
       },
     ]);
 
-  it('gives a client whose options were awaited, and closes it with the app', async () => {
+  it('provides a client whose options were awaited, and closes it with the app', async () => {
     const { port } = await startApp({ controllers: [Echo] });
     const client = clientOf(async (config) => ({ port, key: (await config.load()).key }));
     const app = await Test.createTestingModule({ imports: [client] }).compile();
@@ -129,7 +129,7 @@ describe('ClientsModule.registerAsync', () => {
     expect(() => proxy.getStats()).toThrow('Not initialized');
   });
 
-  it('fails to compile where the options are no good, naming the option', async () => {
+  it('fails to compile if an option is wrong, and names the option', async () => {
     const client = clientOf(async () => ({ retries: -1 }));
     await expect(Test.createTestingModule({ imports: [client] }).compile()).rejects.toThrow('option "retries"');
   });

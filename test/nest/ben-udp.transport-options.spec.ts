@@ -16,7 +16,7 @@ describe('BenUdpTransport options', () => {
     ['maxInFlightPerDevice', 1, 65_536],
     ['maxQueuedEvents', 0, 65_536],
     ['receiveBufferSize', 4096, 1_073_741_824],
-  ])('%s takes %i to %i and nothing beyond', (name, min, max) => {
+  ])('%s accepts %i to %i, and nothing beyond', (name, min, max) => {
     for (const value of [min, max, undefined]) {
       expect(() => create({ key, [name]: value })).not.toThrow();
     }
@@ -108,7 +108,7 @@ describe('BenUdpTransport options', () => {
     expect(() => create(options)).toThrow(message);
   });
 
-  it('say nothing of a key in an error', () => {
+  it('show no key in an error', () => {
     const secret = 'correct horse battery staple';
     for (const options of [{ key: secret }, { key: Buffer.from(secret) }, { keys: { a: Buffer.from(secret) } }]) {
       expect(() => create(options)).toThrow();
@@ -117,7 +117,7 @@ describe('BenUdpTransport options', () => {
     }
   });
 
-  it('take a short key where upstream is to be followed', () => {
+  it('accept a short key with the checks of upstream', () => {
     expect(() => create({ key: Buffer.alloc(0), keyFileChecks: 'upstream' })).not.toThrow();
   });
 

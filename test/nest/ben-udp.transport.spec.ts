@@ -1,4 +1,4 @@
-/** The life of a transport: start, stop, and what it reports on the way. Requests are in e2e/. */
+/** The life cycle of a transport: start, stop, and events. Requests are tested in test/e2e/. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -31,7 +31,7 @@ function create(options: BenUdpTransportOptions = {}, platform: Platform = nodeP
   return transport;
 }
 
-/** Listens; resolves to all calls of the callback once nothing more is to be expected. */
+/** Listens, and resolves to all calls of the callback when no further call is expected. */
 async function listen(transport: BenUdpTransport): Promise<unknown[][]> {
   const calls: unknown[][] = [];
   await new Promise<void>((resolve) =>
@@ -61,7 +61,7 @@ describe('listen', () => {
     expect(listening).toHaveBeenCalledExactlyOnceWith(transport.unwrap().address());
   });
 
-  it('calls back once with the error where the port is taken', async () => {
+  it('calls back once with the error if the port is in use', async () => {
     const taken = createSocket('udp4').bind(0, '127.0.0.1');
     onTestFinished(() => void taken.close());
     await once(taken, 'listening');
@@ -78,7 +78,7 @@ describe('listen', () => {
     expect(() => transport.unwrap()).toThrow('Not listening');
   });
 
-  it('calls back once with the error where the address is not this machine, or no name', async () => {
+  it('calls back once with the error if the address is not of this machine, or is not a name', async () => {
     expect(await listen(create({ host: '192.0.2.1' }))).toEqual([
       [
         expect.objectContaining({
@@ -99,7 +99,7 @@ describe('listen', () => {
     ]);
   });
 
-  it('leaves no timer behind where it fails', async () => {
+  it('leaves no timer behind after a failure', async () => {
     const platform = new FakePlatform();
     vi.spyOn(platform, 'bindSocket').mockRejectedValue(new Error('no'));
     expect(await listen(create({ silentAfter: 1000 }, platform))).toHaveLength(1);
@@ -120,7 +120,7 @@ describe('listen', () => {
     ]);
   });
 
-  it('leaves no timer behind where it fails, nor after close', async () => {
+  it('leaves no timer behind after a failure or after close', async () => {
     const pending = new Set<object>();
     const platform: Platform = {
       ...nodePlatform,
@@ -149,7 +149,7 @@ describe('listen', () => {
     expect(pending.size).toBe(0);
   });
 
-  it('calls back with what is wrong with a key file, and can be called again once it is mended', async () => {
+  it('calls back with the fault of a key file, and can be called again after the file was corrected', async () => {
     const keyFile = join(await temporaryFolder(), 'key.sec');
     const transport = create({ key: undefined, keyFile });
     expect(await listen(transport)).toEqual([[expect.objectContaining({ code: 'BEN_KEY_FILE_MISSING' })]]);
@@ -160,7 +160,7 @@ describe('listen', () => {
     expect(await listen(transport)).toEqual([[]]);
   });
 
-  it('calls back with an error where it listens already, and goes on listening', async () => {
+  it('calls back with an error if it listens already, and keeps listening', async () => {
     const transport = create();
     await listen(transport);
     expect(await listen(transport)).toEqual([[expect.objectContaining({ code: 'BEN_ALREADY_LISTENING' })]]);
@@ -185,7 +185,7 @@ describe('close', () => {
     expect(await listen(transport)).toEqual([[]]);
   });
 
-  it('while listen is under way waits for it and closes', async () => {
+  it('during listen waits for it and closes', async () => {
     const transport = create();
     const listened = listen(transport);
     await transport.close();
@@ -193,7 +193,7 @@ describe('close', () => {
     expect(() => transport.unwrap()).toThrow('Not listening');
   });
 
-  it('after listen closes the socket, says so once, and is the same promise however often it is called', async () => {
+  it('after listen closes the socket, emits close once, and always returns the same promise', async () => {
     const transport = create();
     const closed = vi.fn();
     transport.on('close', closed);
@@ -209,7 +209,7 @@ describe('close', () => {
     expect(seen).toEqual([BenUdpStatus.LISTENING, BenUdpStatus.CLOSED]);
   });
 
-  it('is content with a socket that is closed already', async () => {
+  it('accepts a socket that is closed already', async () => {
     const transport = create();
     await listen(transport);
     const seen = statuses(transport);
@@ -269,7 +269,7 @@ describe('close', () => {
     expect(performance.now() - before).toBeGreaterThanOrEqual(45);
   });
 
-  it('sends nothing for a handler that it cut off, and reports no error when that one ends', async () => {
+  it('sends nothing for a handler that it cut off, and reports no error when the handler ends', async () => {
     const transport = create({ shutdownTimeout: 20 });
     const errors: Error[] = [];
     transport.on('error', (error) => errors.push(error));
@@ -307,7 +307,7 @@ describe('close', () => {
 });
 
 describe('unwrap', () => {
-  it('says what to call first', () => {
+  it('names the method to call first', () => {
     expect(() => create().unwrap()).toThrow('Call "listen" or "startAllMicroservices" first');
   });
 });
@@ -328,7 +328,7 @@ describe('on', () => {
     transport.on('reject', () => undefined);
   });
 
-  it('tells of every rejected datagram by its reason, and survives a listener that throws', async () => {
+  it('reports every rejected datagram with its reason, and survives a listener that throws', async () => {
     const transport = create();
     transport.addHandler('echo', async (data: unknown) => data as never);
     const rejected: BenUdpRejectedDatagram[] = [];
@@ -355,14 +355,14 @@ describe('on', () => {
     expect(await board.send({ action: 'echo', data: 2 })).toBe(2);
   });
 
-  it('survives a listener that rejects later, though it is a stranger who makes it', async () => {
+  it('survives a listener that rejects later, although a stranger can cause it', async () => {
     const unhandled = vi.fn();
     process.on('unhandledRejection', unhandled);
     onTestFinished(() => void process.off('unhandledRejection', unhandled));
     const transport = create();
     await listen(transport);
     const called = vi.fn();
-    // A promise where none is expected: the type allows it, as TypeScript's types of functions do.
+    // A promise is not expected here, but the type allows it, because TypeScript ignores the result of a void callback.
     transport.on('rejected', async () => {
       called();
       throw new Error('from a listener');
@@ -374,7 +374,7 @@ describe('on', () => {
     expect(unhandled).not.toHaveBeenCalled();
   });
 
-  it('tells of errors of the socket, which goes on', async () => {
+  it('reports errors of the socket, which stays usable', async () => {
     const transport = create();
     transport.addHandler('echo', async (data: unknown) => data as never);
     const errors: Error[] = [];
@@ -419,7 +419,7 @@ describe('IPv6', () => {
   });
 });
 
-/** The machine's platform, which tells of each datagram that is sent. */
+/** The platform of this machine, with a callback for each sent datagram. */
 function recordSends(onSend: (port: number) => void): Platform {
   return {
     ...nodePlatform,
@@ -437,7 +437,7 @@ function recordSends(onSend: (port: number) => void): Platform {
 }
 
 describe('datagramGap', () => {
-  it('spaces the answers of many boards at the same time, not one after the other', async () => {
+  it('spaces the answers to many boards concurrently, not one after the other', async () => {
     const boards = 20;
     const ports: number[] = [];
     const transport = create(

@@ -1,6 +1,6 @@
 /**
- * Async context on the client's side: what a request causes runs in the scope of the `send` and the subscription that made it, though
- * requests share sockets, timers and a queue. On a machine that the test plays, so that each reply arrives in another scope.
+ * Async context of the client: the callbacks of a request run in the scope of its `send` and its subscription, although
+ * requests share sockets, timers and a queue. The machine is scripted, so each reply arrives in another scope.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Logger } from '@nestjs/common';
@@ -26,9 +26,9 @@ function create(options: BenUdpClientOptions = {}) {
   const client = new BenUdpClient({ key, host: 'ben.test', port: SERVER.port, ...options }, platform);
   onTestFinished(() => client.close());
   const seen: unknown[] = [];
-  /** Notes the scope in which something of a request runs. */
+  /** Records the scope in which a callback of a request runs. */
   const note = (what: string) => void seen.push(`${what} in ${scope.getStore()}`);
-  /** Subscribes to a message; what it comes to is noted. */
+  /** Subscribes to a message, and records its result. */
   const send = (pattern: string, retries = 0): Subscription => {
     const record = new BenUdpRecordBuilder(1).setRetries(retries).setTimeout(1000).build();
     return client.send(pattern, record).subscribe({
@@ -67,7 +67,7 @@ describe("the scope of a client's request", () => {
     );
   });
 
-  it('is the one that was entered when it was subscribed, whatever is entered after that', async () => {
+  it('is the scope at the time of the subscription, even if another scope is entered later', async () => {
     const { platform, seen, send } = create({ maxSockets: 1 });
     await new AsyncLocalStorage<number>().run(1, async () => {
       scope.enterWith('first');
@@ -137,7 +137,7 @@ describe("the scope of a client's request", () => {
     });
     await settle();
     await answer(platform.openSockets[0]!);
-    // Who unsubscribes runs the teardown itself, as always with rxjs.
+    // The caller of unsubscribe runs the teardown itself, as always with rxjs.
     expect(seen).toEqual(['teardown in a stranger', 'value of c in next', 'end of c in next']);
   });
 
@@ -202,7 +202,7 @@ describe("the scope of a client's request", () => {
     expect(seen).toEqual(['sent in event']);
   });
 
-  it('is not changed for others by a callback that enters another', async () => {
+  it('is not changed for other callbacks by a callback that enters another scope', async () => {
     const { client, platform, seen, note } = create({ maxSockets: 1 });
     for (const name of ['a', 'b']) {
       scope.run(name, () =>

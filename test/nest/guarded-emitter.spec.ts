@@ -11,7 +11,7 @@ function create(onFailure: (error: unknown) => void = () => undefined): GuardedE
 }
 
 describe('GuardedEmitter', () => {
-  it('reports what a listener throws or rejects with, and calls the next one', async () => {
+  it('reports the error that a listener throws or rejects with, and calls the next one', async () => {
     const failures: unknown[] = [];
     const emitter = create((error) => failures.push(error));
     const thrown = new Error('thrown');
@@ -35,7 +35,7 @@ describe('GuardedEmitter', () => {
     expect(seen).toEqual(['registration', 7, 'registration', 8]);
   });
 
-  it('lets a store that a listener enters reach neither the next call nor the emitter', () => {
+  it('keeps a store that a listener enters from the next call and from the emitter', () => {
     const emitter = create();
     const seen: unknown[] = [];
     emitter.on('socket', () => {

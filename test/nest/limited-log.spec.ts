@@ -28,14 +28,14 @@ describe('LimitedLog', () => {
     expect(lines).toEqual(['warn from a', 'warn from b']);
   });
 
-  it('writes at once again what comes after 10 s of silence', () => {
+  it('writes a line at once again after 10 s of silence', () => {
     log.record('bad-hash', 'warn', () => 'from a');
     platform.advance(LOG_INTERVAL_MS);
     log.record('bad-hash', 'warn', () => 'from b');
     expect(lines).toEqual(['warn from a', 'warn from b']);
   });
 
-  it('makes one line every 10 s of a flood, and says how many it stands for', () => {
+  it('makes one line every 10 s of a flood, with the number of held lines', () => {
     for (let ms = 0; ms < 30_000; ms++) {
       log.record('bad-hash', 'warn', () => `at ${ms}`);
       platform.advance(1);
@@ -48,7 +48,7 @@ describe('LimitedLog', () => {
     ]);
   });
 
-  it('describes only what it writes', () => {
+  it('describes only the lines that it writes', () => {
     let described = 0;
     for (let count = 0; count < 1000; count++) {
       log.record('bad-hash', 'warn', () => `${++described}`);
@@ -65,7 +65,7 @@ describe('LimitedLog', () => {
     expect(platform.pendingTimers).toBe(0);
   });
 
-  it('writes what it holds back when it is stopped, and leaves no timer', () => {
+  it('writes held lines when it is stopped, and leaves no timer', () => {
     log.record('bad-hash', 'warn', () => 'from a');
     log.record('bad-hash', 'warn', () => 'from b');
     log.record('bad-hash', 'warn', () => 'from c');

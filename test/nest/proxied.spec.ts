@@ -1,4 +1,4 @@
-/** Transport and client behind a Proxy: Nest's `instrument.instanceDecorator` and mocks wrap what they are given. */
+/** Transport and client behind a Proxy, as Nest's `instrument.instanceDecorator` and mocks make it. */
 import 'reflect-metadata';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';

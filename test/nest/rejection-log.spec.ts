@@ -1,4 +1,4 @@
-/** What a server logs of datagrams it does not answer: enough for an operator, little under a flood, nothing of their contents. */
+/** Log lines for rejected datagrams: enough for an operator, few under a flood, and none of their contents. */
 import { randomBytes } from 'node:crypto';
 import { Logger } from '@nestjs/common';
 import { BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
@@ -12,7 +12,7 @@ import { ScriptedPlatform, type ScriptedSocket, settle } from '../support/script
 
 const key = Buffer.alloc(32, 'k');
 const SECRET = 'not-for-the-log';
-/** Long enough for an envelope, and none. */
+/** Long enough for an envelope, but not an envelope. */
 const NO_ENVELOPE = Buffer.from(`{'${SECRET}': '${'x'.repeat(200)}'}`);
 const from = (address: string, port = 8585) => ({ address, port });
 
@@ -65,7 +65,7 @@ describe('a rejected datagram', () => {
     expect(logs.of(level)[0]).toContain(`Datagram of 10.0.0.9:4711 rejected: ${reason}, `);
   });
 
-  it('is logged with what is wrong with its text where a key holder sent it, and by the device whose key that is', async () => {
+  it('is logged with the fault of its text and with its device if a key holder sent it', async () => {
     const { socket } = await start({ keys: { hall: key }, key: [] });
     await ask(socket, `{'${SECRET}': ...}`);
     expect(logs.lines).toEqual([
@@ -81,7 +81,7 @@ describe('a rejected datagram', () => {
 });
 
 describe('a flood', () => {
-  it('of all kinds at once makes one line of each in 10 s, with counts, and shows nothing that it sent', async () => {
+  it('of all kinds at once makes one line of each in 10 s, with counts, and shows none of its contents', async () => {
     const { socket, server } = await start();
     const kinds = [
       Buffer.from(SECRET),

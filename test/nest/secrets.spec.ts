@@ -1,4 +1,4 @@
-/** No print-out of an object that a user holds shows a key or the pair secret, and nothing keeps the bytes that a user gave. */
+/** No print-out of an object that a user holds shows a key or the pair secret, and nothing keeps the key bytes of a user. */
 import { randomBytes } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -18,14 +18,14 @@ import { startApp } from '../support/nest-app.js';
 const contents = randomBytes(32);
 const derived = deriveKey(contents);
 
-/** All that a person, a logger or a debugger may print of a value. */
+/** All print-outs of a value that a person, a logger or a debugger may make. */
 function printOuts(value: unknown): string[] {
   const everything = { depth: Infinity, showHidden: true, getters: true, maxArrayLength: null, maxStringLength: null };
   const texts = [inspect(value, everything), inspect(value, { ...everything, customInspect: false }), String(value)];
   try {
     texts.push(JSON.stringify(value));
   } catch (error) {
-    // Circular, as sockets are; what was written before that is lost.
+    // Circular, as sockets are. The text before the circle is lost.
     texts.push(String(error));
   }
   return texts.map((text) => text.replaceAll(/\s+/g, ' '));
@@ -33,7 +33,7 @@ function printOuts(value: unknown): string[] {
 
 /** How the bytes would show: as Node inspects them, as JSON has them, and in encodings. */
 function traces(secret: Uint8Array): string[] {
-  // Not a copy by `Buffer.from`: that would lie in Node's pool, where the test itself would then find it.
+  // Not a copy by `Buffer.from`: it would lie in Node's pool, and the test itself would find it there.
   const bytes = Buffer.alloc(secret.length);
   bytes.set(secret);
   const hex = bytes.toString('hex');
@@ -131,7 +131,7 @@ describe('the bytes that a user gave', () => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
 
-  /** Whether the bytes are collected while what was made of them lives. */
+  /** Whether the bytes are collected while the object that was made from them lives. */
   async function isLetGo(make: (bytes: Uint8Array) => unknown): Promise<boolean> {
     const collected = new Set<string>();
     const registry = new FinalizationRegistry<string>((name) => collected.add(name));

@@ -1,4 +1,4 @@
-/** The start of a transport says what it does: forgotten starts, names of handlers, ports that are in use. */
+/** Log lines at the start of a transport: forgotten starts, names of handlers, ports in use. */
 import { Logger } from '@nestjs/common';
 import { BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
 import { afterAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
@@ -7,7 +7,7 @@ import { LogRecorder } from '../support/nest-app.js';
 import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
 
 const key = Buffer.alloc(32, 'k');
-/** A new one each time: Nest marks handlers. */
+/** A new handler each time, because Nest marks handlers. */
 const handler = () => () => Promise.resolve(1);
 const inUse = Object.assign(new Error('bind EADDRINUSE'), { code: 'EADDRINUSE', syscall: 'bind' });
 
@@ -28,7 +28,7 @@ function create(options: BenUdpTransportOptions = {}): BenUdpTransport {
   const transport = new BenUdpTransport({ key, ...options }, platform);
   onTestFinished(async () => {
     const closed = transport.close();
-    // It awaits the requests of ids that it has just issued, on the clock of the test.
+    // On the clock of the test, it awaits requests for the ids that it has just issued.
     await platform.advance(2000);
     await closed;
   });
@@ -42,7 +42,7 @@ function listen(transport: BenUdpTransport): unknown[][] {
   return calls;
 }
 
-describe('a transport that nobody told to listen', () => {
+describe('a transport that does not listen', () => {
   it('warns once, 10 s after its first handler was added', async () => {
     const transport = create();
     transport.addHandler('echo', handler());
@@ -59,7 +59,7 @@ describe('a transport that nobody told to listen', () => {
   it.each([
     ['it listens', (transport: BenUdpTransport) => void listen(transport)],
     ['it is closed', (transport: BenUdpTransport) => void transport.close()],
-  ])('says nothing if %s in time', async (_what, act) => {
+  ])('logs nothing if %s in time', async (_what, act) => {
     const transport = create();
     transport.addHandler('echo', handler());
     act(transport);
@@ -68,7 +68,7 @@ describe('a transport that nobody told to listen', () => {
     expect(platform.pendingTimers).toBe(platform.openSockets.length);
   });
 
-  it('says nothing if it was closed before its first handler was added', async () => {
+  it('logs nothing if it was closed before its first handler was added', async () => {
     const transport = create();
     await transport.close();
     transport.addHandler('echo', handler());
@@ -101,7 +101,7 @@ describe('the log at the start', () => {
     expect(logs.of('log').join()).toMatch(/Handles "h0", .*"h9" and 3 more/);
   });
 
-  it('says that there is no handler', async () => {
+  it('reports that there is no handler', async () => {
     listen(create());
     await settle();
     expect(logs.of('log')).toContain(line('log Handles nothing: no handler is registered'));
@@ -177,7 +177,7 @@ describe('a port that is in use', () => {
 });
 
 describe('a datagram that the system refuses to send', () => {
-  it('is counted and logged, and is no error event: a stranger can cause it', async () => {
+  it('is counted and logged, but is not an error event, because a stranger can cause it', async () => {
     const transport = create();
     const errors: Error[] = [];
     transport.on('error', (error) => errors.push(error));

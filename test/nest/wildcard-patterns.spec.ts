@@ -9,11 +9,11 @@ function find(patterns: string[], action: string): string | undefined {
 }
 
 describe('hasWildcard', () => {
-  it.each(['*', '#', 'a.*', '#.b', 'a.*.b'])('sees one in %s', (pattern) => {
+  it.each(['*', '#', 'a.*', '#.b', 'a.*.b'])('finds one in %s', (pattern) => {
     expect(hasWildcard(pattern)).toBe(true);
   });
 
-  it.each(['', 'a', 'a*', '#1.b', 'a.b*.c'])('sees none in %j: it must be a whole word', (pattern) => {
+  it.each(['', 'a', 'a*', '#1.b', 'a.b*.c'])('finds none in %j: it must be a whole word', (pattern) => {
     expect(hasWildcard(pattern)).toBe(false);
   });
 });
@@ -38,7 +38,7 @@ describe('WildcardPatterns', () => {
     expect(find([pattern], action)).toBe(isFitting ? pattern : undefined);
   });
 
-  it('prefers the most words spelt out, then the fewest #, then the first added', () => {
+  it('prefers the most literal words, then the fewest #, then the first added', () => {
     expect(find(['#', '*.*', 'sensors.*', '*.dht'], 'sensors.dht')).toBe('sensors.*');
     expect(find(['*.dht', 'sensors.*'], 'sensors.dht')).toBe('*.dht');
     expect(find(['sensors.#', 'sensors.*'], 'sensors.dht')).toBe('sensors.*');
@@ -62,7 +62,7 @@ describe('WildcardPatterns', () => {
     );
   });
 
-  it('takes no longer for an action that was made to be slow', () => {
+  it('is as fast for an action that was made to be slow', () => {
     const before = performance.now();
     find(['#.a.#.a.#.a.#.a.#.b'], Array(700).fill('a').join('.'));
     expect(performance.now() - before).toBeLessThan(50);

@@ -18,17 +18,17 @@ describe('resolveHost', () => {
     ['2001:DB8::0001', '2001:db8::1'],
     ['FE80::0:1%lo', 'fe80::1%lo'],
     ['localhost', '127.0.0.1'],
-  ])('spells %s as datagrams from there do: %s', async (host, address) => {
+  ])('spells %s as datagrams from that host do: %s', async (host, address) => {
     expect(await resolveHost(host, 0)).toBe(address);
   });
 
-  it('finds no address of another family than is asked for', async () => {
+  it('finds no address of another family', async () => {
     const found = await resolveHost('localhost', 6).catch(({ code }: NodeJS.ErrnoException) => code);
     // Not every machine has an IPv6 address for it.
     expect(['::1', 'ENOTFOUND', 'EAI_ADDRFAMILY', 'EAI_NODATA', 'EAI_AGAIN']).toContain(found);
   });
 
-  it('rejects with the error of the system where the name is not known', async () => {
+  it('rejects with the error of the system if the name is unknown', async () => {
     await expect(resolveHost('no-such-host.invalid', 0)).rejects.toMatchObject({ syscall: 'getaddrinfo' });
   });
 
@@ -51,7 +51,7 @@ describe('resolveHost', () => {
       expect(await second).toBe('10.0.0.2');
     });
 
-    it('tells all of a failure, and looks the name up again after it', async () => {
+    it('rejects for all callers, and looks the name up again after a failure', async () => {
       lookup.mockRejectedValueOnce(new Error('getaddrinfo EAI_AGAIN'));
       const failed = await Promise.allSettled([resolveHost('ben.test', 0), resolveHost('ben.test', 0)]);
       expect(failed.map(({ status }) => status)).toEqual(['rejected', 'rejected']);

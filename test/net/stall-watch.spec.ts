@@ -12,14 +12,14 @@ function create() {
 }
 
 describe('StallWatch', () => {
-  it('says 0 while the loop runs, also with timers half a second late', () => {
+  it('returns 0 while the loop runs, even if timers are half a second late', () => {
     const { platform, watch } = create();
     expect(watch.waited(platform.now())).toBe(0);
     platform.block(699);
     expect(watch.waited(platform.now())).toBe(0);
   });
 
-  it('says after a standstill how long a datagram may have waited, whether a datagram or the timer comes first', () => {
+  it('returns after a stall how long a datagram may have waited, if a datagram or the timer comes first', () => {
     for (const timerFirst of [true, false]) {
       const { platform, watch } = create();
       platform.block(3000);
@@ -30,7 +30,7 @@ describe('StallWatch', () => {
     }
   });
 
-  it('says so for all that had waited: until a turn of the loop has read fewer than 32', async () => {
+  it('returns this for all waiting datagrams, until a turn of the loop has read fewer than 32', async () => {
     const { platform, watch } = create();
     platform.block(3000);
     const read = (count: number) => Array.from({ length: count }, () => watch.waited(platform.now()));
@@ -44,7 +44,7 @@ describe('StallWatch', () => {
     expect(read(40)).toEqual(Array(40).fill(0));
   });
 
-  it('says so no longer than it lasted, for a flood may fill every turn from then on', async () => {
+  it('returns this no longer than the stall lasted, because a flood may fill every later turn', async () => {
     const { platform, watch } = create();
     platform.block(3000);
     const readTurn = async () => {
@@ -59,16 +59,16 @@ describe('StallWatch', () => {
     }
     platform.advance(1);
     expect(await readTurn()).toBe(false);
-    // And the next one is noticed again.
+    // The next stall is noticed again.
     platform.block(3000);
     expect(watch.waited(platform.now())).toBe(3000);
   });
 
-  it('says so for a turn more where a handler blocked in the middle of one', async () => {
+  it('returns this for one more turn if a handler blocked in the middle of a turn', async () => {
     const { platform, watch } = create();
     expect(watch.waited(platform.now())).toBe(0);
     platform.block(3000);
-    // The rest of the 32 of that turn, and what still waits.
+    // The rest of the 32 datagrams of that turn, and those that still wait.
     const read = (count: number) => Array.from({ length: count }, () => watch.waited(platform.now()));
     expect(read(31)).not.toContain(0);
     await nextTurn();
@@ -77,7 +77,7 @@ describe('StallWatch', () => {
     expect(read(1)).toEqual([0]);
   });
 
-  it('notices one that follows at once, in the turn in which the first was caught up with', async () => {
+  it('notices a second stall at once, in the turn that ended the first', async () => {
     const { platform, watch } = create();
     platform.block(3000);
     expect(watch.waited(platform.now())).toBe(3000);
@@ -90,7 +90,7 @@ describe('StallWatch', () => {
     expect(watch.waited(platform.now())).toBe(0);
   });
 
-  it('notices one that follows at once, before all of the first is read', async () => {
+  it('notices a second stall at once, before the backlog of the first is read', async () => {
     const { platform, watch } = create();
     platform.block(3000);
     expect(watch.waited(platform.now())).toBe(3000);

@@ -35,7 +35,7 @@ class Silent {
   }
 }
 
-/** Leaves the first message unanswered. */
+/** Does not answer the first message. */
 @Controller()
 class Forgetful {
   asked = 0;

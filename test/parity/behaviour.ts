@@ -1,5 +1,5 @@
 /**
- * Says one behaviour of Nest's transports and runs it over TCP and over BenUdp. Each becomes a row of docs/parity.md, which
+ * Names one behaviour of Nest's transports and tests it over TCP and over BenUdp. Each becomes a row of docs/parity.md, which
  * `npm run test:parity -- --save` writes from the run.
  */
 import { describe, expect, it } from 'vitest';
@@ -7,18 +7,18 @@ import { type ParityTransport, BEN_UDP, TCP } from './transports.js';
 
 type Check = (transport: ParityTransport) => Promise<void>;
 
-/** What one transport does in its own way: a sentence that the table quotes, and the test that it is so. */
+/** The own rule of one transport: a sentence that the table quotes, and its test. */
 type OwnWay = readonly [rule: string, check: Check];
 
 export interface Behaviour {
-  /** Both do it, by one test. */
+  /** Both transports have it, by one test. */
   readonly both?: Check;
-  /** Or each does it in its own way. */
+  /** Or each has its own rule. */
   readonly tcp?: OwnWay;
   readonly benUdp?: OwnWay;
-  /** What of Nest it takes, and whether this version has it. */
+  /** The feature of Nest that it needs, and whether this version has it. */
   readonly needs?: Need;
-  /** The same for TCP alone, where BenUdp does without. */
+  /** The same for TCP only, if BenUdp does not need it. */
   readonly tcpNeeds?: Need;
 }
 
@@ -27,12 +27,12 @@ export interface Need {
   readonly isThere: boolean;
 }
 
-/** What a test tells the table. */
+/** The data of a test for the table. */
 export interface ParityMeta {
   readonly slug: string;
   readonly title: string;
   readonly transport: ParityTransport['name'];
-  /** In words, where the transport has a way of its own. */
+  /** In words, if the transport has its own rule. */
   readonly rule: string | undefined;
 }
 
@@ -42,7 +42,7 @@ declare module 'vitest' {
   }
 }
 
-/** @param slug names the row for good: links and the table's order hang on it. */
+/** @param slug names the row. It must not change, because links and the order of the table depend on it. */
 export function behaviour(slug: string, title: string, { both, tcp, benUdp, needs, tcpNeeds }: Behaviour): void {
   describe(title, () => {
     for (const [transport, own] of [
@@ -51,7 +51,7 @@ export function behaviour(slug: string, title: string, { both, tcp, benUdp, need
     ] as const) {
       const [rule, check] = own ?? [undefined, both];
       if (!check) {
-        throw new Error(`the behaviour "${slug}" says nothing of ${transport.name}`);
+        throw new Error(`the behaviour "${slug}" has no test for ${transport.name}`);
       }
       it(`over ${transport.name}${rule === undefined ? '' : `: ${rule}`}`, async ({ task, skip }) => {
         task.meta.parity = { slug, title, transport: transport.name, rule };

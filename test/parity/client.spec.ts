@@ -13,7 +13,7 @@ import { KEY_CONTENTS } from '../support/nest-app.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 import { type ParityTransport, ask, askInVain, connectClient, start } from './transports.js';
 
-/** A server whose handler `slow` runs until it is told to end. */
+/** A server whose handler `slow` runs until the test ends it. */
 async function startSlow(transport: ParityTransport) {
   const running: Array<(value: unknown) => void> = [];
   @Controller()
@@ -33,7 +33,7 @@ async function startSlow(transport: ParityTransport) {
   return { ...started, running };
 }
 
-/** A port nobody listens on. */
+/** A port without a listener. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -142,7 +142,7 @@ describe('Client', () => {
         },
       ],
       benUdp: [
-        'fails where there is no key file yet: there is nothing else to fail',
+        'fails if there is no key file yet: nothing else can fail',
         async (transport) => {
           const { port } = await startSlow(transport);
           const keyFile = join(await temporaryFolder(), 'key.sec');
@@ -235,7 +235,7 @@ describe('Client', () => {
       expect(await ask(client, 'echo', 'anew')).toEqual(['anew']);
       return error;
     };
-    behaviour('client-close', '`client.close()` fails what waits for an answer; the next message connects anew', {
+    behaviour('client-close', '`client.close()` fails pending messages, and the next message connects again', {
       tcpNeeds: NEEDS.askAfterClose,
       tcp: [
         'with an `Error`, "Connection closed"',

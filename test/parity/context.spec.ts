@@ -62,7 +62,7 @@ describe('Context, metadata, serializers', () => {
     const pattern = { version: 2, cmd: 'sum' };
     behaviour('context-pattern', '`getPattern()` of an object pattern', {
       tcp: [
-        'the JSON of what was sent, its keys in the order they were sent in',
+        'the JSON of the sent data, with its keys in the sent order',
         async (transport) => {
           const { client } = await start(transport, { controllers: [Handlers] });
           expect(await ask(client, pattern)).toEqual(['{"version":2,"cmd":"sum"}']);
@@ -226,7 +226,7 @@ describe('Context, metadata, serializers', () => {
     },
   });
 
-  behaviour('client-serializers', "The client's serializer turns what it sends, its deserializer what comes back", {
+  behaviour('client-serializers', "The client's serializer changes the packet, and its deserializer the answer", {
     async both(transport) {
       const serializer: Serializer = {
         serialize: (packet: ReadPacket) => ({ ...packet, data: { sent: packet.data as unknown } }),

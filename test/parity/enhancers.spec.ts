@@ -102,7 +102,7 @@ describe('Pipes, guards, interceptors', () => {
     },
   });
 
-  behaviour('interceptors', 'Interceptors turn what comes back, and see the end of events', {
+  behaviour('interceptors', 'Interceptors change the answer, and see the end of events', {
     async both(transport) {
       const ended = vi.fn();
       class Ended implements NestInterceptor {

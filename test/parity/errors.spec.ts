@@ -136,7 +136,7 @@ describe('Errors', () => {
         return 'fine';
       }
     }
-    behaviour('unsendable-result', "A handler returns what can't be written down: an object that contains itself", {
+    behaviour('unsendable-result', 'A handler returns a value without a text: an object that contains itself', {
       tcpNeeds: NEEDS.replyGuard,
       tcp: [
         'the server logs it, and the client waits for ever',

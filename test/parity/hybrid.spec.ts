@@ -19,7 +19,7 @@ async function startHybrid(
 ) {
   const module = await Test.createTestingModule({ controllers }).setLogger(new LogRecorder()).compile();
   const app = module.createNestApplication({ logger: new LogRecorder() });
-  // Handlers are made when a microservice is connected, with what is set up by then.
+  // Nest makes the handlers when a microservice is connected, with the setup at that time.
   configure(app);
   const servers = transports.map((transport) =>
     app.connectMicroservice<MicroserviceOptions>({ strategy: transport.createServer() }, options),

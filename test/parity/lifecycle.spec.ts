@@ -21,7 +21,7 @@ class Echo {
 /** An address of nobody's here: RFC 5737. */
 const FOREIGN_ADDRESS = '192.0.2.1';
 
-/** Calls `listen` of the strategy itself; how often it called back, with what, and the next `error` event. */
+/** Calls `listen` of the strategy itself. Returns the calls of the callback, and the next `error` event. */
 function listen(transport: ParityTransport, options: { host?: string; port?: number }) {
   const server = transport.createServer(options);
   const callback = vi.fn<(error?: unknown) => void>();
@@ -31,7 +31,7 @@ function listen(transport: ParityTransport, options: { host?: string; port?: num
   return { server, callback };
 }
 
-/** What a handler waits for. */
+/** The promise that a handler awaits. */
 function createGate() {
   let open = () => {};
   const opened = new Promise<void>((resolve) => (open = resolve));

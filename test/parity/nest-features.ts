@@ -1,4 +1,4 @@
-/** What the installed version of Nest has; the versions that have it are in the sentences. */
+/** The features of the installed version of Nest. The sentences name the versions that have them. */
 import { NestApplication } from '@nestjs/core';
 import { ClientProxy, ClientTCP, NestMicroservice, Server, ServerTCP, TcpContext } from '@nestjs/microservices';
 import type { Need } from './behaviour.js';

@@ -30,7 +30,7 @@ class Streams {
   }
 }
 
-/** What a client sees of an answer, in order. */
+/** The notifications that a client gets for an answer, in order. */
 function record(answer: Observable<unknown>): unknown[] {
   const seen: unknown[] = [];
   answer.subscribe({
@@ -49,7 +49,7 @@ describe('Observables', () => {
     },
   });
 
-  behaviour('observable-event', 'What an event handler returns is subscribed to, though nothing comes back', {
+  behaviour('observable-event', 'The result of an event handler is subscribed to, although nothing comes back', {
     async both(transport) {
       const ran = vi.fn();
       @Controller()
@@ -77,7 +77,7 @@ describe('Observables', () => {
       },
     ],
     benUdp: [
-      'the last one comes back, for a device reads one reply; the server warns once for each handler',
+      'the last one comes back, because a device reads one reply; the server warns once for each handler',
       async (transport) => {
         const { client, logs } = await start(transport, { controllers: [Streams] });
         expect(await ask(client, 'three')).toEqual([3]);

@@ -7,7 +7,7 @@ import { ask, askInVain, start, tell } from './transports.js';
 const NOBODY = 'There is no matching message handler defined in the remote service.';
 
 describe('Patterns', () => {
-  behaviour('message-pattern', 'A `@MessagePattern` handler gets the data, and what it returns comes back', {
+  behaviour('message-pattern', 'A `@MessagePattern` handler gets the data, and its result comes back', {
     async both(transport) {
       @Controller()
       class Handlers {
@@ -26,7 +26,7 @@ describe('Patterns', () => {
     },
   });
 
-  behaviour('event-pattern', 'An `@EventPattern` handler gets what was emitted, and nothing comes back', {
+  behaviour('event-pattern', 'An `@EventPattern` handler gets the emitted data, and nothing comes back', {
     async both(transport) {
       const seen = vi.fn<(data: unknown) => string>(() => 'for nobody');
       @Controller()
@@ -42,7 +42,7 @@ describe('Patterns', () => {
     },
   });
 
-  behaviour('object-pattern', 'A pattern may be an object, whatever the order of its keys, or a number', {
+  behaviour('object-pattern', 'A pattern may be an object, with its keys in any order, or a number', {
     async both(transport) {
       @Controller()
       class Handlers {
@@ -80,7 +80,7 @@ describe('Patterns', () => {
     },
   });
 
-  behaviour('several-event-handlers', 'An event reaches every handler of its pattern, also where one of them fails', {
+  behaviour('several-event-handlers', 'An event reaches every handler of its pattern, even if one of them fails', {
     async both(transport) {
       const seen: string[] = [];
       @Controller()
@@ -174,7 +174,7 @@ describe('Patterns', () => {
     }
     behaviour('send-to-event-handler', 'A message whose pattern has an event handler alone', {
       tcp: [
-        'runs it, and what it returned comes back',
+        'runs it, and its result comes back',
         async (transport) => {
           const { client } = await start(transport, { controllers: [EventOnly] });
           expect(await ask(client, 'told')).toEqual(['result']);
@@ -216,7 +216,7 @@ describe('Patterns', () => {
         },
       ],
       benUdp: [
-        'each has its own: what is sent goes to the one, what is emitted to the other',
+        'each has its own: messages go to the one, events to the other',
         async (transport) => {
           seen.length = 0;
           const { client } = await start(transport, { controllers: [Both] });

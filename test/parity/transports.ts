@@ -1,4 +1,4 @@
-/** The two transports that are compared, behind one face: Nest's own TCP, which is the specification, and BenUdp. */
+/** The two compared transports, behind one interface: Nest's own TCP, which is the specification, and BenUdp. */
 import 'reflect-metadata';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -47,7 +47,7 @@ export interface ParityTransport {
   createClient(port: number, options?: ClientOptions): ClientProxy;
   /** As `ClientsModule` takes it. */
   clientProvider(port: number): ClientProvider;
-  /** Bytes of somebody who does not know the protocol; resolves when they are sent, or the server has hung up. */
+  /** Sends bytes that do not follow the protocol. Resolves when they are sent, or when the server has hung up. */
   sendGarbage(port: number, bytes: Uint8Array): Promise<void>;
 }
 

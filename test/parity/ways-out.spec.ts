@@ -25,7 +25,7 @@ import { type ParityTransport, ask, askInVain, start, tell } from './transports.
 const HIDDEN = { status: 'error', message: 'Internal server error' };
 const SECRET = 'hunter2';
 
-/** What may be thrown, and what TCP and BenUdp both make of it if a handler throws it. */
+/** Values that may be thrown, and the answer over both TCP and BenUdp if a handler throws them. */
 const THROWN: Record<string, { readonly make: () => unknown; readonly answer: unknown; readonly isLogged: boolean }> = {
   error: {
     make: () => Object.assign(new Error(`db down ${SECRET}`), { config: { password: SECRET } }),

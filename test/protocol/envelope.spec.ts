@@ -63,7 +63,7 @@ describe('parseEnvelope', () => {
     ['no data', envelopeText({ data: literal('d', 0) })],
     ['data of 15 bytes', envelopeText({ data: literal('d', 15) })],
     ['data of 17 bytes', envelopeText({ data: literal('d', 17) })],
-  ])('refuses %s for its size', (_title, datagram) => {
+  ])('refuses %s because of its size', (_title, datagram) => {
     expect(parseText(datagram)).toBe('bad-sizes');
   });
 
@@ -112,7 +112,7 @@ describe('parseEnvelope', () => {
 describe('looksLikeEnvelope', () => {
   const shortest = envelopeText();
 
-  it(`passes ${MIN_ENVELOPE_BYTES} bytes, the shortest envelope there is`, () => {
+  it(`passes ${MIN_ENVELOPE_BYTES} bytes, the shortest envelope`, () => {
     expect(shortest).toHaveLength(MIN_ENVELOPE_BYTES);
     expect(looksLikeEnvelope(Buffer.from(shortest))).toBe(true);
     expect(typeof parseText(shortest)).toBe('object');

@@ -8,7 +8,7 @@ describe('Hmac', () => {
     (length) => {
       const key = randomBytes(length);
       const hmac = new Hmac(key);
-      // Down again, so that the end of a longer text would be noticed in a shorter one.
+      // Then shorter again, so the end of a longer text would be noticed.
       for (const texts of [300, 128, 129, 64, 55, 56, 1, 0]) {
         const text = 'é'.repeat(texts);
         expect(hmac.digest(text)).toBe(createHmac('sha256', key).update(text, 'latin1').digest('binary'));

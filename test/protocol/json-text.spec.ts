@@ -84,7 +84,7 @@ describe('printJson', () => {
     expect(() => print(nested(65))).toThrow(expect.objectContaining({ code: 'BEN_UNSERIALIZABLE' }));
   });
 
-  it('refuses what contains itself', () => {
+  it('refuses a value that contains itself', () => {
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
     expect(() => print(circle)).toThrow(expect.objectContaining({ code: 'BEN_UNSERIALIZABLE' }));

@@ -15,7 +15,7 @@ describe('readMetadata', () => {
     expect(readMetadata(value)).toEqual({ metadata: { trace: 'x' }, droppedMetadata: 6 });
   });
 
-  it('gives a frozen ordinary object', () => {
+  it('returns a frozen ordinary object', () => {
     const { metadata } = readMetadata({ trace: 'x' });
     expect(Object.isFrozen(metadata)).toBe(true);
     expect(`${metadata}`).toBe('[object Object]');
@@ -40,13 +40,13 @@ describe('readMetadata', () => {
     expect(readMetadata(value)).toEqual({ metadata: undefined, droppedMetadata: 1 });
   });
 
-  it('counts nothing if there is none', () => {
+  it('counts nothing without metadata', () => {
     expect(readMetadata(undefined)).toEqual({ metadata: undefined, droppedMetadata: 0 });
   });
 });
 
 describe('checkMetadata', () => {
-  it('takes a flat record of texts within the limits', () => {
+  it('accepts a flat record of texts within the limits', () => {
     expect([...checkMetadata({ trace: 'x', absent: undefined })]).toEqual([['trace', 'x']]);
     expect(checkMetadata(entries(MAX_METADATA_ENTRIES)).size).toBe(MAX_METADATA_ENTRIES);
   });

@@ -15,7 +15,7 @@ describe('openRequest', () => {
   it.each([
     ['bad-text', "{'action':", "{'action':"],
     ['bad-request', '[1]', '[1]'],
-  ])('refuses a text that is no request: %s', (reason, text, kept) => {
+  ])('refuses a text that is not a request: %s', (reason, text, kept) => {
     expect(open(text)).toMatchObject({ reason, text: kept, error: { name: 'BenUdpProtocolError' } });
   });
 
@@ -33,7 +33,7 @@ describe('openRequest', () => {
   it.each([
     ["{'noreturn': True, 'action': ...}", true],
     ["{'action': ...}", false],
-  ])('says whether the device seems to wait: %s', (text, isNoreturn) => {
+  ])('shows whether the device seems to wait: %s', (text, isNoreturn) => {
     expect(open(text)).toMatchObject({ reason: 'bad-text', isNoreturn });
   });
 });

@@ -3,16 +3,16 @@ import { METADATA_KEY, formatRequest, parseRequest } from '../../lib/protocol/in
 import { pollutePrototype } from '../support/polluted-prototype.js';
 
 describe('parseRequest', () => {
-  it('tells absent data from None', () => {
+  it('distinguishes absent data from None', () => {
     expect(parseRequest("{'action': 'a'}").data).toBeUndefined();
     expect(parseRequest("{'action': 'a', 'data': None}").data).toBeNull();
   });
 
-  it.each(['True', 'False', 'None', '0'])('goes by the presence of noreturn, also where it is %s', (value) => {
+  it.each(['True', 'False', 'None', '0'])('checks only the presence of noreturn, even if it is %s', (value) => {
     expect(parseRequest(`{'action': 'a', 'noreturn': ${value}}`).noreturn).toBe(true);
   });
 
-  it('expects a reply where noreturn is absent', () => {
+  it('expects a reply if noreturn is absent', () => {
     expect(parseRequest("{'action': 'a'}").noreturn).toBe(false);
   });
 
@@ -26,7 +26,7 @@ describe('parseRequest', () => {
     expect(parseRequest(`{'action': ${action}}`).action).toEqual(value);
   });
 
-  it('has no action where the device sent none, not even an inherited one', () => {
+  it('has no action if the device sent none, not even an inherited one', () => {
     expect(parseRequest("{'data': 1}").action).toBeUndefined();
     expect(parseRequest("{'__proto__': {'action': 'a'}}").action).toBeUndefined();
   });
@@ -76,14 +76,14 @@ describe('parseRequest', () => {
 });
 
 describe('formatRequest', () => {
-  it('prints what a device would send', () => {
+  it('prints the text that a device would send', () => {
     expect(formatRequest({ action: 'echo', data: [1, 'two'] })).toBe("{'action': 'echo', 'data': [1, 'two']}");
     expect(formatRequest({ action: 'log', noreturn: true })).toBe("{'action': 'log', 'noreturn': True}");
     expect(formatRequest({ action: 'echo', data: null, noreturn: false })).toBe("{'action': 'echo', 'data': None}");
   });
 
   it.each([{ action: 'a', data: () => 1 }, { action: 'a', data: Symbol('x') }, { action: () => 1 }])(
-    'refuses a function or symbol in place of a value',
+    'refuses a function or symbol as a value',
     (request) => {
       expect(() => formatRequest(request)).toThrow(expect.objectContaining({ code: 'BEN_UNSERIALIZABLE' }));
     },

@@ -13,7 +13,7 @@ import {
 const key = randomBytes(32);
 const LENGTHS = [0, 1, 15, 16, 17, 31, 32, 47, 64];
 
-/** The obviously right way: a cipher of its own for each message. */
+/** The obviously correct way: a new cipher for each message. */
 function sealPlainly(text: string, iv: Buffer): Buffer {
   const padded = text + ' '.repeat(16 - (Buffer.byteLength(text) % 16));
   const cipher = createCipheriv('aes-256-cbc', key, iv).setAutoPadding(false);
@@ -21,7 +21,7 @@ function sealPlainly(text: string, iv: Buffer): Buffer {
 }
 
 describe('Sealer', () => {
-  it.each(LENGTHS)('seals a text of %i bytes as a cipher of its own would', (length) => {
+  it.each(LENGTHS)('seals a text of %i bytes as a new cipher would', (length) => {
     const sealer = new Sealer(key);
     const text = 'x'.repeat(length);
     for (let message = 0; message < 3; message++) {
@@ -37,7 +37,7 @@ describe('Sealer', () => {
     expect(ciphertext).toEqual(sealPlainly('€'.repeat(16), iv));
   });
 
-  it('opens what it sealed, whatever it opened or sealed before', () => {
+  it('opens its own texts, after any other messages', () => {
     const sealer = new Sealer(key);
     const other = new Sealer(key);
     for (const length of [...LENGTHS, ...LENGTHS.toReversed()]) {
@@ -53,7 +53,7 @@ describe('Sealer', () => {
     expect(ivs.size).toBe(10_000);
   });
 
-  it('goes on rightly after a partial block or a short IV was refused', () => {
+  it('works correctly after it refused a partial block or a short IV', () => {
     const sealer = new Sealer(key);
     const { ciphertext, iv } = sealer.seal('text');
     expect(() => sealer.open(ciphertext.subarray(1), iv)).toThrow(RangeError);
@@ -61,7 +61,7 @@ describe('Sealer', () => {
     expect(unpad(sealer.open(ciphertext, iv))?.toString()).toBe('text');
   });
 
-  it('opens nothing to nothing, and goes on rightly', () => {
+  it('opens an empty text, and works correctly after it', () => {
     const sealer = new Sealer(key);
     const { ciphertext, iv } = sealer.seal('text');
     sealer.open(ciphertext, iv);
@@ -106,7 +106,7 @@ describe('unpad', () => {
     expect(unpad(Buffer.from(padded))).toBeUndefined();
   });
 
-  it('takes no other white space for padding', () => {
+  it('accepts no other white space as padding', () => {
     expect(unpad(Buffer.from('text\n'))).toBeUndefined();
   });
 });
@@ -128,7 +128,7 @@ describe('decodeUtf8', () => {
 });
 
 describe('stripWhiteSpace', () => {
-  it('strips the six ASCII white space characters at both ends and nothing else', () => {
+  it('strips only the six ASCII white space characters at both ends', () => {
     expect(stripWhiteSpace(Buffer.from(' \t\n\v\f\ra b\r\f\v\n\t ')).toString()).toBe('a b');
     expect(stripWhiteSpace(Buffer.from([0x1c, 0x41, 0x85, 0xa0]))).toEqual(Buffer.from([0x1c, 0x41, 0x85, 0xa0]));
     expect(stripWhiteSpace(Buffer.from('   '))).toHaveLength(0);

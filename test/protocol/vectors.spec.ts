@@ -1,6 +1,6 @@
 /**
- * All recorded exchanges, byte for byte, in both directions: ours as the server that was given the recorded id, and ours as
- * the device that was given the recorded datagrams.
+ * All recorded exchanges, byte for byte, in both directions: our code as the server with the recorded id, and as
+ * the device with the recorded datagrams.
  */
 import { describe, expect, it } from 'vitest';
 import { openId, openReply, sealRequest } from '../../lib/exchange/index.js';
@@ -79,7 +79,7 @@ describe('recorded exchanges', () => {
       expect(digest(id, sealed.ciphertext, sealed.iv)).toEqual(hash);
     });
 
-    it('as the device: opens datagrams 5 to 7 and returns what the device returned', () => {
+    it('as the device: opens datagrams 5 to 7 and returns the value of the device', () => {
       const text = openReply(new Sealer(recordedKey), id, hash!, {
         ciphertext: ciphertext!,
         iv: iv!,

@@ -18,7 +18,7 @@ function requestOf(device: string | undefined, address: string, port: number) {
 }
 
 describe('DeviceRegistry', () => {
-  it('knows a named device by its name wherever it is, and others by where they are', () => {
+  it('identifies a named device by its name at any address, and others by their address', () => {
     const { registry } = create();
     registry.record(requestOf('kitchen', '10.0.0.1', 1));
     registry.record(requestOf('kitchen', '10.0.0.2', 2));
@@ -39,7 +39,7 @@ describe('DeviceRegistry', () => {
     ]);
   });
 
-  it('remembers as many devices as it may and forgets the one heard longest ago', () => {
+  it('remembers at most its capacity and forgets the device with the longest silence', () => {
     const { registry } = create({ capacity: 2 });
     registry.record(requestOf('a', '10.0.0.1', 1));
     registry.record(requestOf('b', '10.0.0.1', 1));
@@ -77,7 +77,7 @@ describe('DeviceRegistry', () => {
     expect(silent).toHaveLength(2);
   });
 
-  it('tells of no device that is heard in time', () => {
+  it('reports no device that is heard in time', () => {
     const { platform, registry, silent } = create({ silentAfterMs: 1000 });
     for (let minute = 0; minute < 50; minute++) {
       registry.record(requestOf('a', '10.0.0.1', 1));
@@ -86,7 +86,7 @@ describe('DeviceRegistry', () => {
     expect(silent).toEqual([]);
   });
 
-  it('has no timer where silence is not asked for, or after stop', () => {
+  it('has no timer if silentAfter is 0, or after stop', () => {
     expect(create().platform.pendingTimers).toBe(0);
     const { platform, registry } = create({ silentAfterMs: 1000 });
     expect(platform.pendingTimers).toBe(1);

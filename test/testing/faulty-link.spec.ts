@@ -37,7 +37,7 @@ describe('FaultyLink', () => {
     expect(platform.pendingTimers).toBe(0);
   });
 
-  it('loses as many as the chance says, and counts them', () => {
+  it('loses datagrams at the given chance, and counts them', () => {
     const { link, arrived, send } = linkWith({ loss: 0.3 });
     send(...HUNDRED);
     expect(link.fates.lost).toBeGreaterThan(15);
@@ -86,7 +86,7 @@ describe('FaultyLink', () => {
     expect(link.fates.reordered).toBe(1);
   });
 
-  it('delays each by the delay, more or less the jitter', () => {
+  it('delays each datagram by the delay plus or minus the jitter', () => {
     const { platform, arrived, send } = linkWith({ delayMs: 25, jitterMs: 25 });
     const delays = HUNDRED.map((number) => {
       send(number);

@@ -13,7 +13,7 @@ function inboxWith(slots: number, readDelayMs: number) {
 }
 
 describe('Inbox', () => {
-  it('gives datagrams to readers in order, whichever came first', async () => {
+  it('passes datagrams to readers in order, even if the readers came first', async () => {
     const { inbox, platform, store, read } = inboxWith(10, 0);
     const first = read();
     store(1, 2, 3);
@@ -22,7 +22,7 @@ describe('Inbox', () => {
     expect(platform.pendingTimers).toBe(0);
   });
 
-  it('drops what it has no slot for, and counts it', async () => {
+  it('drops and counts datagrams without a free slot', async () => {
     const { inbox, store, read } = inboxWith(2, 0);
     store(1, 2, 3);
     expect(inbox.counts).toEqual({ received: 2, dropped: 1 });
@@ -44,7 +44,7 @@ describe('Inbox', () => {
     expect(inbox.counts).toEqual({ received: 2, dropped: 1 });
   });
 
-  it('keeps a datagram whose reader gave up while taking it', async () => {
+  it('keeps a datagram whose reader gave up while it was taken out', async () => {
     const { platform, inbox, store } = inboxWith(1, 20);
     const first = inbox.read(10);
     store(1);
@@ -53,7 +53,7 @@ describe('Inbox', () => {
     expect(inbox.length).toBe(1);
   });
 
-  it('tells a reader for whom nothing came in time', async () => {
+  it('rejects if no datagram came in time', async () => {
     const { platform, store, read } = inboxWith(1, 0);
     const late = read();
     platform.advance(TIMEOUT_MS);

@@ -36,7 +36,12 @@ describe('VirtualBoardOptions', () => {
   });
 
   it.each<[string, object, typeof TypeError, string]>([
-    ['no key', { key: undefined }, TypeError, 'option "key" must be bytes, what the key file holds, got undefined'],
+    [
+      'no key',
+      { key: undefined },
+      TypeError,
+      'option "key" must be bytes: the contents of the key file, got undefined',
+    ],
     ['a key as text', { key: 'secret' }, TypeError, 'got a string of 6 characters'],
     ['no port', { port: undefined }, TypeError, 'option "port" must be an integer from 1 to 65535, got undefined'],
     ['port 0', { port: 0 }, RangeError, 'option "port"'],

@@ -21,11 +21,11 @@ class Handlers {
   }
 }
 
-/** A server that does not help: what a fault does to a board is to be seen. */
+/** A server without repair, so the effect of a fault on a board is seen. */
 const start = (options: BenUdpTransportOptions = {}) =>
   startApp({ controllers: [Handlers] }, { repair: false, shutdownTimeout: 50, ...options });
 
-/** What `send` came to: the value, or the error's code. */
+/** The result of `send`: the value, or the code of the error. */
 function ending(board: VirtualBoard, data: unknown = 1): Promise<unknown> {
   return board.send({ action: 'echo', data }).catch((error: { code?: string }) => error.code);
 }
@@ -52,9 +52,9 @@ describe('VirtualBoard', () => {
     expect(device.getStats()).toMatchObject({ sent: 6, received: 15 });
   });
 
-  it('goes on after an exchange that failed', async () => {
+  it('continues after a failed exchange', async () => {
     const { board } = await start();
-    // Within 250 ms the server takes a hello for a second copy of the one before.
+    // Within 250 ms the server treats a hello as a copy of the previous one.
     const device = await board({ timeout: 300 });
     const lost = device.send({ action: 'echo', data: Buffer.alloc(3000, 1) });
     const answer = device.send({ action: 'echo', data: 2 });
@@ -62,12 +62,12 @@ describe('VirtualBoard', () => {
     expect(await answer).toBe(2);
   });
 
-  it('cuts off what is longer than its buffer', async () => {
+  it('cuts off a datagram that is longer than its buffer', async () => {
     const { board } = await start();
     expect(await ending(await board({ bufferSize: 64 }), 'x'.repeat(100))).toBe('BEN_BAD_REPLY');
   });
 
-  it('can be closed twice, and fails what it waits for', async () => {
+  it('can be closed twice, and fails pending reads', async () => {
     const { board } = await start();
     const device = await board({ timeout: 60_000 });
     const waiting = device.receive();
@@ -77,7 +77,7 @@ describe('VirtualBoard', () => {
     await expect(device.send({ action: 'echo' })).rejects.toMatchObject({ code: 'BEN_CLOSED' });
   });
 
-  it('tells that its port is taken', async () => {
+  it('rejects if its port is in use', async () => {
     const { board, port } = await start();
     await expect(board({ localPort: port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
   });
@@ -98,14 +98,14 @@ describe('receiveSlots: 1', () => {
     expect(device.getStats()).toMatchObject({ received: 1, dropped: 1 });
   });
 
-  it('loses nothing where the server leaves a gap', async () => {
+  it('loses nothing if the server has a datagramGap', async () => {
     const { board } = await start({ datagramGap: 100 });
     const device = await board({ receiveSlots: 1 });
     expect(await ending(device)).toBe(1);
     expect(device.getStats()).toMatchObject({ received: 5, dropped: 0 });
   });
 
-  it('is no harm to a board that reads faster than datagrams come', async () => {
+  it('does not harm a board that reads faster than datagrams arrive', async () => {
     const { board } = await start();
     expect(await ending(await board({ receiveSlots: 1, readDelay: 0 }))).toBe(1);
   });
@@ -153,7 +153,7 @@ describe('leftovers', () => {
     Handlers.noted.length = 0;
     const device = await board({ leftovers: [Buffer.alloc(16)], timeout: 300 });
     for (const data of [1, 2, 3, 4]) {
-      // Once it is left without an answer: then it reads what it has not read yet.
+      // The server withholds one answer, so the board reads its unread datagrams.
       await device.send({ action: 'note', data }, { noreturn: true }).catch(() => undefined);
     }
     await expect.poll(() => Handlers.noted).toContain(4);
@@ -168,7 +168,7 @@ describe('leftovers', () => {
 });
 
 describe('faults', () => {
-  /** What one exchange of a board with certain faults comes to. */
+  /** The result of one exchange of a board with these faults. */
   async function exchangeWith(faults: VirtualBoardFaults, serverOptions: BenUdpTransportOptions = {}) {
     const { board, transport } = await start(serverOptions);
     const device = await board({ timeout: 150, faults });
@@ -176,21 +176,21 @@ describe('faults', () => {
     return { answer, device, board: device.getStats(), server: transport.getStats(), transport };
   }
 
-  it('lose what the board sends: the server hears nothing', async () => {
+  it('lose the datagrams of the board, so the server receives nothing', async () => {
     const { answer, board, server } = await exchangeWith({ loss: 1, direction: 'to-server' });
     expect(answer).toBe('BEN_TIMEOUT');
     expect(board).toMatchObject({ sent: 1, lost: 1, received: 0 });
     expect(server.received).toBe(0);
   });
 
-  it('lose what the server sends: the board hears nothing', async () => {
+  it('lose the datagrams of the server, so the board receives nothing', async () => {
     const { answer, board, server } = await exchangeWith({ loss: 1, direction: 'to-board' });
     expect(answer).toBe('BEN_TIMEOUT');
     expect(board).toMatchObject({ sent: 1, lost: 2, received: 0 });
     expect(server.hellos).toBe(1);
   });
 
-  it('double what the board sends: the server takes each once, and the board notices nothing', async () => {
+  it('double the datagrams of the board: the server accepts each once, and the board notices nothing', async () => {
     const { answer, board, server } = await exchangeWith({ duplicate: 1, direction: 'to-server' });
     expect(answer).toBe(1);
     expect(board).toMatchObject({ sent: 2, duplicated: 2, received: 5 });
@@ -198,7 +198,7 @@ describe('faults', () => {
     expect(server.rejected).toMatchObject({ 'duplicate-hello': 1, replayed: 1 });
   });
 
-  it('double what the server sends: the board takes the second copy for the next datagram', async () => {
+  it('double the datagrams of the server: the board takes the second copy for the next datagram', async () => {
     const { answer, board, server } = await exchangeWith({ duplicate: 1, direction: 'to-board' });
     expect(answer).toBe('BEN_TIMEOUT');
     expect(board).toMatchObject({ sent: 2, duplicated: 2, received: 4 });
@@ -217,7 +217,7 @@ describe('faults', () => {
     expect(answer).toBe(1);
   });
 
-  it('delay beyond what the board waits', async () => {
+  it('delay longer than the board waits', async () => {
     const { answer, device } = await exchangeWith({ delay: 2000, direction: 'to-board', seed: 5 });
     expect(answer).toBe('BEN_TIMEOUT');
     await expect.poll(() => device.leftovers, { timeout: 5000 }).toBe(2);
@@ -230,10 +230,10 @@ describe('faults', () => {
     expect(server.rejected['bad-hash']).toBe(1);
   });
 
-  it('come in the same places with the same seed, and in others with another', async () => {
+  it('come in the same places with the same seed, and in other places with another seed', async () => {
     const { board } = await start();
     const run = async (seed: number) => {
-      // Longer than the 250 ms in which the server takes a hello for a second copy: no ending may hang on the machine's speed.
+      // Longer than the 250 ms in which the server treats a hello as a copy, so no result depends on the speed of the machine.
       const device = await board({ timeout: 400, faults: { loss: 0.1, duplicate: 0.05, wrongKey: 0.1, seed } });
       const endings = [];
       for (let number = 0; number < 12; number++) {

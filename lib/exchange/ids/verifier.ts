@@ -14,7 +14,7 @@ export interface Verified {
   readonly key: RingKey;
   readonly id: Buffer;
   readonly candidate: IdCandidate;
-  /** Whether the id is live and unused. If not, it only tells which device sent the request, and what it has unread. */
+  /** Whether the id is live and unused. If not, it only shows which device sent the request, and how many datagrams it has unread. */
   readonly isLive: boolean;
 }
 

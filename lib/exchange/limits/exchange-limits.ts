@@ -6,11 +6,11 @@ import type { BenUdpRate } from './rate-limit.js';
 /** Rate limits: `burst` at once, then `perSecond`; each 1 to 1000000000. */
 export interface BenUdpLimits {
   /**
-   * Hellos of one source that no request has followed. A source is an IPv4 address, an IPv6 /64, or a verified device. A network
+   * Hellos of one source without a request after them. A source is an IPv4 address, an IPv6 /64, or a verified device. A network
    * (IPv4 /24, IPv6 /48) may send 32 times as many. Default 20 a second, 40 at once.
    */
   readonly hellosPerSource: BenUdpRate;
-  /** Hellos of all endpoints together that never verified. The rest is dropped. Default 4000 a second, 10000 at once. */
+  /** Hellos of all endpoints together that have never verified. Default 4000 a second, 10000 at once. */
   readonly hellosOfStrangers: BenUdpRate;
   /**
    * Hellos of one verified address that no request has followed, from ports that have not verified: boards behind a NAT that changes
@@ -24,7 +24,7 @@ export interface BenUdpLimits {
   readonly hellosOfReserved: BenUdpRate;
   /** Failed requests of one source that never verified. Default 100 a second, 200 at once. */
   readonly failuresPerSource: BenUdpRate;
-  /** Failed requests from the address of one verified device. Default 500 a second, 1000 at once. */
+  /** Advanced. Failed requests from the address of one verified device. Default 500 a second, 1000 at once. */
   readonly failuresPerDevice: BenUdpRate;
   /**
    * Requests of all endpoints together that neither verified nor sent a hello. Verified addresses and `reservedNetworks` each have as
@@ -32,9 +32,9 @@ export interface BenUdpLimits {
    */
   readonly requestsOfStrangers: BenUdpRate;
   /**
-   * Keys that are tried for requests that do not verify, if the key of the endpoint is unknown. One key counts once for each 2 KiB
-   * of data. Half of `burst` is reserved for sources that used less than a fifth and sent a hello. Default 50000 a second, 100000 at
-   * once.
+   * Advanced. Keys that are tried for requests that do not verify, if the key of the endpoint is unknown. One key counts once for
+   * each 2 KiB of data. Half of `burst` is reserved for sources that used less than a fifth and sent a hello. Default 50000 a second,
+   * 100000 at once.
    */
   readonly keyAttempts: BenUdpRate;
 }

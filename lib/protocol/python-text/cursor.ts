@@ -42,7 +42,7 @@ export class Cursor {
     }
   }
 
-  /** Refuses the text at the cursor: too short where nothing is left, else an unexpected character. */
+  /** Refuses the text at the cursor: at the end as too short, otherwise for an unexpected character. */
   failHere(): never {
     return this.isAtEnd
       ? this.fail('BEN_TEXT_UNEXPECTED_END', 'the text ends inside a literal')

@@ -4,9 +4,9 @@
 import { printFloat } from './number.js';
 
 /**
- * A dict key as Python's `json.dumps` writes it; `undefined` for a tuple, bytes and every other key, which it refuses.
+ * A dict key as Python's `json.dumps` writes it; `undefined` for a key that `json.dumps` refuses, such as a tuple or bytes.
  *
- * @param isFloat whether a number is a float in Python: `1.0` and `1` are one number here, and two names.
+ * @param isFloat whether a number is a float in Python. `1.0` and `1` are the same number here, but have different names.
  */
 export function nameOfKey(key: unknown, isFloat: boolean): string | undefined {
   switch (typeof key) {

@@ -7,8 +7,8 @@ import type { Cursor } from './cursor.js';
 const NUMBER = /-?(?:(\d+)(\.\d*)?|\.\d+)([eE][+-]?\d+)?/y;
 
 /**
- * What may not follow a number: letters and underscores (`0x1f`, `1_000`, `2j`, `1e`), a second point, and signs,
- * which would make it a complex number or a sum.
+ * Must not follow a number: letters and underscores (`0x1f`, `1_000`, `2j`, `1e`), a second point, and signs, which would make it
+ * a complex number or a sum.
  */
 const STUCK_TO_NUMBER = /[\w.+-]/y;
 
@@ -47,7 +47,7 @@ export function printNumber(value: number): string {
   return Number.isSafeInteger(value) && !Object.is(value, -0) ? String(value) : printFloat(value);
 }
 
-/** Prints a float in the shortest digits that read back, with an exponent below 1e-4 and from 1e16. */
+/** Prints a float with the shortest digits that read back, with an exponent below 1e-4 and from 1e16 on. */
 export function printFloat(value: number): string {
   if (!Number.isFinite(value)) {
     return Number.isNaN(value) ? 'nan' : value > 0 ? 'inf' : '-inf';
@@ -58,7 +58,7 @@ export function printFloat(value: number): string {
   const [mantissa = '', exponentText = ''] = value.toExponential().split('e');
   const exponent = Number(exponentText);
   if (exponent >= -4 && exponent < 16) {
-    // JavaScript prints this range without an exponent too, from 1e-6 to 1e21.
+    // JavaScript prints a part of this range without an exponent too, from 1e-6 to 1e21.
     const plain = String(value);
     return plain.includes('.') ? plain : `${plain}.0`;
   }

@@ -1,6 +1,6 @@
 /**
- * Reads Python text: the literals that `repr` of CPython and MicroPython prints, and little else of what
- * `ast.literal_eval` would take. docs/python-text.md has the rule for every form.
+ * Reads Python text: the literals that `repr` of CPython and MicroPython prints, and little else of the literals that
+ * `ast.literal_eval` accepts. docs/python-text.md has the rule for each form.
  *
  *     value := 'None' | 'True' | 'False' | 'nan' | 'inf' | '-nan' | '-inf' | 'set()' | 'bytearray(' bytes ')'
  *            | number | str | bytes | '[' items ']' | '(' items ')' | '{' items '}' | '{' pairs '}'
@@ -27,7 +27,7 @@ const COMMA = 0x2c;
 const LOWER_B = 0x62;
 const MINUS = 0x2d;
 
-/** Words that stand for a value. MicroPython prints a broken sensor's float as a bare `nan` or `inf`. */
+/** Words that are values. MicroPython prints the float of a broken sensor as a bare `nan` or `inf`. */
 const WORDS: ReadonlyMap<string, BenUdpValue> = new Map<string, BenUdpValue>([
   ['None', null],
   ['True', true],
@@ -46,7 +46,7 @@ const JSON_WORDS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The value a Python text stands for.
+ * The value of a Python text.
  *
  * @throws BenUdpProtocolError with a `BenUdpTextErrorCode` and the position.
  */
@@ -95,7 +95,7 @@ function readValue(cursor: Cursor, depth: number, mustHash: boolean): BenUdpValu
   return readWord(cursor, depth, mustHash);
 }
 
-/** Refuses a container that would be too deep, or that stands where Python has to hash it and can't. */
+/** Refuses a container that is too deep, or that Python would have to hash and can't. */
 function checkContainer(cursor: Cursor, depth: number, isUnhashable: boolean): void {
   checkHashable(cursor, isUnhashable);
   if (depth === cursor.limits.maxDepth) {
@@ -148,7 +148,7 @@ function readWord(cursor: Cursor, depth: number, mustHash: boolean): BenUdpValue
   );
 }
 
-/** MicroPython prints a `bytearray` so, the address of a DS18x20 for example. The cursor is behind the parenthesis. */
+/** MicroPython prints a `bytearray` in this form: the address of a DS18x20, for example. The cursor is after the parenthesis. */
 function readByteArray(cursor: Cursor): BenUdpValue {
   if (!cursor.take(LOWER_B) || !isQuote(cursor.unit)) {
     return cursor.failHere();
@@ -161,7 +161,7 @@ function isLetter(unit: number): boolean {
   return (unit >= 0x61 && unit <= 0x7a) || (unit >= 0x41 && unit <= 0x5a) || unit === 0x5f;
 }
 
-/** Values up to `close`, separated by commas, behind those already read; one comma may stand before `close`. */
+/** Values up to `close`, separated by commas, after those that were read before. One comma may stand before `close`. */
 function readItems(
   cursor: Cursor,
   close: number,
@@ -187,7 +187,7 @@ function readSeparator(cursor: Cursor, close: number): void {
   }
 }
 
-/** A tuple; around one value without a comma, parentheses only group, as in Python. */
+/** A tuple. Around one value without a comma, parentheses only group, as in Python. */
 function readTuple(cursor: Cursor, depth: number, mustHash: boolean): BenUdpValue {
   cursor.skipWhiteSpace();
   if (cursor.take(CLOSE_PAREN)) {
@@ -217,12 +217,12 @@ function readDictOrSet(cursor: Cursor, depth: number): BenUdpValue {
   return toSet(readItems(cursor, CLOSE_BRACE, depth, true, [first]));
 }
 
-/** The rest of a dict; the cursor is on the colon behind its first key. */
+/** The rest of a dict. The cursor is on the colon after its first key. */
 function readDict(cursor: Cursor, depth: number, firstKey: BenUdpValue, firstStart: number): BenUdpValue {
   const entries = new Map<BenUdpValue, BenUdpValue>();
-  /** Keys that are no strings: those are equal if their texts are, and to no other. */
+  /** Keys that are not strings. Two of them are equal if their texts are equal. */
   const others = new Set<string>();
-  /** The keys as `json.dumps` writes them; `undefined` as soon as one of them can't be a key of JSON. */
+  /** The keys as `json.dumps` writes them; `undefined` after a key that JSON can't have. */
   let names: string[] | undefined = [];
   let key = firstKey;
   let start = firstStart;
@@ -248,7 +248,7 @@ function readDict(cursor: Cursor, depth: number, firstKey: BenUdpValue, firstSta
   }
 }
 
-/** Whether a dict has a key already. A string is equal to itself alone; for any other key `others` is kept. */
+/** Whether a dict has a key already. A string only equals itself; other keys are compared in `others`. */
 function isAmong(key: BenUdpValue, entries: ReadonlyMap<BenUdpValue, BenUdpValue>, others: Set<string>): boolean {
   if (typeof key === 'string') {
     return entries.has(key);

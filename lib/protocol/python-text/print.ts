@@ -1,5 +1,5 @@
 /**
- * Prints values as MicroPython's `str()` prints them: what a device would send.
+ * Prints values as MicroPython's `str()` prints them, as a device would send them.
  */
 import { BenUdpError } from '../../errors.js';
 import { printNumber } from './number.js';
@@ -10,13 +10,12 @@ import { type Bytes, REFUSED, isSent, kindOf, toBuffer, unbox } from '../value-k
 const { maxDepth, maxNodes, maxIntDigits, maxLength } = PYTHON_TEXT_LIMITS;
 
 /**
- * The Python text of a value. `value-kind.ts` has the rule for each object, the same as for JSON: `toJSON` is asked first (a
- * `Date` becomes its ISO string), properties that are `undefined`, functions or symbols are left out, `undefined` in a list is
- * `None`.
+ * The Python text of a value. `value-kind.ts` has the rule for each object, the same as for JSON. `toJSON` is called first (a `Date`
+ * becomes its ISO string). Properties that are `undefined`, functions or symbols are left out. `undefined` in a list is `None`.
  *
- * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions, symbols, promises, iterators and Observables, for dict keys and set
- * elements that Python can't hash, and for values that a reader would refuse as too deep or too large, which includes anything
- * that contains itself.
+ * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions, symbols, promises, iterators and Observables, for dict keys and set elements
+ * that Python can't hash, and for values that a reader would refuse as too deep or too large. A value that contains itself is too
+ * deep.
  */
 export function printPythonText(value: unknown): string {
   const text = new Printer().print(value, 0, false);
@@ -55,7 +54,7 @@ class Printer {
     }
   }
 
-  /** @param isAsked whether the value is what a `toJSON` returned: that is asked once. */
+  /** @param isAsked whether the value is the result of a `toJSON`, whose own `toJSON` is not called. */
   private printObject(value: object, depth: number, mustHash: boolean, isAsked = false): string {
     const kind = kindOf(value, isAsked);
     if (kind === 'json') {
@@ -70,7 +69,7 @@ class Printer {
     if (kind === 'boxed') {
       return this.printScalar(unbox(value));
     }
-    // One level deeper; a value that contains itself ends here too.
+    // One level deeper. A value that contains itself ends here too.
     if (depth === maxDepth) {
       return refuse(`nested deeper than ${maxDepth} levels, or contains itself`);
     }
@@ -80,7 +79,7 @@ class Printer {
         return refuse(REFUSED);
       case 'list': {
         const items = Array.from(value as Iterable<unknown>, (item) => this.print(item, inner, mustHash));
-        // Python can't hash a list, so an array that it has to hash can only have been a tuple.
+        // Python can't hash a list, so an array that it has to hash must have been a tuple.
         return mustHash ? printTuple(items) : `[${items.join(', ')}]`;
       }
     }

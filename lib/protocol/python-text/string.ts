@@ -1,16 +1,17 @@
 /**
- * str and bytes literals, read and printed as Python does. Both share quotes and escapes; they differ in what a unit
- * may be: any character, or a byte.
+ * str and bytes literals, read and printed as Python does. Both have the same quotes and escapes, but a unit is a character in one and
+ * a byte in the other.
  */
 import type { Cursor } from './cursor.js';
 
 const QUOTE = 0x27;
 const DOUBLE_QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const SPACE = 0x20;
 const DELETE = 0x7f;
 
-/** The one-letter escapes that `repr` prints, by the letter behind the backslash. */
-const SIMPLE_ESCAPES: ReadonlyMap<number, number> = new Map([
+/** The one-letter escapes that `repr` prints: the letter after the backslash, and its unit. The envelope has the same ones. */
+export const SIMPLE_ESCAPES: ReadonlyMap<number, number> = new Map([
   [BACKSLASH, BACKSLASH],
   [QUOTE, QUOTE],
   [DOUBLE_QUOTE, DOUBLE_QUOTE],
@@ -19,7 +20,14 @@ const SIMPLE_ESCAPES: ReadonlyMap<number, number> = new Map([
   [0x74, 0x09], // \t
 ]);
 
-/** The hexadecimal escapes that `repr` prints: letter to number of digits. \u and \U are for str alone. */
+/** The control characters among them, as they are printed. */
+const CONTROL_ESCAPES: ReadonlyMap<number, string> = new Map(
+  [...SIMPLE_ESCAPES]
+    .filter(([, unit]) => unit < SPACE)
+    .map(([letter, unit]) => [unit, `\\${String.fromCharCode(letter)}`]),
+);
+
+/** The hexadecimal escapes that `repr` prints: letter to number of digits. Only a str has \u and \U. */
 const HEX_ESCAPES: ReadonlyMap<number, number> = new Map([
   [0x78, 2], // \x
   [0x75, 4], // \u
@@ -38,7 +46,7 @@ export function readString(cursor: Cursor): string {
   const quote = openQuote(cursor);
   let value = '';
   let runStart = cursor.position;
-  // A variable, not the cursor, for a text is mostly this loop.
+  // A variable instead of the cursor, because this loop takes most of the time of a text.
   let at = runStart;
   for (;;) {
     const unit = text.charCodeAt(at);
@@ -54,17 +62,17 @@ export function readString(cursor: Cursor): string {
     } else if (unit >= 0x20 && unit !== DELETE) {
       at++;
     } else {
-      // repr escapes every control character, so a raw one is not from a device.
+      // repr escapes every control character, so a raw one does not come from a device.
       cursor.position = at;
       cursor.failHere();
     }
   }
 }
 
-/** Reads a bytes literal; the cursor is on its quote, behind the `b`. */
+/** Reads a bytes literal. The cursor is on its quote, after the `b`. */
 export function readBytes(cursor: Cursor): Buffer {
   const quote = openQuote(cursor);
-  // Every byte takes at least one character, so the rest of the text bounds the length.
+  // Each byte takes at least one character, so the rest of the text bounds the length.
   const bytes: number[] = [];
   for (;;) {
     const { unit } = cursor;
@@ -124,7 +132,7 @@ function readEscape(cursor: Cursor, isBytes: boolean): number {
   return code;
 }
 
-/** Prints a str as MicroPython does up to 1.27, which is CPython's `ascii()`: all that is not printable ASCII escaped. */
+/** Prints a str as MicroPython up to 1.27 does, which is CPython's `ascii()`: everything but printable ASCII is escaped. */
 export function printString(value: string): string {
   const quote = chooseQuote(value.includes("'"), value.includes('"'));
   let text = '';
@@ -143,7 +151,7 @@ export function printBytes(value: Uint8Array): string {
   return `b${quote}${text}${quote}`;
 }
 
-/** Single quotes, unless that would need escapes which double quotes do not. */
+/** Single quotes, unless only they would need escapes. */
 function chooseQuote(hasQuote: boolean, hasDoubleQuote: boolean): string {
   return hasQuote && !hasDoubleQuote ? '"' : "'";
 }
@@ -155,13 +163,9 @@ function printUnit(code: number, quote: string): string {
   if (code >= 0x20 && code < DELETE) {
     return String.fromCharCode(code);
   }
-  switch (code) {
-    case 0x0a:
-      return '\\n';
-    case 0x0d:
-      return '\\r';
-    case 0x09:
-      return '\\t';
+  const letter = CONTROL_ESCAPES.get(code);
+  if (letter !== undefined) {
+    return letter;
   }
   if (code <= 0xff) {
     return `\\x${hex(code, 2)}`;

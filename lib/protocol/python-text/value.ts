@@ -1,10 +1,10 @@
 /**
- * The values Python text stands for, and the limits within which it is read.
+ * The values of Python text, and the limits of its reader.
  */
 import { toBuffer } from '../value-kind.js';
 
 /**
- * What a literal becomes.
+ * The JavaScript value of a literal.
  *
  * | Python | here |
  * |---|---|
@@ -31,8 +31,8 @@ export type BenUdpValue =
   | { [key: string]: BenUdpValue };
 
 /**
- * The same text for two hashable values exactly where Python takes them for one key: 1 == 1.0 == True, and bytes and
- * tuples are equal by content.
+ * A text that is the same for two hashable values exactly if Python takes them for one key: 1 == 1.0 == True, and bytes and tuples
+ * are equal by content.
  */
 export function equalityKey(value: BenUdpValue): string {
   switch (typeof value) {
@@ -46,7 +46,7 @@ export function equalityKey(value: BenUdpValue): string {
       return Number.isInteger(value) ? `int ${BigInt(value)}` : `float ${value}`;
   }
   if (Array.isArray(value)) {
-    // Lengths, not quotes, tell the items apart: escaped quotes would double with every level.
+    // Lengths instead of quotes separate the items, because escaped quotes would double with every level.
     const keys = value.map(equalityKey);
     return `tuple ${keys.map((key) => `${key.length}:${key}`).join('')}`;
   }
@@ -54,9 +54,9 @@ export function equalityKey(value: BenUdpValue): string {
 }
 
 export interface PythonTextLimits {
-  /** Containers inside each other. */
+  /** Nested containers. */
   readonly maxDepth: number;
-  /** Values in all, containers and dict keys included. */
+  /** All values, including containers and dict keys. */
   readonly maxNodes: number;
   /** Digits of one int. */
   readonly maxIntDigits: number;
@@ -64,12 +64,12 @@ export interface PythonTextLimits {
   readonly maxLength: number;
 }
 
-/** The limits a server reads with. */
+/** The limits of a server. */
 export const PYTHON_TEXT_LIMITS: PythonTextLimits = {
-  // A recursive reader overflows the stack from about 8,000 levels.
+  // A recursive reader overflows the stack at about 8,000 levels.
   maxDepth: 32,
   maxNodes: 4096,
-  // The smallest limit CPython's own int() can be set to, so every CPython reads what is read here.
+  // The smallest limit that CPython's own int() can have, so every CPython reads the same numbers.
   maxIntDigits: 640,
   // No UDP datagram holds more.
   maxLength: 65_536,

@@ -33,7 +33,7 @@ describe('derivePair', () => {
 });
 
 describe('openId', () => {
-  it('is what a device computes from the pair, under whichever key it has', () => {
+  it('is the id that a device computes from the pair, under any key', () => {
     for (const key of [KEY, OTHER_KEY, randomBytes(32)]) {
       const pair = toPair(derivePair(secret, 'a|1', 5, 0));
       const decipher = createDecipheriv('aes-256-cbc', key, pair.iv).setAutoPadding(false);

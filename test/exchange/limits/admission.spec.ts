@@ -1,4 +1,4 @@
-/** Limits as the exchange applies them: what a stranger, a network, all strangers and a device may ask for, on both sides of each. */
+/** Limits of the exchange for a stranger, a network, all strangers and a device, on both sides of each limit. */
 import { describe, expect, it } from 'vitest';
 import {
   DEFAULT_LIMITS,
@@ -13,7 +13,7 @@ const NORETURN = "{'action': 'log', 'noreturn': True}";
 const limitsOf = (limits: Partial<BenUdpLimits>) => ({ limits: { ...DEFAULT_LIMITS, ...limits } });
 const JUNK = formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(16), iv: Buffer.alloc(16) });
 
-/** What became of so many datagrams, by outcome. */
+/** The number of datagrams by outcome. */
 function tally(
   server: ServerExchange,
   datagrams: Iterable<[Buffer, BenUdpRemote]>,
@@ -28,7 +28,7 @@ function tally(
   return counts;
 }
 
-/** So many datagrams, each from a port of its own. */
+/** `count` datagrams, each from another port. */
 function* fromPorts(datagram: Buffer, address: string, count: number, firstPort = 1): Iterable<[Buffer, BenUdpRemote]> {
   for (let port = firstPort; port < firstPort + count; port++) {
     yield [datagram, remoteOf(address, port)];
@@ -84,7 +84,7 @@ describe('hellosPerSource', () => {
 });
 
 describe('hellosOfStrangers', () => {
-  it('bounds all strangers together, and known devices are not among them', () => {
+  it('bounds all strangers together, without known devices', () => {
     const server = createServer(limitsOf({ hellosOfStrangers: { perSecond: 100, burst: 100 } }));
     const device = new PureDevice(server, remoteOf('10.9.9.9'));
     device.ask(0, NORETURN);
@@ -98,7 +98,7 @@ describe('hellosOfStrangers', () => {
 });
 
 describe('failuresPerSource', () => {
-  it('looks at the burst of 200 and then at 100 a second', () => {
+  it('checks the burst of 200 and then 100 a second', () => {
     const server = createServer();
     expect(tally(server, fromPorts(JUNK, '10.0.0.1', 300), 0)).toEqual({ 'bad-hash': 200, 'request-rate': 100 });
     expect(tally(server, fromPorts(JUNK, '10.0.0.1', 300), 1000)).toEqual({ 'bad-hash': 100, 'request-rate': 200 });
@@ -113,7 +113,7 @@ describe('failuresPerSource', () => {
 });
 
 describe('failuresPerDevice', () => {
-  it('looks at 1000 failures in the name of a known device, and hears the device after as much as that', () => {
+  it('checks 1000 failures from the address of a known device, and still accepts the device', () => {
     const server = createServer();
     const device = new PureDevice(server);
     device.ask(0, NORETURN);
@@ -127,7 +127,7 @@ describe('failuresPerDevice', () => {
 });
 
 describe('requestsOfStrangers', () => {
-  it('looks at the burst of 4000, and at any number of those that said hello', () => {
+  it('checks the burst of 4000, and any number from senders that sent a hello', () => {
     const server = createServer();
     const junk = Array.from({ length: 5000 }, (_, index): [Buffer, BenUdpRemote] => [
       JUNK,
@@ -146,13 +146,13 @@ describe('keyAttempts', () => {
   const junkOf = (bytes: number) =>
     formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(bytes, 'a'), iv: Buffer.alloc(16) });
 
-  it('tries no more keys than that for strangers, and the known key of a known device for nothing', () => {
+  it('tries no more keys for strangers, and tries the known key of a known device for free', () => {
     const server = createServer({ keys, ...limitsOf({ keyAttempts: { perSecond: 1, burst: 2 } }) });
     const known = new PureDevice(server, remoteOf('10.0.0.1'), OTHER_KEY);
     expect(known.ask(0, NORETURN).kind).toBe('request');
     const failing = remoteOf('10.0.0.2');
     server.receive(HELLO, failing, 0);
-    // Both keys for the pair as it was sent; nothing is left for what else the device may have read.
+    // Both keys are tried for the pair as sent. No budget is left for other pairs that the device may have read.
     expect(server.receive(JUNK, failing, 0)).toMatchObject({ reason: 'key-attempt-budget' });
     const stranger = new PureDevice(server, remoteOf('10.0.0.3'));
     expect(stranger.ask(0, NORETURN)).toMatchObject({ reason: 'key-attempt-budget' });
@@ -161,7 +161,7 @@ describe('keyAttempts', () => {
     expect(stranger.request(1000, NORETURN).kind).toBe('request');
   });
 
-  it('gives back what a request that verifies has cost', () => {
+  it('refunds the cost of a request that verifies', () => {
     const server = createServer({ keys, ...limitsOf({ keyAttempts: { perSecond: 0.001, burst: 1 } }) });
     for (let host = 1; host <= 20; host++) {
       expect(new PureDevice(server, remoteOf(`10.0.0.${host}`), OTHER_KEY).ask(0, NORETURN).kind).toBe('request');
@@ -171,7 +171,7 @@ describe('keyAttempts', () => {
   it.each([
     { bytes: 2048, looks: 4 },
     { bytes: 2064, looks: 2 },
-  ])('counts a request with $bytes bytes of data once for every 2 KiB begun', ({ bytes, looks }) => {
+  ])('counts a request with $bytes bytes of data once for each started 2 KiB', ({ bytes, looks }) => {
     // One key, tried for both slots in which an id is accepted, out of the half that strangers without a hello have.
     const server = createServer({ ...limitsOf({ keyAttempts: { perSecond: 0.001, burst: 16 } }) });
     expect(tally(server, fromPorts(junkOf(bytes), '10.0.0.1', looks + 2), 0)).toEqual({
@@ -180,12 +180,12 @@ describe('keyAttempts', () => {
     });
   });
 
-  it('keeps half for new devices that said hello', () => {
+  it('reserves half for new devices that sent a hello', () => {
     const server = createServer({ keys, ...limitsOf({ keyAttempts: { perSecond: 0.001, burst: 8 } }) });
     const known = new PureDevice(server, remoteOf('10.0.0.1'));
     known.ask(0, NORETURN);
     known.hello(1000);
-    // In the name of a device that is known, and in nobody's.
+    // From the address of a known device, and from an unknown address.
     const junk = [known.remote, remoteOf('10.0.0.2'), remoteOf('10.0.0.3')].map((remote): [Buffer, BenUdpRemote] => [
       JUNK,
       remote,
@@ -197,7 +197,7 @@ describe('keyAttempts', () => {
     expect(new PureDevice(server, remoteOf('10.0.0.5'), OTHER_KEY).ask(1000, NORETURN).kind).toBe('request');
   });
 
-  it('takes all that a source sends for doubtful once it had a fifth, and refuses it nothing else', () => {
+  it('treats a source as doubtful after a fifth of the budget, and refuses it nothing else', () => {
     const many = Array.from({ length: 200 }, (_, index) => ({
       device: `device ${index}`,
       key: Buffer.alloc(32, `key ${index}`),
@@ -213,7 +213,7 @@ describe('keyAttempts', () => {
     expect(neighbour.ask(10_000, NORETURN).kind).toBe('request');
   });
 
-  it('gives nothing back to a request that finds no room, for it can be repeated', () => {
+  it('refunds nothing to a request without a free place, because it can be repeated', () => {
     const server = createServer({ maxEndpoints: 1, ...limitsOf({ keyAttempts: { perSecond: 0.001, burst: 4 } }) });
     new PureDevice(server, remoteOf('10.0.0.1')).ask(0, NORETURN);
     const refused = new PureDevice(server, remoteOf('10.0.0.2'));
@@ -223,7 +223,7 @@ describe('keyAttempts', () => {
     expect(tally(server, outcomes, 0)).toEqual({ 'table-full': 2, 'key-attempt-budget': 4 });
   });
 
-  it('tries the known key once, so that a server with one key needs no other trial', () => {
+  it('tries the known key once, so a server with one key needs no other attempt', () => {
     const server = createServer({ repair: false, ...limitsOf({ keyAttempts: { perSecond: 0.001, burst: 1 } }) });
     const device = new PureDevice(server);
     expect(device.ask(0, NORETURN).kind).toBe('request');

@@ -3,7 +3,7 @@ import { RateLimit, RateTable } from '../../../lib/exchange/limits/rate-limit.js
 
 const rate = { perSecond: 10, burst: 3 };
 
-/** Takes as often as allowed, up to a hundred times. */
+/** Takes as often as the limit allows, up to a hundred times. */
 function takeAll(bucket: { allows(): boolean; take(): void }): number {
   let taken = 0;
   while (taken < 100 && bucket.allows()) {
@@ -34,7 +34,7 @@ describe('RateLimit', () => {
     expect(takeAll(at(limit, 400))).toBe(1);
   });
 
-  it('leaves what is to stay', () => {
+  it('leaves the reserve', () => {
     const limit = new RateLimit(rate);
     expect(limit.allows(0, 2)).toBe(true);
     limit.take(0);
@@ -44,7 +44,7 @@ describe('RateLimit', () => {
     expect(limit.allows(0, 2)).toBe(true);
   });
 
-  it('allows one more for each that is given back, never more than the burst', () => {
+  it('allows one more for each refund, and never more than the burst', () => {
     const limit = new RateLimit(rate);
     takeAll(at(limit, 0));
     limit.refund();
@@ -73,7 +73,7 @@ describe('RateTable', () => {
     expect(takeAll(at(table, 1, 0))).toBe(0);
   });
 
-  it('gives nothing back to a key it has forgotten', () => {
+  it('refunds nothing to a forgotten key', () => {
     const table = new RateTable(rate, 1);
     table.take(1, 1, 0);
     table.take(1, 2, 0);
@@ -81,7 +81,7 @@ describe('RateTable', () => {
     expect(takeAll(at(table, 2, 0))).toBe(2);
   });
 
-  it('forgets keys rather than grow, and forgetting only ever allows', () => {
+  it('forgets keys instead of growing, and a forgotten key is only allowed more', () => {
     const table = new RateTable(rate, 256);
     for (let key = 0; key < 100_000; key++) {
       expect(takeAll(at(table, key, 0))).toBe(3);
@@ -93,7 +93,7 @@ describe('RateTable', () => {
     const keys = Array.from({ length: 4096 }, (_, index) => 0x0a00_0000 + index);
     keys.forEach((key) => table.take(1, key, 0));
     const kept = keys.filter((key) => !table.allows(1, key, 0)).length;
-    // By chance alone some 3 % fall onto another.
+    // By chance about 3 % collide.
     expect(kept).toBeGreaterThan(3800);
   });
 });

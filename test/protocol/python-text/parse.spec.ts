@@ -223,7 +223,7 @@ describe('parsePythonText', () => {
 
     it.each([
       ['a template string', (value: object) => `${value}`, '[object Object]'],
-      // oxlint-disable-next-line no-prototype-builtins -- users call it, and that is what is tried here
+      // oxlint-disable-next-line no-prototype-builtins -- users call it, and this test does the same
       ['hasOwnProperty', (value: object) => value.hasOwnProperty('a'), true],
       ['a list that is joined', (value: object) => [value].join(), '[object Object]'],
     ])('makes an object that %s can take', (_what, use, expected) => {
@@ -262,7 +262,7 @@ describe('parsePythonText', () => {
       expect(parsePythonText(text)).toStrictEqual(value);
     });
 
-    it('lets no key set the prototype, whatever type the other keys have', () => {
+    it('lets no key set the prototype, with other keys of any type', () => {
       const value = parsePythonText("{'__proto__': {'polluted': True}, 2: 3}") as { polluted?: boolean };
       expect(value.polluted).toBeUndefined();
       expect(Object.getPrototypeOf(value)).toBe(Object.prototype);

@@ -113,7 +113,7 @@ describe('printPythonText', () => {
       ['a single quote in double quotes', Buffer.from("it's"), `b"it's"`],
       ['both quotes in single quotes', Buffer.from(`'"`), String.raw`b'\'"'`],
       [
-        'what is not printable ASCII as hex',
+        'everything but printable ASCII as hex',
         Buffer.from([0, 9, 10, 13, 0x1f, 0x5c, 0x7f, 0x80, 0xff]),
         String.raw`b'\x00\t\n\r\x1f\\\x7f\x80\xff'`,
       ],
@@ -189,7 +189,7 @@ describe('printPythonText', () => {
       ['one that returns an object', { a: 1, toJSON: () => ({ b: 2 }) }, "{'b': 2}"],
       ['one that returns a Map', { toJSON: () => new Map([[1, 2]]) }, '{1: 2}'],
       ['one that returns nothing', { toJSON: () => undefined }, 'None'],
-    ])('is printed as what that returns: %s', (_title, value, text) => {
+    ])('is printed as the result of toJSON: %s', (_title, value, text) => {
       expect(printPythonText(value)).toBe(text);
     });
 
@@ -270,7 +270,7 @@ describe('printPythonText', () => {
       expect(() => printPythonText(tuples(2048))).toThrow(unserializable);
     });
 
-    it('refuses what contains itself', () => {
+    it('refuses a value that contains itself', () => {
       const circle: unknown[] = [];
       circle.push(circle);
       expect(() => printPythonText(circle)).toThrow(unserializable);
@@ -322,7 +322,7 @@ function nested(depth: number, inner: unknown): unknown {
   return depth === 0 ? inner : [nested(depth - 1, inner)];
 }
 
-/** The text, or undefined where the value is refused; any other exception is thrown on. */
+/** The text, or undefined if the value is refused. Any other exception is thrown on. */
 function tryPrint(value: unknown): string | undefined {
   try {
     return printPythonText(value);
