@@ -196,6 +196,9 @@ export class Listener {
   }
 
   private act(decision: Decision, remote: BenUdpRemote, now: number): void {
+    if (debugLog.enabled) {
+      debugLog(`${formatEndpoint(remote.address, remote.port)}: ${describeDecision(decision)}`);
+    }
     switch (decision.kind) {
       case 'pair':
         this.statistics.countHello();
