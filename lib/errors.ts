@@ -13,7 +13,7 @@ export type BenUdpErrorCode =
   | 'BEN_KEY_FILE_IO'
   | 'BEN_KEY_DIRECTORY'
   | 'BEN_KEY_PROVIDER'
-  /** A folder, a pipe or a device was named in place of a key file. */
+  /** The path of a key file names a folder, a pipe or a device. */
   | 'BEN_KEY_FILE_NOT_A_FILE'
   /** A key file holds fewer than 32 bytes. */
   | 'BEN_KEY_FILE_TOO_SHORT'

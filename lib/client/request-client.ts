@@ -120,6 +120,7 @@ class PendingRequest {
 
 export class RequestClient {
   private readonly waiting = new RequestQueue<PendingRequest>();
+  /** Bounded by `maxSockets`. */
   private readonly running = new Set<PendingRequest>();
   /** Refused requests before their next attempt, with the function that cancels it. At most one for each past exchange. */
   private readonly delayed = new Map<PendingRequest, () => void>();

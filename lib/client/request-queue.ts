@@ -53,6 +53,7 @@ export class RequestQueue<Request> {
 
 /** In order of arrival. Not a Set, because a Set walks over removed members to find its first one. */
 class LinkedList<Request> {
+  /** Bounded by `maxQueue`. */
   private readonly entries = new Map<Request, Entry<Request>>();
   private last: Entry<Request> | undefined;
   first: Entry<Request> | undefined;

@@ -23,6 +23,7 @@ export interface SocketPoolHandlers {
 }
 
 export class SocketPool {
+  /** This and the collections below are bounded by `maxSockets`. */
   private readonly sockets = new Set<ClientSocket>();
   /** The most recently used is last and is taken first, so surplus sockets stay idle and are closed. */
   private readonly idle: ClientSocket[] = [];

@@ -218,6 +218,7 @@ function reader(bytes: Buffer, isLittle: boolean): (offset: number) => number {
 
 /** Reassembles fragmented packets: Ethernet and Wi-Fi split a request of more than 1472 bytes. */
 class Assembler {
+  /** Bounded by the packets of the capture. */
   private readonly packets = new Map<string, Fragment[]>();
 
   /** Incomplete packets. */

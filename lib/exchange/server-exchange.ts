@@ -478,7 +478,7 @@ export class ServerExchange {
       : Math.max(earliest, Math.min(deviceTimeoutMs * LATEST_REPLY_SHARE, deviceTimeoutMs - requestMs * REPLY_MARGIN));
   }
 
-  /** Records what a verified request shows about its device. */
+  /** Records the state of the device that a verified request shows. */
   private learn(endpoint: Endpoint, { uses, unread }: IdCandidate, isLive: boolean, arrivedAt: number): void {
     const { latest } = endpoint;
     const wasWithheld = endpoint.withheld > 0;
@@ -494,7 +494,7 @@ export class ServerExchange {
   }
 
   /**
-   * Datagrams that complete what the device takes for its reply. Its client then raises at once. Without them it would wait for its
+   * Datagrams that complete the supposed reply of the device. Its client then raises at once. Without them it would wait for its
    * timeout, and read the answers of further hellos meanwhile. They are random and not empty, so they verify as nothing.
    */
   private endWait(count: number): readonly Buffer[] {

@@ -61,9 +61,9 @@ export interface NamedKeySource {
 
 export interface ResolvedKeyOptions {
   readonly sources: readonly NamedKeySource[];
-  /** A folder of key files, in place of `sources`. */
+  /** A folder of key files, instead of `sources`. */
   readonly directory: string | undefined;
-  /** A function that gives the keys, in place of `sources`. */
+  /** A function that returns the keys, instead of `sources`. */
   readonly provider: BenUdpKeyProvider | undefined;
   readonly keyFileChecks: BenUdpKeyFileChecks;
 }

@@ -12,14 +12,14 @@ import type { BenUdpKeyProvider, NamedKeySource, ResolvedKeyOptions } from './ke
 import { KeyRing, type NamedKey } from './key-ring.js';
 import type { RingKey } from './ring-key.js';
 
-/** Key files that are read at once. Opening more gains nothing, and a process may open only so many. */
+/** Key files that are read in parallel. More would gain nothing, and a process may only open a limited number of files. */
 const PARALLEL_READS = 8;
 
 /** Loaded keys, and the state of each file when it was read. */
 export interface LoadedKeys<Keys> {
   readonly keys: Keys;
   readonly files: ReadonlyMap<string, FileSignature>;
-  /** The state of the key directory before it was read; `undefined` if there is none. */
+  /** The state of the key directory before it was read; `undefined` without a directory. */
   readonly directory: FileSignature | undefined;
 }
 
@@ -144,7 +144,7 @@ async function loadProvided(provider: BenUdpKeyProvider, checks: BenUdpKeyFileCh
   }
 }
 
-/** What the provider throws is not ours: it gets a code, and keeps its cause. */
+/** An error of the provider gets a code, and stays as the cause. */
 async function* readProvider(provider: BenUdpKeyProvider): ReturnType<typeof iterate> {
   try {
     yield* iterate(provider);

@@ -6,8 +6,8 @@ import { type RandomBlockSource, Sealer } from '../protocol/index.js';
 import { fingerprint } from './derive-key.js';
 
 /**
- * Keys with ciphers that are set up; 8 MiB of memory. The others set theirs up for a message, which takes some 5 µs. With more
- * boards than this, each reporting in turn, that is what an exchange costs more.
+ * Keys that keep their ciphers; 8 MiB of memory. The others set theirs up for each message, which takes about 5 µs. With more boards
+ * than this, each reporting in turn, an exchange costs that much more.
  */
 export const MAX_READY_KEYS = 2048;
 

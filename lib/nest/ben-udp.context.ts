@@ -57,7 +57,7 @@ export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
 
   /**
    * Texts beside the payload, under `meta` in the request dict: a trace id, for example. A frozen flat record of at most 16 entries
-   * of 1024 characters. Other entries are dropped and counted (`getStats().droppedMetadata`). `undefined` if there are none: the
+   * of 1024 characters. Other entries are dropped and counted (`getStats().droppedMetadata`). `undefined` without metadata: the
    * upstream client sends none, and `BenUdpClient` sends the `metadata` that its serializer returns.
    */
   getMetadata(): Readonly<Record<string, string>> | undefined {

@@ -224,7 +224,7 @@ function resolveNetworks(
     : {};
 }
 
-/** A rate per second that is more than any machine receives, and keeps what is computed from it exact. */
+/** More than any machine receives in a second. Sums of its intervals are still exact. */
 const MAX_RATE = 1_000_000_000;
 
 function resolveLimits(limits: Partial<BenUdpLimits> = {}): BenUdpLimits {

@@ -37,7 +37,7 @@ export class LoopbackProbe {
   private server: { readonly address: string; readonly port: number } | undefined;
   private client: { readonly of: Promise<RequestClient>; readonly ring: KeyRing } | undefined;
   private latest: Result | undefined;
-  /** The ports that its sockets have bound. No other process can send from them on this machine. */
+  /** The ports that its sockets have bound, at most two for each key ring in use. No other process can send from them on this machine. */
   private readonly ports = new Set<number>();
 
   constructor(

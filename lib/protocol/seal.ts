@@ -77,7 +77,7 @@ export class Sealer {
   /** Set up by the first message: an attempt with a key only opens. */
   private cipher: Cipher | undefined;
   private decipher: Decipher | undefined;
-  /** What the decipher will XOR into the next block: the last ciphertext block it was fed. */
+  /** The block that the decipher will XOR into the next block: the last ciphertext block that it was fed. */
   private readonly chained = Buffer.alloc(BLOCK_BYTES);
 
   private readonly key: KeyObject;

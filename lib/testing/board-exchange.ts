@@ -1,6 +1,6 @@
 /**
  * One exchange of the upstream client, step by step, with its habits: it reads strictly in order, trusts every sender, and does not
- * discard what is left over. It has no socket and no clock: the caller sends, reads, and passes on what it read.
+ * discard left-over datagrams. It has no socket and no clock: the caller sends, reads, and passes on what it read.
  */
 import { openId, openReply, sealRequest } from '../exchange/index.js';
 import { type EnvelopeKey, HELLO, type Sealer, BLOCK_BYTES } from '../protocol/index.js';

@@ -271,7 +271,7 @@ describe('ServerExchange', () => {
       { title: 'a device that takes 1 ms from a pair to its request', requestMs: 1, share: 0.98 },
       { title: 'a device that takes 100 ms', requestMs: 100, share: 0.96 },
       { title: 'a device that takes 400 ms', requestMs: 400, share: 0.9 },
-    ])('may leave at the deadline and is late after it, for $title', ({ requestMs, share }) => {
+    ])('may be sent at the deadline and is late after it, for $title', ({ requestMs, share }) => {
       const replyAfter = (ms: number) => {
         const server = createServer({ deviceTimeoutMs: 10_000 });
         const device = new PureDevice(server);

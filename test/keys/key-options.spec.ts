@@ -7,7 +7,7 @@ import { deriveKey } from '../../lib/keys/index.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
 describe('readKeyOptions', () => {
-  it('needs the bytes of a key no longer than the call takes: their owner may wipe them', async () => {
+  it('needs the bytes of a key only during the call, so their owner may wipe them', async () => {
     for (const name of ['key', 'keys'] as const) {
       const secret = randomBytes(32);
       const expected = [deriveKey(secret)];

@@ -313,7 +313,7 @@ describe('unwrap', () => {
 });
 
 describe('on', () => {
-  it('knows its events and what their listeners are given', () => {
+  it('has types for its events and the arguments of their listeners', () => {
     // Checked by `npm run check:types`.
     const transport = create();
     transport.on('listening', (address) => expectTypeOf(address).toEqualTypeOf<AddressInfo>());

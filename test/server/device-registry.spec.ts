@@ -62,7 +62,7 @@ describe('DeviceRegistry', () => {
     expect(registry.list().map(({ name }) => name)).toEqual(['hall', 'cellar', 'attic']);
   });
 
-  it('tells once of a device that falls silent, within a tenth of the time, and again after it was heard', () => {
+  it('reports a silent device once, within a tenth of the time, and again after it was heard', () => {
     const { platform, registry, silent } = create({ silentAfterMs: 1000 });
     registry.record(requestOf('a', '10.0.0.1', 1));
     platform.advance(999);

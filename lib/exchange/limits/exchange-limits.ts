@@ -13,22 +13,22 @@ export interface BenUdpLimits {
   /** Hellos of all endpoints together that have never verified. Default 4000 a second, 10000 at once. */
   readonly hellosOfStrangers: BenUdpRate;
   /**
-   * Hellos of one verified address that no request has followed, from ports that have not verified: boards behind a NAT that changes
-   * ports. An address is verified for a day after a request of it. The address gets 32 bytes for each. Default 300 a second, 600 at
-   * once.
+   * Advanced. Hellos of one verified address without a request after them, from ports that have not verified: boards behind a NAT that
+   * changes ports. An address is verified for a day after its last request. The address gets 32 bytes for each. Default 300 a second,
+   * 600 at once.
    */
   readonly hellosPerVerifiedSource: BenUdpRate;
-  /** The same of all verified addresses together. Default 4000 a second, 10000 at once. */
+  /** Advanced. The same of all verified addresses together. Default 4000 a second, 10000 at once. */
   readonly hellosOfVerifiedSources: BenUdpRate;
-  /** Hellos of all unverified endpoints in `reservedNetworks` together. Default 4000 a second, 10000 at once. */
+  /** Advanced. Hellos of all unverified endpoints in `reservedNetworks` together. Default 4000 a second, 10000 at once. */
   readonly hellosOfReserved: BenUdpRate;
-  /** Failed requests of one source that never verified. Default 100 a second, 200 at once. */
+  /** Failed requests of one source that has never verified. Default 100 a second, 200 at once. */
   readonly failuresPerSource: BenUdpRate;
   /** Advanced. Failed requests from the address of one verified device. Default 500 a second, 1000 at once. */
   readonly failuresPerDevice: BenUdpRate;
   /**
-   * Requests of all endpoints together that neither verified nor sent a hello. Verified addresses and `reservedNetworks` each have as
-   * much again. Default 2000 a second, 4000 at once.
+   * Advanced. Requests of all endpoints together that neither verified nor sent a hello. Verified addresses and `reservedNetworks` each
+   * have the same budget again. Default 2000 a second, 4000 at once.
    */
   readonly requestsOfStrangers: BenUdpRate;
   /**

@@ -61,6 +61,7 @@ export class Holder {
 
 /** The holders that have an endpoint in the table, or a handler. */
 export class Holders {
+  /** Bounded by the endpoints in the table plus the running handlers. */
   private readonly holders = new Map<HolderKey, Holder>();
 
   /** Must be passed to `release` when it may have nothing left. */

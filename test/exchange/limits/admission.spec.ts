@@ -62,7 +62,7 @@ describe('hellosPerSource', () => {
     expect(tally(server, hosts(), 0)).toEqual({ pair: 1280, 'hello-rate': 256 * 40 - 1280 });
   });
 
-  it('does not count hellos that a request has followed: a fleet behind one NAT gets in', () => {
+  it('does not count hellos with a request after them, so a fleet behind one NAT is accepted', () => {
     const server = createServer({ maxEndpoints: 1000 });
     for (let port = 1; port <= 500; port++) {
       expect(new PureDevice(server, remoteOf('10.0.0.1', port)).ask(0, NORETURN).kind).toBe('request');
@@ -121,7 +121,7 @@ describe('failuresPerDevice', () => {
     expect(tally(server, junk(999), 1000)).toEqual({ 'bad-hash': 999 });
     expect(device.ask(1000, NORETURN).kind).toBe('request');
     expect(tally(server, junk(3), 1000)).toEqual({ 'bad-hash': 1, 'request-rate': 2 });
-    // Its own key is tried all the same, and no other.
+    // Its own key is still tried, but no other.
     expect(device.ask(1000, NORETURN).kind).toBe('request');
   });
 });

@@ -21,7 +21,7 @@ function create(limits: Partial<InFlightLimits>, forgetAfterMs = 1000): InFlight
 }
 
 describe('InFlight', () => {
-  it('lets maxInFlightPerDevice handlers of a device run and not one more', () => {
+  it('runs maxInFlightPerDevice handlers of a device, and not one more', () => {
     const inFlight = create({ maxInFlightPerDevice: 2 });
     const endpoint = createEndpoint();
     const first = inFlight.begin(endpoint, false, 0);
@@ -32,7 +32,7 @@ describe('InFlight', () => {
     expect(inFlight.begin(endpoint, false, 0)).toBeDefined();
   });
 
-  it('lets maxInFlight handlers run in all and not one more', () => {
+  it('runs maxInFlight handlers in all, and not one more', () => {
     const inFlight = create({ maxInFlight: 3 });
     const works = [0, 1, 2].map(() => inFlight.begin(createEndpoint(), false, 0));
     expect(inFlight.begin(createEndpoint(), false, 0)).toBeUndefined();
@@ -40,13 +40,13 @@ describe('InFlight', () => {
     expect(inFlight.begin(createEndpoint(), false, 0)).toBeDefined();
   });
 
-  it('stops counting a handler that hangs, so that its device is heard again', () => {
+  it('stops counting a handler that hangs, so its device is accepted again', () => {
     const inFlight = create({ maxInFlightPerDevice: 1 });
     const endpoint = createEndpoint();
     const hanging = inFlight.begin(endpoint, false, 0);
     expect(inFlight.begin(endpoint, false, 999)).toBeUndefined();
     expect(inFlight.begin(endpoint, false, 1000)).toBeDefined();
-    // Should it end after all, nothing is counted twice.
+    // If it ends after all, nothing is counted twice.
     inFlight.end(hanging!, 0);
     expect([inFlight.size, endpoint.running]).toEqual([1, 1]);
   });
@@ -66,22 +66,19 @@ describe('InFlight', () => {
     { maxInFlight: 3, quota: 3 },
     { maxInFlight: 4, quota: 3 },
     { maxInFlight: 100, quota: 75 },
-  ])(
-    'lets one holder run $quota of $maxInFlight and not one more, whatever its endpoints are',
-    ({ maxInFlight, quota }) => {
-      const inFlight = create({ maxInFlight });
-      const handlers = Array.from({ length: quota }, () =>
-        inFlight.begin(createEndpoint(`thief of ${maxInFlight}`), false, 0),
-      );
-      expect(handlers.every((handler) => handler !== undefined)).toBe(true);
-      expect(inFlight.begin(createEndpoint(`thief of ${maxInFlight}`), false, 0)).toBeUndefined();
-      const others = Array.from({ length: maxInFlight - quota }, () => inFlight.begin(createEndpoint(), false, 0));
-      expect(others.every((handler) => handler !== undefined)).toBe(true);
-      expect(inFlight.begin(createEndpoint(), false, 0)).toBeUndefined();
-      inFlight.end(handlers[0]!, 0);
-      expect(inFlight.begin(createEndpoint(`thief of ${maxInFlight}`), false, 0)).toBeDefined();
-    },
-  );
+  ])('lets one holder run $quota of $maxInFlight and not one more, with any endpoints', ({ maxInFlight, quota }) => {
+    const inFlight = create({ maxInFlight });
+    const handlers = Array.from({ length: quota }, () =>
+      inFlight.begin(createEndpoint(`thief of ${maxInFlight}`), false, 0),
+    );
+    expect(handlers.every((handler) => handler !== undefined)).toBe(true);
+    expect(inFlight.begin(createEndpoint(`thief of ${maxInFlight}`), false, 0)).toBeUndefined();
+    const others = Array.from({ length: maxInFlight - quota }, () => inFlight.begin(createEndpoint(), false, 0));
+    expect(others.every((handler) => handler !== undefined)).toBe(true);
+    expect(inFlight.begin(createEndpoint(), false, 0)).toBeUndefined();
+    inFlight.end(handlers[0]!, 0);
+    expect(inFlight.begin(createEndpoint(`thief of ${maxInFlight}`), false, 0)).toBeDefined();
+  });
 
   it('queues maxQueuedEvents events of a device and not one more, and starts them in their order', () => {
     const inFlight = create({ maxInFlightPerDevice: 1, maxQueuedEvents: 2 });
