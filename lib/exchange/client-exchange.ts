@@ -1,8 +1,8 @@
 /**
- * The asking side of the exchange: what to do with the server's datagrams, step by step. No socket, no timer.
+ * The client side of the exchange: handles the datagrams of the server, step by step. No socket, no timer.
  *
- * The functions are what a device computes, which trusts whoever sends. `ClientExchange` is for askers with more to lose: it
- * looks at who sent a datagram and at its size, takes no datagram twice, and goes by the hash alone in what it calls a reply.
+ * The functions compute as a device does, which trusts every sender. `ClientExchange` is for clients with more to lose: it checks the
+ * sender and the size of a datagram, accepts no datagram twice, and accepts a reply by its hash alone.
  */
 import { openId } from './ids/id-pair.js';
 import {
@@ -25,17 +25,17 @@ export function sealRequest(sealer: Sealer, id: Uint8Array, text: string, order?
   return signRequest(id, sealer.seal(text), order);
 }
 
-/** Datagram 4 for a request that is sealed already. */
+/** Datagram 4 for a sealed request. */
 export function signRequest(id: Uint8Array, { ciphertext, iv }: Sealed, order?: readonly EnvelopeKey[]): Buffer {
   return formatEnvelope({ hash: digest(id, ciphertext, iv), data: ciphertext, iv }, order);
 }
 
-/** Bytes that datagram 4 takes at most: a byte of the hash, which is known once there is an id, takes up to four characters. */
+/** Largest size of datagram 4. The hash needs an id, and each of its bytes takes up to four characters. */
 export function maxRequestLength({ ciphertext, iv }: Sealed): number {
   return formatEnvelope({ hash: Buffer.alloc(HASH_BYTES), data: ciphertext, iv }).length;
 }
 
-/** The text in datagrams 5 to 7; `undefined` where the hash does not fit, or what it seals is not UTF-8. */
+/** The text in datagrams 5 to 7; `undefined` if the hash does not match or the text is not UTF-8. */
 export function openReply(sealer: Sealer, id: Uint8Array, hash: Uint8Array, sealed: Sealed): string | undefined {
   if (!isDigest(hash, id, sealed.ciphertext, sealed.iv)) {
     return undefined;
@@ -43,7 +43,7 @@ export function openReply(sealer: Sealer, id: Uint8Array, hash: Uint8Array, seal
   return decodeUtf8(stripWhiteSpace(sealer.open(sealed.ciphertext, sealed.iv)));
 }
 
-/** Every reason for which a client ignores a datagram, in words. */
+/** Every reason of a client to ignore a datagram, in words. */
 export const IGNORED_REASONS = {
   'other-sender': 'from another address or port than the server has',
   'wrong-size': 'not the size of any expected datagram',
@@ -56,38 +56,38 @@ export const IGNORED_REASONS = {
 /** Why a client ignored a datagram; `IGNORED_REASONS` has each in words. */
 export type BenUdpIgnoredReason = keyof typeof IGNORED_REASONS;
 
-/** What a datagram led to. */
+/** The decision on a datagram. */
 export type ClientDecision =
   /** It is ignored. */
   | { readonly kind: 'ignored'; readonly reason: BenUdpIgnoredReason }
-  /** It was waited for, and more are to come. */
+  /** It was expected, and more follow. */
   | { readonly kind: 'taken' }
-  /** Datagram 4 is to be sent. For `noreturn` that is the end of the exchange. */
+  /** Send datagram 4. For `noreturn` the exchange ends. */
   | { readonly kind: 'request'; readonly datagram: Buffer }
-  /** The text of the reply; the end of the exchange. */
+  /** The text of the reply. The exchange ends. */
   | { readonly kind: 'reply'; readonly text: string }
-  /** The end of the exchange: too many datagrams came that together are no reply. */
+  /** Too many datagrams without a valid reply. The exchange ends. */
   | { readonly kind: 'bad-reply' };
 
-/** How far an exchange has come; as `BenUdpRequestStep`. */
+/** The last step of an exchange, as `BenUdpRequestStep`. */
 export type ClientStep = 'hello' | 'id' | 'request' | 'reply';
 
 export interface ClientExchangeOptions {
   readonly sealer: Sealer;
   /** The server. */
   readonly peer: { readonly address: string; readonly port: number };
-  /** The longest datagram that is read, in bytes. */
+  /** Largest accepted datagram in bytes. */
   readonly bufferSize: number;
-  /** The sealed text of the request. Sealed before there is an id, so that its size is known before anything is sent. */
+  /** The sealed text of the request. Sealed before the hello, so its size is known before the first datagram. */
   readonly request: Sealed;
   readonly noreturn: boolean;
-  /** What `remnants` of the exchange before it on the same socket was. */
+  /** The `remnants` of the previous exchange on the same socket. */
   readonly remnants?: readonly Buffer[];
-  /** Order of the envelope's keys; any is right. */
+  /** Order of the keys in the envelope. Any order is valid. */
   readonly keyOrder?: readonly EnvelopeKey[];
 }
 
-/** Datagrams that are kept while a reply is looked for among them: some more than a reply has, for the network may add its own. */
+/** Datagrams that may contain the reply. More than a reply has, because the network may add others. */
 const MAX_KEPT_DATAGRAMS = 8;
 
 export class ClientExchange {
@@ -95,14 +95,14 @@ export class ClientExchange {
   readonly hello = HELLO;
   private currentStep: ClientStep = 'hello';
   private id: Buffer = Buffer.alloc(0);
-  /** What came of the pair. */
+  /** The received datagrams of the pair. */
   private readonly pair: Buffer[] = [];
   /**
-   * The request and its parts. An attacker on the path who sends them back has a reply whose hash is right, without a key. All
-   * attempts of a request share IV and ciphertext, so these are known from the start.
+   * The request and its parts. An attacker on the path can send them back as a reply with a valid hash, without a key. All attempts of
+   * a request share IV and ciphertext.
    */
   private readonly own: Buffer[];
-  /** What came since the request was sent. */
+  /** The datagrams received after the request was sent. */
   private readonly kept: Buffer[] = [];
 
   constructor(private readonly options: ClientExchangeOptions) {
@@ -114,14 +114,14 @@ export class ClientExchange {
     return this.currentStep;
   }
 
-  /** Whether as much came as a reply has, and none of it verified: not a silent server, but a wrong or a forged answer. */
+  /** Whether a whole reply arrived and did not verify: a wrong or forged answer, not a silent server. */
   get isReplyBad(): boolean {
     return this.kept.length >= REPLY_DATAGRAMS;
   }
 
   /**
-   * Datagrams whose late copies mean nothing to the next exchange on the socket. None where no reply has proven that the server
-   * took the request: it may then answer the next hello with the same pair.
+   * Datagrams whose late copies the next exchange on the socket ignores. Empty without a reply: if the server did not receive the
+   * request, it may answer the next hello with the same pair.
    */
   get remnants(): readonly Buffer[] {
     return this.kept.length > 0 ? [...this.pair, ...this.kept] : [];
@@ -184,7 +184,7 @@ export class ClientExchange {
     if (this.options.noreturn) {
       return ignore('unasked');
     }
-    // Of the three sizes, that of the IV is the only one that is a block, and a hash is two.
+    // IV and hash are one and two blocks, so all three parts have the size of a ciphertext.
     if (!isCiphertext(datagram)) {
       return ignore('wrong-size');
     }
@@ -202,8 +202,8 @@ export class ClientExchange {
   }
 
   /**
-   * The reply among the datagrams that came. In their order first; then in any other, for the network may have swapped them or
-   * left some of its own between them, and only the hash says which belong together.
+   * Finds the reply among the received datagrams. Tries their order first, then any other, because the network may swap datagrams or
+   * add others. Only the hash tells which belong together.
    */
   private findReply(): string | undefined {
     const { sealer } = this.options;
@@ -222,7 +222,7 @@ export class ClientExchange {
   }
 }
 
-/** Each way to take three of the datagrams for hash, IV and ciphertext, as far as their sizes allow; in their order first. */
+/** Each way to choose hash, IV and ciphertext by size, in order of arrival first. */
 function arrangements(datagrams: readonly Buffer[]): Array<[hash: Buffer, iv: Buffer, ciphertext: Buffer]> {
   const hashes = datagrams.filter(({ length }) => length === HASH_BYTES);
   const ivs = datagrams.filter(({ length }) => length === BLOCK_BYTES);
@@ -233,8 +233,8 @@ function arrangements(datagrams: readonly Buffer[]): Array<[hash: Buffer, iv: Bu
 }
 
 /**
- * Whether a text is a request's. An attacker who also sends the pair of an earlier request, of any holder of the key, has a reply
- * of that request. A reply is JSON, which Python's text of a dict never is.
+ * Whether a text is a request. An attacker who sends the pair of an earlier request of any key holder can also send that request as
+ * a reply. A reply is JSON, and Python's text of a request never is.
  */
 function isRequestText(text: string): boolean {
   return text.startsWith('{') && text.includes("'action': ") && !isJson(text);
@@ -253,7 +253,7 @@ function isCiphertext({ length }: Buffer): boolean {
   return length > 0 && length % BLOCK_BYTES === 0;
 }
 
-/** A zone of a link-local address is spelt as a name here and as a number there, so it is left out. */
+/** Ignores the zone of a link-local address, because it is a name in one place and a number in another. */
 function isSameAddress(one: string, other: string): boolean {
   return one === other || (one.includes('%') && withoutZone(one) === withoutZone(other));
 }
