@@ -48,7 +48,7 @@ function readOptions() {
     throw new Error(`--seconds is a number above 0 and up to ${MAX_SECONDS}, not "${values.seconds}"`);
   }
   if (values.out !== undefined) {
-    // Minutes later it would be too late to hear that it can't be written.
+    // An unwritable file must show now, not after minutes of measuring.
     appendFileSync(values.out, '');
   }
   return { ...values, base: values.base, rounds, seconds };

@@ -18,7 +18,7 @@ const WARM_UP_TURNS = 400;
 
 const COUNTED_TURNS = 20;
 
-/** What the turns themselves take, shared by all boards of a turn: less than this for an exchange. */
+/** The cost of the turns themselves, shared by all boards of a turn: less than this for an exchange. */
 const TOLERANCE = 0.5;
 
 const calls = { hash: 0, cipher: 0, setup: 0, sent: 0, watched: 0, promises: 0 };
@@ -27,7 +27,7 @@ const calls = { hash: 0, cipher: 0, setup: 0, sent: 0, watched: 0, promises: 0 }
  * @typedef {object} Limit
  * @property {string} what
  * @property {(server: object) => number} read a number that grows
- * @property {number} reply at most so many for an exchange with a reply
+ * @property {number} reply the limit for an exchange with a reply
  * @property {number} noreturn and for one without
  */
 
@@ -64,7 +64,7 @@ function countCalls(owner, name, counter) {
   };
 }
 
-/** Has to come before the library: its imports are bound to what stands here then. */
+/** Must run before the library is imported, because its imports are bound to the current functions. */
 function watchCrypto() {
   const { Cipheriv, Decipheriv } = /** @type {Record<string, { prototype: object }>} */ (
     /** @type {unknown} */ (crypto)
@@ -131,7 +131,7 @@ for (const kind of ['reply', 'noreturn']) {
     await server.exchangeAll();
   }
   // First, before anything is watched: a watch allocates too.
-  // A collection within a turn would hide what was allocated before it: so it is done between.
+  // A collection within a turn would hide earlier allocations, so it runs between turns.
   check(HEAP_BYTES, await growthOf(server, () => getHeapStatistics().used_heap_size, collect));
   for (const limit of LIMITS) {
     check(limit, await growthOf(server, limit.read));

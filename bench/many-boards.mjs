@@ -7,7 +7,7 @@
  * Every board has an address of its own in 127.0.0.0/8 (Linux; other systems need --nat); with --nat all have 127.0.0.1, as
  * boards behind one NAT have.
  *
- * Ends with exit code 1 where an answer was wrong or did not come.
+ * Ends with exit code 1 if a reply was wrong or missing.
  */
 import { parseArgs } from 'node:util';
 import { Logger } from '@nestjs/common';

@@ -1,5 +1,5 @@
 /**
- * Where the server's CPU time goes: the functions with the most time of their own, under the load of 64 boards.
+ * The CPU time of the server by function: those with the most time of their own, under the load of 64 boards.
  *
  *     npx nest build esm && node bench/profile.mjs [--server ben|tcp|floor] [--peers 64] [--seconds 5] [--noreturn] [--by file]
  *

@@ -1,5 +1,5 @@
 /**
- * What an exchange costs, beside the same datagrams over bare node:dgram (the floor) and one request of Nest's TCP transport,
+ * Compares the cost of an exchange with the same datagrams over bare node:dgram (the floor) and a request of Nest's TCP transport,
  * all in one run; then how the cost grows, memory, first contact, start, and the parts one by one.
  *
  *     npm run bench
@@ -8,9 +8,9 @@
  *
  * Parts that are not measured stay in the file as they are.
  *
- * Server and load are processes of their own, pinned to a core each where the system has `taskset`. The figure to compare is
- * the server's CPU time for an exchange: it does not depend on the load. All ratios are medians over the rounds of what was
- * measured within the same round.
+ * Server and load are processes of their own, pinned to a core each if the system has `taskset`. The figure to compare is
+ * the server's CPU time for an exchange: it does not depend on the load. Each ratio compares figures of one
+ * round; the result is the median over the rounds.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release, type } from 'node:os';

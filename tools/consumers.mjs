@@ -37,7 +37,7 @@ const { values: options } = parseArgs({
   },
 });
 
-/** What the options ask for: `{ nest, format, nodes }`, the latter by name. */
+/** The selection of the options: `{ nest, format, nodes }`, the latter by name. */
 function selectProjects() {
   const nests = pick('nest', NESTS);
   const formats = pick('format', FORMATS);
@@ -59,7 +59,7 @@ function pick(option, all) {
   return names.map((name) => {
     const found = all.find((each) => each.name === name);
     if (!found) {
-      throw new Error(`--${option}: ${name} is none of ${listNames(all)}`);
+      throw new Error(`--${option}: ${name} is not one of ${listNames(all)}`);
     }
     return found;
   });

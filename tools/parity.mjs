@@ -3,7 +3,7 @@
  *
  *     npm run test:parity                            the suite alone
  *     npm run test:parity -- --save docs/parity.md   and write the table
- *     npm run test:parity -- --check docs/parity.md  and fail where the table is not that of this run
+ *     npm run test:parity -- --check docs/parity.md  and fail if the table is not that of this run
  *     npm run test:parity -- --nest 11.0.0           the suite on another version of Nest, in a temporary folder
  */
 import { cp, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
@@ -21,7 +21,7 @@ const { values: options } = parseArgs({
 
 const NEST = ['common', 'core', 'microservices', 'platform-express', 'testing'];
 
-/** What the suite imports, from here. */
+/** The imports of the suite, from here. */
 const SOURCES = ['lib', 'test', 'tools', 'package.json', 'tsconfig.json'];
 
 /** The suite in a copy of this project whose Nest is another one. Its own tests say what that one lacks, and are skipped. */

@@ -2,11 +2,11 @@
  * The transcripts in docs/command-line.md, from real runs of the built program: each block under `<!-- transcript: NAME -->` is what
  * its commands printed, errors included.
  *
- *     node tools/transcripts.mjs            runs them and writes what has changed
- *     node tools/transcripts.mjs --check    runs them and fails where the page shows something else
+ *     node tools/transcripts.mjs            runs them and writes the changes
+ *     node tools/transcripts.mjs --check    runs them and fails if the page differs
  *
  * What differs from run to run (keys, times, ports, this machine's addresses) does not count as a change.
- * `--program FILE` is what to run in place of dist/esm/cli/main.js.
+ * `--program FILE` is the program to run instead of dist/esm/cli/main.js.
  */
 import { spawn } from 'node:child_process';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
@@ -221,7 +221,7 @@ const { text, stale } = replaceBlocks(page, await record(program));
 if (options.check) {
   const wrong = stale.filter(isComparable);
   for (const { name, fresh, content } of wrong) {
-    console.error(`The transcript "${name}" is not what a run prints.\n--- page\n${content}--- run\n${fresh}`);
+    console.error(`The transcript "${name}" differs from the output of a run.\n--- page\n${content}--- run\n${fresh}`);
   }
   process.exitCode = wrong.length > 0 ? 1 : 0;
 } else {

@@ -1,5 +1,5 @@
 /**
- * Does what the README's first screen tells a newcomer to do: `npm start` in one terminal, `npm run device` in a second, and
+ * Follows the first screen of the README: `npm start` in one terminal, `npm run device` in a second, and
  * looks at what both show. On a port and with a key file of its own.
  */
 import { spawn } from 'node:child_process';
@@ -12,7 +12,7 @@ import { mustRun } from './support/run.mjs';
 
 const START_TIMEOUT_MS = 120_000;
 
-/** What the terminals show, in words that must be there. */
+/** Words that the terminals must show. */
 const SERVER_SHOWS = ['There was no key file, so a new one was made', 'Listening on', 'npm run device', 'mpremote cp'];
 const DEVICE_SHOWS = ["-> 'hello from MicroPython'", "'celsius': 21.5", '-> {}'];
 const SERVER_LOGS = ["'noreturn': True, 'action': 'dhtsensor'"];

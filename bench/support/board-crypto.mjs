@@ -70,7 +70,7 @@ export class BoardCrypto {
     return at + 1;
   }
 
-  /** The text in datagrams 5 to 7; `undefined` where the hash does not fit. */
+  /** The text in datagrams 5 to 7; `undefined` if the hash does not match. */
   openReply(id, hash, iv, ciphertext) {
     if (!createHash('sha256').update(id).update(ciphertext).update(iv).digest().equals(hash)) {
       return undefined;

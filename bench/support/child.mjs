@@ -1,5 +1,5 @@
 /**
- * Programs of the bench that run as processes of their own: how they are started, asked, and pinned to a core where the
+ * Programs of the bench that run as processes of their own: how they are started, asked, and pinned to a core if the
  * system has `taskset`. Server and load on one core would measure the scheduler.
  */
 import { execFileSync, fork } from 'node:child_process';
@@ -71,7 +71,7 @@ export class Child {
     });
   }
 
-  /** Lets the program end by itself, so that it can write what it has to (a profile). */
+  /** Lets the program end by itself, so that it can write its profile. */
   async stop() {
     if (this.#process.exitCode === null && this.#process.signalCode === null) {
       const ended = new Promise((resolve) => this.#process.once('exit', resolve));
@@ -81,7 +81,7 @@ export class Child {
   }
 }
 
-/** The side that is asked: answers with what the functions return. Ends when the asking side goes. */
+/** The answering side: returns the results of the functions. Ends when the asking side ends. */
 export function serve(functions) {
   process.on('message', async ({ id, name, argument }) => {
     try {

@@ -11,7 +11,7 @@ import { BLOCK_BYTES, HASH_BYTES, HELLO, HOST, replyLength } from './wire.mjs';
  * @param {object} options
  * @param {number} options.dataBytes
  * @param {boolean} options.noreturn
- * @param {boolean} options.defaultLookup leaves the lookup of addresses to Node, as whoever writes such a server at first does
+ * @param {boolean} options.defaultLookup leaves the lookup of addresses to Node, as a first version of such a server does
  * @param {() => void} onExchange
  * @returns {Promise<number>} the port
  */

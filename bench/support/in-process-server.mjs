@@ -18,7 +18,7 @@ serve({
   start: async ({ lib, dataBytes, noreturn }) => {
     server = await InProcessServer.start({ boards: BOARDS, lib, dataBytes, noreturn });
   },
-  /** All boards ask in turns, for so many seconds. */
+  /** All boards ask in turns for this number of seconds. */
   run: async ({ seconds }) => {
     const begin = performance.now();
     const cpuAtBegin = cpuMicroseconds();

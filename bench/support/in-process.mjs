@@ -1,6 +1,6 @@
 /**
- * The whole server, Nest and controller included, without the system's part: every datagram is handed to its socket, and what it
- * sends is kept. Uses the public API alone, so that it takes any version of this package.
+ * The whole server, Nest and controller included, without the system's part: every datagram is handed to its socket, and its
+ * answers are kept. Uses the public API alone, so that it takes any version of this package.
  */
 import { BaseRpcContext } from '@nestjs/microservices';
 import { BoardCrypto, maxRequestLength, preparePlaintext } from './board-crypto.mjs';
@@ -56,7 +56,7 @@ export class InProcessServer {
     return this.#strategy.getHandlers().get(ACTION)(undefined, new BaseRpcContext([]));
   }
 
-  /** Hands in a datagram of each board, and waits until each was answered with so many. */
+  /** Delivers one datagram of each board, and checks the number of answers to each. */
   async #deliver(remotes, datagramOf, answers) {
     this.sent.clear();
     for (let index = 0; index < remotes.length; index++) {
@@ -77,7 +77,7 @@ export class InProcessServer {
     return target.subarray(0, this.#crypto.writeRequest(id, this.#plaintext, target));
   }
 
-  /** In place of the socket's `send`. A callback is called in a later turn, as Node calls it. */
+  /** Replaces the `send` of the socket. Like Node, it calls a callback in a later turn. */
   #keep(datagram, _port, address, callback) {
     this.onSend(callback !== undefined);
     const earlier = this.sent.get(address);

@@ -1,6 +1,6 @@
 /**
- * What known devices cost in memory, and what the first contact costs where there are many keys; a program of its own, for
- * its memory is what is measured.
+ * The memory of known devices, and the cost of a first contact with many keys. A program of its own, because
+ * it measures its own memory.
  */
 import { nodePlatform } from '#lib/net/index.js';
 import { DeviceRegistry } from '#lib/server/index.js';
@@ -23,7 +23,7 @@ function collect() {
 }
 
 serve({
-  /** Bytes of each of so many known devices, after the first exchange and after some more. */
+  /** Bytes of each known device, after the first exchange and after some more. */
   memory: ({ devices }) => {
     const steps = new Steps({ boards: devices });
     const few = new Steps({ boards: 256 });
@@ -36,7 +36,7 @@ serve({
       steps.exchangeAll();
     }
     const after = collect();
-    // Used once more, so that it is still there: what is freed in between would be taken off.
+    // Used once more, so that it is not freed between the two readings.
     few.exchangeAll();
     return {
       devices: steps.boards,

@@ -1,5 +1,5 @@
 /**
- * The load, a program of its own: so many peers, of which so many have an exchange under way at any time, taking turns.
+ * The load, a program of its own: peers that take turns, of which a fixed number has an exchange under way.
  * The next exchange begins when one ends. While it runs it can be kept awake: a server pays for waking the one it sends to,
  * and pays the more the idler that one is, so that a slow server would look slower than it is.
  */
@@ -7,7 +7,7 @@ import { serve } from './child.mjs';
 import { createPeers } from './peers.mjs';
 import { percentile } from './statistics.mjs';
 
-/** An exchange that takes longer has lost a datagram: it is counted, and its peer begins anew with a new socket. */
+/** An exchange that takes longer has lost a datagram: it is counted, and its peer begins again with a new socket. */
 const LOST_MS = 2000;
 const OPENED_AT_ONCE = 100;
 

@@ -1,6 +1,6 @@
 /**
- * Micro-benchmarks, a program of its own: what the parts of an exchange cost, each beside an obvious way to do the same.
- * CPU time of many short turns, ours and the other's by turns; the median of those.
+ * Micro-benchmarks, a program of its own: each part of an exchange is compared with an obvious way to do the same.
+ * Ours and the other run in alternate short turns; the result is the median of their CPU times.
  */
 import { AsyncResource } from 'node:async_hooks';
 import {
@@ -37,7 +37,7 @@ const sealer = new Sealer(key);
 const endpoint = '127.1.0.1|40000';
 const secret = new Hmac(randomBytes(32));
 
-/** Keeps what is computed in use, so that nothing is compiled away. */
+/** Uses the results, so that no computation is compiled away. */
 let sink = 0;
 
 /**
@@ -173,7 +173,7 @@ function compareFixed() {
 }
 
 /**
- * The whole server step; beside it the calls of node:crypto that it can't do without: two hashes for the pair, one block and
+ * The whole server step, compared with the calls of node:crypto that it can't do without: two hashes for the pair, one block and
  * one text decrypted, one text encrypted, two more hashes and a comparison.
  */
 function compareStep(size) {

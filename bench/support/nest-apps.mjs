@@ -1,6 +1,6 @@
 /**
  * The app of the bench: one controller with one method, on BenUdp and on Nest's TCP transport. Decorators are applied as the
- * functions they are, so that this needs no compiler. Whoever starts one of the two loads only that.
+ * functions they are, so that this needs no compiler. Only the transport that is started is loaded.
  */
 import 'reflect-metadata';
 import { Controller, Module } from '@nestjs/common';

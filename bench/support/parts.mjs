@@ -147,5 +147,5 @@ export const PARTS = {
   memory: { title: 'bytes for each known device', run: measureMemory },
   firstContact: { title: "a stranger's first request, its key the last to be tried", run: measureFirstContact },
   start: { title: 'from process start to the first answer', run: measureStarts },
-  micro: { title: 'parts by themselves, each beside the plain way to do it', run: measureMicro },
+  micro: { title: 'parts by themselves, each compared with the plain way to do it', run: measureMicro },
 };

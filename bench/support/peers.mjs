@@ -9,7 +9,7 @@ import { connect } from 'node:net';
 import { BoardCrypto, maxRequestLength, preparePlaintext } from './board-crypto.mjs';
 import { ACTION, BLOCK_BYTES, HELLO, HOST, addressOf, dataOf, keyAt, requestText } from './wire.mjs';
 
-/** Every so many replies is opened and compared; all would make the load the bottleneck. */
+/** One reply in this number is opened and compared. Opening all would make the load the bottleneck. */
 const CHECKED_REPLIES = 16;
 
 /**
@@ -58,7 +58,7 @@ class DatagramPeer {
     this.socket.on('message', (datagram) => this.receive(datagram));
     this.socket.bind({ address: addressOf(this.index), port: 0 });
     await once(this.socket, 'listening');
-    // A connected socket spares Node the lookup and the system the route, for each datagram.
+    // With a connected socket, Node looks up no address and the system no route for each datagram.
     this.socket.connect(this.port, HOST);
     await once(this.socket, 'connect');
   }
@@ -125,7 +125,7 @@ class FloorBoard extends DatagramPeer {
   }
 }
 
-/** A board as upstream's client: reads strictly in order, trusts whoever sends. */
+/** A board as upstream's client: reads strictly in order, and trusts every sender. */
 class Board extends DatagramPeer {
   /** @type {Buffer} The sealed id, then the hash. */
   first;

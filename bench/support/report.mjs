@@ -1,5 +1,5 @@
 /**
- * What the documentation shows of a run: tables and a chart, made from its JSON and from nothing else.
+ * Makes the tables and the chart of the documentation from the JSON of a run alone.
  */
 
 const SERVERS = ['floor', 'BenUdp', 'Nest TCP'];
@@ -127,7 +127,7 @@ export const SECTIONS = {
   micro: microTable,
 };
 
-/** Replaces what stands between `<!-- name -->` and `<!-- /name -->`. */
+/** Replaces the text between `<!-- name -->` and `<!-- /name -->`. */
 export function fillPage(page, results) {
   return Object.entries(SECTIONS).reduce((text, [name, make]) => {
     const marks = new RegExp(`(<!-- ${name} -->)[^]*?(<!-- /${name} -->)`);

@@ -1,14 +1,14 @@
 /**
  * Measures servers under load, one after the other and in turns: A B C, C A B, … over several rounds, each with new
- * processes. Whatever else the machine does meets all of them, so the ratios within a run hold where its figures do not.
+ * processes. Other work of the machine affects all of them, so the ratios of a run hold even if its figures do not.
  */
 import { Child, LOAD_CORE, pause } from './child.mjs';
 import { median } from './statistics.mjs';
 
-/** Until V8 has compiled what is hot. */
+/** Until V8 has compiled the hot functions. */
 const WARM_UP_MS = 1500;
 
-/** A slice in which others had more than this of the server's core is measured again, so many times; the quietest counts. */
+/** If other processes had more than this share of the server's core, the slice is measured again. The quietest counts. */
 const QUIET_SHARE = 0.1;
 const MAX_TRIES = 3;
 
@@ -116,7 +116,7 @@ export function sliceName({ name }, { peers }) {
   return `${name} ${peers}`;
 }
 
-/** The median of the rounds' ratios: what was measured in one round is compared with that round. */
+/** The median of the rounds' ratios, each between two figures of the same round. */
 export function ratio(slices, others, figure) {
   return median(slices.map((slice, round) => slice[figure] / others[round][figure]));
 }

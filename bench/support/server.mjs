@@ -23,7 +23,7 @@ const KINDS = {
   },
 };
 
-/** Nanoseconds in which this thread could have run but another had the core; 0 where the system does not tell. */
+/** Nanoseconds in which this thread could have run but another had the core; 0 if the system does not report it. */
 function readWaited() {
   try {
     return Number(readFileSync('/proc/self/schedstat', 'utf8').split(' ')[1]);

@@ -1,6 +1,6 @@
 /**
  * The server's part of exchanges without a socket: the exchange of known boards with a `ServerExchange`, in phases, so that
- * the boards' part in between is left out of what is measured. The clock is made up, and the secret fixed, so that a run can
+ * the boards' part in between is not measured. The clock is made up, and the secret fixed, so that a run can
  * be repeated exactly.
  */
 import { DEFAULT_LIMITS, ServerExchange } from '#lib/exchange/index.js';

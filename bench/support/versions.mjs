@@ -25,7 +25,7 @@ const USUAL_ENTRY = './dist/esm/index.js';
 
 /**
  * @param {string} revision a tag, a branch or a commit
- * @param {string} folder where it is to be, not there yet
+ * @param {string} folder to create
  * @returns {Version}
  * @throws Error naming the revision
  */
@@ -39,7 +39,7 @@ export function buildRevision(revision, folder) {
 /**
  * The checkout as it is, changes included.
  *
- * @param {string} folder where it is to be, not there yet
+ * @param {string} folder to create
  * @returns {Version}
  */
 export function buildCheckout(folder) {

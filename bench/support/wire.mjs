@@ -14,7 +14,7 @@ export function addressOf(index) {
   return `127.${1 + (index >> 14)}.${(index >> 6) & 255}.${1 + (index & 63)}`;
 }
 
-/** What a key file holds. */
+/** The contents of a key file. */
 export function keyFileAt(index) {
   return createHash('sha256').update(`key file ${index}`).digest();
 }
@@ -39,7 +39,7 @@ export function sealedLength(byteLength) {
   return byteLength + BLOCK_BYTES - (byteLength % BLOCK_BYTES);
 }
 
-/** Bytes of datagram 7 for the echo of so much data. */
+/** Bytes of datagram 7 for an echo of this length. */
 export function replyLength(dataBytes) {
   return sealedLength(`{"data":"${dataOf(dataBytes)}"}`.length);
 }

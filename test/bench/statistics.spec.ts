@@ -41,7 +41,7 @@ describe('medianInterval', () => {
     }
   });
 
-  it('holds for so many values that half to the power of their number is 0', () => {
+  it('holds if half to the power of the number of values is 0', () => {
     expect(0.5 ** 5000).toBe(0);
     const { low, high } = intervalOf(ranks(5000));
     // The standard deviation of the rank is half the root of the number.
@@ -49,7 +49,7 @@ describe('medianInterval', () => {
     expect(high).toBe(5001 - low);
   });
 
-  it('is none for fewer values', () => {
+  it('is NaN for fewer values', () => {
     expect(intervalOf(ranks(MIN_INTERVAL_VALUES - 1))).toEqual({ low: NaN, high: NaN });
     expect(intervalOf(ranks(MIN_INTERVAL_VALUES))).toEqual({ low: 1, high: MIN_INTERVAL_VALUES });
   });

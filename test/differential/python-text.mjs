@@ -445,7 +445,7 @@ for (let first = 0; first < mutantCount; first += BATCH) {
 python.end();
 report();
 
-/** Every text of the page, with what the page claims about it. */
+/** Every text of the page, with the claim of the page about it. */
 function readPage() {
   const page = readFileSync(new URL('../../docs/python-text.md', import.meta.url), 'utf8');
   return DOCUMENTED_CLAIMS.flatMap(({ words, claim }) => {
@@ -479,7 +479,7 @@ async function checkPage(rows) {
   }
 }
 
-/** Reads what Python printed, and has Python read what is printed here. */
+/** Reads the texts that Python printed, and lets Python read those printed here. */
 async function checkValues(size, batch) {
   const cases = await python.ask({ op: 'values', seed: batch, count: size });
   const printed = cases.map(([repr, ascii, expected, survives]) => {
@@ -521,7 +521,7 @@ async function checkMutants(size, batch) {
 }
 
 /**
- * What is read here is what Python reads, but for two extensions; what only Python reads breaks a documented rule.
+ * Both read the same, except for two extensions. A text that only Python reads breaks a documented rule.
  *
  * @returns what to count the text as.
  */
@@ -542,7 +542,7 @@ function checkJudgement([text, expected, extended, reasons], batch) {
   if (broken.length === 0) {
     differ({ batch, text, python: expected, ours, reasons });
   }
-  return [`read by Python only: ${code}`, ...broken.map((rule) => `read by Python only, where there is: ${rule}`)];
+  return [`read by Python only: ${code}`, ...broken.map((rule) => `read by Python only, because of: ${rule}`)];
 }
 
 /**

@@ -59,7 +59,7 @@ async function start(faults: Faults, onTestFinished: OnTestFinished): Promise<Ne
   return { proxy, executed, onTestFinished };
 }
 
-/** Sends a text; resolves to the answer, `undefined` where there was none or it did not verify. */
+/** Sends a text; resolves to the answer, `undefined` if it is missing or does not verify. */
 type Ask = (text: string, noreturn: boolean) => Promise<string | undefined>;
 
 async function startVirtual({ proxy, onTestFinished }: Network): Promise<Ask> {
@@ -86,7 +86,7 @@ async function startMicroPython({ proxy, onTestFinished }: Network): Promise<Ask
   };
 }
 
-/** One board's day; what it was answered that it should not have been. */
+/** Runs one board; returns its wrong answers. */
 async function live(ask: Ask, name: string, first: number, count: number, noreturn: boolean): Promise<string[]> {
   const wrong: string[] = [];
   for (let number = first; number < first + count; number++) {

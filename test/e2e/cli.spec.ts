@@ -39,7 +39,7 @@ class Program {
 
   static start(...args: string[]): Program {
     const env = { PATH: process.env['PATH'] };
-    // By its first line, where the system looks at that.
+    // By its first line, if the system reads it.
     const [command, words] = process.platform === 'win32' ? [process.execPath, [program, ...args]] : [program, args];
     const child = spawn(command, words, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
     onTestFinished(() => void child.kill('SIGKILL'));
@@ -113,7 +113,7 @@ describe('nestjs-ben-udp', () => {
     expect(asking.stdout).toBe('');
   });
 
-  it('decode opens the recordings, and ends in peace where its reader stops reading', async () => {
+  it('decode opens the recordings, and ends without an error if its reader stops reading', async () => {
     await writeFile(join(folder, 'recorded.txt'), toHexText());
     await writeFile(join(folder, 'recorded.sec'), recordedKeyFile, { mode: 0o600 });
     const words = ['decode', 'recorded.txt', '--key-file', 'recorded.sec'];

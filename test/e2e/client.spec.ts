@@ -161,7 +161,7 @@ describe('ClientsModule', () => {
 });
 
 describe('send', () => {
-  it('brings what the handler returned, and completes', async () => {
+  it('emits the result of the handler, and completes', async () => {
     const client = createClient(await startServer());
     for (const value of ['hé € \u{1f600}', 21.5, -0, 2n ** 70n, false, '', [1, null], { a: { b: [] } }]) {
       expect(await lastValueFrom(client.send('echo', value).pipe(toArray()))).toEqual([value]);
@@ -248,7 +248,7 @@ describe('many requests', () => {
     }
   });
 
-  it('beyond what the server runs at once are not answered by it, and time out', async () => {
+  it('time out if the server already runs its maximum', async () => {
     const client = createClient(await startServer({ maxInFlight: 2 }), { maxSockets: 3 });
     const slow = [ask(client, 'slow', 1), ask(client, 'slow', 2)];
     await expect.poll(() => finishSlow.length).toBe(2);
@@ -271,7 +271,7 @@ describe('keys', () => {
     );
   });
 
-  it('that the server does not know meet silence, and the error says what is known', async () => {
+  it('unknown to the server get no answer, and the error says how far the request got', async () => {
     const port = await startServer();
     const client = createClient(port, { key: Buffer.alloc(32, 'wrong'), timeout: 500, retries: 1, idempotent: true });
     await expect(ask(client, 'echo', 'secret')).rejects.toMatchObject({
@@ -368,7 +368,7 @@ describe('a process', { timeout: 60_000 }, () => {
   }, 60_000);
   afterAll(() => rm(folder, { recursive: true }));
 
-  /** What a script with a client prints in a process of its own; its end is left to node. */
+  /** The output of a script with a client in its own process, which ends by itself. */
   async function runScript(port: number, options: string, body: string): Promise<string> {
     const script = join(folder, 'script.js');
     await writeFile(
@@ -396,7 +396,7 @@ describe('a process', { timeout: 60_000 }, () => {
     await expect.poll(() => events).toEqual(['event']);
   });
 
-  it('stays for what is asked, until it is answered or fails', async () => {
+  it('stays until its requests are answered or fail', async () => {
     const stdout = await runScript(
       await startServer(),
       'timeout: 1000, retries: 1, idempotent: true, maxSockets: 1',
@@ -407,7 +407,7 @@ describe('a process', { timeout: 60_000 }, () => {
   });
 
   it('stays for what waits for a fixed port to have rested', async () => {
-    // A server takes a hello for a duplicate as long as it owes a reply, for a tenth of its timeout.
+    // A server takes a hello for a duplicate as long as it owes a reply, but at most a tenth of its timeout.
     const port = await startServer({ timeout: 2000 });
     const stdout = await runScript(
       port,

@@ -61,7 +61,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Runs a program in a process of its own, and collects so many of its messages. */
+/** Runs a program in a process of its own, and collects this number of its messages. */
 async function run(name: string, program: string, count: number, env = {}): Promise<Array<Record<string, unknown>>> {
   const path = join(folder, name);
   await writeFile(path, program);

@@ -89,7 +89,7 @@ describe('an error', () => {
     expect(await device.send({ action: 'echo', data: 1 })).toBe(1);
   });
 
-  it('is logged by the action it belongs to, on one line whatever the action is', async () => {
+  it('is logged by the action it belongs to, on one line for any action', async () => {
     const { board, logs } = await startApp({ controllers: [Handlers] });
     const device = await board();
     await device.send({ action: 'circle' });

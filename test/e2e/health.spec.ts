@@ -55,7 +55,7 @@ describe('BenUdpTransport#ping', () => {
     expect(await transport.ping()).toBeGreaterThan(0);
   });
 
-  it('notes no device, and says in events what it is', async () => {
+  it('records no device, and has its own name in events', async () => {
     const { transport } = await start({ key: [], keys: { hall: KEY_CONTENTS } });
     const events: BenUdpExchange[] = [];
     transport.on('exchange', (event) => events.push(event));
@@ -84,7 +84,7 @@ describe('BenUdpTransport#ping', () => {
     expect(transport.getStats().requests).toBe(2);
   });
 
-  it('fails with BEN_TIMEOUT where nothing comes back, in the time that was given', async () => {
+  it('fails with BEN_TIMEOUT if nothing comes back in the given time', async () => {
     const { transport } = await start({ shutdownTimeout: 50 });
     deafen(transport);
     const startedAt = performance.now();

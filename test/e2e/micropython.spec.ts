@@ -148,7 +148,7 @@ describe('a value of a device', () => {
     },
   );
 
-  it('is the same again for Python where it is a dict or set of many items, whatever their order', async () => {
+  it('is the same again for Python if it is a dict or set of many items, in any order', async () => {
     const { stdout } = await board.run(`
 data = {"sensor %d" % i: [i, -i / 4, str(i)] for i in range(40)}
 print(client.send({"action": "echo", "data": data}) == data)

@@ -191,7 +191,7 @@ describe('reloadKeys', () => {
     expect(transport.getStats().rejected['bad-hash']).toBeGreaterThan(0);
   });
 
-  it('obeys the last call, also where an earlier one still reads its file', async () => {
+  it('obeys the last call, even if an earlier one still reads its file', async () => {
     const keyFile = join(await temporaryFolder(), 'key.sec');
     await writeFile(keyFile, oldKey, { mode: 0o600 });
     const { transport, board } = await startApp({ controllers: [Handlers] }, { key: [], keyFile });
@@ -216,7 +216,7 @@ describe('reloadKeys', () => {
     expect(logs.lines.filter((line) => line.includes('Keys loaded'))).toEqual([]);
   });
 
-  it('keeps the old keys where the new ones are no good, and says what is wrong', async () => {
+  it('keeps the old keys if the new ones are invalid, and reports the error', async () => {
     const keyFile = join(await temporaryFolder(), 'key.sec');
     await writeFile(keyFile, oldKey, { mode: 0o600 });
     const { transport, board } = await startApp({ controllers: [Handlers] }, { key: [], keyFile });
@@ -287,7 +287,7 @@ describe('shutdown', () => {
     await closing;
   });
 
-  it('names what it had to cut off', async () => {
+  it('names the requests that it had to cut off', async () => {
     @Controller()
     class Hanging {
       @MessagePattern('hang')

@@ -1,6 +1,6 @@
 /**
  * Boards that are out of step, over real UDP: virtual ones and real MicroPython. A `noreturn` board with an unread datagram
- * in its socket reports success each time and is never heard again, unless the server understands what it reads.
+ * in its socket reports success each time and is never heard again, unless the server knows which datagrams it reads.
  *
  * BEN_RUNS sets how many boards of each kind meet each mishap; `npm run test:repair` takes 100.
  */
@@ -33,7 +33,7 @@ interface Board {
   readonly port: number;
   /** Whether the board takes its message for sent, or its question for answered. */
   send(number: number, noreturn: boolean): Promise<boolean>;
-  /** Says hello and does not read what comes. */
+  /** Says hello and does not read the answer. */
   sayHello(): Promise<void>;
   close(): Promise<void>;
 }

@@ -25,7 +25,7 @@ import { describe, expect, it } from 'vitest';
 import { startApp } from '../support/nest-app.js';
 
 describe('a request', () => {
-  it('gets what the handler returns: a value, a promise, or the last value of an Observable', async () => {
+  it('gets the result of the handler: a value, a promise, or the last value of an Observable', async () => {
     @Controller()
     class Handlers {
       @MessagePattern('value')
@@ -141,7 +141,7 @@ describe('a request', () => {
     }
   });
 
-  it('calls the handler with undefined where the device sent no data, and with null for None', async () => {
+  it('calls the handler with undefined if the device sent no data, and with null for None', async () => {
     const seen: unknown[] = [];
     @Controller()
     class Handlers {
@@ -336,7 +336,7 @@ describe('noreturn', () => {
     await expect.poll(() => seen).toEqual(['event']);
   });
 
-  it('runs every event handler of the pattern, whatever they return', async () => {
+  it('runs every event handler of the pattern, for any return value', async () => {
     const seen = new Subject<string>();
     const two = firstValueFrom(seen.pipe(take(2), toArray()));
     @Controller()
@@ -384,33 +384,30 @@ describe('noreturn', () => {
     expect(device.leftovers).toBe(0);
   });
 
-  it.each(['event first', 'message first'])(
-    'prefers the event handler where the pattern has both, %s',
-    async (order) => {
-      const seen: string[] = [];
-      @Controller()
-      class Events {
-        @EventPattern<string>('both')
-        event() {
-          seen.push('event');
-        }
+  it.each(['event first', 'message first'])('prefers the event handler if the pattern has both, %s', async (order) => {
+    const seen: string[] = [];
+    @Controller()
+    class Events {
+      @EventPattern<string>('both')
+      event() {
+        seen.push('event');
       }
-      @Controller()
-      class Messages {
-        @MessagePattern('both')
-        message() {
-          seen.push('message');
-          return 'answer';
-        }
+    }
+    @Controller()
+    class Messages {
+      @MessagePattern('both')
+      message() {
+        seen.push('message');
+        return 'answer';
       }
-      const controllers = order === 'event first' ? [Events, Messages] : [Messages, Events];
-      const { board } = await startApp({ controllers });
-      const device = await board();
-      await device.send({ action: 'both' }, { noreturn: true });
-      expect(await device.send({ action: 'both' })).toBe('answer');
-      expect(seen).toEqual(['event', 'message']);
-    },
-  );
+    }
+    const controllers = order === 'event first' ? [Events, Messages] : [Messages, Events];
+    const { board } = await startApp({ controllers });
+    const device = await board();
+    await device.send({ action: 'both' }, { noreturn: true });
+    expect(await device.send({ action: 'both' })).toBe('answer');
+    expect(seen).toEqual(['event', 'message']);
+  });
 
   it('of an event handler whose device waits answers None once the handlers have run', async () => {
     const seen: string[] = [];
@@ -429,7 +426,7 @@ describe('noreturn', () => {
     expect(seen).toEqual(['ran']);
   });
 
-  it('logs a failure once, whoever it is that logs it', async () => {
+  it('logs a failure once, by Nest or by the transport', async () => {
     @Controller()
     class Handlers {
       @EventPattern<string>('hidden')

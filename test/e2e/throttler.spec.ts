@@ -46,7 +46,7 @@ describe('getBenUdpTracker', () => {
     expect(await ask(attic)).toBe('hello');
   });
 
-  it('knows a device by its key, whatever its port and address', async () => {
+  it('knows a device by its key at any address and port', async () => {
     const { board } = await start();
     const answers = [];
     for (const localAddress of ['127.0.0.1', '127.0.0.2', '127.0.0.3']) {
@@ -55,7 +55,7 @@ describe('getBenUdpTracker', () => {
     expect(answers).toEqual(['hello', 'hello', null]);
   });
 
-  it('goes by the address where a key has no name', async () => {
+  it('goes by the address if a key has no name', async () => {
     const { board } = await start();
     const answers = [];
     for (const localAddress of ['127.0.0.1', '127.0.0.1', '127.0.0.1', '127.0.0.2']) {

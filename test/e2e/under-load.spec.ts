@@ -41,7 +41,7 @@ class Handlers {
   }
 }
 
-/** Boards that ask one thing after another until they are stopped; what they were answered. */
+/** Boards that send requests until they are stopped, and the results. */
 class Crowd {
   readonly answers: string[] = [];
   readonly latencies: number[] = [];
@@ -208,7 +208,7 @@ describe('an event loop that stands still', () => {
     }
     platform.advance(timeout / 10);
     boards.forEach((board) => board.sendDatagram(Buffer.from('/GETID')));
-    // What was sent reaches the socket's queue, and this process reads it when the stall is over.
+    // The datagrams wait in the queue of the socket until the stall is over.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, timeout * share);
     await expect
       .poll(() => app.transport.getStats().rejected['stale-hello'] + app.transport.getStats().hellos)

@@ -26,7 +26,7 @@ const SENDERS = 32;
 /** Datagrams the system may lose on loopback before a run counts for nothing. */
 const MAX_LOST_SHARE = 0.01;
 
-/** How long the app may take to answer, or to count what it was sent: a busy machine may let it wait. */
+/** How long the app may take to answer, or to count the datagrams on a busy machine. */
 const PATIENCE_MS = 60_000;
 
 /** As much as there is, so that every datagram goes as far as it can; the other half of a run has the default limits. */
@@ -167,7 +167,7 @@ async function fuzzOneApp(lib, random, limits, isOver, onError) {
   return { received: stats.received, sent, asked, outcomes: outcomes.map(([name]) => name) };
 }
 
-/** Something that a key holder should not send. Whatever comes back stays unread, so it is a board's last. */
+/** Something that a key holder should not send. The reply stays unread, so it is the last request of a board. */
 async function sendMutant(board, random, mutator) {
   const text = mutator.mutate(Buffer.from(random.pick(recordings.requests)), EMPTY).toString('utf8');
   await board.exchange(text.slice(0, MAX_MUTANT_LENGTH), true);
@@ -199,7 +199,7 @@ async function bindSender(index) {
   return socket;
 }
 
-/** Waits, but not for ever: what the system lost never comes. */
+/** Waits with a limit, because datagrams that the system lost never arrive. */
 async function waitUntil(isTrue) {
   const end = performance.now() + PATIENCE_MS;
   while (!isTrue() && performance.now() < end) {

@@ -1,5 +1,5 @@
 /**
- * Takes an input for a program: each read takes the next bytes, and zeros once there are none.
+ * Takes an input for a program: each read takes the next bytes, and zeros after the end.
  */
 export class ByteReader {
   #bytes;
@@ -23,7 +23,7 @@ export class ByteReader {
     return this.byte() * 256 + this.byte();
   }
 
-  /** So many bytes, or what is left. */
+  /** This number of bytes, or the rest. */
   take(length) {
     const taken = this.#bytes.subarray(this.#at, this.#at + length);
     this.#at += length;

@@ -1,5 +1,5 @@
 /**
- * The loop of all targets: makes inputs, watches what they lead to, and says which of them break a promise.
+ * The loop of all targets: makes inputs, watches the results, and reports which of them break a promise.
  */
 import { createHash } from 'node:crypto';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
@@ -15,7 +15,7 @@ const MAX_BYTES = 16 * 2 ** 20;
 const SUSPICIOUS_MS = 2;
 const TRIES = 5;
 
-/** Inputs that led to something new, and are built upon; large ones are not, for they take their time. */
+/** Inputs that led to something new, and are built upon; large ones are not, because they take long. */
 const MAX_INTERESTING = 4096;
 const MAX_INTERESTING_BYTES = 1024;
 
@@ -29,7 +29,7 @@ const BATCH = 256;
  * @property {readonly (string | Uint8Array)[]} dictionary
  * @property {number} maxBytes of an input.
  * @property {readonly Buffer[]} seeds inputs to begin with, besides the kept ones.
- * @property {(input: Buffer) => string | Promise<string>} run what the input came to, in words; throws where a promise is
+ * @property {(input: Buffer) => string | Promise<string>} run describes the result in words; throws if a promise is
  * broken. What leads to new words is kept in mind and built upon.
  * @property {() => void | Promise<void>} [end]
  */
@@ -46,7 +46,7 @@ const BATCH = 256;
  */
 
 /**
- * Runs a target's kept inputs, then mutants of them, until so many inputs or so much time, or a breach.
+ * Runs a target's kept inputs, then mutants of them, up to a number of inputs, a time, or a breach.
  *
  * @param {Target} target
  * @param {readonly Buffer[]} corpus
@@ -54,7 +54,7 @@ const BATCH = 256;
  * @returns {Promise<Report>}
  */
 export async function fuzz(target, corpus, { seed, inputs, seconds }) {
-  // Refusals are errors, and what an error costs most is its stack. A replay shows it.
+  // Refusals are errors, and the stack is the largest cost of an error. A replay shows it.
   Error.stackTraceLimit = 0;
   const random = new Random(seed);
   const mutator = new Mutator(random, target.dictionary, target.maxBytes);
@@ -75,7 +75,7 @@ export async function fuzz(target, corpus, { seed, inputs, seconds }) {
         input.length <= MAX_INTERESTING_BYTES &&
         watch.interesting.length < MAX_INTERESTING
       ) {
-        // A copy, for a small piece keeps all of a large input.
+        // A copy, because a slice keeps all of a large input.
         const kept = Buffer.alloc(input.length, input);
         watch.interesting.push(kept);
         pool.push(kept);

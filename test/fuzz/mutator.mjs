@@ -27,7 +27,7 @@ export class Mutator {
    */
   mutate(input, other) {
     let bytes = input;
-    // Mostly one change: it keeps what is interesting about the input.
+    // Mostly one change: more would lose the interesting part of the input.
     let changes = 1;
     while (changes < 16 && this.#random.chance(0.4)) {
       changes++;

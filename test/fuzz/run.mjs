@@ -1,5 +1,5 @@
 /**
- * Feeds mutated inputs to everything that reads what others send, and a whole app over real UDP. Needs the built package.
+ * Feeds mutated inputs to everything that reads the bytes of a peer, and a whole app over real UDP. Needs the built package.
  *
  *     npm run test:fuzz -- [--seconds 10] [--inputs n] [--seed 1] [--target name] [--replay file-or-hex] [--keep] [--list]
  *
@@ -17,7 +17,7 @@ import { TARGETS } from './targets/index.mjs';
 
 const NAMES = [...Object.keys(TARGETS), APP.name];
 
-/** The smallest of what led to something new is kept, so many for each target and run. */
+/** The smallest inputs that led to something new are kept, up to this number for each target and run. */
 const MAX_KEPT = 40;
 
 const { values: options } = parseArgs({

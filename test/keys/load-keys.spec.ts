@@ -17,10 +17,10 @@ describe('loadKeys', () => {
   it('reads files and bytes in the order of the options, each under its device', async () => {
     const [first, second] = await createFiles();
     const third = Buffer.alloc(32, 'c');
-    const options = readKeyOptions('Test', { keyFile: first, keys: { hall: second, attic: third } });
+    const options = readKeyOptions('Test', { keys: { porch: first, hall: second, attic: third } });
     const { keys, files } = await loadKeys(options);
     expect(keys).toEqual([
-      { device: undefined, key: deriveKey(CONTENTS[0]) },
+      { device: 'porch', key: deriveKey(CONTENTS[0]) },
       { device: 'hall', key: deriveKey(CONTENTS[1]) },
       { device: 'attic', key: deriveKey(third) },
     ]);

@@ -21,7 +21,7 @@ const ERROR_ANSWER = null;
 const NOISE_ADDRESS = '127.200.0.1';
 const MAX_NOISE_BYTES = 1400;
 
-/** What a board asks for, and what it must get. */
+/** The requests of a board, each with the expected reply. */
 const REQUESTS = {
   echo: (data) => ({ action: 'echo', data, answer: data }),
   slow: (data, random) => {
@@ -134,7 +134,7 @@ class Fleet {
     this.#boards.push({ board, kind, requests, device: index, number: 0 });
   }
 
-  /** Begins so many exchanges a second, until `stop`. */
+  /** Begins this number of exchanges a second, until `stop`. */
   run(perSecond) {
     const beganAt = performance.now();
     let begun = 0;

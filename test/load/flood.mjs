@@ -1,12 +1,12 @@
 /**
- * A server under attack, over real UDP: what known boards notice of it, what it costs, and what comes back to the attacker.
+ * A server under attack, over real UDP: its effect on known boards, its cost, and the traffic back to the attacker.
  *
  *     npm run test:flood
  *     npm run test:flood -- --case spoofed --seconds 60 --seed 1
  *     npm run test:flood -- --case one-source --rate 5000 --seconds 5
  *
- * Server, boards and attacker are processes of their own. On two cores they share them: the server has one to itself where the
- * system has `taskset`, and what the attacker really sent stands beside what was asked for. Ends with exit code 1 where one of
+ * Server, boards and attacker are processes of their own. On two cores they share them: the server has one to itself if the
+ * system has `taskset`, and the report shows the requested and the real rate of the attacker. Ends with exit code 1 if one of
  * the checks fails; a rate that the machine does not reach is reported, and no failure.
  */
 import { loadavg } from 'node:os';
@@ -51,7 +51,7 @@ const { values } = parseArgs({
     /** Of each flood. */
     seconds: { type: 'string', default: '60' },
     seed: { type: 'string', default: '1' },
-    /** Datagrams a second, instead of what the case asks for. */
+    /** Datagrams a second, instead of the rate of the case. */
     rate: { type: 'string' },
     boards: { type: 'string' },
   },
@@ -60,7 +60,7 @@ const seconds = Number(values.seconds);
 const seed = Number(values.seed);
 const checks = new Checks();
 const sum = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
-/** Where nothing was measured, no number comes. */
+/** Without a measurement there is no number. */
 const round = (value) => (typeof value === 'number' ? Number(value.toPrecision(5)) : 'none');
 
 async function startServer(keys = 1) {
@@ -86,7 +86,7 @@ async function stop(...children) {
   );
 }
 
-/** Counters against themselves, and against what was sent. */
+/** Compares the counters with each other, and with the datagrams sent. */
 function reconcile(title, { stats, dropped }, sent) {
   const { received, hellos, requests, rejected, outcomes, inFlight } = stats;
   checks.add(
@@ -96,7 +96,7 @@ function reconcile(title, { stats, dropped }, sent) {
     '0; 0',
   );
   if (dropped === undefined) {
-    console.log('This system does not tell what it dropped, so what was sent and what was received are not compared.');
+    console.log('This system does not report its drops, so sent and received datagrams are not compared.');
     return;
   }
   checks.add(
@@ -210,7 +210,7 @@ async function flood(title, { kind, rate: asked, sources }, { known = 0.95, rssM
   reconcile(title, after, sent.sent + sentToServer);
 }
 
-/** What comes back to whoever's address stands on the datagrams. */
+/** The traffic back to the spoofed sender address. */
 async function reflection() {
   const { server, port } = await startServer();
   const last = Math.min(seconds, 10);

@@ -1,5 +1,5 @@
 /**
- * Whoever floods: the program in hose.c where there is a C compiler and Linux, else one in Node, which is slower and has
+ * The attacker: the program in hose.c if there is a C compiler and Linux, else one in Node, which is slower and has
  * no more than some hundred addresses to send from.
  */
 import { execFileSync, spawn } from 'node:child_process';
@@ -25,7 +25,7 @@ function compile() {
 
 const compiled = process.platform === 'linux' ? compile() : undefined;
 
-/** What floods here, for the report. */
+/** The attacker in use; the report names it. */
 export const HOSE = compiled ? 'hose.c' : 'node-hose.mjs: no C compiler or no Linux, few sources and low rates';
 
 /**

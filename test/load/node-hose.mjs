@@ -1,4 +1,4 @@
-/** What hose.c does, for where it can't be compiled: same arguments, same result, at most so many sources. */
+/** Replaces hose.c if that can't be compiled: same arguments, same result, fewer sources. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { Random } from '#lib/testing/random.js';

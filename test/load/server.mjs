@@ -109,7 +109,7 @@ serve({
 
   reloadKeys: ({ key }) => transport.reloadKeys({ key: key.map(fromHex) }),
 
-  /** What is needed between and after phases of a load; the delay of the event loop since it was asked last. */
+  /** The figures between phases of a load; the delay of the event loop is that since the last call. */
   sample: () => {
     const { user, system } = process.cpuUsage();
     const { port } = transport.unwrap().address();
@@ -131,7 +131,7 @@ serve({
 
   rss: () => process.memoryUsage.rss() / 2 ** 20,
 
-  /** What the process holds when nothing is under way. */
+  /** The resources of the process when nothing is under way. */
   rest: () => {
     // Buffers are released in a second pass.
     globalThis.gc?.();

@@ -96,7 +96,7 @@ console.log(`soak ${values.case}: ${seconds} s, ${rate} exchanges/s, seed ${valu
 
 const sum = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
 
-/** What the counters do not account for. */
+/** The datagrams and requests that the counters miss. */
 function unaccounted({ stats, dropped = 0 }, { sentToServer, proxy }) {
   const { received, hellos, requests, rejected, outcomes, inFlight } = stats;
   const sent = sentToServer + (proxy?.toServer.arrived ?? 0);
@@ -129,7 +129,7 @@ async function warmUp() {
   await fleet.ask('stop');
 }
 
-/** Loads for a while, then looks at what is left. */
+/** Runs the load for a while, then reads the resources at rest. */
 async function runPeriod(round) {
   await fleet.ask('run', rate);
   for (let part = 0; part < 4; part++) {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * Datagrams that the system dropped because a socket's buffer was full; `undefined` where the system does not tell (it is
+ * Datagrams that the system dropped because a socket's buffer was full; `undefined` if the system does not report it (it is
  * Linux that does).
  *
  * @param {number} port of a socket bound to all addresses or one

@@ -206,7 +206,7 @@ describe('Listener', () => {
 
   it('drains: issues no id, waits for handlers, and names those that it gives up on', async () => {
     const { requests, answers, onRequest } = heldHandler();
-    const { socket, platform, listener, rejected } = await start({}, { onRequest });
+    const { socket, platform, listener, rejected, errors, ended } = await start({}, { onRequest });
     await ask(socket);
     const draining = listener.drain(1000);
     await socket.receive([HELLO], REMOTE);
@@ -218,7 +218,7 @@ describe('Listener', () => {
     await listener.close();
     answers[0]!({ text: '{"data":1}', isError: false });
     await settle();
-    expect(socket.sent).toEqual([]);
+    expect([socket.sent, errors, ended]).toEqual([[], [], []]);
   });
 
   it('drains at once if nothing is under way', async () => {

@@ -1,7 +1,7 @@
 import { boardExchange } from '#lib/testing/board-exchange.js';
 
 /**
- * A board with upstream's client: one socket for life whose queue keeps what is not read, datagrams taken strictly in order,
+ * A board with upstream's client: one socket for life whose queue keeps unread datagrams, datagrams taken strictly in order,
  * nothing drained, nobody's sender checked.
  */
 
@@ -19,7 +19,7 @@ import { boardExchange } from '#lib/testing/board-exchange.js';
  * @property {string} address
  * @property {number} port
  * @property {number} timeoutMs for each datagram.
- * @property {number} queueSlots unread datagrams that its socket keeps; what comes then is dropped. 1 is a board with
+ * @property {number} queueSlots unread datagrams that its socket keeps; further ones are dropped. 1 is a board with
  * MicroPython before 1.26 on lwIP, 6 an ESP32.
  * @property {number} readMs from a datagram's arrival, or from the read before, to its read: the gap between polls.
  * @property {number} thinkMs from the id to the request.
@@ -89,7 +89,7 @@ export class Device {
     this.#advance(undefined);
   }
 
-  /** A datagram arrives at its socket, whoever sent it. */
+  /** A datagram of any sender arrives at its socket. */
   receive(datagram) {
     if (this.unread.length >= this.options.queueSlots) {
       this.overflowed++;

@@ -1,9 +1,9 @@
 /**
- * Keeps the books of a simulated world and says where they don't balance: every datagram the server reads or sends, every request
+ * Keeps the books of a simulated world and reports every mismatch: every datagram the server reads or sends, every request
  * a device makes, every handler that runs.
  */
 
-/** What the server's event loop may stand still without noticing. */
+/** A standstill of the server's event loop that it may not notice. */
 const UNNOTICED_STALL_MS = 700;
 
 /** A hello sooner than this after another, with no request in between, is a copy of it. Or than this share of the timeout. */
@@ -97,7 +97,7 @@ export class Ledger {
     this.#openId = openId;
   }
 
-  /** A server starts; what was owed by the one before is void. `isForgetful` where its tables may be too small for all devices. */
+  /** A server starts; it owes nothing that the one before owed. `isForgetful` if its tables may be too small for all devices. */
   beginServer({ timeoutMs, datagramGap, isForgetful }) {
     this.#rules = { timeoutMs, datagramGap, isForgetful };
     this.#endpoints.clear();
@@ -269,7 +269,7 @@ export class Ledger {
       this.breach(`${name} was answered after ${age.toFixed(1)} ms`);
     }
     if (helloAnswered !== accepted.helloAnswered || lastAccepted !== request.number) {
-      this.breach(`${name} was answered although the device had asked anew`);
+      this.breach(`${name} was answered although the device had sent its next request`);
     }
   }
 
@@ -308,7 +308,7 @@ export class Ledger {
     book.accepted.set(number, { arrivedAt: accepted.arrivedAt, helloAnswered: book.helloAnswered });
   }
 
-  /** What the program on the device got. */
+  /** The result for the program on the device. */
   closeRequest(request, ending, reply) {
     request.endedAt = this.#now();
     request.ending = ending === 'reply' ? this.#judgeReply(request, reply) : ending;
@@ -340,7 +340,7 @@ export class Ledger {
     }
   }
 
-  /** A reply, with the keys of whoever is or was at that endpoint. */
+  /** Opens a reply with the keys of the devices that are or were at that endpoint. */
   #openText(endpoint, ciphertext, iv) {
     for (const sealer of this.#sealersAt(endpoint) ?? []) {
       const text = sealer.open(ciphertext, iv).toString('latin1').trimEnd();
@@ -367,7 +367,7 @@ export class Ledger {
 /** What one endpoint was sent, and what for. */
 class EndpointBook {
   helloAnswered = 0;
-  /** -Infinity where a request has come since. */
+  /** -Infinity if a request has come since. */
   helloAnsweredAt = -Infinity;
   lastAccepted = -1;
   /** Ids under which requests were executed. */
@@ -379,7 +379,7 @@ class EndpointBook {
 
   begin(burst) {
     const open = this.burstAt(burst.beganAt ?? 0);
-    // Two answers at once can't be told apart by looking at them: so many datagrams are due, and no more.
+    // Two answers at once look alike, so only the number of due datagrams is checked.
     this.burst = open ? { ...open, kind: 'mixed', due: open.due + burst.due, expiresAt: Infinity } : burst;
   }
 

@@ -82,7 +82,7 @@ export class Machine {
     return Math.max(this.#clock, this.#timeline.now);
   }
 
-  /** Stands still for so long: called by a callback, as a handler that computes; or from outside, as a suspended process. */
+  /** Stands still for this time: called by a callback, as a handler that computes; or from outside, as a suspended process. */
   block(ms) {
     this.#clock = this.now() + ms;
   }

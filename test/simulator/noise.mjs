@@ -1,6 +1,6 @@
 /**
  * What strangers do: forged hellos, junk, recorded datagrams again, as they were or changed, and stray datagrams for devices.
- * They hold no key and stand beside the way, so they add datagrams and take none away.
+ * They hold no key and are not on the path, so they add datagrams and take none away.
  */
 
 /**

@@ -4,8 +4,8 @@
  *
  *     npx nest build esm && node test/simulator/run.mjs [--seconds 60] [--seed 1] [--scenario name] [--short] [--list]
  *
- * Without --seconds each scenario is played once; with it, again and again under the next seed, until the time is up. Whatever
- * goes wrong is repeated by the command that is printed with it. Ends with exit code 1 then.
+ * Without --seconds each scenario is played once; with it, again and again under the next seed, until the time is up. Each
+ * breach is printed with the command that repeats it. Ends with exit code 1 then.
  */
 import { parseArgs } from 'node:util';
 import { Logger } from '@nestjs/common';

@@ -1,5 +1,5 @@
 /**
- * What the simulated worlds go through. Each scenario says what it expects beyond what the ledger checks in every world.
+ * The scenarios of the simulated worlds. Each adds its own expectations to the checks of the ledger.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -7,7 +7,7 @@ import { Noise } from './noise.mjs';
 import { coverPairs } from './pairwise.mjs';
 
 /**
- * @typedef {object} Stage what a scenario plays on.
+ * @typedef {object} Stage the surroundings of a scenario.
  * @property {import('#lib/testing/random.js').Random} random
  * @property {boolean} isShort whether seconds count: smaller samples, fewer rounds.
  * @property {(options?: ConstructorParameters<typeof import('./world.mjs').World>[2]) => import('./world.mjs').World} createWorld
@@ -143,7 +143,7 @@ export const SCENARIOS = {
         }
         await world.run(20 * SECOND);
         await expectRecovery(stage, world);
-        // Handlers that compute for so long, in the middle of a batch.
+        // Handlers that compute for a long time, in the middle of a batch.
         populate(world, 5, () => ({
           pauseMs: [20_000, 60_000],
           noreturn: 0.5,
@@ -559,7 +559,7 @@ function populate(world, count, describe) {
   return Array.from({ length: count }, (_, index) => {
     const { pauseMs, noreturn, actions, handlerMs, count: times, startMs, ...options } = describe(index);
     const habits = { pauseMs, noreturn, actions, handlerMs, count: times, startMs };
-    // Few keys: each one more makes junk dearer.
+    // Few keys: each further key raises the cost of junk.
     return world.addDevice({ queueSlots: world.random.pick(QUEUES), keyName: `key ${index % 2}`, ...options }, habits);
   });
 }
@@ -631,7 +631,7 @@ async function runUntilDone(world) {
 /** Faults have stopped: every device must be heard again soon, and then always. */
 async function expectRecovery(stage, world) {
   setFaults(world, {});
-  // What is on its way still, and who still waits for what was lost.
+  // Datagrams on their way, and devices that wait for lost ones.
   await world.run(2 * world.timeoutMs);
   world.resume();
   const since = world.timeline.now;
@@ -650,7 +650,7 @@ async function expectRecovery(stage, world) {
   }
 }
 
-/** Whether a request came to what it was sent for. */
+/** Whether a request had its purpose fulfilled. */
 function isGood({ noreturn, executions, ending }) {
   return noreturn ? executions === 1 : ending === 'ok';
 }
@@ -703,7 +703,7 @@ function isBelow(expected, { good, all }) {
   return good / all < expected - 3 * Math.sqrt((expected * (1 - expected)) / all);
 }
 
-/** A new key for each name beside the old one; the devices take it one by one; then the old ones go. */
+/** A new key for each name next to the old one; the devices take it one by one; then the old ones go. */
 async function replaceKeys(stage, world) {
   const old = world.keys;
   const fresh = Object.fromEntries(Object.keys(old).map((name) => [name, stage.random.bytes(32)]));

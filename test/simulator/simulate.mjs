@@ -1,5 +1,5 @@
 /**
- * Plays scenarios. The package comes in from outside, so that both what was built and the source can be simulated.
+ * Plays scenarios. The package comes in from outside, so that both the build and the source can be simulated.
  */
 import { Random } from '#lib/testing/random.js';
 import { SCENARIOS } from './scenarios.mjs';
@@ -16,7 +16,7 @@ export const SCENARIO_NAMES = Object.keys(SCENARIOS);
  * @property {number} delivered datagrams that the server read.
  * @property {number} requests that devices made.
  * @property {number} executions
- * @property {number} lost requests that did not come to what they were sent for.
+ * @property {number} lost requests that failed.
  * @property {readonly string[]} notes
  * @property {readonly string[]} breaches nothing where all is well.
  */

@@ -18,7 +18,7 @@ const KEY_ORDER = ['hash', 'data', 'iv'];
 /** Datagrams that an eavesdropper keeps. */
 const RECORDED = 256;
 
-/** Longer than any handler that ends, any datagram on its way, and what a shutdown waits for. */
+/** Longer than any handler that ends, any datagram on its way, and any shutdown. */
 const QUIET_MS = 120_000;
 
 /**
@@ -61,7 +61,7 @@ export class World {
   /** @type {Record<string, Buffer | Buffer[]>} A device is added with one key under its name. */
   #keys;
   #machineOptions;
-  /** Who is where, and who was: to open what is sent there. */
+  /** The devices at each endpoint, present and former, whose keys open the datagrams sent there. */
   #residents = new Map();
   #nextAddress = 0;
 
@@ -152,7 +152,7 @@ export class World {
     }
   }
 
-  /** A NAT gives a device another port; what is on its way to the old one is lost. */
+  /** A NAT gives a device another port; datagrams on their way to the old one are lost. */
   rebind(device) {
     this.#residents.get(device.endpoint).current = undefined;
     device.port = this.random.between(1024, 65_535);
@@ -236,7 +236,7 @@ export class World {
     return state;
   }
 
-  /** Lets so much time go by. */
+  /** Lets this time pass. */
   async run(ms) {
     await this.timeline.runUntil(this.timeline.now + ms);
     await this.machine?.settle();

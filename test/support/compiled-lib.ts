@@ -1,4 +1,4 @@
-/** The library as JavaScript in a folder of its own, for a process of its own: plain node can't read TypeScript. */
+/** The library as JavaScript in a folder of its own. A process of its own needs it, because plain node can't read TypeScript. */
 import { mkdir, mkdtemp, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';

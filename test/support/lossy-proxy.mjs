@@ -19,7 +19,7 @@ import { Random } from '#lib/testing/random.js';
 /**
  * @typedef {object} LossyProxyOptions
  * @property {{ host?: string, port: number }} server default host 127.0.0.1.
- * @property {string} [host] where the boards find the proxy. Default 127.0.0.1.
+ * @property {string} [host] the address of the proxy for the boards. Default 127.0.0.1.
  * @property {number} [port] default any free port.
  * @property {number} [seed] default 1.
  * @property {Faults} [toServer]
@@ -117,7 +117,7 @@ export class LossyProxy {
 
 async function bind(options) {
   const socket = createSocket(isIPv6(options.address ?? '') ? 'udp6' : 'udp4');
-  // Whoever is gone, or can't be reached, has lost a datagram; that is what happens here.
+  // A peer that is gone or can't be reached loses a datagram, as on a real network.
   socket.on('error', () => undefined);
   socket.bind(options);
   await once(socket, 'listening');

@@ -53,7 +53,7 @@ async function carry(faults: Faults, seed?: number): Promise<string[]> {
 const NUMBERS = Array.from({ length: 200 }, (_, index) => String(index + 1));
 
 describe('LossyProxy', () => {
-  it('carries everything in order where no fault is asked for', async () => {
+  it('carries everything in order without faults', async () => {
     expect(await carry({})).toEqual(NUMBERS);
   });
 
@@ -96,7 +96,7 @@ describe('LossyProxy', () => {
   it('flips bits', async () => {
     const arrived = await carry({ corrupt: 1 });
     expect(arrived.map((text) => text.length)).toEqual(NUMBERS.map((text) => text.length));
-    // One bit flipped twice is none.
+    // A bit that is flipped twice is unchanged.
     expect(arrived.filter((text, index) => text === NUMBERS[index]).length).toBeLessThan(20);
   });
 

@@ -8,7 +8,7 @@ export interface PacketOptions {
 const DEVICE = ['10.0.0.7', 8585] as const;
 const SERVER = ['10.0.0.2', 8585] as const;
 
-/** Shorthand: `true` for what the device sends. */
+/** Shorthand: `true` for datagrams of the device. */
 export function direction(isDevice: boolean): Required<PacketOptions> {
   return isDevice ? { from: DEVICE, to: SERVER } : { from: SERVER, to: DEVICE };
 }
@@ -97,9 +97,9 @@ export function pcap(packets: readonly Buffer[], options: PcapOptions = {}): Buf
 export interface PcapngOptions {
   readonly linkType?: number;
   readonly isLittle?: boolean;
-  /** The two halves of each packet's time, whatever they mean. */
+  /** The two halves of each packet's time, not interpreted. */
   readonly time?: readonly [high: number, low: number];
-  /** The value of the time resolution option; microseconds where there is none. */
+  /** The value of the time resolution option; microseconds without one. */
   readonly resolution?: number;
   readonly isSimple?: boolean;
   readonly at?: number;

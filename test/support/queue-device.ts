@@ -1,5 +1,5 @@
 /**
- * A device whose socket keeps what it has not read, on a network without delay: reads strictly in order, drains nothing,
+ * A device whose socket keeps unread datagrams, on a network without delay: reads strictly in order, drains nothing,
  * trusts everybody. What upstream's client does, without a socket and on the test's clock.
  */
 import type { BenUdpRemote, ServerExchange } from '../../lib/exchange/index.js';
@@ -22,7 +22,7 @@ export class QueueDevice {
     public server: ServerExchange,
     readonly remote: BenUdpRemote = remoteOf('10.0.0.1'),
     key: Buffer = KEY,
-    /** Datagrams its socket keeps; what comes then is dropped. ESP32's keeps 6. */
+    /** Datagrams its socket keeps; further ones are dropped. ESP32's keeps 6. */
     private readonly capacity = 6,
   ) {
     this.sealer = new Sealer(key);
@@ -55,7 +55,7 @@ export class QueueDevice {
     return kind === 'noreturn' ? 'ok' : 'error';
   }
 
-  /** A hello in the name of this device, whoever says it; the answer goes to its socket. */
+  /** A hello in the name of this device, also a spoofed one; the answer goes to its socket. */
   hello(now: number): void {
     const decision = this.server.receive(HELLO, this.remote, now);
     if (decision.kind === 'pair') {

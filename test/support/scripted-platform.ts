@@ -1,4 +1,4 @@
-/** A machine whose clock the test moves and whose sockets the test plays: what they send is kept, what they receive is given. */
+/** A machine whose clock the test moves and whose sockets the test plays: sent datagrams are kept, received ones are given. */
 import type { Socket } from 'node:dgram';
 import { isIP } from 'node:net';
 import {
@@ -82,7 +82,7 @@ export class ScriptedPlatform implements Platform {
 
 export class ScriptedSocket implements DatagramSocket {
   readonly sent: Buffer[] = [];
-  /** Where each datagram of `sent` went. */
+  /** The destination of each datagram of `sent`. */
   readonly sentTo: string[] = [];
   readonly address;
   readonly receiveBufferSize = 212_992;
@@ -134,7 +134,7 @@ export class ScriptedSocket implements DatagramSocket {
   /** Datagrams arrive, by default the server's, each in a turn of its own; and what follows happens. */
   async receive(datagrams: readonly Buffer[], remote = SERVER): Promise<void> {
     for (const datagram of datagrams) {
-      // Called from the turn itself, as the machine does: what is due in this tick runs before any promise.
+      // Called from the turn itself, as the machine does: callbacks of this tick run before any promise.
       await new Promise<void>((resolve) =>
         setImmediate(() => {
           this.receiveNow(datagram, remote);

@@ -1,4 +1,4 @@
-/** The server's bytes without a server: what a test lets a client's sockets receive, and reads from what they sent. */
+/** The server's bytes without a server: a test gives them to the sockets of a client, and reads the answers. */
 import type { EnvelopeFault } from '../../lib/protocol/index.js';
 import { Sealer, digest, parseEnvelope, unpad } from '../../lib/protocol/index.js';
 

@@ -9,7 +9,7 @@ import { Sealer, digest, isHello, parseEnvelope, parsePythonText, printPythonTex
 import { deriveKey } from '../../lib/keys/index.js';
 
 export interface UpstreamServerOptions {
-  /** What the key file holds. */
+  /** The contents of the key file. */
   key: Uint8Array;
   handlers: Record<string, (data?: unknown) => unknown>;
   host?: string;
@@ -28,7 +28,7 @@ export class UpstreamServer {
   readonly served: string[] = [];
   /** Ids that were issued. */
   readonly ids: string[] = [];
-  /** What it ended of; `undefined` while it lives. */
+  /** Its last error; `undefined` while it lives. */
   causeOfDeath: unknown;
   private readonly unread: Arrival[] = [];
   private reader: ((arrival: Arrival) => void) | undefined;

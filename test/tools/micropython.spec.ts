@@ -48,7 +48,7 @@ function giveOutIds(peer: Socket): Buffer[] {
 }
 
 describe('MicroPythonBoard', () => {
-  it('runs Python in one __main__ and gives back what it prints', async () => {
+  it('runs Python in one __main__ and returns its output', async () => {
     const board = await startBoard(await openPeer());
     await board.run('x = 20\ndef f():\n    return x + 1');
     expect(await board.run('print(f(), "\u00e9\u{1f600}")\nprint()')).toEqual({ stdout: '21 \u00e9\u{1f600}\n\n' });
@@ -70,7 +70,7 @@ describe('MicroPythonBoard', () => {
     await expect(starting).rejects.toThrow('OSError: [Errno 98] EADDRINUSE');
   });
 
-  it('closes in the midst of a call that would wait for ever, and refuses what comes after', async () => {
+  it('closes in the midst of a call that would wait for ever, and refuses later calls', async () => {
     const peer = await openPeer();
     const board = await startBoard(peer);
     const waiting = board.run(`
@@ -114,7 +114,7 @@ print(b"", client.server)`);
     expect(received).toEqual([all, '68c3a9', ''].map((hex) => [hex, board.address.port]));
   });
 
-  it('keeps unread datagrams in order, with their sender, and cuts off what is longer than asked for', async () => {
+  it('keeps unread datagrams in order, with their sender, and cuts longer ones off', async () => {
     const peer = await openPeer();
     const board = await startBoard(peer);
     sendTo(board, peer, 'first', '', 'third is longer', 'fourth');
@@ -229,7 +229,7 @@ describe('the device program', () => {
     expect(second).not.toMatchObject({ data: (first as Envelope).data });
   });
 
-  it('raises OSError where its key file is missing', async () => {
+  it('raises OSError if its key file is missing', async () => {
     const board = await startBoard(await openPeer());
     const starting = board.run('benclient.client("127.0.0.1", 1, keyfile="other.sec")');
     await expect(starting).rejects.toMatchObject({ type: 'OSError' });

@@ -1,4 +1,4 @@
-/** What is tried: versions, formats, and the limits that are known. */
+/** The tested versions and formats, and the known limits. */
 
 /** What all starters' tsconfigs have in common, with `strict`. */
 const STARTER_OPTIONS = {
@@ -80,7 +80,7 @@ export const NODES = ['20', '22', '24'];
 
 const ESM = { module: 'nodenext', moduleResolution: 'nodenext' };
 
-/** Ways to use the package: the files of a project in `templates`, and what is run there. */
+/** Ways to use the package: the files of a project in `templates`, and the command to run there. */
 export const FORMATS = [
   {
     name: 'esm',
@@ -114,7 +114,7 @@ export const FORMATS = [
     files: ['app.ts', 'jest/app.spec.ts', 'jest/board.spec.ts', 'jest/control.spec.ts', 'jest/jest.config.json'],
     compilerOptions: { noEmit: true, types: ['node', 'jest'] },
     command: ({ jestNodeOptions }) => [...jestNodeOptions, ...jest('app', 'board')],
-    /** The same without this package: where it fails too, the cause is elsewhere. */
+    /** The same without this package: if it fails too, the cause is elsewhere. */
     control: ({ jestNodeOptions }) => [...jestNodeOptions, ...jest('control')],
   },
   {
@@ -136,7 +136,7 @@ export const FORMATS = [
   },
 ];
 
-/** What can't work, by what Nest alone says there. */
+/** Known limits, recognised by the output of Nest alone. */
 export const LIMITS = [
   {
     format: 'jest',

@@ -36,7 +36,7 @@ export async function installNodes(specs, folder) {
   );
 }
 
-/** Installs a version of Nest with the package, and tells the versions of what it got. */
+/** Installs a version of Nest with the package, and returns the installed versions. */
 export async function installNest({ nest, dependencies }, folder, tarball) {
   const nestPackages = ['common', 'core', 'microservices', 'testing'].map((each) => `@nestjs/${each}`);
   const all = {

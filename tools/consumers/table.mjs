@@ -1,4 +1,4 @@
-/** What came of the matrix, as markdown. */
+/** The results of the matrix, as markdown. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
 
@@ -8,7 +8,7 @@ const END = '<!-- consumers:end -->';
 /**
  * @param results `{ nest, format, cells }` of every project, each of the cells `{ node, outcome, reason }`
  * @param nodes `{ spec, version }`
- * @param versions of the packages that were installed, for each version of Nest
+ * @param versions the installed packages by version of Nest
  */
 export function formatTable(results, nodes, versions) {
   const reasons = [...new Set(results.flatMap(({ cells }) => cells.flatMap(({ reason }) => reason ?? [])))];

@@ -39,7 +39,7 @@ const DEFAULTS = {
  * @property {number} [timeoutMs] to wait for each datagram. Default 10000, as upstream.
  * @property {number} [bufferSize] bytes it can receive; longer datagrams are cut off. Default 4096, as upstream.
  * @property {string} [localAddress] its own address; any of 127.0.0.0/8 is a board of its own. Default `127.0.0.1`.
- * @property {number} [localPort] its own port, whatever the device program binds. Default 0, any free one.
+ * @property {number} [localPort] its own port, which overrides that of the device program. Default 0, any free one.
  * @property {number} [receiveSlots] unread datagrams its socket holds; further ones are dropped. Default 256; 1 is a board with
  * MicroPython before 1.26 on lwIP.
  * @property {readonly ('hash' | 'data' | 'iv')[]} [keyOrder] of the envelope. Default the order of the VM, which is the same at
@@ -207,7 +207,7 @@ export class MicroPythonBoard {
     }
   }
 
-  /** Does what the device program asks for, and wakes its thread. */
+  /** Runs the call of the device program, and wakes its thread. */
   async #answerCall({ call, args }) {
     let code = 0;
     try {

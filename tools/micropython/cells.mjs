@@ -3,7 +3,7 @@
 /** Datagrams that arrived and that the device program has not read. */
 export const UNREAD = 0;
 
-/** What the owner's thread came to: 0, an errno, or PENDING. */
+/** The result of the owner's thread: 0, an errno, or PENDING. */
 export const RESULT = 1;
 
 export const CELL_COUNT = 2;

@@ -1,6 +1,6 @@
 /**
- * The thread of one board: holds a MicroPython VM and runs what the board's owner asks for. A socket call of the device
- * program blocks this thread, as it blocks a board; the socket itself is on the owner's thread, for Node has no blocking one.
+ * The thread of one board: holds a MicroPython VM and runs the commands of the board's owner. A socket call of the device
+ * program blocks this thread, as it blocks a board; the socket itself is on the owner's thread, because Node has no blocking one.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { openSync, readFileSync } from 'node:fs';
@@ -37,7 +37,7 @@ const { instantiate } = WebAssembly;
 WebAssembly.instantiate = async (_bytes, imports) => ({ module: wasm, instance: await instantiate(wasm, imports) });
 
 /**
- * Blocks this thread while a cell holds a value; false where the time was up first. Looks again when woken, because a wake-up
+ * Blocks this thread while a cell holds a value; false if the time was up first. Looks again when woken, because a wake-up
  * may be late: the owner changes the cell and wakes in two steps, and this thread may have read the change in between.
  */
 function waitWhile(cell, value, timeoutMs = Infinity) {
