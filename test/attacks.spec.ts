@@ -821,7 +821,7 @@ describe('what no server can hold, carried out', () => {
     const searchMs = (count: number): number => {
       const keys = Array.from({ length: count }, (_, index) => ({
         device: `${index}`,
-        key: Buffer.alloc(32, `${index}`),
+        key: Buffer.alloc(32, `key ${index}`),
       }));
       const server = createServer({ keys });
       const times = Array.from({ length: 20 }, (_, index) => {
