@@ -189,7 +189,11 @@ export class Listener {
     try {
       const now = this.platform.now();
       const isOwn = this.handlers.isOwn?.(remote) ?? false;
-      this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now), isOwn), remote, now);
+      const decision = this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now), isOwn);
+      if (debugLog.enabled) {
+        debugLog(`${formatEndpoint(remote.address, remote.port)}: ${describeDecision(decision)}`);
+      }
+      this.act(decision, remote, now);
     } catch (error) {
       this.handlers.onError(error);
     }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Endpoint, WITHHOLD_RATE } from '../../lib/exchange/endpoint-table.js';
+import { Endpoint, REPAIR_RATE } from '../../lib/exchange/endpoint-table.js';
 import { historyOf } from '../../lib/exchange/ids/pair-history.js';
 import { Holders } from '../../lib/exchange/limits/holder.js';
 import { KeyRing } from '../../lib/keys/index.js';
@@ -78,20 +78,18 @@ describe('Endpoint', () => {
     expect([endpoint.takeAnswer(0), endpoint.takeAnswer(0)]).toEqual(['nothing', 'single']);
   });
 
-  it('withholds three answers in a row, then one a minute', () => {
+  it('repairs 40 times in a row, then once a second', () => {
     const endpoint = createEndpoint();
     const answerAt = (now: number) => {
       endpoint.recordUnread(2);
       return endpoint.takeAnswer(now);
     };
-    expect(Array.from({ length: WITHHOLD_RATE.burst + 1 }, () => answerAt(0))).toEqual([
-      'nothing',
-      'nothing',
-      'nothing',
+    expect(Array.from({ length: REPAIR_RATE.burst + 1 }, () => answerAt(0))).toEqual([
+      ...Array<string>(REPAIR_RATE.burst).fill('nothing'),
       'pair',
     ]);
-    expect(answerAt(59_000)).toBe('pair');
-    expect(answerAt(61_000)).toBe('nothing');
+    expect(answerAt(999)).toBe('pair');
+    expect(answerAt(1001)).toBe('nothing');
   });
 
   it('numbers turns, and knows since when a reply is due', () => {

@@ -28,7 +28,7 @@ const OPTIONS: ListenerOptions = {
   timeout: 10_000,
   datagramGap: 0,
   maxEndpoints: 100,
-  inFlight: { maxInFlight: 10, maxInFlightPerDevice: 10 },
+  inFlight: { maxInFlight: 10, maxInFlightPerDevice: 10, maxQueuedEvents: 0 },
   limits: DEFAULT_LIMITS,
   repair: true,
 };
@@ -46,7 +46,7 @@ async function start(options: Partial<ListenerOptions> = {}, handlers: Partial<L
     {
       onRequest: async () => ({ text: '{"data":1}', isError: false }),
       onRejected: (decision) => void rejected.push(decision),
-      onUnreadable: () => undefined,
+      onRefused: () => undefined,
       onEnded: (exchange) => void ended.push(exchange),
       onError: (error) => void errors.push(error),
       onSendError: (error) => void sendErrors.push(error),
@@ -172,7 +172,7 @@ describe('Listener', () => {
   });
 
   it('replies to a verified request that cannot be read, if there is a text for it', async () => {
-    const { socket, listener } = await start({}, { onUnreadable: () => '{"error":"unreadable"}' });
+    const { socket, listener } = await start({}, { onRefused: () => '{"error":"unreadable"}' });
     expect((await ask(socket, 'no Python {')).reply).toBe('{"error":"unreadable"}');
     expect(listener.stats()).toMatchObject({ requests: 0, inFlight: 0 });
   });

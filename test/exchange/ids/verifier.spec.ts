@@ -37,6 +37,7 @@ function inputOf(envelope: VerifyInput['envelope'], changes: Partial<VerifyInput
     derived: undefined,
     isUsable: () => true,
     knownKey: undefined,
+    isFreeOnly: false,
     attempts: new KeyAttemptBudget({ perSecond: 1, burst: budget }).open(
       { high: 1, low: 1, networkHigh: 1, networkLow: 1 },
       16,
