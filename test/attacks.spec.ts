@@ -815,6 +815,27 @@ describe('what no server can hold, carried out', () => {
     expect(lost.length).toBeLessThanOrEqual(3);
   });
 
+  it('C36 timing a hello beside a request that searches the keys: its latency grows with their number', () => {
+    const junk = formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(16), iv: Buffer.alloc(16) });
+    // A hello waits for this request. The best of several: other processes can only make it look slower.
+    const searchMs = (count: number): number => {
+      const keys = Array.from({ length: count }, (_, index) => ({
+        device: `${index}`,
+        key: Buffer.alloc(32, `key ${index}`),
+      }));
+      const server = createServer({ keys });
+      const times = Array.from({ length: 20 }, (_, index) => {
+        const remote = remoteOf(`10.7.0.${index}`);
+        server.receive(HELLO, remote, 0);
+        const startedAt = performance.now();
+        server.receive(junk, remote, 0);
+        return performance.now() - startedAt;
+      });
+      return Math.min(...times);
+    };
+    expect(searchMs(500)).toBeGreaterThan(3 * searchMs(1));
+  });
+
   it('C22 a weak key file: a recorded request tells whoever guesses the file that the guess is right', () => {
     // So an empty, short or readable key file is refused; see the tests of key files.
     const iv = randomBytes(16);
@@ -879,7 +900,7 @@ describe('SECURITY.md', () => {
     const namesIn = (file: URL, pattern: RegExp) =>
       Array.from(readFileSync(file, 'utf8').matchAll(pattern), ([, name]) => name).toSorted();
     const rows = namesIn(new URL('../SECURITY.md', import.meta.url), /^\| (C\d+) +\|/gm);
-    expect(rows).toHaveLength(36);
+    expect(rows).toHaveLength(37);
     expect(rows).toEqual(namesIn(new URL(import.meta.url), /(?:it|describe|\]\))\(\s*'(C\d+) /g));
   });
 });

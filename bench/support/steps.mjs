@@ -24,7 +24,11 @@ export class Steps {
    * @param {number} [options.dataBytes]
    */
   constructor({ boards, keys = 1, dataBytes = 32 }) {
-    const names = Array.from({ length: keys }, (_, index) => ({ device: `device-${index}`, key: keyAt(index) }));
+    // One key is shared: a named key has a quota of the table.
+    const names = Array.from({ length: keys }, (_, index) => ({
+      device: keys === 1 ? undefined : `device-${index}`,
+      key: keyAt(index),
+    }));
     this.exchange = new ServerExchange({
       keys: new KeyRing(names),
       maxDatagramBytes: 4096,

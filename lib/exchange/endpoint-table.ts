@@ -91,8 +91,17 @@ export class Endpoint implements PairHistory {
     public holder: Holder,
   ) {
     const [first, second, third, fourth] = history.sent;
-    const tags = [NO_TAG, NO_TAG, NO_TAG, NO_TAG];
-    this.packed = [packIfAny(first), packIfAny(second), packIfAny(third), packIfAny(fourth), ...tags];
+    // Spelled out, because V8 leaves room to grow in an array that is spread into.
+    this.packed = [
+      packIfAny(first),
+      packIfAny(second),
+      packIfAny(third),
+      packIfAny(fourth),
+      NO_TAG,
+      NO_TAG,
+      NO_TAG,
+      NO_TAG,
+    ];
     this.sentAt = history.sentAt;
   }
 

@@ -7,7 +7,7 @@ import { boardExchange } from '#lib/testing/board-exchange.js';
 
 /**
  * How a request ended, as the program on the board sees it.
- * @typedef {'ok' | 'wrong' | 'stale' | 'noreturn' | 'timeout' | 'error'} Ending `stale` is the answer to an earlier request, whose whole
+ * @typedef {'ok' | 'wrong' | 'stale' | 'noreturn' | 'timeout' | 'error' | 'refused'} Ending `stale` is the answer to an earlier request, whose whole
  * exchange the network delivered twice: the device made the same id of the same pair again. No server can prevent that.
  */
 

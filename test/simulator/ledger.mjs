@@ -147,6 +147,9 @@ export class Ledger {
     if (this.#reading && AFTER_USE.includes(reason)) {
       this.#bookOf(this.#reading.endpoint).helloAnsweredAt = -Infinity;
     }
+    if (this.#reading) {
+      this.#reading.reason = reason;
+    }
     if (!this.#reading || this.#reading.rejections++ > 0) {
       this.breach(`a rejection (${reason}) without a datagram of its own`);
     }
@@ -159,8 +162,8 @@ export class Ledger {
     this.#reading = undefined;
     if (rejections === 1) {
       this.server.rejected++;
-      if (sent.length > 0) {
-        this.breach(`${endpoint} was answered and rejected`);
+      if (sent.length > 0 && !isFitRefusal(reading)) {
+        this.breach(`${endpoint} was answered and rejected (${reading.reason})`);
       }
       return false;
     }
@@ -216,11 +219,12 @@ export class Ledger {
     this.counts.sent++;
     if (this.#reading) {
       this.#reading.sent.push(datagram);
-      if (this.#reading.endpoint !== endpoint || !this.#reading.isHello) {
+      if (this.#reading.endpoint !== endpoint) {
         this.breach(`${endpoint} was sent ${datagram.length} bytes for a datagram of ${this.#reading.endpoint}`);
       }
       if (this.#rules.datagramGap > 0) {
-        book.begin({ kind: 'pair', due: 1, datagrams: [], expiresAt: now + SINGLE_EXPIRES_MS });
+        const due = datagram.length === 32 ? 2 : 1;
+        book.begin({ kind: 'pair', due, datagrams: [], expiresAt: now + SINGLE_EXPIRES_MS });
       }
       return;
     }
@@ -321,6 +325,9 @@ export class Ledger {
     if (text === rightReply(request)) {
       return 'ok';
     }
+    if (text?.includes('"message":"busy: ')) {
+      return 'refused';
+    }
     const answered = this.requests[readNumber(text)];
     const isStale = answered && answered.id === request.id && text === rightReply(answered);
     return isStale && answered.device === request.device ? 'stale' : 'wrong';
@@ -406,4 +413,14 @@ function rightReply({ number, action, payload }) {
   return JSON.stringify(
     action === 'fail' ? { data: null, error: { n: number, message: 'as asked' } } : { data: { n: number, p: payload } },
   );
+}
+
+/** What a device may be sent although its request is rejected: the end of its wait, or the reply that the server is busy. */
+function isFitRefusal({ isHello, reason, sent }) {
+  if (isHello) {
+    return false;
+  }
+  return reason === 'busy'
+    ? sent.length === 3 || sent[0].length === 32
+    : ['out-of-step', 'expired'].includes(reason) && sent.length <= 2 && sent.every(({ length }) => length === 16);
 }

@@ -268,7 +268,8 @@ export const SCENARIOS = {
     about: 'handlers that are slow, throw, hang or emit many values, and caps on how many run',
     async play(stage) {
       // Handlers that hang count in all for ever, so there is room for them.
-      const limits = { maxInFlight: 1000, maxInFlightPerDevice: 2 };
+      // The ledger expects a handler to begin when its request is read.
+      const limits = { maxInFlight: 1000, maxInFlightPerDevice: 2, maxQueuedEvents: 0 };
       const world = stage.createWorld({ server: limits });
       const quiet = populate(world, 10, () => ({ pauseMs: [500, 2000], noreturn: 0.2 }));
       setFaults(world, { delayMs: 20, jitterMs: 5 });
@@ -421,6 +422,7 @@ export const SCENARIOS = {
           maxEndpoints,
           maxInFlight: 3,
           maxInFlightPerDevice: 1,
+          maxQueuedEvents: 0,
           limits: {
             hellosPerSource: rate,
             hellosOfStrangers: rate,
@@ -504,6 +506,7 @@ export const SCENARIOS = {
           datagramGap: random.pick([0, 0, 0, 5]),
           maxEndpoints: random.pick([16, 65_536]),
           maxInFlightPerDevice: random.pick([1, 16]),
+          maxQueuedEvents: 0,
           shutdownTimeout: random.pick([0, 1000, 10_000]),
           errorReply: 'null',
         },

@@ -16,12 +16,16 @@ export type HolderKey = string | number;
 export class Holder {
   /** Running handlers and queued events. */
   running = 0;
-  /** Endpoints in the table. */
-  size = 0;
   /** The endpoints, least recently verified first. One alone needs no set, which most holders of a large fleet save. */
   endpoints: EndpointKey | Set<EndpointKey> | undefined = undefined;
 
   constructor(readonly key: HolderKey) {}
+
+  /** Endpoints in the table. */
+  get size(): number {
+    const { endpoints } = this;
+    return endpoints instanceof Set ? endpoints.size : Number(endpoints !== undefined);
+  }
 
   /** Adds an endpoint, or makes it the most recently verified one. */
   touch(endpoint: EndpointKey): void {
@@ -32,7 +36,6 @@ export class Holder {
     } else {
       this.endpoints = endpoints === undefined || endpoints === endpoint ? endpoint : new Set([endpoints, endpoint]);
     }
-    this.count();
   }
 
   remove(endpoint: EndpointKey): void {
@@ -41,7 +44,6 @@ export class Holder {
     } else {
       this.endpoints = undefined;
     }
-    this.count();
   }
 
   /** The endpoint that verified longest ago. */
@@ -51,11 +53,6 @@ export class Holder {
     }
     const [oldest] = this.endpoints;
     return oldest;
-  }
-
-  private count(): void {
-    const { endpoints } = this;
-    this.size = endpoints instanceof Set ? endpoints.size : endpoints === undefined ? 0 : 1;
   }
 }
 
