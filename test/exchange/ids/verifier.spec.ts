@@ -36,6 +36,7 @@ function inputOf(envelope: VerifyInput['envelope'], changes: Partial<VerifyInput
     isRemembered: true,
     derived: undefined,
     isUsable: () => true,
+    isFreeOnly: false,
     knownKey: undefined,
     isFreeOnly: false,
     attempts: new KeyAttemptBudget({ perSecond: 1, burst: budget }).open(
