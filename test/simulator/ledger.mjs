@@ -52,6 +52,7 @@ const MAX_BREACHES = 20;
  * @property {number} now
  * @property {Buffer[]} sent
  * @property {number} rejections
+ * @property {string | undefined} reason of the rejection, if the datagram was rejected.
  */
 
 export class Ledger {

@@ -29,6 +29,7 @@ const QUIET_MS = 120_000;
  * @property {number} [maxEndpoints]
  * @property {number} [maxInFlight]
  * @property {number} [maxInFlightPerDevice]
+ * @property {number} [maxQueuedEvents]
  * @property {import('nestjs-ben-udp').BenUdpTransportOptions['limits']} [limits]
  * @property {'null' | 'text'} [errorReply]
  */

@@ -36,7 +36,6 @@ function inputOf(envelope: VerifyInput['envelope'], changes: Partial<VerifyInput
     isRemembered: true,
     derived: undefined,
     isUsable: () => true,
-    isFreeOnly: false,
     knownKey: undefined,
     isFreeOnly: false,
     attempts: new KeyAttemptBudget({ perSecond: 1, burst: budget }).open(
