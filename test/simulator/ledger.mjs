@@ -140,6 +140,7 @@ export class Ledger {
       now,
       sent: [],
       rejections: 0,
+      reason: undefined,
     };
   }
 
