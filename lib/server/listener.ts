@@ -189,11 +189,7 @@ export class Listener {
     try {
       const now = this.platform.now();
       const isOwn = this.handlers.isOwn?.(remote) ?? false;
-      const decision = this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now), isOwn);
-      if (debugLog.enabled) {
-        debugLog(`${formatEndpoint(remote.address, remote.port)}: ${describeDecision(decision)}`);
-      }
-      this.act(decision, remote, now);
+      this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now), isOwn), remote, now);
     } catch (error) {
       this.handlers.onError(error);
     }

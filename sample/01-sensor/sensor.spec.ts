@@ -1,21 +1,20 @@
 import 'reflect-metadata';
 import type { INestMicroservice } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { BenUdpTransport } from 'nestjs-ben-udp';
+import { type BenUdpKeyOptions, BenUdpTransport } from 'nestjs-ben-udp';
 import { VirtualBoard } from 'nestjs-ben-udp/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AppModule } from './app.module.js';
 
 const key = Buffer.alloc(32, 1);
-const strangersKey = Buffer.alloc(32, 2);
 
 describe('01-sensor', () => {
   let app: INestMicroservice;
   let board: VirtualBoard;
   let port: number;
 
-  beforeEach(async () => {
-    const transport = new BenUdpTransport({ host: '127.0.0.1', port: 0, keys: { 'board-01': key }, key: strangersKey });
+  async function start(keys: BenUdpKeyOptions): Promise<void> {
+    const transport = new BenUdpTransport({ host: '127.0.0.1', port: 0, ...keys });
     const module = await Test.createTestingModule({ imports: [AppModule] })
       .setLogger(false as never)
       .compile();
@@ -23,7 +22,9 @@ describe('01-sensor', () => {
     await app.listen();
     ({ port } = transport.unwrap().address());
     board = await VirtualBoard.start({ key, port });
-  });
+  }
+
+  beforeEach(() => start({ keys: { 'board-01': key } }));
 
   afterEach(async () => {
     await board.close();
@@ -56,9 +57,11 @@ describe('01-sensor', () => {
   });
 
   it('serves only public data to devices without a name', async () => {
-    const stranger = await VirtualBoard.start({ key: strangersKey, port });
-    expect(await stranger.send({ action: 'echo', data: 1 })).toBe(1);
-    expect(await stranger.exchange("{'action': 'latest'}")).toContain('Forbidden');
-    await stranger.close();
+    await board.close();
+    await app.close();
+    // One key for all devices names none of them.
+    await start({ key });
+    expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
+    expect(await board.exchange("{'action': 'latest'}")).toContain('Forbidden');
   });
 });
