@@ -3,7 +3,7 @@ import { Controller, type ModuleMetadata, UseGuards } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { EventPattern, MessagePattern } from '@nestjs/microservices';
 import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
-import { getBenUdpTracker } from 'nestjs-ben-udp';
+import { type BenUdpKeyOptions, getBenUdpTracker } from 'nestjs-ben-udp';
 import { describe, expect, it } from 'vitest';
 import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
 
@@ -27,14 +27,16 @@ class Handlers {
   }
 }
 
-const start = (metadata: ModuleMetadata = {}) =>
+const NAMED: BenUdpKeyOptions = { key: [], keys: { hall: HALL_KEY, attic: ATTIC_KEY } };
+
+const start = (metadata: ModuleMetadata = {}, keys = NAMED) =>
   startApp(
     {
       imports: [ThrottlerModule.forRoot({ throttlers: [{ limit: LIMIT, ttl: 60_000 }], getTracker: getBenUdpTracker })],
       controllers: [Handlers],
       ...metadata,
     },
-    { keys: { hall: HALL_KEY, attic: ATTIC_KEY } },
+    keys,
   );
 
 describe('getBenUdpTracker', () => {
@@ -56,7 +58,7 @@ describe('getBenUdpTracker', () => {
   });
 
   it('goes by the address if a key has no name', async () => {
-    const { board } = await start();
+    const { board } = await start({}, { key: KEY_CONTENTS });
     const answers = [];
     for (const localAddress of ['127.0.0.1', '127.0.0.1', '127.0.0.1', '127.0.0.2']) {
       answers.push(await (await board({ key: KEY_CONTENTS, localAddress })).send({ action: 'echo' }));
