@@ -245,10 +245,7 @@ export function readInteger(
     return fallback;
   }
   const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
-  if (!(value >= min && value <= max)) {
-    throw new UsageError(`--${name} is a whole number from ${min} to ${max}`);
-  }
-  return value;
+  return checkRange(value, min, max, `--${name} is a whole number from ${min} to ${max}`);
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
@@ -270,8 +267,13 @@ export function readDuration(
   }
   const [, digits, unit] = /^(\d{1,15}(?:\.\d{1,6})?)(ms|s|m|h|)$/.exec(text) ?? [];
   const value = digits === undefined ? NaN : Math.round(Number(digits) * UNIT_MS[unit!]!);
+  return checkRange(value, min, max, `--${name} is a time from ${min} to ${max} ms: 500, 500ms, 5s or 2m`);
+}
+
+/** @param value NaN for a text that is no number. */
+function checkRange(value: number, min: number, max: number, expected: string): number {
   if (!(value >= min && value <= max)) {
-    throw new UsageError(`--${name} is a time from ${min} to ${max} ms: 500, 500ms, 5s or 2m`);
+    throw new UsageError(expected);
   }
   return value;
 }

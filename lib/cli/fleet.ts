@@ -1,17 +1,15 @@
 /**
  * `fleet`: many virtual boards that send requests to a server, to see its load without hardware.
  */
-import { BenUdpError } from '../errors.js';
 import { DEFAULT_PORT, DEFAULT_TIMEOUT_MS, MAX_OPTION_MS } from '../constants.js';
 import { formatEndpoint } from '../format-endpoint.js';
 import { DEFAULT_KEY_FILE, readKeyFile } from '../keys/index.js';
-import { formatRequest } from '../protocol/index.js';
 import { VirtualBoard } from '../testing/index.js';
 import { CliFailure, UsageError, defineCommand, readDuration } from './command.js';
 import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';
-import { KEY_HELP, KEY_OPTIONS, explainKeyFile, keyFileChecks, keyPath } from './key.js';
-import { parseTarget, readJson } from './send.js';
+import { KEY_HELP, KEY_OPTIONS, keyFileChecks, keyPath, rethrowExplained } from './key.js';
+import { formatText, parseTarget, readJson } from './send.js';
 import { PROGRAM, percentile, printDocument } from './text.js';
 
 const HELP = `N virtual boards that send requests to a server, until Ctrl+C. Shows each second how many requests were asked,
@@ -73,29 +71,19 @@ export const fleet = defineCommand({
       boards,
       host,
       port,
-      text: formatText(values.action ?? 'echo', data),
+      text: formatText({ action: values.action ?? 'echo', data }),
       intervalMs: readDuration('interval', values.interval, 1000, 1, MAX_OPTION_MS),
       timeoutMs: readDuration('timeout', values.timeout, DEFAULT_TIMEOUT_MS, 10, MAX_OPTION_MS),
     };
     const durationMs = readDuration('duration', values.duration, Infinity, 1, MAX_OPTION_MS);
     const path = keyPath(values, io) ?? DEFAULT_KEY_FILE;
-    const { bytes: key } = await readKeyFile(path, keyFileChecks(values)).catch((error: unknown): never => {
-      throw error instanceof BenUdpError ? explainKeyFile(error, path) : error;
-    });
+    const { bytes: key } = await readKeyFile(path, keyFileChecks(values)).catch(rethrowExplained(path));
     const running = await Fleet.start(plan, key, io);
     key.fill(0);
     await running.run(durationMs, values.json === true);
     return running.answered > 0 ? EXIT_CODES.ok : EXIT_CODES.noAnswer;
   },
 });
-
-function formatText(action: string, data: unknown): string {
-  try {
-    return formatRequest({ action, data });
-  } catch (error) {
-    throw error instanceof BenUdpError ? new UsageError(`the request can't be sent: ${error.message}`) : error;
-  }
-}
 
 class Fleet {
   answered = 0;

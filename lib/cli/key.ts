@@ -47,14 +47,19 @@ export async function loadKey(values: KeyValues, io: CliIo): Promise<CliKey> {
 /** @throws CliFailure */
 export async function readKey(path: string, checks: BenUdpKeyFileChecks): Promise<CliKey> {
   const absolute = resolve(path);
-  const { bytes: key } = await loadKeyFile(absolute, checks).catch((error: unknown): never => {
-    throw error instanceof BenUdpError ? explainKeyFile(error, absolute) : error;
-  });
+  const { bytes: key } = await loadKeyFile(absolute, checks).catch(rethrowExplained(absolute));
   return { path: absolute, key, fingerprint: fingerprint(key) };
 }
 
+/** For errors of a key file: throws them in the words of the command line, with the absolute path. */
+export function rethrowExplained(path: string): (error: unknown) => never {
+  return (error) => {
+    throw error instanceof BenUdpError ? explainKeyFile(error, resolve(path)) : error;
+  };
+}
+
 /** The problem with a key file, in the words of the command line. */
-export function explainKeyFile({ code, cause, message }: BenUdpError, path: string): CliFailure {
+function explainKeyFile({ code, cause, message }: BenUdpError, path: string): CliFailure {
   switch (code) {
     case 'BEN_KEY_FILE_MISSING':
       return new CliFailure(`the key file "${path}" does not exist`, {

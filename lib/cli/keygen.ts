@@ -8,7 +8,7 @@ import { deriveKey, fingerprint, generateKeyFile, readKeyFile } from '../keys/in
 import { CliFailure, UsageError, defineCommand } from './command.js';
 import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';
-import { type KeyValues, explainKeyFile, keyFileChecks } from './key.js';
+import { type KeyValues, keyFileChecks, rethrowExplained } from './key.js';
 import { PROGRAM, printDocument } from './text.js';
 
 const HELP = `Makes a key file: ${KEY_BYTES} random bytes, readable by you alone. Never overwrites a file.
@@ -140,9 +140,7 @@ function quote(text: string): string {
 }
 
 async function read(file: string, values: Pick<KeyValues, 'any-key-file'>): Promise<Buffer> {
-  const { bytes: contents } = await readKeyFile(file, keyFileChecks(values)).catch((error: unknown): never => {
-    throw error instanceof BenUdpError ? explainKeyFile(error, resolve(file)) : error;
-  });
+  const { bytes: contents } = await readKeyFile(file, keyFileChecks(values)).catch(rethrowExplained(file));
   if (contents.length > MAX_LITERAL_BYTES) {
     throw new CliFailure(`"${file}" holds ${contents.length} bytes, too many for a literal`, {
       hint: `A key file holds ${KEY_BYTES} bytes. Is it the right file?`,

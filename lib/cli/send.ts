@@ -134,7 +134,8 @@ function readAddress(address: string | undefined, host: string): string | undefi
   return address;
 }
 
-function formatText(request: Parameters<typeof formatRequest>[0]): string {
+/** @throws UsageError */
+export function formatText(request: Parameters<typeof formatRequest>[0]): string {
   try {
     return formatRequest(request);
   } catch (error) {
