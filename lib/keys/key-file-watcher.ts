@@ -12,7 +12,7 @@ export const POLL_INTERVAL_MS = 400;
 
 /**
  * A changed file is polled again after this time, and loaded once two polls agree, so a file that is being written is not taken for a
- * key. Together with the poll before, a replaced key is in use within 1 s.
+ * key. Together with the poll before, a replaced key is in use within 1 s, if there are no more than `MAX_POLLED_FILES`.
  */
 export const SETTLE_MS = 100;
 

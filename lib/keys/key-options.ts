@@ -45,10 +45,10 @@ export interface BenUdpKeyOptions {
   keyFileChecks?: BenUdpKeyFileChecks;
 }
 
-export const KEY_OPTION_NAMES = ['keyFile', 'key', 'keys', 'keyDirectory', 'keyProvider', 'keyFileChecks'] as const;
-
 /** The options that name keys. */
 const SOURCE_NAMES = ['keyFile', 'key', 'keys', 'keyDirectory', 'keyProvider'] as const;
+
+export const KEY_OPTION_NAMES = [...SOURCE_NAMES, 'keyFileChecks'] as const;
 
 /** Upstream's default. */
 export const DEFAULT_KEY_FILE = 'key.sec';
@@ -74,6 +74,39 @@ export function resolveKeyOptions<Options extends BenUdpKeyOptions>(
   reader: OptionReader<Options>,
 ): ResolvedKeyOptions {
   const keyFileChecks = reader.oneOf('keyFileChecks', ['strict', 'upstream'], 'strict');
+  const sources = readSources(options, reader, keyFileChecks);
+  const { keyDirectory: directory, keyProvider: provider } = options;
+  if (directory !== undefined && !isFilledString(directory)) {
+    reader.fail('keyDirectory', 'the path of a folder', directory);
+  }
+  if (provider !== undefined && typeof provider !== 'function') {
+    reader.fail('keyProvider', 'a function that gives { device, key } for each board', provider);
+  }
+  const named = SOURCE_NAMES.filter((name) => names(options[name]));
+  if (named.length > 1) {
+    throw new TypeError(
+      `${reader.owner} takes its keys from one option, got ${named.map((name) => `"${name}"`).join(' and ')}. To accept a shared ` +
+        'key beside named ones, give it a name in "keys"',
+    );
+  }
+  if (named.length === 1) {
+    return { sources, directory, provider, keyFileChecks };
+  }
+  const given = SOURCE_NAMES.find((name) => options[name] !== undefined);
+  if (given) {
+    // Never the default file instead: an operator who removes the last key wants to lock everybody out.
+    reader.failRange(given, 'at least one key', 'none');
+  }
+  const sharedFile = { device: undefined, source: DEFAULT_KEY_FILE };
+  return { sources: [sharedFile], directory: undefined, provider: undefined, keyFileChecks };
+}
+
+/** The keys that `keyFile`, `key` and `keys` name. */
+function readSources<Options extends BenUdpKeyOptions>(
+  options: Options,
+  reader: OptionReader<Options>,
+  keyFileChecks: BenUdpKeyFileChecks,
+): NamedKeySource[] {
   const read = (name: string, source: unknown): string | Secret => {
     if (source instanceof Secret) {
       return source;
@@ -111,30 +144,7 @@ export function resolveKeyOptions<Options extends BenUdpKeyOptions>(
       sources.push(...list.map((source) => ({ device, source: read(`keys.${device}`, source) })));
     }
   }
-  const { keyDirectory: directory, keyProvider: provider } = options;
-  if (directory !== undefined && !isFilledString(directory)) {
-    reader.fail('keyDirectory', 'the path of a folder', directory);
-  }
-  if (provider !== undefined && typeof provider !== 'function') {
-    reader.fail('keyProvider', 'a function that gives { device, key } for each board', provider);
-  }
-  const named = SOURCE_NAMES.filter((name) => names(options[name]));
-  if (named.length > 1) {
-    throw new TypeError(
-      `${reader.owner} takes its keys from one option, got ${named.map((name) => `"${name}"`).join(' and ')}. To accept a shared ` +
-        'key beside named ones, give it a name in "keys"',
-    );
-  }
-  if (named.length === 1) {
-    return { sources, directory, provider, keyFileChecks };
-  }
-  const given = SOURCE_NAMES.find((name) => options[name] !== undefined);
-  if (given) {
-    // Never the default file instead: an operator who removes the last key wants to lock everybody out.
-    reader.failRange(given, 'at least one key', 'none');
-  }
-  const sharedFile = { device: undefined, source: DEFAULT_KEY_FILE };
-  return { sources: [sharedFile], directory: undefined, provider: undefined, keyFileChecks };
+  return sources;
 }
 
 /** Whether an option names a key. An empty list or object does not: it may stand beside another option. */

@@ -29,7 +29,7 @@ export interface LoadedRing extends LoadedKeys<KeyRing> {
 }
 
 /** The key of a file in an earlier ring, if the file is still the same. */
-type FindUnchanged = (source: NamedKeySource, signature: FileSignature) => RingKey | undefined;
+type FindUnchanged = (path: string, device: string | undefined) => Promise<Loaded | undefined>;
 
 interface Loaded {
   readonly key: NamedKey | RingKey;
@@ -61,12 +61,7 @@ export async function loadKeyRing(
   random: RandomFill = systemRandom,
   unchanged?: LoadedRing,
 ): Promise<LoadedRing> {
-  const find: FindUnchanged = ({ device, source }, signature) => {
-    const path = source as string;
-    const key = unchanged!.files.get(path) === signature ? unchanged!.keyOf.get(path) : undefined;
-    return key?.device === device ? key : undefined;
-  };
-  const { loaded, directory } = await load(options, unchanged && find);
+  const { loaded, directory } = await load(options, unchanged && findIn(unchanged));
   const keys = loaded.map(({ key }) => key);
   try {
     const ring = new KeyRing(keys, previous?.(), random);
@@ -76,6 +71,16 @@ export async function loadKeyRing(
   } finally {
     wipe(keys);
   }
+}
+
+function findIn({ files, keyOf }: LoadedRing): FindUnchanged {
+  return async (path, device) => {
+    const signature = await readSignature(path);
+    const key = keyOf.get(path);
+    return key?.device === device && key && signature !== undefined && files.get(path) === signature
+      ? { key, file: { path, signature } }
+      : undefined;
+  };
 }
 
 async function load(
@@ -108,20 +113,18 @@ async function load(
 }
 
 async function loadSource(
-  named: NamedKeySource,
+  { device, source }: NamedKeySource,
   checks: BenUdpKeyFileChecks,
   findUnchanged: FindUnchanged | undefined,
 ): Promise<Loaded> {
-  const { device, source } = named;
   if (typeof source !== 'string') {
     const key = Buffer.alloc(KEY_BYTES);
     source.expose().copy(key);
     return { key: { device, key } };
   }
-  const current = findUnchanged && (await readSignature(source));
-  const same = current === undefined ? undefined : findUnchanged!(named, current);
-  if (same) {
-    return { key: same, file: { path: source, signature: current! } };
+  const unchanged = await findUnchanged?.(source, device);
+  if (unchanged) {
+    return unchanged;
   }
   const { bytes, signature } = await loadKeyFile(source, checks);
   return { key: { device, key: bytes }, file: { path: source, signature } };

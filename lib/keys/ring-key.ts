@@ -67,7 +67,7 @@ export class RingKey {
     this.secret = createSecretKey(key);
   }
 
-  /** Seals and opens messages. Don't keep it: the key may give it up. */
+  /** Seals and opens messages. If you keep it, it works on, and its memory is beyond the bound of `ReadyKeys`. */
   get sealer(): Sealer {
     if (!this.ready) {
       this.ready = new Sealer(this.secret, this.readyKeys.randomBlock);
