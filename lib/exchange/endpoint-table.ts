@@ -10,6 +10,7 @@ import {
   type PairName,
   REMEMBERED_PAIRS,
   type SentPair,
+  isPacked,
   isSamePair,
   packPair,
   unpackPair,
@@ -181,8 +182,7 @@ export class Endpoint implements PairHistory {
   /** Records the tag of the request that used a pair, accepted or not: its copies show nothing about the device. */
   recordTag(pair: PairName, tag: number): void {
     for (let index = 0; index < REMEMBERED_PAIRS; index++) {
-      const packed = this.packed[index]!;
-      if (packed !== NO_PAIR && isSamePair(unpackPair(packed), pair)) {
+      if (isPacked(this.packed[index]!, pair)) {
         this.packed[REMEMBERED_PAIRS + index] = tag;
         return;
       }

@@ -156,6 +156,7 @@ interface Arrival {
 export class ServerExchange {
   private keys: KeyRing;
   private readonly options: Omit<ServerExchangeOptions, 'keys' | 'secret'>;
+  private readonly random: RandomFill;
   private readonly secret: Hmac;
   private readonly holders = new Holders();
   private readonly endpoints: EndpointTable;
@@ -175,6 +176,7 @@ export class ServerExchange {
     this.options = options;
     this.keys = keys;
     const { random = systemRandom } = options;
+    this.random = random;
     const secret = given ?? randomBytes(random, SECRET_BYTES);
     this.secret = new Hmac(secret);
     if (!given) {
@@ -498,13 +500,12 @@ export class ServerExchange {
    * timeout, and read the answers of further hellos meanwhile. They are random and not empty, so they verify as nothing.
    */
   private endWait(count: number): readonly Buffer[] {
-    const { random = systemRandom } = this.options;
-    return Array.from({ length: count }, () => randomBytes(random, BLOCK_BYTES));
+    return Array.from({ length: count }, () => randomBytes(this.random, BLOCK_BYTES));
   }
 
   /** The token of a request that has no handler, and is told why. */
-  private awaitReply(state: Omit<PendingState, 'turn' | 'isReplyDue'>, now: number): PendingRequest {
-    return pendingOf({ ...state, turn: state.endpoint.beginTurn(false, now), isReplyDue: true });
+  private awaitReply(state: Omit<PendingState, 'turn' | 'isReplyDue' | 'handler'>, now: number): PendingRequest {
+    return pendingOf({ ...state, turn: state.endpoint.beginTurn(false, now), isReplyDue: true, handler: undefined });
   }
 
   private useKey(endpoint: Endpoint, key: RingKey, sender: Sender): void {
@@ -538,9 +539,7 @@ export class ServerExchange {
       const { reason, error, isNoreturn } = opened;
       const canAnswer = isLive && unread === 0 && now <= deadline && !isNoreturn;
       const rejected = reject(reason, key, error);
-      return canAnswer
-        ? { ...rejected, pending: this.awaitReply({ endpoint, key, id, deadline, handler: undefined }, now) }
-        : rejected;
+      return canAnswer ? { ...rejected, pending: this.awaitReply({ endpoint, key, id, deadline }, now) } : rejected;
     }
     const { action, data, noreturn, metadata, droppedMetadata } = opened.request;
     // While a device waits for its reply, it reads the unread datagrams and takes them for the reply.
@@ -561,9 +560,7 @@ export class ServerExchange {
     const handler = isOwn ? undefined : this.inFlight.begin(endpoint, noreturn, now);
     if (!handler && !isOwn) {
       const rejected = reject('busy', key);
-      return noreturn
-        ? rejected
-        : { ...rejected, pending: this.awaitReply({ endpoint, key, id, deadline, handler: undefined }, now) };
+      return noreturn ? rejected : { ...rejected, pending: this.awaitReply({ endpoint, key, id, deadline }, now) };
     }
     if (noreturn) {
       id.fill(0);

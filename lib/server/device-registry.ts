@@ -96,7 +96,7 @@ export class DeviceRegistry {
 
   private createEntry(device: string | undefined): Entry {
     if (this.named.size + this.unnamed.size >= this.capacity) {
-      forgetOldest(this.unnamed.size > 0 ? this.unnamed : (this.named as Map<EndpointKey, Entry>));
+      forgetOldest(this.unnamed.size > 0 ? this.unnamed : this.named);
     }
     return { device, address: '', port: 0, requests: 0, seenAt: 0, isSilent: false };
   }
@@ -141,7 +141,7 @@ export class DeviceRegistry {
   }
 }
 
-function forgetOldest<Key>(devices: Map<Key, Entry>): void {
+function forgetOldest(devices: Map<unknown, Entry>): void {
   const [oldest] = devices.keys();
   if (oldest !== undefined) {
     devices.delete(oldest);

@@ -47,6 +47,12 @@ export function unpackPair(packed: PackedPair): SentPair {
   return { slot: (name - n) / MAX_PAIRS_IN_SLOT, n, isSingle };
 }
 
+/** Whether a packed pair, single or not, has this name. */
+export function isPacked(packed: PackedPair, name: PairName): boolean {
+  const first = packPair(name, false);
+  return packed === first || packed === first + 1;
+}
+
 export function isSamePair(a: PairName, b: PairName): boolean {
   return a.slot === b.slot && a.n === b.n;
 }
