@@ -1,4 +1,7 @@
-/** Any bytes of a stranger, as one datagram to a server that never saw it: a hello is answered, and nothing else is. */
+/**
+ * Any bytes of a stranger: a hello is answered, and nothing else is. After some requests in a row that fail although a hello came before
+ * each, hellos are withheld, in case it is a board that has old datagrams unread.
+ */
 import { strict as assert } from 'node:assert';
 import { recordings } from '../recordings.mjs';
 
@@ -9,6 +12,10 @@ const STRANGER = { address: '203.0.113.9', port: 8585, family: 'IPv4' };
 
 /** A pair has 32 bytes; what a stranger can make the server send is no more. */
 const PAIR = [16, 16];
+
+/** Failures after which hellos are withheld, and hellos that are withheld then. One without a request after it ends that. */
+const FAILURES = 3;
+const WITHHELD = 40;
 
 export function createStrangerTarget({ ServerExchange, KeyRing, REJECTIONS, DEFAULT_LIMITS, deriveKey }, randomFill) {
   const exchange = new ServerExchange({
@@ -22,6 +29,8 @@ export function createStrangerTarget({ ServerExchange, KeyRing, REJECTIONS, DEFA
     repair: true,
   });
   let now = 0;
+  let failures = 0;
+  let isRequestAwaited = false;
   return {
     name: 'stranger',
     about: 'one datagram of a stranger',
@@ -32,6 +41,14 @@ export function createStrangerTarget({ ServerExchange, KeyRing, REJECTIONS, DEFA
       now += STEP_MS;
       const decision = exchange.receive(input, STRANGER, now);
       if (input.toString('latin1') === '/GETID') {
+        const isDraining = failures >= FAILURES;
+        const isWithheld = isDraining && failures < FAILURES + WITHHELD && !isRequestAwaited;
+        failures = isDraining && !isWithheld ? 0 : failures;
+        isRequestAwaited = true;
+        if (isWithheld) {
+          assert.deepEqual([decision.kind, decision.reason], ['rejected', 'withheld']);
+          return 'withheld';
+        }
         assert.equal(decision.kind, 'pair');
         assert.deepEqual(
           decision.datagrams.map(({ length }) => length),
@@ -43,6 +60,10 @@ export function createStrangerTarget({ ServerExchange, KeyRing, REJECTIONS, DEFA
       assert.ok(decision.reason in REJECTIONS, decision.reason);
       assert.equal(decision.device, undefined);
       assert.equal(exchange.knownEndpoints, 0);
+      if (decision.reason === 'bad-hash' && isRequestAwaited) {
+        failures++;
+        isRequestAwaited = false;
+      }
       return decision.reason;
     },
   };
