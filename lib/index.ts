@@ -1,4 +1,5 @@
 /** The public API. Only the names in this list are supported. */
+export type { BenUdpActionName, BenUdpActions, BenUdpData, BenUdpMessageName, BenUdpReply } from './actions.js';
 export type { BenUdpClientOutcome, BenUdpClientStats } from './client/index.js';
 export { BEN_UDP_HEALTH_PATTERN, BEN_UDP_TRANSPORT } from './constants.js';
 export {
@@ -30,6 +31,7 @@ export {
 export { BenUdpClient, type BenUdpClientEvents, type BenUdpIgnoredDatagram } from './nest/ben-udp.client.js';
 export type { BenUdpCallOptions, BenUdpClientOptions } from './nest/ben-udp.client-options.js';
 export { BenUdpContext } from './nest/ben-udp.context.js';
+export { AllowDevices, BenUdpDeviceGuard } from './nest/ben-udp.device.guard.js';
 export {
   type BenUdpEvents,
   type BenUdpExchange,
@@ -37,8 +39,25 @@ export {
   BenUdpStatus,
 } from './nest/ben-udp.events.js';
 export { type BenUdpHealth, BenUdpHealthIndicator } from './nest/ben-udp.health.js';
-export { BenUdpModule, type BenUdpModuleAsyncOptions } from './nest/ben-udp.module.js';
+export { BenUdpModule, type BenUdpModuleAsyncOptions, InjectBenUdpTransport } from './nest/ben-udp.module.js';
+export {
+  type BenUdpPipes,
+  Device,
+  RawRequest,
+  ReceivedAt,
+  RemoteAddress,
+  RequestMetadata,
+  Signal,
+} from './nest/ben-udp.parameters.js';
+export {
+  BenUdpEventPattern,
+  type BenUdpLiteralPattern,
+  type BenUdpMessageDecorator,
+  BenUdpMessagePattern,
+  type BenUdpResult,
+} from './nest/ben-udp.patterns.js';
 export { BenUdpRecord, BenUdpRecordBuilder } from './nest/ben-udp.record-builder.js';
+export { type BenUdpRequest, getBenUdpRequest } from './nest/ben-udp.request.js';
 export { getBenUdpTracker } from './nest/ben-udp.tracker.js';
 export { type BenUdpPingOptions, BenUdpTransport } from './nest/ben-udp.transport.js';
 export type { BenUdpTransportOptions } from './nest/ben-udp.transport-options.js';

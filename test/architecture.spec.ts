@@ -75,6 +75,7 @@ describe('lib', () => {
     expect(foreign.filter(({ from }) => layerOf(from) !== 'nest')).toEqual([]);
     expect([...new Set(foreign.map(({ to }) => to))].toSorted()).toEqual([
       '@nestjs/common',
+      '@nestjs/core',
       '@nestjs/microservices',
       'rxjs',
     ]);

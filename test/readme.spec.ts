@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { Controller } from '@nestjs/common';
 import { EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
 import { generateKeyFile } from 'nestjs-ben-udp';
-import ts from 'typescript';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { MicroPythonBoard } from '../tools/micropython/board.mjs';
+import { compileSource } from './support/compile-source.js';
 import { compileLib } from './support/compiled-lib.js';
 import { KEY_CONTENTS, startApp } from './support/nest-app.js';
 import { findFreePort, startMain, writeModule } from './support/shown-app.js';
@@ -30,22 +30,6 @@ function blockAfter(heading: string): string {
 function blocksOf(section: string): string[] {
   const [, text] = new RegExp(`\n## ${section}\n(.*?)\n## `, 's').exec(readme) ?? [];
   return [...text!.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code!);
-}
-
-/** The messages of the compiler for a file in `test/`. */
-function compile(source: string): string[] {
-  const path = join(import.meta.dirname, 'readme.ts');
-  const config = ts.readConfigFile(join(import.meta.dirname, 'tsconfig.json'), (file) => ts.sys.readFile(file));
-  const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, import.meta.dirname);
-  const host = ts.createCompilerHost(options);
-  const { readFile: read, fileExists } = host;
-  host.readFile = (file) => (file === path ? source : read.call(host, file));
-  host.fileExists = (file) => file === path || fileExists.call(host, file);
-  const program = ts.createProgram([path], { ...options, noUnusedLocals: false }, host);
-  const file = program.getSourceFile(path);
-  return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)].map(({ messageText }) =>
-    ts.flattenDiagnosticMessageText(messageText, '\n'),
-  );
 }
 
 /** Replaces text that the README must contain. */
@@ -146,5 +130,5 @@ it('has a client whose code compiles, and rejects misuse', () => {
     'const mistyped: BenUdpClientOptions = { host: 192 };',
     'new BenUdpRecordBuilder(1).setTimeout("2000");',
   ].map((line) => `// @ts-expect-error\n${line}`);
-  expect(compile([client, ...others, ...misuses].join('\n'))).toEqual([]);
+  expect(compileSource([client, ...others, ...misuses].join('\n'))).toEqual([]);
 });

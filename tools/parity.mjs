@@ -103,6 +103,7 @@ const FILES = [
   'ways-out',
   'enhancers',
   'context',
+  'decorators',
   'scopes',
   'hybrid',
   'lifecycle',

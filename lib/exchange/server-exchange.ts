@@ -164,6 +164,8 @@ export class ServerExchange {
   private readonly admission: Admission;
   private readonly verifier: Verifier;
   private readonly inFlight: InFlight;
+  /** Told when the device of a running handler no longer waits. Holds only the handlers that asked: bounded by `maxInFlight`. */
+  private readonly watches = new Map<Endpoint, () => void>();
   /** The values of the current envelope. Nothing keeps them longer. */
   private readonly envelopeBytes: Buffer;
   private isClosing = false;
@@ -241,6 +243,7 @@ export class ServerExchange {
     if (!isReplyDue || turn !== endpoint.turn) {
       return 'superseded';
     }
+    this.watches.delete(endpoint);
     endpoint.beginTurn(false, now);
     if (now > deadline) {
       return 'late';
@@ -256,11 +259,30 @@ export class ServerExchange {
     const { endpoint, turn, id, handler } = stateOf(pending);
     id.fill(0);
     if (turn === endpoint.turn) {
+      this.watches.delete(endpoint);
       endpoint.beginTurn(false, now);
     }
     if (handler) {
       this.inFlight.end(handler, now);
     }
+  }
+
+  /**
+   * Watches whether the device of a request still waits.
+   *
+   * @param onSuperseded called once if the device sends its next hello or request first.
+   * @returns the time until which a reply may be sent: -Infinity if the device no longer waits, Infinity if it never did.
+   */
+  watch(pending: PendingRequest, onSuperseded: () => void): number {
+    const { endpoint, turn, isReplyDue, deadline } = stateOf(pending);
+    if (!isReplyDue) {
+      return Infinity;
+    }
+    if (turn !== endpoint.turn) {
+      return -Infinity;
+    }
+    this.watches.set(endpoint, onSuperseded);
+    return deadline;
   }
 
   /** Calls `start` when the handler of a request may run: at once, or when earlier handlers of its device have ended. */
@@ -318,6 +340,7 @@ export class ServerExchange {
       return reject(rejection);
     }
     const isStray = this.isStray(endpoint, slot, now);
+    this.supersede(endpoint);
     endpoint.beginTurn(false, now);
     const answer = isStray ? 'nothing' : this.answerTo(endpoint, now);
     endpoint.backlog = afterHello(endpoint.backlog);
@@ -505,7 +528,17 @@ export class ServerExchange {
 
   /** The token of a request that has no handler, and is told why. */
   private awaitReply(state: Omit<PendingState, 'turn' | 'isReplyDue' | 'handler'>, now: number): PendingRequest {
+    this.supersede(state.endpoint);
     return pendingOf({ ...state, turn: state.endpoint.beginTurn(false, now), isReplyDue: true, handler: undefined });
+  }
+
+  /** The device no longer waits for the reply to an earlier request. */
+  private supersede(endpoint: Endpoint): void {
+    if (this.watches.size > 0) {
+      const onSuperseded = this.watches.get(endpoint);
+      this.watches.delete(endpoint);
+      onSuperseded?.();
+    }
   }
 
   private useKey(endpoint: Endpoint, key: RingKey, sender: Sender): void {
@@ -565,6 +598,7 @@ export class ServerExchange {
     if (noreturn) {
       id.fill(0);
     }
+    this.supersede(endpoint);
     const turn = endpoint.beginTurn(!noreturn, now);
     return {
       kind: 'request',

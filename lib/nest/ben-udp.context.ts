@@ -5,7 +5,13 @@ import { BaseRpcContext } from '@nestjs/microservices';
 import { brand } from '../brand.js';
 import type { VerifiedRequest } from '../exchange/index.js';
 
-export type BenUdpContextArgs = [request: VerifiedRequest, pattern: string, receivedAt: number];
+export type BenUdpContextArgs = [
+  request: VerifiedRequest,
+  pattern: string,
+  receivedAt: number,
+  /** Shared by all contexts, so a context that nobody asks for its signal costs nothing. */
+  signalOf: (request: VerifiedRequest) => AbortSignal,
+];
 
 /**
  * The facts about a request: `@Ctx() context: BenUdpContext` in a handler, `getContext()` in guards, interceptors and filters.
@@ -62,6 +68,20 @@ export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
    */
   getMetadata(): Readonly<Record<string, string>> | undefined {
     return this.args[0].metadata;
+  }
+
+  /**
+   * Fires when nobody waits for the handler any more, so it can stop its work:
+   *
+   * - the device has stopped waiting: its timeout has passed, or it has sent its next request. `signal.reason` is a `BenUdpError` with
+   *   `BEN_TIMEOUT`. Nobody waits for an event (`noreturn`), so this never happens there;
+   * - the server shuts down, and nine tenths of `shutdownTimeout` have passed. Then the code is `BEN_CLOSED`.
+   *
+   * It does not fire after the handler has ended. The signal is made by the first call, and further calls return the same.
+   */
+  getSignal(): AbortSignal {
+    const [request, , , signalOf] = this.args;
+    return signalOf(request);
   }
 
   /** The decrypted request as the device sent it: the Python text of a dict. */

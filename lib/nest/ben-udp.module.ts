@@ -2,13 +2,14 @@
  * Options that come from other providers. Nest does not await an async `useFactory` of a custom strategy, and silently starts TCP
  * instead. Here the transport is a provider, and Nest awaits providers.
  */
-import type {
-  DynamicModule,
-  InjectionToken,
-  ModuleMetadata,
-  OnApplicationBootstrap,
-  OnModuleDestroy,
-  OptionalFactoryDependency,
+import {
+  type DynamicModule,
+  Inject,
+  type InjectionToken,
+  type ModuleMetadata,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+  type OptionalFactoryDependency,
 } from '@nestjs/common';
 import { BEN_UDP_TRANSPORT } from '../constants.js';
 import { BenUdpHealthIndicator } from './ben-udp.health.js';
@@ -77,6 +78,16 @@ export class BenUdpModule {
       exports: [BenUdpTransport, BEN_UDP_TRANSPORT, BenUdpHealthIndicator],
     };
   }
+}
+
+/**
+ * Injects the transport of `BenUdpModule`: `constructor(@InjectBenUdpTransport() private readonly boards: BenUdpTransport) {}`. It
+ * works with the type alone, and if the class comes from another copy of this package.
+ *
+ * @publicApi
+ */
+export function InjectBenUdpTransport(): ParameterDecorator & PropertyDecorator {
+  return Inject(BEN_UDP_TRANSPORT);
 }
 
 /** Learns of the start and end of the app, which Nest does not tell a strategy. */

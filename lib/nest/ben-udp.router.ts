@@ -71,6 +71,9 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
   protected readonly platform: Platform;
 
   /** @internal */
+  protected abstract readonly signalOf: (request: VerifiedRequest) => AbortSignal;
+
+  /** @internal */
   constructor(
     private readonly routing: RoutingOptions,
     platform: Platform,
@@ -130,7 +133,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
       this.limitedLog.record(message, 'error', () => `${message} Pattern: ${this.quote(pattern)}`);
       return { err: { status: 'error', message: NO_MESSAGE_HANDLER }, isDisposed: true };
     }
-    const context = new BenUdpContext([request, name, receivedAt]);
+    const context = new BenUdpContext([request, name, receivedAt, this.signalOf]);
     return this.runBetweenHooks(context, () => this.run(handler, packet.data, context));
   }
 

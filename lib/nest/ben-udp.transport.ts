@@ -72,6 +72,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   private closing: Promise<void> | undefined;
   private cancelRetry: () => void = () => undefined;
 
+  /** @internal */
+  protected readonly signalOf = (request: VerifiedRequest): AbortSignal =>
+    this.server
+      ? this.server.listener.signalOf(request)
+      : AbortSignal.abort(new BenUdpError('BEN_CLOSED', 'the server was closed'));
+
   /** @throws TypeError, RangeError naming the option that is wrong. `listen` reads the key files. */
   constructor(options?: BenUdpTransportOptions);
   /**
@@ -264,9 +270,9 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   private createHandlers(devices: DeviceRegistry): ListenerHandlers {
     return {
-      onRequest: (request) => {
+      onRequest: (request, receivedAt) => {
         devices.record(request);
-        return this.answer(request);
+        return this.answer(request, receivedAt);
       },
       onRejected: (rejected, remote) => this.reporter.rejected(rejected, remote),
       onRefused: ({ error }) => {
@@ -348,10 +354,10 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return this.server;
   }
 
-  private async answer(request: VerifiedRequest): Promise<Answer> {
+  private async answer(request: VerifiedRequest, receivedAt: number): Promise<Answer> {
     let outcome: Outcome = { err: HIDDEN_ERROR, isDisposed: true };
     try {
-      outcome = await this.route(request, this.platform.wallClock());
+      outcome = await this.route(request, this.platform.wallClock() - (this.platform.now() - receivedAt));
     } catch (error) {
       this.reporter.logFailure(error);
     }

@@ -52,7 +52,8 @@ export class LoopbackProbe {
     return {
       ...handlers,
       isOwn: ({ address, port }) => this.ports.has(port) && this.isOfThisMachine(address),
-      onRequest: (request) => (this.isOwn(request) ? Promise.resolve(HEALTHY) : handlers.onRequest(request)),
+      onRequest: (request, receivedAt) =>
+        this.isOwn(request) ? Promise.resolve(HEALTHY) : handlers.onRequest(request, receivedAt),
       onEnded: (ended) => {
         const { request } = ended;
         handlers.onEnded(

@@ -21,10 +21,14 @@ import { formatEndpoint } from '../format-endpoint.js';
 import type { KeyRing } from '../keys/index.js';
 import { type DatagramSocket, type Platform, StallWatch } from '../net/index.js';
 import { toBindError } from './bind-error.js';
+import { RequestSignals } from './request-signals.js';
 import { type BenUdpOutcome, type BenUdpStats, Statistics } from './statistics.js';
 
 /** How often a shutdown checks whether it still has to wait. */
 const DRAIN_TICK_MS = 10;
+
+/** The last share of the time for a shutdown, in which the signals of running handlers have fired, so that they can still end. */
+const CUT_OFF_SHARE = 0.1;
 
 export interface ListenerOptions {
   readonly host: string;
@@ -64,7 +68,8 @@ export interface EndedExchange {
 export interface ListenerHandlers {
   /** Whether the own health probe sent a datagram. */
   isOwn?(remote: BenUdpRemote): boolean;
-  onRequest(request: VerifiedRequest): Promise<Answer>;
+  /** @param receivedAt the time of its arrival, in monotonic milliseconds. An event may have been queued since. */
+  onRequest(request: VerifiedRequest, receivedAt: number): Promise<Answer>;
   onRejected(rejected: RejectedDecision, remote: BenUdpRemote): void;
   /** The text of the reply to a verified request that can't be read, or that finds the server busy; `undefined` to send none. */
   onRefused(rejected: RejectedDecision): string | undefined;
@@ -77,8 +82,9 @@ export interface ListenerHandlers {
 
 export class Listener {
   private readonly exchange: ServerExchange;
+  private readonly signals: RequestSignals;
   /** Requests whose handlers run or are queued. Bounded by `maxInFlight`. */
-  private readonly running = new Set<VerifiedRequest>();
+  private readonly running = new Map<VerifiedRequest, PendingRequest>();
   /** Answers whose datagrams are being spaced. */
   private sending = 0;
   private readonly statistics = new Statistics();
@@ -104,6 +110,7 @@ export class Listener {
       ...(isReserved && { isReserved }),
       random: platform.randomFill,
     });
+    this.signals = new RequestSignals((...args) => this.exchange.watch(...args), platform);
     this.stallWatch = new StallWatch(platform);
   }
 
@@ -157,6 +164,15 @@ export class Listener {
     this.exchange.useKeys(keys);
   }
 
+  /**
+   * Fires when nobody waits for the handler of a request any more: the device has stopped waiting for the reply, or `drain` is about
+   * to cut the handler off. For a handler that has ended, it never fires.
+   */
+  signalOf(request: VerifiedRequest): AbortSignal {
+    const pending = this.running.get(request);
+    return pending ? this.signals.of(request, pending) : new AbortController().signal;
+  }
+
   /** Refuses new exchanges. Those under way go on. */
   stopIssuing(): void {
     this.exchange.stopIssuing();
@@ -164,17 +180,22 @@ export class Listener {
 
   /**
    * Stops issuing ids. Requests for ids that were just issued are still accepted, and running handlers and replies awaited, for up to
-   * `timeoutMs`.
+   * `timeoutMs`. For the last tenth of it, the signals of running handlers have fired.
    *
    * @returns the requests whose handlers still run after that.
    */
   async drain(timeoutMs: number): Promise<readonly VerifiedRequest[]> {
     this.stopIssuing();
     const end = this.platform.now() + timeoutMs;
+    const cutOffAt = end - timeoutMs * CUT_OFF_SHARE;
     for (let now = this.platform.now(); now < end && this.isBusy(now); now = this.platform.now()) {
+      if (now >= cutOffAt) {
+        this.signals.cutOff();
+      }
       await this.pause(Math.min(DRAIN_TICK_MS, end - now));
     }
-    return [...this.running];
+    this.signals.cutOff();
+    return [...this.running.keys()];
   }
 
   async close(): Promise<void> {
@@ -217,7 +238,7 @@ export class Listener {
   private begin(decision: AcceptedDecision, now: number): void {
     // The async scope of the socket lasts as long as the socket: later requests would see a store that is entered in it.
     const scope = new AsyncResource('BenUdpRequest');
-    this.running.add(decision.request);
+    this.running.set(decision.request, decision.pending);
     this.exchange.whenFree(decision.pending, () => {
       if (!this.isClosed) {
         void scope.runInAsyncScope(this.answer, this, decision, now);
@@ -256,11 +277,12 @@ export class Listener {
     const { request } = decision;
     let answer = NO_ANSWER;
     try {
-      answer = await this.handlers.onRequest(request);
+      answer = await this.handlers.onRequest(request, receivedAt);
     } catch (error) {
       this.handlers.onError(error);
     }
     this.running.delete(request);
+    this.signals.end(request);
     if (this.isClosed) {
       // `drain` has reported it.
       return;

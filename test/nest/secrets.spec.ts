@@ -8,12 +8,15 @@ import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import { BenUdpClient, BenUdpContext, BenUdpModule, BenUdpTransport } from 'nestjs-ben-udp';
 import { VirtualBoard } from 'nestjs-ben-udp/testing';
 import { firstValueFrom } from 'rxjs';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { DEFAULT_LIMITS, ServerExchange } from '../../lib/exchange/index.js';
 import { KeyRing } from '../../lib/keys/index.js';
 import { Hmac, Sealer } from '../../lib/protocol/index.js';
 import { deriveKey } from '../../lib/keys/index.js';
 import { startApp } from '../support/nest-app.js';
+
+// Printing everything that a transport holds is slow on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 const contents = randomBytes(32);
 const derived = deriveKey(contents);

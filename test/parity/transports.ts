@@ -32,6 +32,8 @@ export interface ServerOptions {
 }
 
 export interface ClientOptions {
+  /** Of BenUdp alone. */
+  key?: Uint8Array;
   serializer?: Serializer;
   deserializer?: Deserializer;
 }

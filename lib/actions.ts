@@ -1,0 +1,52 @@
+/**
+ * The actions of an app, for the compiler alone (a leaf: imports nothing, and leaves nothing at run time).
+ */
+
+/**
+ * The actions that the boards of an app may request, by name: the type of their `data` and of their `reply`. Empty by default, and
+ * then every name and every value is accepted. An app declares its own:
+ *
+ *     declare module 'nestjs-ben-udp' {
+ *       interface BenUdpActions {
+ *         led: { data: boolean; reply: string };
+ *         dhtsensor: { data: Reading };
+ *       }
+ *     }
+ *
+ * From then on the compiler checks the names in `@BenUdpMessagePattern` and `@BenUdpEventPattern`, and the results of their handlers.
+ * An action without `reply` is an event.
+ */
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface BenUdpActions {}
+
+/** The names of a map of actions. Any text for an empty map. */
+export type BenUdpActionName<Actions = BenUdpActions> = [keyof Actions] extends [never]
+  ? string
+  : Extract<keyof Actions, string>;
+
+/** The names of the actions that have a reply. Any text for an empty map. */
+export type BenUdpMessageName<Actions = BenUdpActions> = [keyof Actions] extends [never]
+  ? string
+  : { [Name in Extract<keyof Actions, string>]: Actions[Name] extends { reply: unknown } ? Name : never }[Extract<
+      keyof Actions,
+      string
+    >];
+
+/**
+ * The `data` of an action: `@Payload() on: BenUdpData<'led'>`. `undefined` if the action has none, and `unknown` if it is in no map.
+ *
+ * The compiler does not check the annotation of a parameter, so this type is the way to annotate it. A pipe that needs a class at run
+ * time, such as Nest's `ValidationPipe`, needs that class as the annotation.
+ */
+export type BenUdpData<Name, Actions = BenUdpActions> = Name extends keyof Actions
+  ? Actions[Name] extends { data: infer Data }
+    ? Data
+    : undefined
+  : unknown;
+
+/** The `reply` of an action. `unknown` if it has none, or if it is in no map. */
+export type BenUdpReply<Name, Actions = BenUdpActions> = Name extends keyof Actions
+  ? Actions[Name] extends { reply: infer Reply }
+    ? Reply
+    : unknown
+  : unknown;

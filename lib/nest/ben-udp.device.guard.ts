@@ -1,0 +1,54 @@
+/**
+ * A guard that lets in devices by the name of their key.
+ */
+import { type CanActivate, type ExecutionContext, SetMetadata, UseGuards, applyDecorators } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import { getBenUdpRequest } from './ben-udp.request.js';
+
+/** A text, not a symbol of this copy of the package: a global guard may come from another copy. */
+const ALLOWED_DEVICES = 'nestjs-ben-udp:allowed-devices';
+
+/**
+ * The guard behind `@AllowDevices()`. Name it in `overrideGuard` in tests.
+ *
+ * As a global guard, it lets in every device that has a key of its own, except where `@AllowDevices()` names some. Handlers of
+ * other transports that have no `@AllowDevices()` are left alone.
+ *
+ * @publicApi
+ */
+export class BenUdpDeviceGuard implements CanActivate {
+  private readonly reflector = new Reflector();
+
+  canActivate(context: ExecutionContext): boolean {
+    const names = this.reflector.getAllAndOverride<readonly string[] | undefined>(ALLOWED_DEVICES, [
+      context.getHandler(),
+      context.getClass(),
+    ]);
+    const request = getBenUdpRequest(context);
+    if (!names && !request) {
+      return true;
+    }
+    const device = request?.getDevice();
+    return device !== undefined && (!names?.length || names.includes(device));
+  }
+}
+
+/**
+ * Lets in only the devices of these names, or, without names, every device that has a key of its own. The name belongs to the key
+ * (option `keys`), so it can't be forged. Boards with a shared key, and requests of other transports, are refused.
+ *
+ * For a method or a whole controller; that of the method replaces that of its controller. A refused board gets "Forbidden resource",
+ * as from each of Nest's guards.
+ *
+ * @throws TypeError for a name that is no text, or an empty one.
+ * @publicApi
+ */
+export function AllowDevices(...names: string[]): ClassDecorator & MethodDecorator {
+  const wrong = names.find((name) => typeof name !== 'string' || name === '');
+  if (wrong !== undefined) {
+    throw new TypeError(
+      `@AllowDevices(): the name of a device must be a text that is not empty, as in the option "keys", got ${JSON.stringify(wrong)}`,
+    );
+  }
+  return applyDecorators(SetMetadata(ALLOWED_DEVICES, names), UseGuards(BenUdpDeviceGuard));
+}

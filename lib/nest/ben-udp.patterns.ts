@@ -1,0 +1,49 @@
+/**
+ * Decorators for handlers of this transport alone.
+ */
+import { EventPattern, MessagePattern } from '@nestjs/microservices';
+import type { Observable } from 'rxjs';
+import type { BenUdpActionName, BenUdpMessageName, BenUdpReply } from '../actions.js';
+import { BEN_UDP_TRANSPORT } from '../constants.js';
+
+/** A pattern that is no text. The compiler checks the names of actions alone. */
+export type BenUdpLiteralPattern = object | number | bigint | boolean | null;
+
+/** The results of a handler that gives this reply. */
+export type BenUdpResult<Reply> = Reply | Observable<Reply> | Promise<Reply | Observable<Reply>>;
+
+/** A decorator for methods that give this reply. Their parameters are not checked. */
+export type BenUdpMessageDecorator<Reply> = <Method extends (...args: never[]) => BenUdpResult<Reply>>(
+  target: object,
+  key: string | symbol,
+  descriptor: TypedPropertyDescriptor<Method>,
+) => void;
+
+/**
+ * Answers the requests of boards: `@MessagePattern(pattern, BEN_UDP_TRANSPORT)`. In an app with several transports no other one gets
+ * the handler, so nobody without a key can run it. If `BenUdpActions` has entries, the name must be one with a `reply`, and the method
+ * must return that reply, as a value, a promise or an Observable.
+ *
+ * @param extras as for `@MessagePattern`: `extras` of the handler, for tools.
+ * @publicApi
+ */
+export function BenUdpMessagePattern<Pattern extends BenUdpMessageName | BenUdpLiteralPattern>(
+  pattern: Pattern,
+  extras?: Record<string, unknown>,
+): BenUdpMessageDecorator<BenUdpReply<Pattern>> {
+  return MessagePattern(pattern, BEN_UDP_TRANSPORT, extras);
+}
+
+/**
+ * Runs for requests of boards that do not wait (`noreturn=True`): `@EventPattern(pattern, BEN_UDP_TRANSPORT)`. It needs no type argument
+ * in Nest 12 if the method has further parameters. If `BenUdpActions` has entries, the name must be one of them.
+ *
+ * @param extras as for `@EventPattern`: `extras` of the handler, for tools.
+ * @publicApi
+ */
+export function BenUdpEventPattern(
+  pattern: BenUdpActionName | BenUdpLiteralPattern,
+  extras?: Record<string, unknown>,
+): MethodDecorator {
+  return EventPattern<unknown>(pattern, BEN_UDP_TRANSPORT, extras);
+}

@@ -1,0 +1,46 @@
+/**
+ * The facts about a board's request, and the one place where guards and parameter decorators read them.
+ */
+import type { ExecutionContext } from '@nestjs/common';
+import { BenUdpContext } from './ben-udp.context.js';
+
+/** The facts about a board's request. A `BenUdpContext` has them all; a worker behind a broker has those that travelled with the payload. */
+export interface BenUdpRequest {
+  /** The name of the device whose key verified the request; `undefined` if the key has no name. */
+  getDevice(): string | undefined;
+  getRemoteAddress(): string | undefined;
+  getMetadata(): Readonly<Record<string, string>> | undefined;
+  getReceivedAt(): Date | undefined;
+  getRawRequest(): string | undefined;
+  getSignal(): AbortSignal | undefined;
+}
+
+/** Every copy of this package uses the same symbol. */
+const REQUEST = Symbol.for('nestjs-ben-udp.request');
+
+/**
+ * The request of a board that a handler, guard or interceptor runs for; `undefined` if it runs for another transport. `@Device()` and
+ * the other parameter decorators, `@AllowDevices()` and `getBenUdpTracker` all read it here, and so can your own decorators.
+ *
+ * @publicApi
+ */
+export function getBenUdpRequest(context: ExecutionContext): BenUdpRequest | undefined {
+  if (context.getType() !== 'rpc') {
+    return undefined;
+  }
+  const rpc: unknown = context.switchToRpc().getContext();
+  if (rpc instanceof BenUdpContext) {
+    return rpc;
+  }
+  return (rpc as { [REQUEST]?: BenUdpRequest } | undefined)?.[REQUEST];
+}
+
+/**
+ * @internal
+ * Gives the context of another transport the request that arrived with its message, so the decorators work there too.
+ *
+ * @param context the object that `@Ctx()` injects.
+ */
+export function setBenUdpRequest(context: object, request: BenUdpRequest): void {
+  Object.defineProperty(context, REQUEST, { value: request });
+}

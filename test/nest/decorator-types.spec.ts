@@ -1,0 +1,98 @@
+/** What the compiler accepts of the decorators: with a map of actions and without. Each source is a program of its own. */
+import { describe, expect, it, vi } from 'vitest';
+import { compileSource } from '../support/compile-source.js';
+
+// The compiler is slow on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
+
+const IMPORTS = `
+  import { Payload } from '@nestjs/microservices';
+  import {
+    AllowDevices, BenUdpEventPattern, BenUdpMessagePattern, Device, ReceivedAt, RequestMetadata, Signal, type BenUdpData, type BenUdpReply,
+  } from 'nestjs-ben-udp';
+  import { type Observable, of } from 'rxjs';
+  type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+  const check = <Claim extends true>() => undefined as Claim | undefined;
+`;
+
+const MAP = `
+  interface Reading { temperature: number }
+  declare module 'nestjs-ben-udp' {
+    interface BenUdpActions {
+      temperature: { data: void; reply: { celsius: number } };
+      led: { data: boolean; reply: string };
+      reset: { data: void; reply: void };
+      dhtsensor: { data: Reading };
+    }
+  }
+`;
+
+const handlers = (body: string) => `class Handlers {\n${body}\n}`;
+
+describe('the decorators, with a map of actions', () => {
+  it('accept its names, and handlers that give its replies', () => {
+    const source = handlers(`
+      @BenUdpMessagePattern('temperature') value(@Device() device: string) { return { celsius: 21.5 }; }
+      @BenUdpMessagePattern('temperature') async promise() { return { celsius: 21.5, unit: 'C' }; }
+      @BenUdpMessagePattern('temperature') stream(): Observable<{ celsius: number }> { return of({ celsius: 21.5 }); }
+      @BenUdpMessagePattern('temperature') async later() { return of({ celsius: 21.5 }); }
+      @BenUdpMessagePattern('temperature') fails(): never { throw new Error('broken'); }
+      @BenUdpMessagePattern('led') @AllowDevices('kitchen')
+      led(@Payload() on: BenUdpData<'led'>, @Signal() signal: AbortSignal) { return on ? 'on' : 'off'; }
+      @BenUdpMessagePattern('reset') reset() {}
+      @BenUdpMessagePattern('reset') async resetLater() {}
+      @BenUdpMessagePattern({ cmd: 'sum' }) object() { return 1; }
+      @BenUdpMessagePattern(7, { cost: 3 }) number() { return 1; }
+      @BenUdpEventPattern('dhtsensor')
+      report(@Device() device: string, @Payload() reading: Reading, @ReceivedAt() at: Date, @RequestMetadata('trace') trace?: string) {}
+      @BenUdpEventPattern('led') ledWithoutReply(@Payload() on: boolean, @Device() device: string) {}
+      @BenUdpEventPattern({ cmd: 'sum' }) objectEvent() {}
+    `);
+    const types = `
+      check<Equal<BenUdpData<'led'>, boolean>>();
+      check<Equal<BenUdpData<'temperature'>, void>>();
+      check<Equal<BenUdpData<'dhtsensor'>, Reading>>();
+      check<Equal<BenUdpReply<'led'>, string>>();
+      check<Equal<BenUdpReply<'dhtsensor'>, unknown>>();
+      check<Equal<BenUdpData<'other'>, unknown>>();
+    `;
+    expect(compileSource([IMPORTS, MAP, types, source].join('\n'))).toEqual([]);
+  });
+
+  it.each([
+    ['an unknown name', `@BenUdpMessagePattern('temprature') wrong() { return { celsius: 1 }; }`, 'temprature'],
+    ['an action without a reply', `@BenUdpMessagePattern('dhtsensor') wrong() {}`, 'dhtsensor'],
+    ['an unknown event', `@BenUdpEventPattern('dhtsensr') wrong() {}`, 'dhtsensr'],
+    ['another reply', `@BenUdpMessagePattern('temperature') wrong() { return 21.5; }`, 'number'],
+    ['another reply in a promise', `@BenUdpMessagePattern('led') async wrong() { return 1; }`, 'Promise<number>'],
+    ['another reply in a stream', `@BenUdpMessagePattern('led') wrong() { return of(1); }`, 'Observable<number>'],
+    ['no reply', `@BenUdpMessagePattern('led') wrong() {}`, 'void'],
+  ])('refuse %s', (_case, method, named) => {
+    const errors = compileSource([IMPORTS, MAP, handlers(method)].join('\n'));
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toContain(named);
+  });
+});
+
+describe('the decorators, without a map of actions', () => {
+  it('accept every name and every reply', () => {
+    const source = handlers(`
+      @BenUdpMessagePattern('temperature') value(@Device() device: string) { return 21.5; }
+      @BenUdpMessagePattern('sensors.*') nothing() {}
+      @BenUdpEventPattern('dhtsensor') report(@Device() device: string, @Payload() reading: { temperature: number }) {}
+    `);
+    const types = `check<Equal<BenUdpData<'led'>, unknown>>();`;
+    expect(compileSource([IMPORTS, types, source].join('\n'))).toEqual([]);
+  });
+
+  it('refuse pipes and names of another type', () => {
+    const wrong = [
+      `@AllowDevices(7) number() {}`,
+      `pipe(@Device('name') device: string) {}`,
+      `key(@RequestMetadata(7) trace: string) {}`,
+      `signal(@Signal({ transform: (value: unknown) => value }) signal: AbortSignal) {}`,
+    ];
+    const lines = wrong.map((line) => `// @ts-expect-error\n${line}`);
+    expect(compileSource([IMPORTS, handlers(lines.join('\n'))].join('\n'))).toEqual([]);
+  });
+});
