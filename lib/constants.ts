@@ -50,6 +50,12 @@ export const DEFAULT_MAX_IN_FLIGHT_PER_DEVICE = 16;
 /** Events of one device that may wait for its handlers. */
 export const DEFAULT_MAX_QUEUED_EVENTS = 32;
 
+/** Bytes of all replies of protocol v2 that are kept to be sent again. */
+export const DEFAULT_MAX_RESULT_BYTES = 16_777_216;
+
+/** Sessions of protocol v2 for a shared key at one address. */
+export const DEFAULT_MAX_SESSIONS_PER_ADDRESS = 64;
+
 /** The least `bufferSize`: an error reply still fits. */
 export const MIN_BUFFER_SIZE = 256;
 

@@ -14,6 +14,7 @@ export {
 export {
   type BenUdpIgnoredReason,
   type BenUdpLimits,
+  type BenUdpProtocol,
   type BenUdpRate,
   type BenUdpRejection,
   type BenUdpRemote,
@@ -22,10 +23,12 @@ export {
 } from './exchange/index.js';
 export {
   type BenUdpKeyFileChecks,
+  type BenUdpKeyEntry,
   type BenUdpKeyOptions,
   type BenUdpDeviceKey,
   type BenUdpKeyProvider,
   type BenUdpKeySource,
+  type BenUdpProtocolRule,
   generateKeyFile,
 } from './keys/index.js';
 export { BenUdpClient, type BenUdpClientEvents, type BenUdpIgnoredDatagram } from './nest/ben-udp.client.js';

@@ -7,6 +7,8 @@ import {
   DEFAULT_MAX_IN_FLIGHT,
   DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
   DEFAULT_MAX_QUEUED_EVENTS,
+  DEFAULT_MAX_RESULT_BYTES,
+  DEFAULT_MAX_SESSIONS_PER_ADDRESS,
   DEFAULT_RECEIVE_BUFFER_SIZE,
   DEFAULT_TIMEOUT_MS,
 } from '../constants.js';
@@ -48,6 +50,8 @@ export function bindServer(
         maxInFlightPerDevice: DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
         maxQueuedEvents: DEFAULT_MAX_QUEUED_EVENTS,
       },
+      maxResultBytes: DEFAULT_MAX_RESULT_BYTES,
+      maxSessionsPerAddress: DEFAULT_MAX_SESSIONS_PER_ADDRESS,
       limits: DEFAULT_LIMITS,
       repair: true,
     },

@@ -1,6 +1,7 @@
 /** The exchange of seven datagrams, pure: state, clock and randomness are passed in. It knows no Nest, rxjs or node:dgram. */
 export * from './client-exchange.js';
 export { DUPLICATE_HELLO_MS } from './endpoint-table.js';
+export * from './exchanges.js';
 export * from './ids/id-pair.js';
 export * from './limits/exchange-limits.js';
 export type { InFlightLimits } from './limits/in-flight.js';

@@ -77,6 +77,17 @@ export class Sender {
     return this.ipv4 === undefined ? `${this.prefix.high}:${this.prefix.low}` : this.ipv4 | 0;
   }
 
+  /** The address in binary: 4 or 16 bytes. An IPv4-mapped address is IPv4. */
+  get addressBytes(): Buffer {
+    const bytes = Buffer.alloc(this.ipv4 === undefined ? 16 : 4);
+    if (this.ipv4 === undefined) {
+      parseIPv6Groups(this.remote.address).forEach((group, index) => bytes.writeUInt16BE(group, 2 * index));
+    } else {
+      bytes.writeUInt32BE(this.ipv4);
+    }
+    return bytes;
+  }
+
   get prefix(): IpPrefix {
     this.parsedPrefix ??= this.ipv4 === undefined ? parseIPv6Prefix(this.remote.address) : prefixOfIPv4(this.ipv4);
     return this.parsedPrefix;
@@ -109,12 +120,21 @@ function parseIPv6Prefix(address: string): IpPrefix {
   return { high, low: ((c << 16) | d) >>> 0, networkHigh: high, networkLow: (c << 16) >>> 0 };
 }
 
-/** The first four groups. A `::` before them stands for the groups of zeros that are missing to eight. */
+/** The eight groups. A `::` stands for the groups of zeros that are missing. */
 function parseIPv6Groups(address: string): number[] {
   const [before = '', after] = (address.split('%', 1)[0] ?? '').split('::');
-  const head = before === '' ? [] : before.split(':');
-  const tail = after === undefined || after === '' ? [] : after.split(':');
+  const head = groupsOf(before);
+  const tail = after === undefined ? [] : groupsOf(after);
   const zeros = after === undefined ? 0 : 8 - head.length - tail.length;
-  const groups = [...head, ...Array<string>(Math.max(0, zeros)).fill('0'), ...tail];
-  return groups.slice(0, 4).map((group) => Number.parseInt(group, 16));
+  return [...head, ...Array<number>(Math.max(0, zeros)).fill(0), ...tail];
+}
+
+/** An address may end in an IPv4 address. */
+function groupsOf(text: string): number[] {
+  return text === ''
+    ? []
+    : text.split(':').flatMap((group) => {
+        const ipv4 = group.includes('.') ? parseIPv4(group, 0) : undefined;
+        return ipv4 === undefined ? [Number.parseInt(group, 16)] : [ipv4 >>> 16, ipv4 & 0xffff];
+      });
 }

@@ -91,7 +91,13 @@ export interface VerifiedRequest extends Request {
   readonly device: string | undefined;
   /** The decrypted Python text. */
   readonly text: string;
+  readonly protocol: BenUdpProtocol;
+  /** The longest sealed reply that the device can receive, in bytes; `undefined` if it did not tell. */
+  readonly replyBytes: number | undefined;
 }
+
+/** The version of the protocol. */
+export type BenUdpProtocol = 'v1' | 'v2';
 
 declare const PENDING: unique symbol;
 
@@ -117,9 +123,21 @@ interface PendingState {
 export type Decision =
   /** A hello is answered: datagrams 2 and 3, or 2 alone. */
   | { readonly kind: 'pair'; readonly datagrams: readonly Buffer[] }
-  /** A request is accepted. Each `pending` must be passed to `finish`. */
-  | { readonly kind: 'request'; readonly request: VerifiedRequest; readonly pending: PendingRequest }
+  /** An opening of protocol v2 is answered. */
+  | { readonly kind: 'grant'; readonly datagrams: readonly Buffer[] }
+  /** The kept reply to a copy of a request is sent again. */
+  | { readonly kind: 'resent'; readonly datagrams: readonly Buffer[] }
+  | AcceptedDecision
   | RejectedDecision;
+
+/** A request is accepted. Each `pending` must be passed to `finish`. */
+export interface AcceptedDecision {
+  readonly kind: 'request';
+  readonly request: VerifiedRequest;
+  readonly pending: PendingRequest;
+  /** Sent at once: an acknowledgement. */
+  readonly datagrams?: readonly Buffer[];
+}
 
 /** A datagram is dropped. */
 export interface RejectedDecision {
@@ -158,12 +176,12 @@ export class ServerExchange {
   private readonly options: Omit<ServerExchangeOptions, 'keys' | 'secret'>;
   private readonly random: RandomFill;
   private readonly secret: Hmac;
-  private readonly holders = new Holders();
+  readonly holders = new Holders();
   private readonly endpoints: EndpointTable;
   private readonly hellos: HelloCache;
-  private readonly admission: Admission;
+  readonly admission: Admission;
   private readonly verifier: Verifier;
-  private readonly inFlight: InFlight;
+  readonly inFlight: InFlight;
   /** Told when the device of a running handler no longer waits. Holds only the handlers that asked: bounded by `maxInFlight`. */
   private readonly watches = new Map<Endpoint, () => void>();
   /** The values of the current envelope. Nothing keeps them longer. */
@@ -446,6 +464,11 @@ export class ServerExchange {
     if (!verified || verified === 'key-attempt-budget') {
       return this.fail(verified ?? 'bad-hash', known, arrival);
     }
+    if (verified.key.protocol === 'v2' && !arrival.isOwn) {
+      this.admission.countFailure(sender.prefix, now);
+      verified.id.fill(0);
+      return reject('v1-refused', verified.key);
+    }
     const endpoint = known ?? this.admit(verified.key, history, arrival);
     if (!endpoint) {
       verified.id.fill(0);
@@ -613,6 +636,8 @@ export class ServerExchange {
         remote: sender.remote,
         endpoint: sender.key,
         device: key.device,
+        protocol: 'v1',
+        replyBytes: undefined,
       },
       pending: pendingOf({ endpoint, turn, isReplyDue: !noreturn, key, id, deadline, handler }),
     };

@@ -6,15 +6,31 @@ import { KEY_BYTES } from '../protocol/index.js';
 import { Secret } from '../secret.js';
 import { deriveKey } from './derive-key.js';
 import type { BenUdpKeyFileChecks } from './key-file.js';
+import type { BenUdpProtocolRule } from './ring-key.js';
 
 /** The source of a key: the path of a key file, or the contents of one. */
 export type BenUdpKeySource = string | Uint8Array;
+
+/** The key of a device, and what the device may speak. */
+export interface BenUdpKeyEntry {
+  /** Path of a key file, or several. Either this or `key`. */
+  readonly keyFile?: string | readonly string[];
+  /** The contents of a key file, at least 32 bytes, or several. */
+  readonly key?: Uint8Array | readonly Uint8Array[];
+  /**
+   * `any` (default) or `v2`. With `v2` the server refuses requests of protocol v1 under this key, so a board that has moved to v2 can't
+   * be imitated through v1.
+   */
+  readonly protocol?: BenUdpProtocolRule;
+}
 
 /** A board and the contents of its key file. */
 export interface BenUdpDeviceKey {
   readonly device: string;
   /** At least 32 bytes. Read at once, so you may overwrite it afterwards. */
   readonly key: Uint8Array;
+  /** As in `BenUdpKeyEntry`. Default `any`. */
+  readonly protocol?: BenUdpProtocolRule;
 }
 
 /** Gives all keys, from a database or a vault. Called at the start and by each `reloadKeys()`. */
@@ -29,8 +45,11 @@ export interface BenUdpKeyOptions {
   keyFile?: string | readonly string[];
   /** The contents of a key file, at least 32 bytes, or several. */
   key?: Uint8Array | readonly Uint8Array[];
-  /** Keys by device name, each a path or contents; several for one device while its key is being replaced. */
-  keys?: Readonly<Record<string, BenUdpKeySource | readonly BenUdpKeySource[]>>;
+  /**
+   * Keys by device name, each a path or contents; several for one device while its key is being replaced. As
+   * `{ keyFile, protocol: 'v2' }` the device may only speak protocol v2.
+   */
+  keys?: Readonly<Record<string, BenUdpKeySource | readonly BenUdpKeySource[] | BenUdpKeyEntry>>;
   /**
    * Path of a folder in which `NAME.sec` is the key file of device NAME. With `watchKeyFiles`, added and removed boards need no
    * restart. At least one file must be there.
@@ -57,6 +76,7 @@ export interface NamedKeySource {
   readonly device: string | undefined;
   /** The path of a key file, or a key. Keys are derived at once, so the owner of the contents may overwrite them. */
   readonly source: string | Secret;
+  readonly protocol?: BenUdpProtocolRule | undefined;
 }
 
 export interface ResolvedKeyOptions {
@@ -137,14 +157,34 @@ function readSources<Options extends BenUdpKeyOptions>(
       reader.fail('keys', 'an object of device name to key', options.keys);
     }
     for (const [device, value] of Object.entries(options.keys)) {
-      const list = toList(value);
+      const { list, protocol } = readEntry(reader, device, value);
       if (device === '' || list.length === 0) {
         reader.fail('keys', 'an object of device name to key, both non-empty', value);
       }
-      sources.push(...list.map((source) => ({ device, source: read(`keys.${device}`, source) })));
+      sources.push(...list.map((source) => ({ device, source: read(`keys.${device}`, source), protocol })));
     }
   }
   return sources;
+}
+
+/** The value of one device in `keys`: a key, several, or an object that says more. */
+function readEntry<Options extends BenUdpKeyOptions>(
+  reader: OptionReader<Options>,
+  device: string,
+  value: BenUdpKeySource | readonly BenUdpKeySource[] | BenUdpKeyEntry,
+): { readonly list: readonly BenUdpKeySource[]; readonly protocol: BenUdpProtocolRule | undefined } {
+  if (!isEntry(value)) {
+    return { list: toList(value), protocol: undefined };
+  }
+  const owner = `${reader.owner} option "keys.${device}"`;
+  const entry = new OptionReader<BenUdpKeyEntry>(owner, value, ['keyFile', 'key', 'protocol']);
+  const list = [...toList<BenUdpKeySource>(value.keyFile), ...toList<BenUdpKeySource>(value.key)];
+  return { list, protocol: entry.oneOf<BenUdpProtocolRule>('protocol', ['any', 'v2'], 'any') };
+}
+
+function isEntry(value: unknown): value is BenUdpKeyEntry {
+  const isObject = typeof value === 'object' && value !== null;
+  return isObject && !Array.isArray(value) && !(value instanceof Uint8Array) && !(value instanceof Secret);
 }
 
 /** Whether an option names a key. An empty list or object does not: it may stand beside another option. */
@@ -173,7 +213,9 @@ export function withoutKeyBytes<Options extends BenUdpKeyOptions>(options: Optio
       ? source.map(hide)
       : source instanceof Uint8Array && (source.length >= KEY_BYTES || options.keyFileChecks === 'upstream')
         ? deriveSecret(source)
-        : source;
+        : isEntry(source) && source.key !== undefined
+          ? { ...source, key: hide(source.key) }
+          : source;
   const { key, keys } = options as { key?: unknown; keys?: unknown };
   const isByName = typeof keys === 'object' && keys !== null && Object.getPrototypeOf(keys) === Object.prototype;
   return {

@@ -4,22 +4,29 @@
 import { BenUdpError } from '../errors.js';
 import { createRandomBlockSource } from '../protocol/index.js';
 import { type RandomFill, systemRandom } from '../random.js';
-import { ReadyKeys, RingKey, digestOf } from './ring-key.js';
+import { type BenUdpProtocolRule, ReadyKeys, RingKey, digestOf } from './ring-key.js';
 
 /** Keys that one log line names. */
 const MAX_DESCRIBED = 8;
+
+/** Keys with one key id of protocol v2 that are tried. Two keys with one id are a chance of 1 in 2^64. */
+export const KEYS_PER_ID = 4;
 
 export interface NamedKey {
   /** The device of the key; `undefined` for a shared key. */
   readonly device: string | undefined;
   /** 32 bytes; not kept. */
   readonly key: Uint8Array;
+  /** Default `any`. */
+  readonly protocol?: BenUdpProtocolRule | undefined;
 }
 
 export class KeyRing {
   readonly keys: readonly RingKey[];
   private readonly members: ReadonlySet<RingKey>;
   private readonly readyKeys: ReadyKeys;
+  /** The keys by their id of protocol v2. Made for the first datagram of that protocol. */
+  private byV2Id: ReadonlyMap<string, readonly RingKey[]> | undefined;
 
   /**
    * @param keys each a key, or a member of `previous` that stays.
@@ -30,8 +37,9 @@ export class KeyRing {
     this.readyKeys = previous?.readyKeys ?? new ReadyKeys(createRandomBlockSource(random));
     const known = new Map(previous?.keys.map((each) => [each.digest, each]));
     const ring = new Map<string, RingKey>();
+    const rules = new Map<RingKey, BenUdpProtocolRule>();
     for (const each of keys) {
-      const { device } = each;
+      const { device, protocol = 'any' } = each;
       const digest = each instanceof RingKey ? each.digest : digestOf(each.key);
       const other = ring.get(digest);
       if (other) {
@@ -42,8 +50,12 @@ export class KeyRing {
         );
       }
       const same = each instanceof RingKey ? each : known.get(digest);
-      ring.set(digest, same?.device === device && same ? same : this.create(each as NamedKey, digest));
+      const key = same?.device === device && same ? same : this.create(each as NamedKey, digest);
+      ring.set(digest, key);
+      rules.set(key, protocol);
     }
+    // Last, because a ring that can't be made must change nothing.
+    rules.forEach((protocol, key) => (key.protocol = protocol));
     this.keys = [...ring.values()];
     this.members = new Set(this.keys);
   }
@@ -68,9 +80,30 @@ export class KeyRing {
     return this.members.has(key);
   }
 
+  /** The keys with an id of protocol v2, at most `KEYS_PER_ID`. */
+  withV2Id(id: string): readonly RingKey[] {
+    this.byV2Id ??= indexById(this.keys);
+    return this.byV2Id.get(id) ?? NO_KEYS;
+  }
+
   private create({ device, key }: NamedKey, digest: string): RingKey {
     return new RingKey(device, key, digest, this.readyKeys);
   }
+}
+
+const NO_KEYS: readonly RingKey[] = [];
+
+function indexById(keys: readonly RingKey[]): Map<string, RingKey[]> {
+  const index = new Map<string, RingKey[]>();
+  for (const key of keys) {
+    const same = index.get(key.v2Id);
+    if (!same) {
+      index.set(key.v2Id, [key]);
+    } else if (same.length < KEYS_PER_ID) {
+      same.push(key);
+    }
+  }
+  return index;
 }
 
 function describeSome(keys: readonly RingKey[]): string {

@@ -113,29 +113,29 @@ async function load(
 }
 
 async function loadSource(
-  { device, source }: NamedKeySource,
+  { device, source, protocol }: NamedKeySource,
   checks: BenUdpKeyFileChecks,
   findUnchanged: FindUnchanged | undefined,
 ): Promise<Loaded> {
   if (typeof source !== 'string') {
     const key = Buffer.alloc(KEY_BYTES);
     source.expose().copy(key);
-    return { key: { device, key } };
+    return { key: { device, key, protocol } };
   }
   const unchanged = await findUnchanged?.(source, device);
   if (unchanged) {
     return unchanged;
   }
   const { bytes, signature } = await loadKeyFile(source, checks);
-  return { key: { device, key: bytes }, file: { path: source, signature } };
+  return { key: { device, key: bytes, protocol }, file: { path: source, signature } };
 }
 
 async function loadProvided(provider: BenUdpKeyProvider, checks: BenUdpKeyFileChecks): Promise<Loaded[]> {
   const loaded: Loaded[] = [];
   try {
-    for await (const { device, key } of readProvider(provider)) {
-      checkProvided(device, key, checks);
-      loaded.push({ key: { device, key: deriveKey(key) } });
+    for await (const { device, key, protocol } of readProvider(provider)) {
+      checkProvided(device, key, protocol, checks);
+      loaded.push({ key: { device, key: deriveKey(key), protocol } });
     }
     if (loaded.length === 0) {
       throw new BenUdpError('BEN_KEY_PROVIDER', '"keyProvider" gave no key. A server without a key would hear nobody');
@@ -164,12 +164,15 @@ async function* iterate(provider: BenUdpKeyProvider) {
   yield* await provider();
 }
 
-function checkProvided(device: unknown, key: unknown, checks: BenUdpKeyFileChecks): void {
+function checkProvided(device: unknown, key: unknown, protocol: unknown, checks: BenUdpKeyFileChecks): void {
   if (!isFilledString(device)) {
     throw new TypeError(`"keyProvider" must give { device, key } with a non-empty device name, got ${typeof device}`);
   }
   if (!(key instanceof Uint8Array)) {
     throw new TypeError(`"keyProvider" must give bytes as the key of "${device}", got ${typeof key}`);
+  }
+  if (protocol !== undefined && protocol !== 'any' && protocol !== 'v2') {
+    throw new TypeError(`"keyProvider" must give "any" or "v2" as the protocol of "${device}", got ${typeof protocol}`);
   }
   if (key.length < KEY_BYTES && checks === 'strict') {
     throw new RangeError(

@@ -3,6 +3,7 @@
  */
 import { type KeyObject, createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { type RandomBlockSource, Sealer } from '../protocol/index.js';
+import { keyIdOf } from '../protocol/v2/index.js';
 import { fingerprint } from './derive-key.js';
 
 /**
@@ -49,21 +50,31 @@ export class ReadyKeys {
   }
 }
 
+/** What a device may speak: `any` for both protocols, `v2` for that one alone. */
+export type BenUdpProtocolRule = 'any' | 'v2';
+
 export class RingKey {
   /** Names the key in logs. */
   readonly fingerprint: string;
+  /** The key id of protocol v2, as Latin-1. Computed at once: a stranger must not be able to cause the work for a whole ring. */
+  readonly v2Id: string;
   /** Node overwrites the bytes when this is collected. */
   private readonly secret: KeyObject;
   private ready: Sealer | undefined;
 
-  /** @param key 32 bytes; not kept. */
+  /**
+   * @param key 32 bytes; not kept.
+   * @param protocol may change while the key stays, by a reload.
+   */
   constructor(
     readonly device: string | undefined,
     key: Uint8Array,
     readonly digest: string,
     private readonly readyKeys: ReadyKeys,
+    public protocol: BenUdpProtocolRule = 'any',
   ) {
     this.fingerprint = fingerprint(key);
+    this.v2Id = keyIdOf(key);
     this.secret = createSecretKey(key);
   }
 
@@ -79,6 +90,16 @@ export class RingKey {
   /** For one attempt among many keys: takes no other key's cipher away. */
   get trialSealer(): Sealer {
     return this.ready ?? (this.readyKeys.hasRoom ? this.sealer : new Sealer(this.secret, this.readyKeys.randomBlock));
+  }
+
+  /** Calls `use` with the bytes of the key, and overwrites them afterwards. */
+  withBytes<T>(use: (key: Buffer) => T): T {
+    const bytes = this.secret.export();
+    try {
+      return use(bytes);
+    } finally {
+      bytes.fill(0);
+    }
   }
 
   /** Gives the cipher up. The next message sets up another one. */

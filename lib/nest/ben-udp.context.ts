@@ -3,7 +3,7 @@
  */
 import { BaseRpcContext } from '@nestjs/microservices';
 import { brand } from '../brand.js';
-import type { VerifiedRequest } from '../exchange/index.js';
+import type { BenUdpProtocol, VerifiedRequest } from '../exchange/index.js';
 
 export type BenUdpContextArgs = [
   request: VerifiedRequest,
@@ -54,6 +54,14 @@ export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
   /** Whether the device waits for a reply; false if it sent `noreturn`. */
   isReplyExpected(): boolean {
     return !this.args[0].noreturn;
+  }
+
+  /**
+   * The version of the protocol that the device speaks. With `v1` the device can't know whether a reply is authentic, or fresh. With
+   * `v2` it knows both.
+   */
+  getProtocol(): BenUdpProtocol {
+    return this.args[0].protocol;
   }
 
   /** The time at which the request arrived. */

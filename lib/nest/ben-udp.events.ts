@@ -3,7 +3,7 @@
  */
 import type { AddressInfo } from 'node:net';
 import type { BenUdpDevice, BenUdpOutcome } from '../server/index.js';
-import type { BenUdpRejection, BenUdpRemote } from '../exchange/index.js';
+import type { BenUdpProtocol, BenUdpRejection, BenUdpRemote } from '../exchange/index.js';
 
 /** Values of `status`. UDP has no connection that could be lost, so there are no others. */
 export const BenUdpStatus = {
@@ -32,6 +32,7 @@ export interface BenUdpExchange {
   readonly remote: BenUdpRemote;
   /** As `BenUdpContext#getMetadata` returns it. */
   readonly metadata: Readonly<Record<string, string>> | undefined;
+  readonly protocol: BenUdpProtocol;
   readonly outcome: BenUdpOutcome;
   /** Milliseconds from the request to its reply, or to the end of its handlers. */
   readonly durationMs: number;

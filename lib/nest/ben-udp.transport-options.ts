@@ -11,6 +11,8 @@ import {
   DEFAULT_MAX_IN_FLIGHT,
   DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
   DEFAULT_MAX_QUEUED_EVENTS,
+  DEFAULT_MAX_RESULT_BYTES,
+  DEFAULT_MAX_SESSIONS_PER_ADDRESS,
   DEFAULT_PORT,
   DEFAULT_RECEIVE_BUFFER_SIZE,
   DEFAULT_RETRY_ATTEMPTS,
@@ -93,6 +95,16 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
    * arrival. More are dropped as `busy`.
    */
   maxQueuedEvents?: number;
+  /**
+   * Protocol v2: bytes of all replies that are kept for 30 s to be sent again, 65536 to 1073741824. Default 16777216. Beyond it the
+   * oldest is forgotten. A copy of its request is then dropped, and never executed again.
+   */
+  maxResultBytes?: number;
+  /**
+   * Protocol v2: sessions of boards with a shared key at one address, 1 to 65536. Default 64. More boards behind one NAT open a
+   * session more often. A named key has 8 sessions.
+   */
+  maxSessionsPerAddress?: number;
   /** How much strangers and devices may ask for; see `BenUdpLimits`. */
   limits?: Partial<BenUdpLimits>;
   /**
@@ -137,6 +149,8 @@ const OPTION_NAMES = [
   'maxInFlight',
   'maxInFlightPerDevice',
   'maxQueuedEvents',
+  'maxResultBytes',
+  'maxSessionsPerAddress',
   'limits',
   'reservedNetworks',
   'repair',
@@ -161,6 +175,8 @@ export interface ResolvedTransportOptions {
   readonly shutdownTimeout: number;
   readonly maxEndpoints: number;
   readonly inFlight: InFlightLimits;
+  readonly maxResultBytes: number;
+  readonly maxSessionsPerAddress: number;
   readonly limits: BenUdpLimits;
   readonly isReserved?: (remote: BenUdpRemote) => boolean;
   readonly repair: boolean;
@@ -192,6 +208,8 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
       maxInFlightPerDevice: reader.integer('maxInFlightPerDevice', DEFAULT_MAX_IN_FLIGHT_PER_DEVICE, 1, 65_536),
       maxQueuedEvents: reader.integer('maxQueuedEvents', DEFAULT_MAX_QUEUED_EVENTS, 0, 65_536),
     },
+    maxResultBytes: reader.integer('maxResultBytes', DEFAULT_MAX_RESULT_BYTES, 65_536, 1_073_741_824),
+    maxSessionsPerAddress: reader.integer('maxSessionsPerAddress', DEFAULT_MAX_SESSIONS_PER_ADDRESS, 1, 65_536),
     limits: resolveLimits(options.limits),
     ...resolveNetworks(options, reader),
     repair: reader.boolean('repair', true),

@@ -364,12 +364,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     if (request.noreturn) {
       return { text: undefined, isError: 'err' in outcome };
     }
-    const { bufferSize } = this.options;
+    const bufferSize = Math.min(this.options.bufferSize, request.replyBytes ?? Infinity);
     try {
       const serialized = this.serializer.serialize(outcome as Outcome & { id: string });
       const packet: Outcome = isPromiseLike(serialized) ? await serialized : serialized;
       return 'err' in packet
-        ? { text: this.formatError(packet.err), isError: true }
+        ? { text: this.formatError(packet.err, bufferSize), isError: true }
         : { text: formatReply(packet.response, bufferSize), isError: false };
     } catch (error) {
       const pattern = () => quotePattern(this.describePattern(request.action));
@@ -383,8 +383,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     }
   }
 
-  private formatError(error: unknown): string | undefined {
-    const { errorReply, bufferSize } = this.options;
+  private formatError(error: unknown, bufferSize = this.options.bufferSize): string | undefined {
+    const { errorReply } = this.options;
     return errorReply === 'none' ? undefined : formatErrorReply(error, errorReply, bufferSize);
   }
 }

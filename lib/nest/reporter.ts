@@ -26,6 +26,9 @@ const ORDINARY_REJECTIONS: ReadonlySet<BenUdpRejection> = new Set<BenUdpRejectio
   'withheld',
   'expired',
   'closing',
+  'bad-shape',
+  'unknown-session',
+  'duplicate-request',
 ]);
 
 export class Reporter {
@@ -49,7 +52,7 @@ export class Reporter {
   }
 
   ended({ request, outcome, durationMs }: EndedExchange): void {
-    const { action, device, remote, metadata } = request;
+    const { action, device, remote, metadata, protocol } = request;
     if (outcome === 'late' || outcome === 'superseded') {
       const pattern = () => quotePattern(this.describePattern(action));
       this.log.record(
@@ -62,7 +65,7 @@ export class Reporter {
       return;
     }
     const pattern = this.describePattern(action);
-    const report: BenUdpExchange = { pattern, device, remote, metadata, outcome, durationMs };
+    const report: BenUdpExchange = { pattern, device, remote, metadata, protocol, outcome, durationMs };
     this.events.emit('exchange', report);
     exchangeChannel.publish(report);
   }

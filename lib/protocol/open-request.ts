@@ -28,7 +28,11 @@ const NORETURN = Buffer.from('noreturn', 'ascii');
 
 /** @param sealed its hash was checked, or will be. */
 export function openRequest(sealer: Sealer, sealed: Sealed): OpenedRequest | UnreadableRequest {
-  const plaintext = sealer.open(sealed.ciphertext, sealed.iv);
+  return readRequest(sealer.open(sealed.ciphertext, sealed.iv));
+}
+
+/** Reads a decrypted request. */
+export function readRequest(plaintext: Buffer): OpenedRequest | UnreadableRequest {
   const unreadable = (reason: UnreadableReason, error: BenUdpProtocolError, text?: string): UnreadableRequest => ({
     reason,
     error,

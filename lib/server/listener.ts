@@ -7,14 +7,15 @@ import type { Socket } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
 import { debugLog } from '../debug-log.js';
 import {
+  type AcceptedDecision,
   type BenUdpLimits,
   type BenUdpRemote,
   type Decision,
+  Exchanges,
   type InFlightLimits,
   type PendingRequest,
   REJECTIONS,
   type RejectedDecision,
-  ServerExchange,
   type VerifiedRequest,
 } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
@@ -43,9 +44,11 @@ export interface ListenerOptions {
   readonly repair: boolean;
   /** Whether an address is in a network with a budget of its own. */
   readonly isReserved?: (remote: BenUdpRemote) => boolean;
+  /** Bytes of all replies of protocol v2 that are kept to be sent again. */
+  readonly maxResultBytes: number;
+  /** Sessions of protocol v2 for a shared key at one address. */
+  readonly maxSessionsPerAddress: number;
 }
-
-type AcceptedDecision = Extract<Decision, { kind: 'request' }>;
 
 /** The answer to a request. */
 export interface Answer {
@@ -81,7 +84,7 @@ export interface ListenerHandlers {
 }
 
 export class Listener {
-  private readonly exchange: ServerExchange;
+  private readonly exchange: Exchanges;
   private readonly signals: RequestSignals;
   /** Requests whose handlers run or are queued. Bounded by `maxInFlight`. */
   private readonly running = new Map<VerifiedRequest, PendingRequest>();
@@ -99,7 +102,8 @@ export class Listener {
     private readonly platform: Platform,
   ) {
     const { maxDatagramBytes, timeout, maxEndpoints, inFlight, limits, repair, isReserved } = options;
-    this.exchange = new ServerExchange({
+    const { maxResultBytes, maxSessionsPerAddress } = options;
+    this.exchange = new Exchanges({
       keys,
       maxDatagramBytes,
       deviceTimeoutMs: timeout,
@@ -109,6 +113,8 @@ export class Listener {
       repair,
       ...(isReserved && { isReserved }),
       random: platform.randomFill,
+      // The bind is exclusive, so no other process has this port and route.
+      v2: { maxResultBytes, maxSessionsPerAddress, route: 0, isRouteShared: false },
     });
     this.signals = new RequestSignals((...args) => this.exchange.watch(...args), platform);
     this.stallWatch = new StallWatch(platform);
@@ -139,6 +145,7 @@ export class Listener {
       listener.stallWatch.stop();
       throw toBindError(error as NodeJS.ErrnoException, options);
     }
+    listener.exchange.start(platform.now());
     return listener;
   }
 
@@ -156,12 +163,12 @@ export class Listener {
   }
 
   stats(): BenUdpStats {
-    return this.statistics.snapshot(this.exchange.knownEndpoints);
+    return this.statistics.snapshot(this.exchange.knownEndpoints, this.exchange.sessions);
   }
 
   /** Accepts these keys from now on. */
   useKeys(keys: KeyRing): void {
-    this.exchange.useKeys(keys);
+    this.exchange.useKeys(keys, this.platform.now());
   }
 
   /**
@@ -222,11 +229,19 @@ export class Listener {
     }
     switch (decision.kind) {
       case 'pair':
+      case 'grant':
         this.statistics.countHello();
+        this.send(decision.datagrams, remote);
+        return;
+      case 'resent':
+        this.statistics.countResent();
         this.send(decision.datagrams, remote);
         return;
       case 'request':
         this.statistics.countRequest(decision.request.droppedMetadata);
+        if (decision.datagrams) {
+          this.send(decision.datagrams, remote);
+        }
         this.begin(decision, now);
         return;
       case 'rejected':
@@ -361,6 +376,10 @@ function describeDecision(decision: Decision): string {
   switch (decision.kind) {
     case 'pair':
       return `hello answered with ${decision.datagrams.length === 1 ? 'half a pair' : 'a pair'}`;
+    case 'grant':
+      return 'opening answered';
+    case 'resent':
+      return 'copy of a request: its reply is sent again';
     case 'request':
       return `request accepted${describeDevice(decision.request.device)}`;
     case 'rejected':

@@ -4,7 +4,7 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { BenUdpError } from '../errors.js';
-import type { PendingRequest, ServerExchange, VerifiedRequest } from '../exchange/index.js';
+import type { Exchanges, PendingRequest, VerifiedRequest } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
 
 interface HandlerSignal {
@@ -20,7 +20,7 @@ export class RequestSignals {
 
   /** @param watch that of the exchange. */
   constructor(
-    private readonly watch: ServerExchange['watch'],
+    private readonly watch: Exchanges['watch'],
     private readonly platform: Platform,
   ) {}
 

@@ -1,6 +1,6 @@
 /**
- * Counts what happens, so nothing is lost silently: every datagram that arrives is an answered hello, an accepted request, or a
- * rejection with its reason.
+ * Counts what happens, so nothing is lost silently: every datagram that arrives is an answered hello, an accepted request, the copy of
+ * one, or a rejection with its reason.
  */
 import { type RecordableHistogram, createHistogram } from 'node:perf_hooks';
 import { type BenUdpRejection, REJECTIONS } from '../exchange/index.js';
@@ -34,12 +34,14 @@ const OUTCOMES: readonly BenUdpOutcome[] = [
 
 /** A snapshot of the counters since `listen`. */
 export interface BenUdpStats {
-  /** Datagrams that arrived: `hellos` + `requests` + all of `rejected`. */
+  /** Datagrams that arrived: `hellos` + `requests` + `resent` + all of `rejected`. */
   readonly received: number;
-  /** Answered hellos. */
+  /** Answered hellos, and answered openings of protocol v2. */
   readonly hellos: number;
   /** Accepted requests: all of `outcomes` + those still `inFlight`. */
   readonly requests: number;
+  /** Copies of requests of protocol v2 whose reply was sent again. */
+  readonly resent: number;
   readonly rejected: Readonly<Record<BenUdpRejection, number>>;
   readonly outcomes: Readonly<Record<BenUdpOutcome, number>>;
   /** Datagrams that the system refused to send: no route to their address, for example. */
@@ -52,6 +54,8 @@ export interface BenUdpStats {
   readonly handlerMs: { readonly p50: number; readonly p99: number; readonly max: number };
   /** Remembered endpoints (address and port) that verified. */
   readonly endpoints: number;
+  /** Sessions of protocol v2. */
+  readonly sessions: number;
 }
 
 const MICROSECONDS_PER_MS = 1000;
@@ -61,6 +65,7 @@ export class Statistics {
   private received = 0;
   private hellos = 0;
   private requests = 0;
+  private resent = 0;
   private ended = 0;
   private sendErrors = 0;
   private droppedMetadata = 0;
@@ -73,6 +78,11 @@ export class Statistics {
   countHello(): void {
     this.received++;
     this.hellos++;
+  }
+
+  countResent(): void {
+    this.received++;
+    this.resent++;
   }
 
   countRejected(reason: BenUdpRejection): void {
@@ -97,13 +107,14 @@ export class Statistics {
     this.handlerTime.record(Math.max(1, Math.round(bounded * MICROSECONDS_PER_MS)));
   }
 
-  snapshot(endpoints: number): BenUdpStats {
+  snapshot(endpoints: number, sessions = 0): BenUdpStats {
     const { handlerTime } = this;
     const ms = (microseconds: number) => (this.ended === 0 ? 0 : microseconds / MICROSECONDS_PER_MS);
     return {
       received: this.received,
       hellos: this.hellos,
       requests: this.requests,
+      resent: this.resent,
       rejected: { ...this.rejected },
       outcomes: { ...this.outcomes },
       sendErrors: this.sendErrors,
@@ -115,6 +126,7 @@ export class Statistics {
         max: ms(handlerTime.max),
       },
       endpoints,
+      sessions,
     };
   }
 }

@@ -51,7 +51,7 @@ function afterPair(board: VirtualBoard, act: () => Promise<void> | void): void {
 function reconciled(transport: BenUdpTransport) {
   const stats = transport.getStats();
   const sum = (counts: Record<string, number>) => Object.values(counts).reduce((all, count) => all + count, 0);
-  expect(stats.received).toBe(stats.hellos + stats.requests + sum(stats.rejected));
+  expect(stats.received).toBe(stats.hellos + stats.requests + stats.resent + sum(stats.rejected));
   expect(stats.requests).toBe(sum(stats.outcomes) + stats.inFlight);
   return stats;
 }
@@ -111,6 +111,7 @@ describe('exchange events', () => {
         pattern: 'echo',
         device: 'hall',
         remote: expect.objectContaining({ port: device.address.port }),
+        protocol: 'v1',
         outcome: 'answered',
         durationMs: expect.any(Number),
       },

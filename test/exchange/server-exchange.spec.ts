@@ -1,6 +1,7 @@
 import { createCipheriv, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { type Decision, SLOT_MS } from '../../lib/exchange/index.js';
+import { DEFAULT_LIMITS, type Decision, SLOT_MS } from '../../lib/exchange/index.js';
+import { KeyRing } from '../../lib/keys/index.js';
 import { HELLO, digest, formatEnvelope } from '../../lib/protocol/index.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from '../support/pure-device.js';
 
@@ -34,6 +35,8 @@ describe('ServerExchange', () => {
       text: "{'action': 'echo', 'data': [1]}",
       metadata: undefined,
       droppedMetadata: 0,
+      protocol: 'v1',
+      replyBytes: undefined,
     });
   });
 
@@ -91,6 +94,38 @@ describe('ServerExchange', () => {
       ids.add(device.id.toString('hex'));
     }
     expect(ids.size).toBe(500);
+  });
+
+  describe('with a key that is limited to v2', () => {
+    const keys = [{ device: 'kitchen', key: KEY, protocol: 'v2' as const }];
+
+    it('refuses a verified request, and names the device', () => {
+      const device = new PureDevice(createServer({ keys }));
+      expect(device.ask(0)).toEqual({ kind: 'rejected', reason: 'v1-refused', device: 'kitchen' });
+    });
+
+    it('does so for an endpoint that is known from before the limit', () => {
+      const ring = new KeyRing([{ device: 'kitchen', key: KEY }]);
+      const server = createServer();
+      server.useKeys(ring);
+      const device = new PureDevice(server);
+      expect(outcome(device.ask(0))).toBe('request');
+      server.useKeys(new KeyRing(keys, ring));
+      expect(outcome(device.ask(1000))).toBe('v1-refused');
+    });
+
+    it('counts such requests as failures of their address', () => {
+      const limits = { ...DEFAULT_LIMITS, failuresPerSource: { perSecond: 1, burst: 2 } };
+      const device = new PureDevice(createServer({ keys, limits }));
+      expect([0, 1, 2].map(() => outcome(device.ask(0)))).toEqual(['v1-refused', 'v1-refused', 'request-rate']);
+    });
+
+    it('answers its own health probe', () => {
+      const server = createServer({ keys });
+      const device = new PureDevice(server);
+      device.hello(0);
+      expect(outcome(server.receive(device.envelope(), device.remote, 0, 0, true))).toBe('request');
+    });
   });
 
   describe('with several keys', () => {

@@ -2,7 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { loadKeyRing, loadKeys, readKeyOptions, withoutKeyBytes } from '../../lib/keys/index.js';
+import {
+  type BenUdpKeyOptions,
+  KeyRing,
+  loadKeyRing,
+  loadKeys,
+  readKeyOptions,
+  withoutKeyBytes,
+} from '../../lib/keys/index.js';
 import { deriveKey } from '../../lib/keys/index.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
@@ -15,6 +22,77 @@ describe('readKeyOptions', () => {
       secret.fill(0);
       expect((await loadKeys(options)).keys.map(({ key }) => key)).toEqual(expected);
     }
+  });
+});
+
+describe('the protocol of a device', () => {
+  const protocolsOf = async (keys: NonNullable<BenUdpKeyOptions['keys']>) =>
+    (await loadKeyRing(readKeyOptions('Owner', { keys }))).keys.keys.map(({ device, protocol }) => [device, protocol]);
+
+  it('is any, unless its entry says v2', async () => {
+    expect(
+      await protocolsOf({
+        a: randomBytes(32),
+        b: [randomBytes(32)],
+        c: { key: randomBytes(32) },
+        d: { key: randomBytes(32), protocol: 'any' },
+        e: { key: [randomBytes(32), randomBytes(32)], protocol: 'v2' },
+      }),
+    ).toEqual([
+      ['a', 'any'],
+      ['b', 'any'],
+      ['c', 'any'],
+      ['d', 'any'],
+      ['e', 'v2'],
+      ['e', 'v2'],
+    ]);
+  });
+
+  it('stands beside a key file', async () => {
+    const keyFile = join(await temporaryFolder(), 'kitchen.sec');
+    writeFileSync(keyFile, randomBytes(32), { mode: 0o600 });
+    expect(await protocolsOf({ kitchen: { keyFile, protocol: 'v2' } })).toEqual([['kitchen', 'v2']]);
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['another protocol', { key: randomBytes(32), protocol: 'v1' }, /"keys\.a" option "protocol" must be "any" or "v2"/],
+    ['an unknown member', { key: randomBytes(32), protocoll: 'v2' }, /has no option "protocoll"/],
+    ['no key', { protocol: 'v2' }, /both non-empty/],
+    ['a short key', { key: randomBytes(31), protocol: 'v2' }, /"keys\.a" must be at least 32 bytes/],
+    ['a number as the path', { keyFile: 5 }, /"keys\.a" must be the path of a key file or bytes/],
+  ])('is refused with %s', (_name, entry, message) => {
+    expect(() => readKeyOptions('Owner', { keys: { a: entry } })).toThrow(message);
+  });
+
+  it('comes from a provider too, which may give no other', async () => {
+    const provide = (protocol: unknown) =>
+      loadKeyRing(
+        readKeyOptions('Owner', {
+          keyProvider: () => [{ device: 'a', key: randomBytes(32), protocol: protocol as 'v2' }],
+        }),
+      );
+    expect((await provide('v2')).keys.keys[0]!.protocol).toBe('v2');
+    await expect(provide('v3')).rejects.toThrow('must give "any" or "v2" as the protocol of "a", got string');
+  });
+
+  it('changes with a reload, and the key stays the same object', () => {
+    const key = randomBytes(32);
+    const before = new KeyRing([{ device: 'a', key, protocol: 'any' }]);
+    const [member] = before.keys;
+    const after = new KeyRing([{ device: 'a', key, protocol: 'v2' }], before);
+    expect([after.keys[0] === member, member!.protocol]).toEqual([true, 'v2']);
+    const twice = [
+      { device: 'a', key },
+      { device: 'b', key },
+    ];
+    expect(() => new KeyRing(twice, after)).toThrow('have the same key');
+    expect(member!.protocol).toBe('v2');
+  });
+
+  it('is kept beside derived keys', () => {
+    const kept = withoutKeyBytes({ keys: { a: { key: randomBytes(32), protocol: 'v2' } } });
+    expect(JSON.stringify(kept)).toBe('{"keys":{"a":{"key":"[secret]","protocol":"v2"}}}');
+    expect(readKeyOptions('Owner', kept).sources).toMatchObject([{ device: 'a', protocol: 'v2' }]);
   });
 });
 

@@ -98,11 +98,11 @@ const sum = (counts) => Object.values(counts).reduce((all, count) => all + count
 
 /** The datagrams and requests that the counters miss. */
 function unaccounted({ stats, dropped = 0 }, { sentToServer, proxy }) {
-  const { received, hellos, requests, rejected, outcomes, inFlight } = stats;
+  const { received, hellos, requests, resent, rejected, outcomes, inFlight } = stats;
   const sent = sentToServer + (proxy?.toServer.arrived ?? 0);
   return {
     datagrams: sent - dropped - received,
-    received: received - hellos - requests - sum(rejected),
+    received: received - hellos - requests - resent - sum(rejected),
     requests: requests - sum(outcomes) - inFlight,
     inFlight,
   };

@@ -39,6 +39,8 @@ const REQUEST: VerifiedRequest = {
   endpoint: 1,
   device: 'hall',
   text: 'secret text',
+  protocol: 'v1',
+  replyBytes: undefined,
 };
 
 describe('Reporter', () => {
@@ -88,6 +90,7 @@ describe('Reporter', () => {
       device: 'hall',
       remote: REMOTE,
       metadata: { trace: '1' },
+      protocol: 'v1',
       outcome: 'answered',
       durationMs: 3,
     };

@@ -7,7 +7,9 @@ import {
   openReply,
   sealRequest,
 } from '../../lib/exchange/index.js';
+import { V2ClientExchange } from '../../lib/exchange/v2/client-exchange.js';
 import { KeyRing } from '../../lib/keys/index.js';
+import { systemRandom } from '../../lib/random.js';
 import { HELLO, Sealer } from '../../lib/protocol/index.js';
 import {
   type Answer,
@@ -31,6 +33,8 @@ const OPTIONS: ListenerOptions = {
   inFlight: { maxInFlight: 10, maxInFlightPerDevice: 10, maxQueuedEvents: 0 },
   limits: DEFAULT_LIMITS,
   repair: true,
+  maxResultBytes: 65_536,
+  maxSessionsPerAddress: 64,
 };
 const ringOf = (key: Buffer) => new KeyRing([{ device: 'hall', key }]);
 
@@ -95,6 +99,88 @@ describe('Listener', () => {
       { request: expect.objectContaining({ device: 'hall' }), outcome: 'answered', durationMs: 0 },
     ]);
     expect(listener.stats()).toMatchObject({ received: 2, hellos: 1, requests: 1, inFlight: 0, endpoints: 1 });
+  });
+
+  describe('a device of protocol v2', () => {
+    /** Passes datagrams between a device and the server until the device is done. */
+    async function askV2(socket: ScriptedSocket, client: V2ClientExchange, noreturn = false) {
+      let step = client.begin("{'action': 'echo'}", noreturn, 0);
+      while (step.kind === 'send') {
+        await socket.receive([step.datagram], REMOTE);
+        const [answer] = socket.sent.splice(0);
+        if (!answer) {
+          break;
+        }
+        step = client.receive(answer, 0);
+      }
+      return step;
+    }
+    const createClient = () => new V2ClientExchange({ key: KEY, bufferSize: 1536, rtoMs: 1000, random: systemRandom });
+
+    it('is answered beside one of v1, and counted with it', async () => {
+      const { socket, listener, ended } = await start();
+      const client = createClient();
+      expect(await askV2(socket, client)).toEqual({ kind: 'done', text: '{"data":1}' });
+      expect(await askV2(socket, client)).toEqual({ kind: 'done', text: '{"data":1}' });
+      const { reply } = await ask(socket);
+      expect(reply).toBe('{"data":1}');
+      expect(ended.map(({ request, outcome }) => [request.protocol, request.device, outcome])).toEqual([
+        ['v2', 'hall', 'answered'],
+        ['v2', 'hall', 'answered'],
+        ['v1', 'hall', 'answered'],
+      ]);
+      expect(listener.stats()).toMatchObject({ received: 5, hellos: 2, requests: 3, sessions: 1, endpoints: 1 });
+    });
+
+    it('gets an acknowledgement while its handler runs, and the same for a copy', async () => {
+      const { answers, onRequest } = heldHandler();
+      const { socket, listener, ended } = await start({}, { onRequest });
+      const client = createClient();
+      expect(await askV2(socket, client, true)).toEqual({ kind: 'done', text: undefined });
+      expect(listener.stats()).toMatchObject({ inFlight: 1 });
+      answers[0]!({ text: undefined, isError: false });
+      await settle();
+      expect(ended.map(({ outcome }) => outcome)).toEqual(['event']);
+    });
+
+    it('gets its reply again, which is counted, and no handler runs', async () => {
+      const { socket, listener } = await start();
+      const client = createClient();
+      await askV2(socket, client);
+      const step = client.begin("{'action': 'echo'}", false, 0);
+      const datagram = step.kind === 'send' ? step.datagram : Buffer.alloc(0);
+      await socket.receive([datagram, datagram, datagram], REMOTE);
+      expect(new Set(socket.sent.map((each) => each.toString('hex'))).size).toBe(1);
+      expect(listener.stats()).toMatchObject({ received: 5, hellos: 1, requests: 2, resent: 2 });
+    });
+
+    it('shares the limit of handlers with v1', async () => {
+      const { onRequest } = heldHandler();
+      const inFlight = { maxInFlight: 1, maxInFlightPerDevice: 1, maxQueuedEvents: 0 };
+      const { socket, rejected } = await start({ inFlight }, { onRequest });
+      await ask(socket);
+      await askV2(socket, createClient());
+      expect(rejected.map(({ reason }) => reason)).toEqual(['busy']);
+    });
+
+    it('is refused when the server closes', async () => {
+      const { socket, listener, rejected } = await start();
+      const client = createClient();
+      await askV2(socket, client);
+      listener.stopIssuing();
+      await askV2(socket, client);
+      expect(rejected.map(({ reason }) => reason)).toEqual(['closing', 'closing']);
+    });
+
+    it('of a removed key has no session any more', async () => {
+      const { socket, listener, rejected } = await start();
+      const client = createClient();
+      await askV2(socket, client);
+      listener.useKeys(ringOf(OTHER_KEY));
+      await askV2(socket, client);
+      expect(listener.stats().sessions).toBe(0);
+      expect(rejected.map(({ reason }) => reason)).toEqual(['unknown-session', 'unknown-key']);
+    });
   });
 
   it('sends nothing for a request that wants no reply, and reports how it ended', async () => {

@@ -22,6 +22,8 @@ const OPTIONS: ListenerOptions = {
   inFlight: { maxInFlight: 10, maxInFlightPerDevice: 1, maxQueuedEvents: 5 },
   limits: DEFAULT_LIMITS,
   repair: true,
+  maxResultBytes: 65_536,
+  maxSessionsPerAddress: 64,
 };
 
 interface Held {

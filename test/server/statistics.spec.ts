@@ -5,20 +5,23 @@ const sum = (counts: Readonly<Record<string, number>>) =>
   Object.values(counts).reduce((total, count) => total + count, 0);
 
 describe('Statistics', () => {
-  it('counts each datagram once: as a hello, a request or a rejection', () => {
+  it('counts each datagram once: as a hello, a request, the copy of one, or a rejection', () => {
     const statistics = new Statistics();
     statistics.countHello();
     statistics.countRequest(0);
+    statistics.countResent();
     statistics.countRejected('replayed');
     statistics.countRejected('replayed');
-    const { received, hellos, requests, rejected } = statistics.snapshot(0);
-    expect({ received, hellos, requests, replayed: rejected.replayed }).toEqual({
-      received: 4,
+    const { received, hellos, requests, resent, rejected, sessions } = statistics.snapshot(0, 3);
+    expect({ received, hellos, requests, resent, replayed: rejected.replayed, sessions }).toEqual({
+      received: 5,
       hellos: 1,
       requests: 1,
+      resent: 1,
       replayed: 2,
+      sessions: 3,
     });
-    expect(received).toBe(hellos + requests + sum(rejected));
+    expect(received).toBe(hellos + requests + resent + sum(rejected));
   });
 
   it('counts a request in flight until it has an outcome', () => {

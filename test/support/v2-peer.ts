@@ -2,12 +2,12 @@
 import { type Socket, createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { onTestFinished } from 'vitest';
-import { V2Key, V2Server } from './v2-server.js';
+import { remoteOf } from './pure-device.js';
+import { V2AnsweringServer } from './v2-server.js';
+import { deriveKey } from '../../lib/keys/index.js';
 
 /** The datagrams that arrive instead of one. */
 type Fate = (datagram: Buffer, turn: number) => readonly Buffer[];
-
-const LOCALHOST = Buffer.from([127, 0, 0, 1]);
 
 export class V2Peer {
   /** Texts in the order in which they were executed, over all restarts. */
@@ -17,7 +17,7 @@ export class V2Peer {
   /** Datagrams as the server sent them, before the network. */
   readonly down: Buffer[] = [];
   readonly reasons: string[] = [];
-  server: V2Server;
+  server: V2AnsweringServer;
   upward: Fate = (datagram) => [datagram];
   downward: Fate = (datagram) => [datagram];
   answer: (text: string) => string = (text) => JSON.stringify({ data: text });
@@ -76,24 +76,22 @@ export class V2Peer {
   }
 
   /** Another process: no session, another secret, and bound for `upMs`. */
-  restart({ upMs = 0, ...options }: { upMs?: number; isShared?: boolean; route?: number } = {}): void {
+  restart({ upMs = 0, ...options }: { upMs?: number; isRouteShared?: boolean; route?: number } = {}): void {
     this.server = this.createServer(this.now - upMs, options);
   }
 
-  private createServer(startedAt: number, options: { isShared?: boolean; route?: number } = {}): V2Server {
-    return new V2Server({
-      keys: [new V2Key(this.key)],
-      startedAt,
-      handle: (text) => {
+  private createServer(startedAt: number, options: { isRouteShared?: boolean; route?: number } = {}) {
+    return new V2AnsweringServer(
+      { keys: [{ device: 'board', key: deriveKey(this.key) }], startedAt, ...options },
+      (text) => {
         this.executed.push(text);
         return this.answer(text);
       },
-      ...options,
-    });
+    );
   }
 
   private receive(arrived: Buffer, port: number): void {
-    const { reason, datagram } = this.server.receive(arrived, LOCALHOST, this.now);
+    const { reason, datagram } = this.server.receive(arrived, remoteOf('127.0.0.1', port), this.now);
     if (reason) {
       this.reasons.push(reason);
     }

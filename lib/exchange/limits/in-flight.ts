@@ -2,7 +2,6 @@
  * The handlers in flight: how many may run for one device, for one holder and in all. An event of a device that has its share waits
  * for a handler to end, because nobody would send it again.
  */
-import type { Endpoint } from '../endpoint-table.js';
 import { type Holder, type Holders, holderQuota } from './holder.js';
 
 export interface InFlightLimits {
@@ -14,13 +13,20 @@ export interface InFlightLimits {
   readonly maxQueuedEvents: number;
 }
 
+/** A device, to this table: an endpoint of v1, or a session of v2. */
+export interface InFlightOwner {
+  /** Running handlers that count for it. Kept by `InFlight`. */
+  running: number;
+  readonly holder: Holder;
+}
+
 /** A running handler, or an event that waits to run. */
 export class InFlightHandler {
   /** Called when the turn of a queued event has come; `undefined` for a running handler. */
   start: (() => void) | undefined;
 
   constructor(
-    readonly endpoint: Endpoint,
+    readonly endpoint: InFlightOwner,
     /** An endpoint may change its holder while the handler runs. */
     readonly holder: Holder,
     public since: number,
@@ -34,7 +40,7 @@ export class InFlight {
   /** The handlers that count for their device, oldest first. Bounded by `maxInFlight`. */
   private readonly counted = new Set<InFlightHandler>();
   /** The queued events of each endpoint that has some, oldest first. Bounded by `maxInFlight`. */
-  private readonly queues = new Map<Endpoint, InFlightHandler[]>();
+  private readonly queues = new Map<InFlightOwner, InFlightHandler[]>();
   private readonly maxPerHolder: number;
 
   /**
@@ -58,7 +64,7 @@ export class InFlight {
    *
    * @param mayQueue whether nobody waits for the result.
    */
-  begin(endpoint: Endpoint, mayQueue: boolean, now: number): InFlightHandler | undefined {
+  begin(endpoint: InFlightOwner, mayQueue: boolean, now: number): InFlightHandler | undefined {
     const { maxInFlight, maxInFlightPerDevice, maxQueuedEvents } = this.limits;
     const { holder } = endpoint;
     if (endpoint.running >= maxInFlightPerDevice) {
@@ -98,7 +104,7 @@ export class InFlight {
   }
 
   /** Starts as many queued events of the device as may run. */
-  private startQueued(endpoint: Endpoint, now: number): void {
+  private startQueued(endpoint: InFlightOwner, now: number): void {
     for (;;) {
       const next = this.queues.get(endpoint)?.[0];
       if (!next || endpoint.running >= this.limits.maxInFlightPerDevice) {
@@ -126,7 +132,7 @@ export class InFlight {
   }
 
   private forgetOld(now: number): void {
-    const freed = new Set<Endpoint>();
+    const freed = new Set<InFlightOwner>();
     for (const handler of this.counted) {
       if (now - handler.since < this.forgetAfterMs) {
         break;
