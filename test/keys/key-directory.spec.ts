@@ -52,19 +52,6 @@ describe('keyDirectory', () => {
       message: expect.stringContaining('cellar.sec'),
     });
   });
-
-  it('loads 10,000 files, and reads none of them again if one is added', { timeout: 60_000 }, async () => {
-    const count = 10_000;
-    await Promise.all(Array.from({ length: count }, (_, index) => write(`board-${index}.sec`)));
-    const options = readKeyOptions('Owner', { keyDirectory: folder });
-    const first = await loadKeyRing(options);
-    expect(first.keys.keys).toHaveLength(count);
-    await write('new.sec');
-    const second = await loadKeyRing(options, () => first.keys, undefined, first);
-    expect(second.keys.keys).toHaveLength(count + 1);
-    expect(second.keys.keys.filter((key) => first.keys.has(key))).toHaveLength(count);
-    expect(second.keys.describeChange(first.keys)).toMatch(/^10001 in all, added new \(key [0-9a-f]{8}\)$/);
-  });
 });
 
 describe('keyDirectory that is watched', () => {

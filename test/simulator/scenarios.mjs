@@ -542,7 +542,7 @@ export const SCENARIOS = {
 const HELLO = Buffer.from('/GETID');
 const JUNK = Buffer.from(`{'hash': b'${'h'.repeat(32)}', 'data': b'${'d'.repeat(64)}', 'iv': b'${'i'.repeat(16)}'}`);
 
-/** What strikes a device, as `test/exchange/repair.spec.ts` has it without a network. */
+/** What strikes a device, as `test/exchange/repair.slow.spec.ts` has it without a network. */
 const MISHAPS = {
   'a stray block': { strike: (world, device) => device.receive(world.random.bytes(16)) },
   'a stray datagram of another size': { strike: (world, device) => device.receive(world.random.bytes(5)) },
