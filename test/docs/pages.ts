@@ -11,6 +11,7 @@ export const PAGES = [
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'sample/README.md',
+  'sample/06-dashboard/README.md',
   ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
 ].filter((page) => page.endsWith('.md'));
 
@@ -26,7 +27,7 @@ export const TEXT_FILES: readonly string[] = [
       .filter((entry) => entry.isFile() && TEXT.has(extname(entry.name)))
       .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll('\\', '/')),
   ),
-].filter((file) => !/^test\/(fuzz\/(corpus|failures)|vectors)\//.test(file));
+].filter((file) => !/^test\/(fuzz\/(corpus|failures)|vectors)\/|\/(node_modules|dist|data)\//.test(file));
 
 export interface Block {
   readonly page: string;

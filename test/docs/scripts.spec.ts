@@ -12,7 +12,7 @@ interface Manifest {
 const { scripts } = JSON.parse(readPage('package.json')) as Manifest;
 
 const GROUPS = new Set(['start', 'build', 'test', 'bench', 'docs', 'check']);
-const ALONE = new Set(['device', 'format', 'prepack']);
+const ALONE = new Set(['dashboard', 'device', 'format', 'prepack']);
 
 describe('scripts', () => {
   it('are named by their group', () => {

@@ -1,0 +1,31 @@
+"""Fetches commands for this board: `Mailbox(board, run).check()` in a loop. `run(name, data)` does the work and returns the result.
+
+Replies are not authentic: somebody on the network can make up a command. Let `run` do nothing that must not be done for strangers.
+"""
+
+
+class Mailbox:
+    def __init__(self, board, run, path="last-command"):
+        self.board, self.run, self.path = board, run, path
+        self.answer = {}
+        try:
+            with open(path) as file:
+                self.last = file.read()
+        except OSError:
+            self.last = ""
+
+    def check(self, wait=8):
+        """Acknowledges the last command, and waits up to 8 s for the next one. OSError if no answer comes: try again."""
+        self.accept(self.board.send({"action": "inbox", "data": dict(self.answer, wait=wait)}))
+
+    def accept(self, command):
+        """Also for the command in the reply to a report. One that comes again was done: its acknowledgement was lost."""
+        self.answer = {}
+        if not isinstance(command, dict) or "id" not in command:
+            return
+        self.answer = {"done": command["id"]}
+        if command["id"] != self.last:
+            self.last = command["id"]
+            with open(self.path, "w") as file:  # before it runs: a reset in between must not run it twice
+                file.write(self.last)
+            self.answer["result"] = self.run(command["name"], command["data"])

@@ -1,0 +1,34 @@
+/** What the page asks of the server. An error has the words of the server, or those of a lost connection. */
+
+export class ApiError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export async function get(path, parameters = {}) {
+  const query = new URLSearchParams(parameters).toString();
+  return readAnswer(await ask(`/api/${path}${query && `?${query}`}`));
+}
+
+export async function post(path, body) {
+  const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  return readAnswer(await ask(`/api/${path}`, init));
+}
+
+async function ask(address, init) {
+  try {
+    return await fetch(address, init);
+  } catch {
+    throw new ApiError(0, 'The server does not answer.');
+  }
+}
+
+async function readAnswer(response) {
+  if (response.ok) {
+    return response.status === 204 ? undefined : response.json();
+  }
+  const { message = response.statusText } = await response.json().catch(() => ({}));
+  throw new ApiError(response.status, message);
+}

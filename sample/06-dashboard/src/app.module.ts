@@ -1,0 +1,49 @@
+import { type DynamicModule, Global, Module } from '@nestjs/common';
+import { BenUdpModule } from 'nestjs-ben-udp';
+import { BoardController } from './boards/board.controller.js';
+import { ExchangesService } from './boards/exchanges.service.js';
+import { IngestService } from './boards/ingest.service.js';
+import { MailboxService } from './boards/mailbox.service.js';
+import { RejectionsService } from './boards/rejections.service.js';
+import { RetentionService } from './boards/retention.service.js';
+import { RosterService } from './boards/roster.service.js';
+import { DatabaseModule } from './database/database.module.js';
+import { LoginController } from './login/login.controller.js';
+import { SessionsService } from './login/sessions.service.js';
+import { ApiController } from './page/api.controller.js';
+import { StreamService } from './page/stream.service.js';
+import { SETTINGS, type Settings } from './settings.js';
+
+@Global()
+@Module({})
+class SettingsModule {
+  static with(settings: Settings): DynamicModule {
+    return { module: SettingsModule, providers: [{ provide: SETTINGS, useValue: settings }], exports: [SETTINGS] };
+  }
+}
+
+@Module({})
+export class AppModule {
+  static with(settings: Settings): DynamicModule {
+    const { boardHost: host, boardPort: port, keyFolder: keyDirectory } = settings;
+    return {
+      module: AppModule,
+      imports: [
+        SettingsModule.with(settings),
+        DatabaseModule,
+        BenUdpModule.forRoot({ host, port, keyDirectory, watchKeyFiles: true, shutdownTimeout: 5000 }),
+      ],
+      controllers: [BoardController, ApiController, LoginController],
+      providers: [
+        ExchangesService,
+        IngestService,
+        MailboxService,
+        RejectionsService,
+        RetentionService,
+        RosterService,
+        SessionsService,
+        StreamService,
+      ],
+    };
+  }
+}

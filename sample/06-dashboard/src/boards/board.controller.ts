@@ -1,0 +1,88 @@
+import { Controller, UseInterceptors } from '@nestjs/common';
+import { Ctx, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
+import { BenUdpContext } from 'nestjs-ben-udp';
+import { ExchangeInterceptor } from './exchange.interceptor.js';
+import { IngestService } from './ingest.service.js';
+import { HOLD_MS, type Letter, MailboxService } from './mailbox.service.js';
+import { readReport } from './report.js';
+
+/** The longest id that a board sends back. */
+const MAX_ID = 64;
+/** Bytes of a result as JSON. */
+const MAX_RESULT = 1024;
+
+/** The questions of boards. Each board has a key, and the key is its name. */
+@Controller()
+@UseInterceptors(ExchangeInterceptor)
+export class BoardController {
+  constructor(
+    private readonly ingest: IngestService,
+    private readonly mailbox: MailboxService,
+  ) {}
+
+  @MessagePattern('echo')
+  echo(@Payload() data: unknown): unknown {
+    return data;
+  }
+
+  /**
+   * `board.send({"action": "report", "data": {"temperature": 21.5}})`. The reply comes when the readings are stored, with the next
+   * command, if there is one. With `noreturn` it stores as well, and takes no command: it could not be delivered.
+   */
+  @MessagePattern(['report', 'dhtsensor'])
+  async report(
+    @Payload() data: unknown,
+    @Ctx() context: BenUdpContext,
+  ): Promise<{ stored: number; command: Letter | null }> {
+    const board = boardOf(context);
+    const readings = readReport(data);
+    await this.ingest.add(board, context.getReceivedAt().getTime(), readings);
+    const command = context.isReplyExpected() ? await this.mailbox.take(board) : null;
+    return { stored: readings.size, command };
+  }
+
+  /**
+   * `board.send({"action": "inbox", "data": {"done": id, "result": 1}})` acknowledges a command, and waits up to 8 s for the next one.
+   * `"wait": 0` asks without waiting.
+   */
+  @MessagePattern('inbox')
+  async inbox(@Payload() data: unknown, @Ctx() context: BenUdpContext): Promise<Letter | null> {
+    const board = boardOf(context);
+    const { done, result = null, wait } = readInbox(data);
+    if (done !== undefined) {
+      await this.mailbox.acknowledge(board, done, result);
+    }
+    return context.isReplyExpected() ? this.mailbox.wait(board, wait) : null;
+  }
+}
+
+function boardOf(context: BenUdpContext): string {
+  const board = context.getDevice();
+  if (board === undefined) {
+    throw new RpcException('this board has no key of its own');
+  }
+  return board;
+}
+
+function readInbox(data: unknown): { done?: string; result?: unknown; wait: number } {
+  const { done, result, wait = HOLD_MS / 1000 } = (data ?? {}) as Record<string, unknown>;
+  if (done !== undefined && done !== null && (typeof done !== 'string' || done.length > MAX_ID)) {
+    throw new RpcException('"done" is the id of a command');
+  }
+  if (typeof wait !== 'number' || !(wait >= 0 && wait <= HOLD_MS / 1000)) {
+    throw new RpcException(`"wait" is a number of seconds, from 0 to ${HOLD_MS / 1000}`);
+  }
+  const text = JSON.stringify(result ?? null, toStorable);
+  if (text.length > MAX_RESULT) {
+    throw new RpcException(`the result is longer than ${MAX_RESULT} characters`);
+  }
+  return { done: done ?? undefined, result: JSON.parse(text) as unknown, wait: wait * 1000 };
+}
+
+/** A result can hold huge integers, which JSON has not, and text that PostgreSQL refuses: NUL, and halves of surrogate pairs. */
+function toStorable(_key: string, value: unknown): unknown {
+  if (typeof value === 'bigint') {
+    return value.toString();
+  }
+  return typeof value === 'string' ? value.replaceAll('\0', '').toWellFormed() : value;
+}

@@ -1,0 +1,251 @@
+import { and, asc, desc, eq, gt, inArray, lt, lte, sql } from 'drizzle-orm';
+import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
+import {
+  HOURLY_MS,
+  REJECTIONS_MS,
+  insertReadings,
+  moveToHours,
+  selectHistory,
+  selectLatest,
+  toMs,
+  toTime,
+} from './readings.sql.js';
+import * as schema from './schema.js';
+import {
+  type Command,
+  type HistoryRequest,
+  type LatestReading,
+  type Line,
+  type NewCommand,
+  type ReadingBatch,
+  type RejectionCount,
+  type SeenBoard,
+  type Session,
+  Store,
+  type Tidied,
+} from './store.js';
+
+export type Database = PgDatabase<PgQueryResultHKT, typeof schema>;
+
+const { boards, commands, readings, readingsHourly, rejections, series, sessions, settings } = schema;
+
+const OPEN: Array<Command['state']> = ['queued', 'sent'];
+
+/** The store in SQL, for PGlite and PostgreSQL. */
+export class SqlStore extends Store {
+  /** Numbers of series by board and metric. As many as the app admits. */
+  private readonly seriesIds = new Map<string, number>();
+
+  constructor(
+    private readonly db: Database,
+    private readonly end: () => Promise<void>,
+  ) {
+    super();
+  }
+
+  async addReadings({ boards: names, metrics, times, values }: ReadingBatch): Promise<void> {
+    const keys = names.map((name, index) => seriesKey(name, metrics[index]!));
+    if (keys.some((key) => !this.seriesIds.has(key))) {
+      await this.addSeries(names, metrics);
+    }
+    const ids = keys.map((key) => this.seriesIds.get(key)!);
+    await this.db.execute(insertReadings(ids, times, values));
+  }
+
+  latestReadings(): Promise<LatestReading[]> {
+    return this.rows<LatestReading>(selectLatest);
+  }
+
+  history(request: HistoryRequest): Promise<Line[]> {
+    return this.rows<Line>(selectHistory(request));
+  }
+
+  async noteSeen(seen: SeenBoard[]): Promise<void> {
+    if (seen.length === 0) {
+      return;
+    }
+    const rows = seen.map(({ name, lastSeenAt, address }) => ({ name, lastSeenAt: new Date(lastSeenAt), address }));
+    await this.db
+      .insert(boards)
+      .values(rows)
+      .onConflictDoUpdate({
+        target: boards.name,
+        set: { lastSeenAt: sql`excluded.last_seen_at`, address: sql`excluded.address` },
+      });
+  }
+
+  async seenBoards(): Promise<SeenBoard[]> {
+    const rows = await this.db.select().from(boards);
+    return rows.map(({ name, lastSeenAt, address }) => ({ name, lastSeenAt: lastSeenAt.getTime(), address }));
+  }
+
+  async addRejections(counts: RejectionCount[]): Promise<void> {
+    if (counts.length === 0) {
+      return;
+    }
+    const rows = counts.map(({ at, reason, board, count }) => ({ minute: new Date(at), reason, board, count }));
+    await this.db
+      .insert(rejections)
+      .values(rows)
+      .onConflictDoUpdate({
+        target: [rejections.minute, rejections.reason, rejections.board],
+        set: { count: sql`${rejections.count} + excluded.count` },
+      });
+  }
+
+  rejections(from: number, to: number, bucketMs: number): Promise<RejectionCount[]> {
+    const width = sql`${bucketMs}::float8`;
+    return this.rows<RejectionCount>(sql`
+      select floor(${toMs(sql`minute`)} / ${width}) * ${width} as at, reason, board, sum(count)::int as count
+      from ${rejections} where minute >= ${toTime(from)} and minute < ${toTime(to)}
+      group by 1, 2, 3 order by 1, 2, 3`);
+  }
+
+  async queueCommand({ createdAt, expiresAt, ...command }: NewCommand): Promise<Command> {
+    const row = { ...command, createdAt: new Date(createdAt), expiresAt: new Date(expiresAt) };
+    const [queued] = await this.db.insert(commands).values(row).returning();
+    return toCommand(queued!);
+  }
+
+  async takeCommand(board: string, now: number): Promise<Command | undefined> {
+    const next = this.db
+      .select({ id: commands.id })
+      .from(commands)
+      .where(and(eq(commands.board, board), inArray(commands.state, OPEN), gt(commands.expiresAt, new Date(now))))
+      .orderBy(asc(commands.number))
+      .limit(1);
+    const [taken] = await this.db
+      .update(commands)
+      .set({ state: 'sent', tries: sql`${commands.tries} + 1`, sentAt: new Date(now) })
+      .where(inArray(commands.id, next))
+      .returning();
+    return taken && toCommand(taken);
+  }
+
+  async finishCommand(board: string, id: string, result: unknown, now: number): Promise<Command | undefined> {
+    const [done] = await this.db
+      .update(commands)
+      .set({ state: 'done', doneAt: new Date(now), result })
+      .where(and(eq(commands.board, board), eq(commands.id, id), eq(commands.state, 'sent')))
+      .returning();
+    return done && toCommand(done);
+  }
+
+  async expireCommands(now: number): Promise<Command[]> {
+    const expired = await this.db
+      .update(commands)
+      .set({ state: 'expired' })
+      .where(and(inArray(commands.state, OPEN), lte(commands.expiresAt, new Date(now))))
+      .returning();
+    return expired.map(toCommand);
+  }
+
+  async listCommands(board: string | undefined, limit: number): Promise<Command[]> {
+    const rows = await this.db
+      .select()
+      .from(commands)
+      .where(board === undefined ? undefined : eq(commands.board, board))
+      .orderBy(desc(commands.number))
+      .limit(limit);
+    return rows.map(toCommand);
+  }
+
+  async boardsWithCommands(): Promise<string[]> {
+    const rows = await this.db
+      .selectDistinct({ board: commands.board })
+      .from(commands)
+      .where(inArray(commands.state, OPEN));
+    return rows.map(({ board }) => board);
+  }
+
+  async readSetting(name: string): Promise<string | undefined> {
+    const [row] = await this.db.select().from(settings).where(eq(settings.name, name));
+    return row?.value;
+  }
+
+  async keepSetting(name: string, value: string): Promise<string> {
+    await this.db.insert(settings).values({ name, value }).onConflictDoNothing();
+    return (await this.readSetting(name))!;
+  }
+
+  async addSession({ tokenHash, expiresAt }: Session, limit: number): Promise<void> {
+    await this.db.insert(sessions).values({ tokenHash, expiresAt: new Date(expiresAt) });
+    const kept = this.db
+      .select({ tokenHash: sessions.tokenHash })
+      .from(sessions)
+      .orderBy(desc(sessions.expiresAt))
+      .limit(limit);
+    await this.db.delete(sessions).where(sql`${sessions.tokenHash} not in ${kept}`);
+  }
+
+  async removeSession(tokenHash: string): Promise<void> {
+    await this.db.delete(sessions).where(eq(sessions.tokenHash, tokenHash));
+  }
+
+  async liveSessions(now: number): Promise<Session[]> {
+    const rows = await this.db
+      .select()
+      .from(sessions)
+      .where(gt(sessions.expiresAt, new Date(now)));
+    return rows.map(({ tokenHash, expiresAt }) => ({ tokenHash, expiresAt: expiresAt.getTime() }));
+  }
+
+  async tidy(now: number): Promise<Tidied> {
+    const [moved] = await this.rows<{ count: number }>(moveToHours(now));
+    const deleted = [
+      await this.db
+        .delete(readingsHourly)
+        .where(lt(readingsHourly.hour, new Date(now - HOURLY_MS)))
+        .returning({ id: readingsHourly.seriesId }),
+      await this.db
+        .delete(rejections)
+        .where(lt(rejections.minute, new Date(now - REJECTIONS_MS)))
+        .returning({ minute: rejections.minute }),
+      await this.db
+        .delete(sessions)
+        .where(lte(sessions.expiresAt, new Date(now)))
+        .returning({ tokenHash: sessions.tokenHash }),
+    ];
+    return { toHours: moved!.count, deleted: deleted.flat().length };
+  }
+
+  async vacuum(): Promise<void> {
+    await this.db.execute(sql`vacuum ${readings}`);
+  }
+
+  close(): Promise<void> {
+    return this.end();
+  }
+
+  private async addSeries(names: string[], metrics: string[]): Promise<void> {
+    const input = sql`unnest(${sql.param(names)}::text[], ${sql.param(metrics)}::text[]) as input (board, metric)`;
+    await this.db.execute(sql`
+      insert into ${series} (board, metric) select distinct board, metric from ${input} on conflict do nothing`);
+    const found = await this.rows<{ id: number; board: string; metric: string }>(sql`
+      select distinct id, board, metric from ${series} join ${input} using (board, metric)`);
+    for (const { id, board, metric } of found) {
+      this.seriesIds.set(seriesKey(board, metric), id);
+    }
+  }
+
+  /** Both drivers put the rows under this name; their common type does not say so. */
+  private async rows<Row>(statement: ReturnType<typeof toTime>): Promise<Row[]> {
+    return ((await this.db.execute(statement)) as { rows: Row[] }).rows;
+  }
+}
+
+/** No name of a board has a line break, because it is the name of a file. */
+function seriesKey(board: string, metric: string): string {
+  return `${board}\n${metric}`;
+}
+
+function toCommand({ number: _number, ...row }: typeof commands.$inferSelect): Command {
+  const ms = (time: Date | null) => time && time.getTime();
+  return {
+    ...row,
+    createdAt: row.createdAt.getTime(),
+    expiresAt: row.expiresAt.getTime(),
+    sentAt: ms(row.sentAt),
+    doneAt: ms(row.doneAt),
+  };
+}

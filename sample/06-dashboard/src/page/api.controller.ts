@@ -1,0 +1,117 @@
+import {
+  BadRequestException,
+  Body,
+  Controller,
+  Get,
+  Inject,
+  type MessageEvent,
+  NotFoundException,
+  Param,
+  Post,
+  Query,
+  Req,
+  Sse,
+  UseGuards,
+} from '@nestjs/common';
+import type { Request } from 'express';
+import { REJECTIONS } from 'nestjs-ben-udp';
+import { type Observable, takeWhile } from 'rxjs';
+import { type ExchangeRecord, ExchangesService } from '../boards/exchanges.service.js';
+import { DEFAULT_LIFE_MS, MailboxService } from '../boards/mailbox.service.js';
+import { RejectionsService } from '../boards/rejections.service.js';
+import { RosterService } from '../boards/roster.service.js';
+import { type Command, type Line, Store } from '../database/store.js';
+import { SessionGuard } from '../login/session.guard.js';
+import { SETTINGS, type Settings } from '../settings.js';
+import { readNumber, readRange, readText } from './query.js';
+import { StreamService } from './stream.service.js';
+
+const MAX_BOARDS = 100;
+const MAX_POINTS = 2000;
+const MAX_COMMANDS = 100;
+const COMMAND_NAME = /^[A-Za-z][\w.-]{0,31}$/;
+/** A reply has to fit into the buffer of a board, 4096 bytes by default. */
+const MAX_COMMAND_DATA = 1024;
+/** Bytes that wait for a page that does not read, say on a laptop that sleeps. It connects again, and loads what it missed. */
+const MAX_UNREAD = 1_048_576;
+
+/** All that the page asks for. */
+@Controller('api')
+@UseGuards(SessionGuard)
+export class ApiController {
+  constructor(
+    @Inject(SETTINGS) private readonly settings: Settings,
+    private readonly store: Store,
+    private readonly roster: RosterService,
+    private readonly rejectionsService: RejectionsService,
+    private readonly exchangesService: ExchangesService,
+    private readonly mailbox: MailboxService,
+    private readonly streamService: StreamService,
+  ) {}
+
+  @Sse('stream')
+  stream(@Req() { socket }: Request): Observable<MessageEvent> {
+    return this.streamService.connect().pipe(takeWhile(() => socket.writableLength < MAX_UNREAD));
+  }
+
+  /** What the first paint needs. */
+  @Get('overview')
+  async overview(): Promise<object> {
+    const [boards, latest] = await Promise.all([this.roster.list(), this.store.latestReadings()]);
+    const { silentAfterMs, databaseUrl } = this.settings;
+    const database = databaseUrl === undefined ? 'PGlite' : 'PostgreSQL';
+    return { now: Date.now(), silentAfterMs, database, boards, latest, reasons: REJECTIONS };
+  }
+
+  @Get('history')
+  history(
+    @Query('boards') names: unknown,
+    @Query('from') from: unknown,
+    @Query('to') to: unknown,
+    @Query('points') points: unknown,
+  ): Promise<Line[]> {
+    const boards = readText('boards', names, /./).split(',');
+    if (boards.length > MAX_BOARDS) {
+      throw new BadRequestException(`"boards" may name at most ${MAX_BOARDS} boards`);
+    }
+    return this.store.history({ boards, ...readRange(from, to), points: readNumber('points', points, 1, MAX_POINTS) });
+  }
+
+  @Get('rejections')
+  async rejections(
+    @Query('from') fromText: unknown,
+    @Query('to') toText: unknown,
+    @Query('bucket') bucket: unknown,
+  ): Promise<object> {
+    const { from, to } = readRange(fromText, toText);
+    const bucketMs = readNumber('bucket', bucket, 60_000, 86_400_000);
+    if ((to - from) / bucketMs > MAX_POINTS) {
+      throw new BadRequestException(`"bucket" is too small: at most ${MAX_POINTS} fit between "from" and "to"`);
+    }
+    const counts = await this.rejectionsService.list(from, to, bucketMs);
+    return { counts, recent: this.rejectionsService.listRecent() };
+  }
+
+  @Get('exchanges')
+  exchanges(): ExchangeRecord[] {
+    return this.exchangesService.list();
+  }
+
+  @Get('commands')
+  commands(@Query('board') board: unknown): Promise<Command[]> {
+    return this.store.listCommands(board === undefined ? undefined : readText('board', board, /./), MAX_COMMANDS);
+  }
+
+  @Post('boards/:board/commands')
+  async queue(@Param('board') board: string, @Body() body: unknown): Promise<Command> {
+    const { name, data = null } = (body ?? {}) as Record<string, unknown>;
+    const command = readText('name', name, COMMAND_NAME);
+    if (JSON.stringify(data).length > MAX_COMMAND_DATA) {
+      throw new BadRequestException(`"data" must be at most ${MAX_COMMAND_DATA} characters of JSON`);
+    }
+    if (!(await this.roster.keyNames()).includes(board)) {
+      throw new NotFoundException(`no board "${board}" has a key`);
+    }
+    return this.mailbox.queue(board, command, data, DEFAULT_LIFE_MS);
+  }
+}

@@ -1,0 +1,252 @@
+/** The same store on both databases: readings, plots, retention, commands, sessions. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PGlite } from '@electric-sql/pglite';
+import { drizzle as drizzlePglite } from 'drizzle-orm/pglite';
+import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator';
+import { drizzle as drizzlePostgres } from 'drizzle-orm/node-postgres';
+import { migrate as migratePostgres } from 'drizzle-orm/node-postgres/migrator';
+import { getTableColumns, getTableName, is, sql } from 'drizzle-orm';
+import { PgTable } from 'drizzle-orm/pg-core';
+import { join } from 'node:path';
+import pg from 'pg';
+import * as schema from '../src/database/schema.js';
+import { type Database, SqlStore } from '../src/database/sql-store.js';
+import { STORE_METHODS, Store } from '../src/database/store.js';
+import { DATABASES, type DatabaseKind, type TestDatabase, createDatabase, isMissing } from './support/databases.js';
+
+const migrationsFolder = join(import.meta.dirname, '..', 'migrations');
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+/** Not on the hour. */
+const NOW = Date.UTC(2026, 5, 15, 12, 34, 56);
+
+interface Opened {
+  readonly db: Database;
+  end(): Promise<void>;
+}
+
+async function openPglite({ folder }: TestDatabase): Promise<Opened> {
+  const pglite = await PGlite.create(join(folder, 'pglite'));
+  const db = drizzlePglite(pglite, { schema });
+  await migratePglite(db, { migrationsFolder });
+  return { db, end: () => pglite.close() };
+}
+
+async function openPostgres({ url }: TestDatabase): Promise<Opened> {
+  const pool = new pg.Pool({ connectionString: url });
+  const db = drizzlePostgres(pool, { schema });
+  await migratePostgres(db, { migrationsFolder });
+  return { db, end: () => pool.end() };
+}
+
+const OPEN: Record<DatabaseKind, (database: TestDatabase) => Promise<Opened>> = {
+  pglite: openPglite,
+  postgres: openPostgres,
+};
+
+it('names every method of the store for the border between threads', () => {
+  const methods = Object.getOwnPropertyNames(SqlStore.prototype).filter((name) => name !== 'constructor');
+  const own = new Set(['addSeries', 'rows']);
+  expect(methods.filter((name) => !own.has(name)).toSorted()).toEqual([...STORE_METHODS].toSorted());
+  expect(SqlStore.prototype).toBeInstanceOf(Store);
+});
+
+describe.each(DATABASES)('%s', (kind) => {
+  describe.skipIf(isMissing(kind))('store', () => {
+    let database: TestDatabase;
+    let opened: Opened;
+    let store: SqlStore;
+
+    beforeAll(async () => {
+      database = await createDatabase(kind);
+      opened = await OPEN[kind](database);
+      store = new SqlStore(opened.db, opened.end);
+    });
+
+    afterAll(async () => {
+      await store.close();
+      await database.remove();
+    });
+
+    const add = (board: string, metric: string, points: Array<[at: number, value: number]>) =>
+      store.addReadings({
+        boards: points.map(() => board),
+        metrics: points.map(() => metric),
+        times: points.map(([at]) => at),
+        values: points.map(([, value]) => value),
+      });
+
+    it('has the tables and columns of the schema', async () => {
+      for (const table of Object.values(schema).filter((each) => is(each, PgTable))) {
+        const { rows } = (await opened.db.execute(
+          sql`select column_name from information_schema.columns where table_name = ${getTableName(table)}`,
+        )) as { rows: Array<{ column_name: string }> };
+        const columns = Object.values(getTableColumns(table)).map(({ name }) => name);
+        expect(rows.map(({ column_name }) => column_name).toSorted()).toEqual(columns.toSorted());
+      }
+    });
+
+    it('returns readings as a line, exactly', async () => {
+      await add('exact', 'celsius', [
+        [NOW - 3, 21.5],
+        [NOW - 2, -0.1],
+        [NOW - 1, 1e22],
+      ]);
+      const [line] = await store.history({ boards: ['exact'], from: NOW - 10, to: NOW, points: 10 });
+      expect(line).toEqual({
+        board: 'exact',
+        metric: 'celsius',
+        times: [NOW - 3, NOW - 2, NOW - 1],
+        means: [21.5, -0.1, 1e22],
+        lows: [21.5, -0.1, 1e22],
+        highs: [21.5, -0.1, 1e22],
+      });
+    });
+
+    it('sums up readings of one bucket, and leaves out those before and after', async () => {
+      await add('bucket', 'celsius', [
+        [NOW - 101, 999],
+        [NOW - 100, 1],
+        [NOW - 60, 3],
+        [NOW - 51, 5],
+        [NOW - 50, 7],
+        [NOW, 999],
+      ]);
+      const [line] = await store.history({ boards: ['bucket'], from: NOW - 100, to: NOW, points: 2 });
+      expect(line).toMatchObject({ times: [NOW - 100, NOW - 50], means: [3, 7], lows: [1, 7], highs: [5, 7] });
+    });
+
+    it('knows a series without readings in the range, and no series of other boards', async () => {
+      await add('quiet', 'celsius', [[NOW - DAY, 1]]);
+      expect(await store.history({ boards: ['quiet'], from: NOW - HOUR, to: NOW, points: 10 })).toEqual([
+        { board: 'quiet', metric: 'celsius', times: [], means: [], lows: [], highs: [] },
+      ]);
+      expect(await store.history({ boards: ['nobody'], from: NOW - HOUR, to: NOW, points: 10 })).toEqual([]);
+    });
+
+    it('keeps a day as it is and older readings by the hour, without a change of the plot', async () => {
+      const old = NOW - DAY - 3 * HOUR;
+      const points = Array.from({ length: 240 }, (_, index): [number, number] => [old + index * MINUTE, index]);
+      await add('retention', 'celsius', points);
+      const range = { boards: ['retention'], from: Math.floor(old / HOUR) * HOUR, to: NOW, points: 1 };
+      const [before] = await store.history(range);
+      expect(await store.tidy(NOW)).toMatchObject({ toHours: 180 });
+      const [after] = await store.history(range);
+      expect(after!.means[0]).toBeCloseTo(before!.means[0]!, 9);
+      expect(after).toMatchObject({ lows: [0], highs: [239] });
+      // Again: nothing is left to do, and what was added since joins its hour.
+      expect(await store.tidy(NOW)).toMatchObject({ toHours: 0 });
+      await add('retention', 'celsius', [[old + 1, 1000]]);
+      expect(await store.tidy(NOW)).toMatchObject({ toHours: 1 });
+      const [joined] = await store.history(range);
+      expect(joined!.means[0]).toBeCloseTo((before!.means[0]! * 240 + 1000) / 241, 9);
+    });
+
+    it('moves a limited number of readings at once', async () => {
+      const points = Array.from({ length: 10_001 }, (_, index): [number, number] => [NOW - 2 * DAY + index, index]);
+      await add('much', 'celsius', points);
+      expect(await store.tidy(NOW)).toMatchObject({ toHours: 10_000 });
+      expect(await store.tidy(NOW)).toMatchObject({ toHours: 1 });
+    });
+
+    it('deletes hours after a year', async () => {
+      await add('ancient', 'celsius', [
+        [NOW - 366 * DAY, 1],
+        [NOW - 364 * DAY, 2],
+      ]);
+      await store.tidy(NOW);
+      const [line] = await store.history({ boards: ['ancient'], from: NOW - 400 * DAY, to: NOW, points: 400 });
+      expect(line!.means).toEqual([2]);
+    });
+
+    it('tells the newest reading of a series, also if only hours are left', async () => {
+      await add('newest', 'celsius', [
+        [NOW - 2, 1],
+        [NOW - 1, 2],
+      ]);
+      const latest = await store.latestReadings();
+      expect(latest.find(({ board }) => board === 'newest')).toEqual({
+        board: 'newest',
+        metric: 'celsius',
+        at: NOW - 1,
+        value: 2,
+      });
+      expect(latest.find(({ board }) => board === 'ancient')).toMatchObject({ value: 2 });
+    });
+
+    it('adds rejections up, by minute, reason and board', async () => {
+      const at = Math.floor(NOW / MINUTE) * MINUTE;
+      await store.addRejections([{ at, reason: 'bad-hash', board: '', count: 2 }]);
+      await store.addRejections([
+        { at, reason: 'bad-hash', board: '', count: 3 },
+        { at, reason: 'bad-text', board: 'hall', count: 1 },
+      ]);
+      expect(await store.rejections(at, at + MINUTE, MINUTE)).toEqual([
+        { at, reason: 'bad-hash', board: '', count: 5 },
+        { at, reason: 'bad-text', board: 'hall', count: 1 },
+      ]);
+      expect(await store.rejections(at - HOUR, at, MINUTE)).toEqual([]);
+    });
+
+    it('hands out the oldest command again until it is done', async () => {
+      const queue = (id: string) =>
+        store.queueCommand({
+          id,
+          board: 'hall',
+          name: 'led',
+          data: { on: true },
+          createdAt: NOW,
+          expiresAt: NOW + HOUR,
+        });
+      expect(await queue('first')).toMatchObject({ id: 'first', state: 'queued', tries: 0, data: { on: true } });
+      await queue('second');
+      expect(await store.boardsWithCommands()).toEqual(['hall']);
+      expect(await store.takeCommand('kitchen', NOW)).toBeUndefined();
+      expect(await store.takeCommand('hall', NOW)).toMatchObject({ id: 'first', state: 'sent', tries: 1 });
+      expect(await store.takeCommand('hall', NOW)).toMatchObject({ id: 'first', tries: 2 });
+      // Neither another board nor a command that was never sent.
+      expect(await store.finishCommand('kitchen', 'first', null, NOW)).toBeUndefined();
+      expect(await store.finishCommand('hall', 'second', null, NOW)).toBeUndefined();
+      expect(await store.finishCommand('hall', 'first', 'ok', NOW + 5)).toMatchObject({
+        state: 'done',
+        doneAt: NOW + 5,
+        result: 'ok',
+      });
+      expect(await store.takeCommand('hall', NOW)).toMatchObject({ id: 'second', tries: 1 });
+      expect((await store.listCommands('hall', 10)).map(({ id }) => id)).toEqual(['second', 'first']);
+      expect(await store.listCommands(undefined, 1)).toHaveLength(1);
+    });
+
+    it('expires commands, and hands out none that has expired', async () => {
+      await store.queueCommand({
+        id: 'late',
+        board: 'roof',
+        name: 'x',
+        data: null,
+        createdAt: NOW,
+        expiresAt: NOW + 5,
+      });
+      expect(await store.takeCommand('roof', NOW + 5)).toBeUndefined();
+      expect(await store.expireCommands(NOW + 4)).toEqual([]);
+      expect(await store.expireCommands(NOW + 5)).toMatchObject([{ id: 'late', state: 'expired' }]);
+    });
+
+    it('remembers boards, settings and sessions', async () => {
+      await store.noteSeen([{ name: 'hall', lastSeenAt: NOW, address: '10.0.0.7' }]);
+      await store.noteSeen([{ name: 'hall', lastSeenAt: NOW + 1, address: '10.0.0.8' }]);
+      expect(await store.seenBoards()).toEqual([{ name: 'hall', lastSeenAt: NOW + 1, address: '10.0.0.8' }]);
+      expect(await store.readSetting('x')).toBeUndefined();
+      expect(await store.keepSetting('x', '1')).toBe('1');
+      expect(await store.keepSetting('x', '2')).toBe('1');
+      for (let index = 0; index < 4; index++) {
+        await store.addSession({ tokenHash: `token ${index}`, expiresAt: NOW + index }, 3);
+      }
+      const live = async (now: number) => (await store.liveSessions(now)).map(({ tokenHash }) => tokenHash);
+      expect(await live(NOW)).toEqual(['token 1', 'token 2', 'token 3']);
+      expect(await live(NOW + 1)).toEqual(['token 2', 'token 3']);
+      await store.removeSession('token 3');
+      expect(await live(NOW)).toEqual(['token 1', 'token 2']);
+    });
+  });
+});
