@@ -76,7 +76,11 @@ export class Steps {
 
   /** Datagrams 5 to 7. */
   answer(index, envelope, remote = this.remoteOf(index)) {
-    const decision = this.exchange.receive(envelope, remote, this.now);
+    let decision = this.exchange.receive(envelope, remote, this.now);
+    while (decision.kind === 'searching') {
+      const [late] = this.exchange.step(this.now);
+      decision = late?.decision ?? decision;
+    }
     if (decision.kind !== 'request') {
       return fail(decision);
     }
@@ -119,9 +123,9 @@ export class Steps {
 }
 
 /**
- * @param {{ kind: string, reason?: string }} decision
+ * @param {import('#lib/exchange/index.js').Decision} decision
  * @returns {never}
  */
 function fail(decision) {
-  throw new Error(`a datagram was not taken: ${decision.reason ?? decision.kind}`);
+  throw new Error(`a datagram was not taken: ${decision.kind === 'rejected' ? decision.reason : decision.kind}`);
 }

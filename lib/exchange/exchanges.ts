@@ -3,14 +3,11 @@
  */
 import type { KeyRing } from '../keys/index.js';
 import { V2_START } from '../protocol/v2/index.js';
+import type { Decision, LateDecision } from './decision.js';
+import type { KnownBoard } from './known-boards.js';
 import type { BenUdpRemote } from './remote.js';
-import {
-  type Decision,
-  type PendingRequest,
-  ServerExchange,
-  type ServerExchangeOptions,
-  type UnsentReply,
-} from './server-exchange.js';
+import type { PendingRequest, UnsentReply } from './reply-slots.js';
+import { ServerExchange, type ServerExchangeOptions } from './server-exchange.js';
 import { V2Pending } from './v2/pending.js';
 import { V2ServerExchange } from './v2/server-exchange.js';
 import type { V2ServerOptions } from './v2/server-options.js';
@@ -26,7 +23,7 @@ export class Exchanges {
   constructor({ v2, ...options }: ExchangesOptions) {
     this.v1 = new ServerExchange(options);
     const { keys, maxDatagramBytes, random } = options;
-    this.v2 = new V2ServerExchange({ keys, maxDatagramBytes, ...(random && { random }), ...v2 }, this.v1);
+    this.v2 = new V2ServerExchange({ keys, maxDatagramBytes, ...(random && { random }), ...v2 }, this.v1.parts);
   }
 
   /** Verified endpoints that are remembered. */
@@ -68,6 +65,26 @@ export class Exchanges {
     return datagram[0] === V2_START
       ? this.v2.receive(datagram, remote, now)
       : this.v1.receive(datagram, remote, now, waited, isOwn);
+  }
+
+  /** Whether `step` has something to do. */
+  get isSearching(): boolean {
+    return this.v1.isSearching;
+  }
+
+  /** As `ServerExchange#step`. */
+  step(now: number): readonly LateDecision[] {
+    return this.v1.step(now);
+  }
+
+  /** As `ServerExchange#remember`. */
+  remember(board: KnownBoard): void {
+    this.v1.remember(board);
+  }
+
+  /** As `ServerExchange#knownBoards`. */
+  knownBoards(): Iterable<KnownBoard> {
+    return this.v1.knownBoards();
   }
 
   /** As `ServerExchange#reply`. */

@@ -1,11 +1,14 @@
 /** The exchange of seven datagrams, pure: state, clock and randomness are passed in. It knows no Nest, rxjs or node:dgram. */
 export * from './client-exchange.js';
-export { DUPLICATE_HELLO_MS } from './endpoint-table.js';
+export type * from './decision.js';
+export { DUPLICATE_HELLO_MS } from './endpoint.js';
 export * from './exchanges.js';
 export * from './ids/id-pair.js';
 export * from './limits/exchange-limits.js';
 export type { InFlightLimits } from './limits/in-flight.js';
 export type { BenUdpRate } from './limits/rate-limit.js';
+export type { KnownBoard } from './known-boards.js';
 export * from './rejection.js';
 export type { BenUdpRemote, EndpointKey } from './remote.js';
+export type { PendingRequest, UnsentReply } from './reply-slots.js';
 export * from './server-exchange.js';

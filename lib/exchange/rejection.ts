@@ -18,6 +18,7 @@ export const REJECTIONS = {
   'request-rate': 'too many failed requests from one source',
   'request-budget': 'too many requests from endpoints that never sent a hello',
   'key-attempt-budget': 'too many keys tried for endpoints whose key is unknown',
+  'search-budget': 'too many searches for the keys of unknown endpoints, or this one took too long',
   'table-full': 'no room for another verified endpoint',
   busy: 'too many handlers are running',
   // Care for devices.

@@ -25,6 +25,17 @@ export interface IpPrefix {
   readonly networkLow: number;
 }
 
+/** The address and port of an endpoint. */
+export function remoteOfEndpoint(key: EndpointKey): BenUdpRemote {
+  if (typeof key === 'number') {
+    const ipv4 = Math.floor(key / 0x1_0000);
+    const address = [24, 16, 8, 0].map((shift) => (ipv4 >>> shift) & 0xff).join('.');
+    return { address, port: key % 0x1_0000, family: 'IPv4' };
+  }
+  const [address = '', port = ''] = key.split('|');
+  return { address, port: Number(port), family: 'IPv6' };
+}
+
 const IPV4_MAPPED = '::ffff:';
 
 /** No IPv6 address in use begins with these bits, so they keep IPv4 addresses apart. */

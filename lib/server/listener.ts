@@ -13,8 +13,8 @@ import {
   type Decision,
   Exchanges,
   type InFlightLimits,
+  type LateDecision,
   type PendingRequest,
-  REJECTIONS,
   type RejectedDecision,
   type VerifiedRequest,
 } from '../exchange/index.js';
@@ -22,7 +22,9 @@ import { formatEndpoint } from '../format-endpoint.js';
 import type { KeyRing } from '../keys/index.js';
 import { type DatagramSocket, type Platform, StallWatch } from '../net/index.js';
 import { toBindError } from './bind-error.js';
+import { describeDecision } from './describe-decision.js';
 import { RequestSignals } from './request-signals.js';
+import { SearchLoop } from './search-loop.js';
 import { type BenUdpOutcome, type BenUdpStats, Statistics } from './statistics.js';
 
 /** How often a shutdown checks whether it still has to wait. */
@@ -92,6 +94,7 @@ export class Listener {
   private sending = 0;
   private readonly statistics = new Statistics();
   private readonly stallWatch: StallWatch;
+  private readonly searches: SearchLoop;
   private socket!: DatagramSocket;
   private isClosed = false;
 
@@ -118,6 +121,7 @@ export class Listener {
     });
     this.signals = new RequestSignals((...args) => this.exchange.watch(...args), platform);
     this.stallWatch = new StallWatch(platform);
+    this.searches = new SearchLoop(this.exchange, platform, (late, now) => this.receiveLate(late, now));
   }
 
   /**
@@ -208,6 +212,7 @@ export class Listener {
   async close(): Promise<void> {
     this.isClosed = true;
     this.stallWatch.stop();
+    this.searches.stop();
     await this.socket.close();
     this.exchange.dispose();
   }
@@ -217,13 +222,22 @@ export class Listener {
     try {
       const now = this.platform.now();
       const isOwn = this.handlers.isOwn?.(remote) ?? false;
-      this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now), isOwn), remote, now);
+      this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now), isOwn), remote, now, now);
     } catch (error) {
       this.handlers.onError(error);
     }
   }
 
-  private act(decision: Decision, remote: BenUdpRemote, now: number): void {
+  /** Receives what a search has decided. */
+  private receiveLate({ decision, remote, receivedAt }: LateDecision, now: number): void {
+    try {
+      this.act(decision, remote, now, receivedAt);
+    } catch (error) {
+      this.handlers.onError(error);
+    }
+  }
+
+  private act(decision: Decision, remote: BenUdpRemote, now: number, receivedAt: number): void {
     if (debugLog.enabled) {
       debugLog(`${formatEndpoint(remote.address, remote.port)}: ${describeDecision(decision)}`);
     }
@@ -242,7 +256,10 @@ export class Listener {
         if (decision.datagrams) {
           this.send(decision.datagrams, remote);
         }
-        this.begin(decision, now);
+        this.begin(decision, receivedAt);
+        return;
+      case 'searching':
+        this.searches.start();
         return;
       case 'rejected':
         this.statistics.countRejected(decision.reason);
@@ -250,13 +267,13 @@ export class Listener {
     }
   }
 
-  private begin(decision: AcceptedDecision, now: number): void {
+  private begin(decision: AcceptedDecision, receivedAt: number): void {
     // The async scope of the socket lasts as long as the socket: later requests would see a store that is entered in it.
     const scope = new AsyncResource('BenUdpRequest');
     this.running.set(decision.request, decision.pending);
     this.exchange.whenFree(decision.pending, () => {
       if (!this.isClosed) {
-        void scope.runInAsyncScope(this.answer, this, decision, now);
+        void scope.runInAsyncScope(this.answer, this, decision, receivedAt);
       }
     });
   }
@@ -369,24 +386,4 @@ export class Listener {
   private pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.platform.schedule(resolve, ms));
   }
-}
-
-/** For the debug log: nothing that the datagram contains. */
-function describeDecision(decision: Decision): string {
-  switch (decision.kind) {
-    case 'pair':
-      return `hello answered with ${decision.datagrams.length === 1 ? 'half a pair' : 'a pair'}`;
-    case 'grant':
-      return 'opening answered';
-    case 'resent':
-      return 'copy of a request: its reply is sent again';
-    case 'request':
-      return `request accepted${describeDevice(decision.request.device)}`;
-    case 'rejected':
-      return `rejected${describeDevice(decision.device)}: ${decision.reason}, ${REJECTIONS[decision.reason]}`;
-  }
-}
-
-function describeDevice(device: string | undefined): string {
-  return device === undefined ? '' : ` from ${device}`;
 }

@@ -34,7 +34,7 @@ const OUTCOMES: readonly BenUdpOutcome[] = [
 
 /** A snapshot of the counters since `listen`. */
 export interface BenUdpStats {
-  /** Datagrams that arrived: `hellos` + `requests` + `resent` + all of `rejected`. */
+  /** Datagrams that arrived: `hellos` + `requests` + `resent` + all of `rejected`. One whose key is searched for counts later. */
   readonly received: number;
   /** Answered hellos, and answered openings of protocol v2. */
   readonly hellos: number;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Endpoint, EndpointTable } from '../../lib/exchange/endpoint-table.js';
+import { Endpoint } from '../../lib/exchange/endpoint.js';
+import { EndpointTable } from '../../lib/exchange/endpoint-table.js';
 import { LIVE_SLOTS } from '../../lib/exchange/ids/id-pair.js';
 import { historyOf } from '../../lib/exchange/ids/pair-history.js';
 import { Holders } from '../../lib/exchange/limits/holder.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Endpoint, REPAIR_RATE } from '../../lib/exchange/endpoint-table.js';
+import { Endpoint, REPAIR_RATE } from '../../lib/exchange/endpoint.js';
 import { historyOf } from '../../lib/exchange/ids/pair-history.js';
 import { Holders } from '../../lib/exchange/limits/holder.js';
 import { KeyRing } from '../../lib/keys/index.js';
@@ -92,9 +92,9 @@ describe('Endpoint', () => {
 
   it('numbers turns, and knows since when a reply is due', () => {
     const endpoint = createEndpoint();
-    expect(endpoint.beginTurn(true, 5)).toBe(1);
+    expect(endpoint.beginTurn(5)).toBe(1);
     expect(endpoint.waitingSince).toBe(5);
-    expect(endpoint.beginTurn(false, 6)).toBe(2);
+    expect(endpoint.beginTurn(undefined)).toBe(2);
     expect(endpoint.waitingSince).toBeUndefined();
   });
 });

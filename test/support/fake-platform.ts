@@ -4,7 +4,7 @@ import { type Platform, nodePlatform } from '../../lib/net/index.js';
 export class FakePlatform implements Platform {
   private time = 0;
   private readonly timers = new Set<{ readonly at: number; readonly callback: () => void }>();
-  readonly afterTurn = nodePlatform.afterTurn;
+  afterTurn: Platform['afterTurn'] = nodePlatform.afterTurn;
   readonly bindSocket: Platform['bindSocket'] = nodePlatform.bindSocket;
   readonly resolveHost = nodePlatform.resolveHost;
   readonly randomFill = nodePlatform.randomFill;

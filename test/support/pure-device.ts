@@ -2,6 +2,7 @@
 import {
   DEFAULT_LIMITS,
   type Decision,
+  type LateDecision,
   type BenUdpRemote,
   ServerExchange,
   type ServerExchangeOptions,
@@ -10,7 +11,7 @@ import {
   sealRequest,
 } from '../../lib/exchange/index.js';
 import { KeyRing, type NamedKey } from '../../lib/keys/index.js';
-import { HELLO, Sealer } from '../../lib/protocol/index.js';
+import { HELLO, type Sealed, Sealer } from '../../lib/protocol/index.js';
 
 export const KEY = Buffer.alloc(32, 1);
 export const OTHER_KEY = Buffer.alloc(32, 2);
@@ -34,6 +35,15 @@ export function createServer(
   });
 }
 
+/** Goes on with all searches to their ends. */
+export function finishSearches(server: ServerExchange, now: number): LateDecision[] {
+  const ended: LateDecision[] = [];
+  while (server.isSearching) {
+    ended.push(...server.step(now));
+  }
+  return ended;
+}
+
 export class PureDevice {
   readonly sealer: Sealer;
   id: Buffer = Buffer.alloc(0);
@@ -54,6 +64,11 @@ export class PureDevice {
       this.id = openId(this.sealer, { ciphertext, iv });
     }
     return decision;
+  }
+
+  /** The id that this device computes from a pair. */
+  openId(pair: Sealed): Buffer {
+    return openId(this.sealer, pair);
   }
 
   /** The envelope for a request under the id at hand. */

@@ -209,7 +209,7 @@ export class TimedBoard {
       const reply = request.noreturn ? [] : server.reply(pending, replyTo(request.data as number), now);
       this.deliver(Array.isArray(reply) ? (reply as Buffer[]) : []);
       server.finish(pending, now);
-    } else {
+    } else if (decision.kind === 'rejected') {
       this.deliver(decision.datagrams ?? []);
     }
   }

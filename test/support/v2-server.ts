@@ -1,6 +1,6 @@
 /** The server of protocol v2 without a socket, and what a device sends to it. */
 import { DEFAULT_LIMITS, type Decision } from '../../lib/exchange/index.js';
-import { Admission } from '../../lib/exchange/limits/admission.js';
+import { Gate } from '../../lib/exchange/limits/gate.js';
 import { Holder, Holders } from '../../lib/exchange/limits/holder.js';
 import { InFlight, type InFlightHandler, type InFlightLimits } from '../../lib/exchange/limits/in-flight.js';
 import type { SessionTable } from '../../lib/exchange/v2/session-table.js';
@@ -34,7 +34,7 @@ export function createV2Server({ keys, inFlight, limits, startedAt = 0, ...optio
     },
     {
       holders,
-      admission: new Admission({ ...DEFAULT_LIMITS, ...limits }),
+      gate: new Gate({ ...DEFAULT_LIMITS, ...limits }),
       inFlight: new InFlight({ ...IN_FLIGHT, ...inFlight }, 10_000, holders),
     },
   );

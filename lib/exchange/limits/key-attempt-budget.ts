@@ -64,19 +64,20 @@ export class KeyAttemptBudget {
 export class AttemptCharge {
   private charged = 0;
 
+  /** @param weight the attempts that one key counts as; 0 if they cost nothing. */
   constructor(
     private readonly budget: KeyAttemptBudget,
     private readonly source: IpPrefix,
-    private readonly weight: number,
+    readonly weight: number,
     private readonly now: number,
   ) {}
 
   /**
-   * Charges the attempts for this number of keys, if the budget allows it.
+   * Takes the attempts for this number of keys, if the budget allows it.
    *
    * @param isDoubtful whether the half that is reserved for new devices must be left.
    */
-  charge(keys: number, isDoubtful: boolean): boolean {
+  take(keys: number, isDoubtful: boolean): boolean {
     if (this.weight > 0 && !this.budget.allows(this.source, isDoubtful, this.now)) {
       return false;
     }
@@ -86,11 +87,20 @@ export class AttemptCharge {
     return true;
   }
 
-  /** The request has verified, and its id is consumed, so nobody can repeat it. */
-  refund(): void {
-    if (this.charged > 0) {
-      this.budget.refund(this.source, this.charged);
-      this.charged = 0;
+  /** Gives the attempts for this number of keys back, because they were not made. */
+  refund(keys: number): void {
+    this.giveBack(keys * this.weight);
+  }
+
+  /** Gives everything back: the request has verified, and its id is consumed, so nobody can repeat it. */
+  refundAll(): void {
+    this.giveBack(this.charged);
+  }
+
+  private giveBack(count: number): void {
+    if (count > 0) {
+      this.budget.refund(this.source, count);
+      this.charged -= count;
     }
   }
 }

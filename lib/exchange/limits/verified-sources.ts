@@ -1,13 +1,17 @@
 /**
- * The addresses from which a request verified. Only key holders can write here. An address authenticates nothing, so this decides only
- * whose budget a hello draws on.
+ * The addresses from which a request verified, and the key that verified last there. Only key holders can write here. An address
+ * authenticates nothing, so this decides only whose budget a hello draws on, and which key is tried first.
  */
+import type { KeyRing, RingKey } from '../../keys/index.js';
 import { type RandomFill, systemRandom } from '../../random.js';
 import type { IpPrefix } from '../remote.js';
 import { KeyedHash } from './rate-limit.js';
 
-/** Addresses that are remembered; a power of two. An entry belongs to the address that verified last. 768 KiB. */
+/** Addresses that are remembered; a power of two. 768 KiB, and 512 KiB for keys with a name. */
 const SOURCES = 65_536;
+
+/** An address takes the place of the one of these that verified longest ago. */
+const WAYS = 4;
 
 /** How long an address stays verified after a request of it. */
 export const VERIFIED_SOURCE_MS = 86_400_000;
@@ -15,22 +19,67 @@ export const VERIFIED_SOURCE_MS = 86_400_000;
 export class VerifiedSources {
   private readonly owners = new Uint32Array(SOURCES);
   private readonly verifiedAt = new Float64Array(SOURCES).fill(-Infinity);
+  /** Set up for the first key with a name: a shared key is one of few, and found at once. */
+  private keys: Array<RingKey | undefined> | undefined;
   private readonly hash: KeyedHash;
 
   constructor(random: RandomFill = systemRandom) {
     this.hash = new KeyedHash(random);
   }
 
-  has({ high, low }: IpPrefix, now: number): boolean {
-    const owner = this.hash.of(high, low);
-    const index = owner & (SOURCES - 1);
-    return this.owners[index] === owner && now - this.verifiedAt[index]! < VERIFIED_SOURCE_MS;
+  has(prefix: IpPrefix, now: number): boolean {
+    const index = this.indexOf(this.ownerOf(prefix));
+    return index >= 0 && now - this.verifiedAt[index]! < VERIFIED_SOURCE_MS;
   }
 
-  record({ high, low }: IpPrefix, now: number): void {
-    const owner = this.hash.of(high, low);
-    const index = owner & (SOURCES - 1);
+  /** The key with a name that verified last from this address, however long ago. */
+  keyOf(prefix: IpPrefix): RingKey | undefined {
+    const index = this.indexOf(this.ownerOf(prefix));
+    return index >= 0 ? this.keys?.[index] : undefined;
+  }
+
+  record(prefix: IpPrefix, key: RingKey, now: number): void {
+    const owner = this.ownerOf(prefix);
+    const known = this.indexOf(owner);
+    const index = known >= 0 ? known : this.oldestOf(owner);
     this.owners[index] = owner;
     this.verifiedAt[index] = now;
+    if (key.device !== undefined) {
+      this.keys ??= Array<RingKey | undefined>(SOURCES).fill(undefined);
+      this.keys[index] = key;
+    }
   }
+
+  /** Forgets the keys that have left the ring. */
+  retain(ring: KeyRing): void {
+    this.keys = this.keys?.map((key) => (key && ring.has(key) ? key : undefined));
+  }
+
+  private ownerOf({ high, low }: IpPrefix): number {
+    return this.hash.of(high, low);
+  }
+
+  /** -1 if the address is not remembered. */
+  private indexOf(owner: number): number {
+    const first = firstOf(owner);
+    for (let index = first; index < first + WAYS; index++) {
+      if (this.owners[index] === owner && this.verifiedAt[index]! > -Infinity) {
+        return index;
+      }
+    }
+    return -1;
+  }
+
+  private oldestOf(owner: number): number {
+    const first = firstOf(owner);
+    let oldest = first;
+    for (let index = first + 1; index < first + WAYS; index++) {
+      oldest = this.verifiedAt[index]! < this.verifiedAt[oldest]! ? index : oldest;
+    }
+    return oldest;
+  }
+}
+
+function firstOf(owner: number): number {
+  return owner & (SOURCES - WAYS);
 }

@@ -13,10 +13,11 @@ import {
   requestTagKeyOf,
   sessionSecretOf,
 } from '../../protocol/v2/index.js';
-import type { Admission, Origin } from '../limits/admission.js';
+import type { Decision, RejectedDecision } from '../decision.js';
+import type { Admission } from '../limits/admission.js';
+import type { Gate } from '../limits/gate.js';
 import type { BenUdpRejection } from '../rejection.js';
 import type { Sender } from '../remote.js';
-import type { Decision, RejectedDecision } from '../server-exchange.js';
 import type { Cookies } from './cookies.js';
 
 /** A datagram that arrived. */
@@ -31,7 +32,8 @@ export interface VerifiedFirst {
   readonly key: RingKey;
   /** The session secret, which the caller overwrites. */
   readonly secret: Buffer;
-  readonly origin: Origin;
+  /** The limits of its sender. */
+  readonly admission: Admission;
   /** Whether the key was accepted when the cookie was issued. If not, its sessions from then have ended, and their requests are void. */
   readonly isKeyOldEnough: boolean;
 }
@@ -44,7 +46,7 @@ export class Openings {
   constructor(
     private keys: KeyRing,
     private readonly cookies: Cookies,
-    private readonly admission: Admission,
+    private readonly gate: Gate,
   ) {}
 
   useKeys(keys: KeyRing, now: number): void {
@@ -63,16 +65,16 @@ export class Openings {
 
   /** @param quietOf for how long a session has executed nothing. */
   answer({ datagram, sender, now }: Arrival, quietOf: (key: RingKey, old: Buffer) => number): Decision {
-    const { admission, cookies } = this;
-    const origin = admission.originOf(sender, now);
-    if (admission.admitHello(sender, origin, now)) {
+    const { cookies } = this;
+    const admission = this.gate.ofStranger(sender, false, true, now);
+    if (admission.admitHello(now)) {
       return reject('open-rate');
     }
     const keys = this.keys.withV2Id(readKeyId(datagram, 'open'));
     const key = keys.find((each) => each.withBytes((bytes) => isOpenOf(bytes, datagram)));
     if (!key || this.isClosing) {
       // No answer is sent, so none is counted: junk in the name of a board must not lock it out.
-      admission.refundHello(sender, origin);
+      admission.refundHello(now);
       return reject(key ? 'closing' : keys.length > 0 ? 'bad-tag' : 'unknown-key', key);
     }
     const open = readOpen(datagram);
@@ -86,9 +88,9 @@ export class Openings {
   }
 
   verify({ datagram, sender, now }: Arrival): VerifiedFirst | RejectedDecision {
-    const { admission, cookies } = this;
-    const origin = admission.originOf(sender, now);
-    if (admission.admitRequest(sender, origin, true, now)) {
+    const { cookies } = this;
+    const admission = this.gate.ofStranger(sender, false, true, now);
+    if (admission.admitRequest(now)) {
       return reject('request-rate');
     }
     const keys = this.keys.withV2Id(readKeyId(datagram, 'first'));
@@ -106,10 +108,10 @@ export class Openings {
     for (const key of keys) {
       const secret = secretOf(key, nonces, datagram);
       if (secret) {
-        return { key, secret, origin, isKeyOldEnough: cookies.timeOf(second) >= this.beganAt(key) };
+        return { key, secret, admission, isKeyOldEnough: cookies.timeOf(second) >= this.beganAt(key) };
       }
     }
-    admission.countFailure(sender.prefix, now);
+    admission.countFailure(now);
     return reject('bad-tag');
   }
 }

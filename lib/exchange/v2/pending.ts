@@ -1,6 +1,6 @@
 /** The token of an accepted request of protocol v2. */
 import type { InFlightHandler } from '../limits/in-flight.js';
-import type { PendingRequest } from '../server-exchange.js';
+import type { PendingRequest } from '../reply-slots.js';
 import type { Session } from './session.js';
 
 /** One for each accepted request. It ends with `finish`. */

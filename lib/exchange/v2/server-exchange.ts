@@ -26,10 +26,11 @@ import {
   shapeOf,
 } from '../../protocol/v2/index.js';
 import { randomBytes, systemRandom } from '../../random.js';
+import type { Decision, RejectedDecision } from '../decision.js';
 import { holderKeyOf } from '../limits/holder.js';
 import type { BenUdpRejection } from '../rejection.js';
 import { type BenUdpRemote, Sender } from '../remote.js';
-import type { Decision, RejectedDecision, UnsentReply } from '../server-exchange.js';
+import type { UnsentReply } from '../reply-slots.js';
 import { Cookies, ROUTE_BYTES } from './cookies.js';
 import { KeptReplies, MAX_RESENDS } from './kept-replies.js';
 import { type Arrival, Openings, type VerifiedFirst } from './openings.js';
@@ -78,7 +79,7 @@ export class V2ServerExchange {
     if (!secret) {
       drawn.fill(0);
     }
-    this.openings = new Openings(keys, this.cookies, limits.admission);
+    this.openings = new Openings(keys, this.cookies, limits.gate);
     this.replies = new KeptReplies(options.maxResultBytes);
     this.sessions = new SessionTable(
       options.maxSessionsPerAddress,
@@ -213,7 +214,7 @@ export class V2ServerExchange {
     return decision;
   }
 
-  private acceptFirst({ key, secret, origin, isKeyOldEnough }: VerifiedFirst, arrival: Arrival): Decision {
+  private acceptFirst({ key, secret, admission, isKeyOldEnough }: VerifiedFirst, arrival: Arrival): Decision {
     const { datagram, sender, now } = arrival;
     const sid = sessionIdOf(secret, datagram.subarray(2));
     const id = numberOf(sid);
@@ -227,15 +228,14 @@ export class V2ServerExchange {
     if (!isKeyOldEnough) {
       return reject('expired', key);
     }
-    const { admission } = this.limits;
     const address = key.device === undefined ? sender.addressKey : undefined;
     const session = new Session(id, key, address, this.sessionKeys.take(secret));
     const decision = this.acceptNumbered(session, FIRST, arrival, true);
     if (session.ctr === 0) {
       this.sessionKeys.release(session);
     } else {
-      admission.refundHello(sender, origin);
-      admission.recordVerified(sender, now);
+      admission.refundHello(now);
+      this.limits.gate.verifiedSources.record(sender.prefix, key, now);
     }
     return decision;
   }
@@ -245,8 +245,7 @@ export class V2ServerExchange {
     const sid = datagram.subarray(2, 10);
     const session = this.cookies.isOwnRoute(sid) ? this.sessions.get(numberOf(sid), now) : undefined;
     if (!session) {
-      const { admission } = this.limits;
-      return admission.admitHello(sender, admission.originOf(sender, now), now)
+      return this.limits.gate.ofStranger(sender, false, true, now).admitHello(now)
         ? reject('again-rate')
         : { ...reject('unknown-session'), datagrams: [formatAgain(sid)] };
     }

@@ -3,13 +3,13 @@
  */
 import type { KeyRing } from '../../keys/index.js';
 import type { RandomFill } from '../../random.js';
-import type { Admission } from '../limits/admission.js';
+import type { Gate } from '../limits/gate.js';
 import type { Holders } from '../limits/holder.js';
 import type { InFlight } from '../limits/in-flight.js';
 
 /** What this exchange shares with that of v1, because one attacker may use both. */
 export interface SharedLimits {
-  readonly admission: Admission;
+  readonly gate: Gate;
   readonly holders: Holders;
   readonly inFlight: InFlight;
 }

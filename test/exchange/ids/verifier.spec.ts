@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { Endpoint } from '../../../lib/exchange/endpoint.js';
 import { derivePair, openId, toPair } from '../../../lib/exchange/ids/id-pair.js';
-import { type PairName, isSamePair } from '../../../lib/exchange/ids/pair-history.js';
-import { Verifier, type VerifyInput } from '../../../lib/exchange/ids/verifier.js';
+import type { SearchResult } from '../../../lib/exchange/ids/key-search.js';
+import type { PairName } from '../../../lib/exchange/ids/pair-history.js';
+import { type Claim, Verifier, isUsable } from '../../../lib/exchange/ids/verifier.js';
+import { Holders } from '../../../lib/exchange/limits/holder.js';
 import { KeyAttemptBudget } from '../../../lib/exchange/limits/key-attempt-budget.js';
 import { Sender } from '../../../lib/exchange/remote.js';
 import { sealRequest } from '../../../lib/exchange/index.js';
@@ -28,23 +31,38 @@ function envelopeOf(key: typeof keyA, sealedId: Sealed) {
   return envelope;
 }
 
-function inputOf(envelope: VerifyInput['envelope'], changes: Partial<VerifyInput> = {}, budget = 1000): VerifyInput {
+function claimOf(envelope: Claim['envelope'], changes: Partial<Claim> = {}): Claim {
   return {
     envelope,
     sender,
-    history: { sent: [LATEST, BEFORE], latest: LATEST, sentAt: 0 },
-    isRemembered: true,
-    derived: undefined,
-    isUsable: () => true,
-    knownKey: undefined,
-    isFreeOnly: false,
-    attempts: new KeyAttemptBudget({ perSecond: 1, burst: budget }).open(
-      { high: 1, low: 1, networkHigh: 1, networkLow: 1 },
-      16,
-      0,
-    ),
+    slot: LATEST.slot,
+    known: undefined,
+    sent: { sent: [LATEST, BEFORE], latest: LATEST, sentAt: 0 },
     ...changes,
   };
+}
+
+/** A claim of an endpoint that has verified under this key, and was sent both pairs. */
+function knownClaimOf(envelope: Claim['envelope'], key: typeof keyA, change?: (endpoint: Endpoint) => void): Claim {
+  const history = { sent: [LATEST, BEFORE], latest: LATEST, sentAt: 0 };
+  const known = new Endpoint(key!, history, new Holders().of('holder'));
+  change?.(known);
+  return claimOf(envelope, { known, sent: known });
+}
+
+/** The likely key, then a search to its end. */
+function verify(verifier: Verifier, claim: Claim, { keys = ring, budget = 1000 } = {}): SearchResult {
+  const charge = new KeyAttemptBudget({ perSecond: 1, burst: Math.max(1, budget) }).open(
+    { high: 1, low: 1, networkHigh: 1, networkLow: 1 },
+    16,
+    0,
+  );
+  if (budget === 0) {
+    charge.take(1000, false);
+  }
+  const known = claim.known?.key;
+  const likely = known && keys.has(known) ? [known] : [];
+  return verifier.tryLikely(claim, likely) ?? verifier.search(claim, keys, charge).run(Infinity)!;
 }
 
 const IN_STEP = pairOf(LATEST);
@@ -58,9 +76,8 @@ describe('Verifier', () => {
     ['first', keyA],
     ['last', keyC],
   ])('finds the %s key of the ring by the hash', (_which, key) => {
-    expect(verifier.verify(inputOf(envelopeOf(key, IN_STEP)), ring)).toMatchObject({
+    expect(verify(verifier, claimOf(envelopeOf(key, IN_STEP)))).toMatchObject({
       key: { device: key!.device },
-      isLive: true,
       candidate: { unread: 0, uses: { slot: 2, n: 0 } },
     });
   });
@@ -74,54 +91,64 @@ describe('Verifier', () => {
       { ...envelope, data: randomBytes(envelope.data.length) },
     ];
     for (const other of others) {
-      expect(verifier.verify(inputOf(other), ring)).toBeUndefined();
+      expect(verify(verifier, claimOf(other))).toBe('bad-hash');
     }
   });
 
   it('uses the derived bytes of the latest pair instead of deriving them', () => {
     const other = randomBytes(32).toString('latin1');
     const envelope = envelopeOf(keyB, toPair(other));
-    expect(verifier.verify(inputOf(envelope, { derived: other }), ring)).toMatchObject({ key: { device: 'b' } });
-    expect(verifier.verify(inputOf(envelope), ring)).toBeUndefined();
+    const derived = knownClaimOf(envelope, keyB, (endpoint) => (endpoint.derived = other));
+    expect(verify(verifier, derived)).toMatchObject({ key: { device: 'b' } });
+    expect(verify(verifier, knownClaimOf(envelope, keyB))).toBe('bad-hash');
   });
 
   it('concludes from a shifted id what the device has unread', () => {
-    const found = verifier.verify(inputOf(envelopeOf(keyA, SHIFTED)), ring);
-    expect(found).toMatchObject({ key: { device: 'a' }, candidate: { unread: 1, uses: { slot: 2 } } });
+    expect(verify(verifier, claimOf(envelopeOf(keyA, SHIFTED)))).toMatchObject({
+      key: { device: 'a' },
+      candidate: { unread: 1, uses: { slot: 2 } },
+    });
   });
 
-  it.each<[string, Verifier, Partial<VerifyInput>]>([
+  it.each<[string, Verifier, Partial<Claim>]>([
     ['if repair is off', new Verifier(secret, false), {}],
-    ['if the history is a guess', verifier, { isRemembered: false }],
+    ['if it is not remembered what the endpoint was sent', verifier, { sent: undefined }],
   ])('does not try a shifted id %s', (_when, own, changes) => {
-    expect(own.verify(inputOf(envelopeOf(keyA, SHIFTED), changes), ring)).toBeUndefined();
-    expect(own.verify(inputOf(envelopeOf(keyA, IN_STEP), changes), ring)).toMatchObject({ isLive: true });
+    expect(verify(own, claimOf(envelopeOf(keyA, SHIFTED), changes))).toBe('bad-hash');
+    expect(verify(own, claimOf(envelopeOf(keyA, IN_STEP), changes))).toMatchObject({ key: { device: 'a' } });
   });
 
-  it('accepts no used id in step, and marks a shifted one as not live', () => {
-    const isUsable = (pair: PairName) => !isSamePair(pair, LATEST);
-    expect(verifier.verify(inputOf(envelopeOf(keyA, IN_STEP), { isUsable }), ring)).toBeUndefined();
-    expect(verifier.verify(inputOf(envelopeOf(keyA, SHIFTED), { isUsable }), ring)).toMatchObject({ isLive: false });
+  it('tries the first pairs of both slots if it is not remembered what the endpoint was sent', () => {
+    const outcomes = [1, 2, 3, 4].map((slot) =>
+      verify(verifier, claimOf(envelopeOf(keyA, IN_STEP), { sent: undefined, slot })),
+    );
+    expect(outcomes.map((outcome) => typeof outcome === 'object')).toEqual([false, true, true, false]);
+  });
+
+  it('finds no used id in step, and a shifted one is not usable', () => {
+    const consume = (endpoint: Endpoint) => endpoint.consume(LATEST, LATEST.slot);
+    expect(verify(verifier, knownClaimOf(envelopeOf(keyA, IN_STEP), keyA, consume))).toBe('bad-hash');
+    const shifted = knownClaimOf(envelopeOf(keyA, SHIFTED), keyA, consume);
+    const found = verify(verifier, shifted);
+    expect(found).toMatchObject({ key: { device: 'a' } });
+    expect(typeof found === 'object' && isUsable(shifted, found.candidate.uses)).toBe(false);
   });
 
   it('tries the known key free of charge, and any other against the budget', () => {
-    const own = inputOf(envelopeOf(keyC, IN_STEP), { knownKey: keyC }, 1);
-    own.attempts.charge(1000, false);
-    expect(verifier.verify(own, ring)).toMatchObject({ key: { device: 'c' } });
-    const other = inputOf(envelopeOf(keyA, IN_STEP), { knownKey: keyC }, 1);
-    other.attempts.charge(1000, false);
-    expect(verifier.verify(other, ring)).toBe('key-attempt-budget');
+    const empty = { budget: 0 };
+    expect(verify(verifier, knownClaimOf(envelopeOf(keyC, IN_STEP), keyC), empty)).toMatchObject({
+      key: { device: 'c' },
+    });
+    expect(verify(verifier, knownClaimOf(envelopeOf(keyA, IN_STEP), keyC), empty)).toBe('key-attempt-budget');
   });
 
   it('recognises another device at a known address, if it is in step', () => {
-    expect(verifier.verify(inputOf(envelopeOf(keyA, IN_STEP), { knownKey: keyC }), ring)).toMatchObject({
-      key: { device: 'a' },
-    });
-    expect(verifier.verify(inputOf(envelopeOf(keyA, SHIFTED), { knownKey: keyC }), ring)).toBeUndefined();
+    expect(verify(verifier, knownClaimOf(envelopeOf(keyA, IN_STEP), keyC))).toMatchObject({ key: { device: 'a' } });
+    expect(verify(verifier, knownClaimOf(envelopeOf(keyA, SHIFTED), keyC))).toBe('bad-hash');
   });
 
   it('does not try a known key that has left the ring', () => {
-    const smaller = new KeyRing([{ device: 'a', key: Buffer.alloc(32, 'a') }], ring);
-    expect(verifier.verify(inputOf(envelopeOf(keyC, IN_STEP), { knownKey: keyC }), smaller)).toBeUndefined();
+    const keys = new KeyRing([{ device: 'a', key: Buffer.alloc(32, 'a') }], ring);
+    expect(verify(verifier, knownClaimOf(envelopeOf(keyC, IN_STEP), keyC), { keys })).toBe('bad-hash');
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Endpoint } from '../../../lib/exchange/endpoint-table.js';
+import { Endpoint } from '../../../lib/exchange/endpoint.js';
 import { KeyRing } from '../../../lib/keys/index.js';
 import { historyOf } from '../../../lib/exchange/ids/pair-history.js';
 import { Holders } from '../../../lib/exchange/limits/holder.js';
