@@ -59,6 +59,9 @@ export const DEFAULT_MAX_SESSIONS_PER_ADDRESS = 64;
 /** The least `bufferSize`: an error reply still fits. */
 export const MIN_BUFFER_SIZE = 256;
 
+/** The same for a device of protocol v2, which tells its buffer in units of this. */
+export const MIN_V2_BUFFER_SIZE = 512;
+
 /** The address of the server that a client uses by default. */
 export const DEFAULT_SERVER_HOST = '127.0.0.1';
 

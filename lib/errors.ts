@@ -47,7 +47,7 @@ export type BenUdpErrorCode =
   | 'BEN_ADDRESS_IN_USE'
   /** A socket could not be bound, or the system refused a datagram; `cause` holds the error of the system. */
   | 'BEN_SOCKET'
-  /** No program listens on the server's port: the server runs elsewhere, or not at all. */
+  /** No program listens on the server's port: the server runs elsewhere, or not at all. Protocol v2: the server refused the request. */
   | 'BEN_REFUSED'
   /** The name of a host could not be resolved; `cause` holds the system's error. */
   | 'BEN_HOST_UNKNOWN'

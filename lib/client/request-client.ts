@@ -4,18 +4,15 @@
  */
 import type { Socket } from 'node:dgram';
 import { isIP, isIPv6 } from 'node:net';
-import { type BenUdpErrorCode, BenUdpRequestError, type BenUdpRequestStep } from '../errors.js';
+import type { BenUdpErrorCode, BenUdpRequestError, BenUdpRequestStep } from '../errors.js';
 import { ClientExchange, IGNORED_REASONS, type BenUdpIgnoredReason, maxRequestLength } from '../exchange/index.js';
+import { CLOSED, describeFailure } from './request-failure.js';
 import { RequestQueue } from './request-queue.js';
 import type { ClientSocket, SocketOutcome, ClientPeer } from './client-socket.js';
 import { SocketPool } from './socket-pool.js';
-import { formatEndpoint } from '../format-endpoint.js';
 import type { Platform } from '../net/index.js';
 import { type NamedServer, ServerAddress, findServer } from './server-address.js';
 import type { Sealed, Sealer } from '../protocol/index.js';
-
-/** Longest excerpt of a pattern in a message. */
-const MAX_QUOTED_PATTERN = 100;
 
 /** Wait before the second attempt after a refusal. Doubles with each attempt, up to the timeout of the request. */
 export const REFUSED_DELAY_MS = 100;
@@ -441,26 +438,8 @@ export class RequestClient {
   }
 
   private failure(request: PendingRequest, code: BenUdpErrorCode, reason: string, cause?: Error): BenUdpRequestError {
-    const { attempts, step, askedAt } = request;
-    const { pattern } = request.input;
-    const { host, port } = this.options;
-    const quoted = JSON.stringify(pattern.slice(0, MAX_QUOTED_PATTERN));
-    return new BenUdpRequestError(
-      code,
-      `${quoted} to ${formatEndpoint(host, port)} failed: ${reason} (attempt ${attempts}: ${STEPS[step]})`,
-      { pattern, peer: { host, port }, step, attempts, elapsedMs: Math.round(this.platform.now() - askedAt) },
-      cause && { cause },
-    );
+    const { attempts, step, askedAt, input } = request;
+    const elapsedMs = Math.round(this.platform.now() - askedAt);
+    return describeFailure(code, reason, this.options, { pattern: input.pattern, step, attempts, elapsedMs }, cause);
   }
 }
-
-const CLOSED = 'the client was closed';
-
-/** The last step of a request, for messages. */
-const STEPS: Readonly<Record<BenUdpRequestStep, string>> = {
-  waiting: 'nothing was sent',
-  hello: 'the hello was sent, no id arrived',
-  id: 'half of the id arrived',
-  request: 'the request was sent, no reply arrived',
-  reply: 'part of a reply arrived',
-};

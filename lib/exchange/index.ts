@@ -12,3 +12,4 @@ export * from './rejection.js';
 export type { BenUdpRemote, EndpointKey } from './remote.js';
 export type { PendingRequest, UnsentReply } from './reply-slots.js';
 export * from './server-exchange.js';
+export * from './v2/client-exchange.js';

@@ -13,8 +13,10 @@ import {
   DEFAULT_TIMEOUT_MS,
   MAX_OPTION_MS,
   MIN_BUFFER_SIZE,
+  MIN_V2_BUFFER_SIZE,
 } from '../constants.js';
-import type { RequestClientOptions } from '../client/index.js';
+import { MAX_V2_SESSIONS, type RequestClientOptions } from '../client/index.js';
+import type { BenUdpProtocol } from '../exchange/index.js';
 import { OptionReader } from '../option-reader.js';
 import { type ResolvedKeyOptions, resolveKeyOptions } from '../keys/index.js';
 import type { BenUdpKeyFileChecks } from '../keys/index.js';
@@ -49,6 +51,12 @@ export interface BenUdpClientOptions extends BenUdpCallOptions {
   key?: Uint8Array;
   /** As the transport's option of the same name: `strict` (default) or `upstream`. */
   keyFileChecks?: BenUdpKeyFileChecks;
+  /**
+   * The version of the protocol. Default `v1`, which upstream's server speaks too. With `v2` replies are authentic, a lost datagram is
+   * sent again, and a retry after a lost reply does not run the handler again. `timeout` is then the time until a request fails, at most
+   * 15 s, `bufferSize` at least 512, and `emit` completes when the server has acknowledged the event.
+   */
+  protocol?: BenUdpProtocol;
   /**
    * Address or name of the server. The client looks a name up in `connect`, after a failed exchange, and before an exchange if the
    * last lookup is older than 60 s. Default `127.0.0.1`.
@@ -88,6 +96,7 @@ const OPTION_NAMES = [
   'keyFile',
   'key',
   'keyFileChecks',
+  'protocol',
   'host',
   'port',
   'localPort',
@@ -106,6 +115,7 @@ export interface ResolvedClientOptions {
   /** Exactly one key. */
   readonly keys: ResolvedKeyOptions;
   readonly client: RequestClientOptions;
+  readonly protocol: BenUdpProtocol;
   readonly call: ResolvedCallOptions;
 }
 
@@ -125,14 +135,21 @@ export function resolveClientOptions(options: BenUdpClientOptions): ResolvedClie
   if (localPort !== 0 && maxSockets !== 1) {
     reader.failRange('maxSockets', '1 if "localPort" is set', String(maxSockets));
   }
+  const protocol = reader.oneOf('protocol', ['v1', 'v2'], 'v1');
+  if (protocol === 'v2' && maxSockets > MAX_V2_SESSIONS) {
+    const expected = `at most ${MAX_V2_SESSIONS} with "protocol" v2, because a server keeps that many sessions of a key`;
+    reader.failRange('maxSockets', expected, String(maxSockets));
+  }
+  const minBufferSize = protocol === 'v2' ? MIN_V2_BUFFER_SIZE : MIN_BUFFER_SIZE;
   return {
     keys,
+    protocol,
     client: {
       ...resolveAddresses(options, reader),
       localPort,
       maxSockets,
       port: reader.integer('port', DEFAULT_PORT, 1, 65_535),
-      bufferSize: reader.integer('bufferSize', DEFAULT_BUFFER_SIZE, MIN_BUFFER_SIZE, MAX_DATAGRAM_BYTES),
+      bufferSize: reader.integer('bufferSize', DEFAULT_BUFFER_SIZE, minBufferSize, MAX_DATAGRAM_BYTES),
       maxQueue: reader.integer('maxQueue', DEFAULT_MAX_QUEUE, 0, 65_536),
       idleTimeout: reader.integer('idleTimeout', DEFAULT_IDLE_TIMEOUT_MS, 0, MAX_OPTION_MS),
     },

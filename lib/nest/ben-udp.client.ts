@@ -18,7 +18,7 @@ import { BenUdpError, BenUdpRequestError } from '../errors.js';
 import { BenUdpStatus } from './ben-udp.events.js';
 import { GuardedEmitter } from './guarded-emitter.js';
 import { isRecord } from './ben-udp.record-builder.js';
-import { RequestClient, type RequestClientHandlers, type BenUdpClientStats } from '../client/index.js';
+import { type BenUdpClientStats, RequestClient, type RequestClientHandlers, V2RequestClient } from '../client/index.js';
 import { type BenUdpIgnoredReason, IGNORED_REASONS } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
 import { loadKeys } from '../keys/index.js';
@@ -46,10 +46,12 @@ export type BenUdpClientEvents = {
 /** Replaces an error without content, which Nest would not recognise as an error. */
 const UNNAMED_ERROR = { status: 'error', message: 'Unknown error' } as const;
 
+type Caller = RequestClient | V2RequestClient;
+
 /** Exists from `connect` to `close`. */
 interface Connection {
-  caller: RequestClient | undefined;
-  opening: Promise<RequestClient>;
+  caller: Caller | undefined;
+  opening: Promise<Caller>;
   isClosed: boolean;
 }
 
@@ -217,7 +219,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     return typeof pattern === 'string' ? pattern : String(this.normalizePattern(pattern as string));
   }
 
-  private connected(): Promise<RequestClient> {
+  private connected(): Promise<Caller> {
     if (!this.connection) {
       const connection = { caller: undefined, isClosed: false } as unknown as Connection;
       this.connection = connection;
@@ -226,7 +228,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     return this.connection.opening;
   }
 
-  private async open(connection: Connection): Promise<RequestClient> {
+  private async open(connection: Connection): Promise<Caller> {
     const handlers: RequestClientHandlers = {
       onIgnored: (reason, remote) => {
         if (debugLog.enabled) {
@@ -241,9 +243,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     try {
       // A fixed port is only free after the previous connection has closed it.
       await this.closing;
-      const sealer = await this.loadSealer();
-      const { client: options, call } = this.options;
-      const caller = await RequestClient.create(options, sealer, handlers, this.platform, call.timeout);
+      const caller = await this.createCaller(handlers);
       if (connection.isClosed) {
         throw new BenUdpError('BEN_CLOSED', 'the client was closed while it connected');
       }
@@ -259,12 +259,17 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     return connection.caller;
   }
 
-  private async loadSealer(): Promise<Sealer> {
+  private async createCaller(handlers: RequestClientHandlers): Promise<Caller> {
+    const { client: options, call, protocol } = this.options;
     const { keys } = await loadKeys(this.options.keys);
     const { key } = keys[0]!;
-    const sealer = new Sealer(key);
-    key.fill(0);
-    return sealer;
+    try {
+      return protocol === 'v2'
+        ? await V2RequestClient.create(options, key, handlers, this.platform, call.timeout)
+        : await RequestClient.create(options, new Sealer(key), handlers, this.platform, call.timeout);
+    } finally {
+      key.fill(0);
+    }
   }
 
   private async disconnect({ caller, opening }: Connection): Promise<void> {
@@ -279,7 +284,7 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     await closed;
   }
 
-  private current(): RequestClient {
+  private current(): Caller {
     const caller = this.connection?.caller;
     if (!caller) {
       throw new Error('Not initialized. Please call the "connect" method first.');

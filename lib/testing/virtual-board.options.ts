@@ -2,7 +2,13 @@
  * Options of the virtual board: their meaning, and one function that checks them and fills in the defaults.
  */
 import { isIP } from 'node:net';
-import { DEFAULT_BUFFER_SIZE, DEFAULT_SERVER_HOST, DEFAULT_TIMEOUT_MS, MAX_OPTION_MS } from '../constants.js';
+import {
+  DEFAULT_BUFFER_SIZE,
+  DEFAULT_SERVER_HOST,
+  DEFAULT_TIMEOUT_MS,
+  MAX_OPTION_MS,
+  MIN_V2_BUFFER_SIZE,
+} from '../constants.js';
 import { OptionReader } from '../option-reader.js';
 import { ENVELOPE_KEYS, type EnvelopeKey, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
 
@@ -14,7 +20,9 @@ export interface VirtualBoardOptions {
   port: number;
   /** Address or name of the server. Default `127.0.0.1`. */
   host?: string;
-  /** Milliseconds to wait for each datagram, 1 to 86400000. Default 10000, as upstream. */
+  /** The version of the protocol. Default `v1`. A board of `v2` behaves as `device/ben2.py`. */
+  protocol?: 'v1' | 'v2';
+  /** With `v2` the milliseconds until `send` gives up, at most 15000. With `v1` the milliseconds to wait for each datagram, 1 to 86400000. Default 10000, as upstream. */
   timeout?: number;
   /** Bytes that the board can receive in one datagram, 1 to 65507. It cuts off longer ones. Default 4096, as upstream. */
   bufferSize?: number;
@@ -64,6 +72,7 @@ export type FaultDirection = 'to-server' | 'to-board' | 'both';
 const OPTION_NAMES = [
   'key',
   'port',
+  'protocol',
   'host',
   'timeout',
   'bufferSize',
@@ -104,15 +113,21 @@ export function resolveBoardOptions(options: VirtualBoardOptions): ResolvedBoard
   if (isIP(localAddress) === 0) {
     reader.fail('localAddress', 'an IP address', localAddress);
   }
+  const protocol = reader.oneOf('protocol', ['v1', 'v2'], 'v1');
+  const bufferSize = reader.integer('bufferSize', DEFAULT_BUFFER_SIZE, 1, MAX_DATAGRAM_BYTES);
+  if (protocol === 'v2' && bufferSize < MIN_V2_BUFFER_SIZE) {
+    reader.failRange('bufferSize', `at least ${MIN_V2_BUFFER_SIZE} with "protocol" v2`, String(bufferSize));
+  }
   return {
     key,
+    protocol,
+    bufferSize,
     leftovers,
     keyOrder,
     localAddress,
     port: reader.integer('port', undefined, 1, 65_535),
     host: reader.string('host', DEFAULT_SERVER_HOST),
     timeout: reader.integer('timeout', DEFAULT_TIMEOUT_MS, 1, MAX_OPTION_MS),
-    bufferSize: reader.integer('bufferSize', DEFAULT_BUFFER_SIZE, 1, MAX_DATAGRAM_BYTES),
     localPort: reader.integer('localPort', 0, 0, 65_535),
     receiveSlots: reader.integer('receiveSlots', MAX_RECEIVE_SLOTS, 1, MAX_RECEIVE_SLOTS),
     readDelay: reader.integer('readDelay', options.receiveSlots === undefined ? 0 : SLOW_READ_MS, 0, 1000),

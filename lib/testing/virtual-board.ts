@@ -1,8 +1,10 @@
 /**
- * A board for tests: speaks protocol v1 over real UDP with the habits of the upstream client.
+ * A board for tests: speaks protocol v1 over real UDP with the habits of the upstream client, or protocol v2.
  */
 import { isIP } from 'node:net';
+import { MIN_V2_BUFFER_SIZE } from '../constants.js';
 import { BenUdpError } from '../errors.js';
+import { V2ClientExchange, type V2Failure } from '../exchange/index.js';
 import { deriveKey } from '../keys/index.js';
 import { type DatagramSocket, type Platform, nodePlatform } from '../net/index.js';
 import { Sealer, createRandomBlockSource, formatRequest, parseReply } from '../protocol/index.js';
@@ -57,6 +59,7 @@ export interface VirtualBoardStats {
  */
 export class VirtualBoard {
   private readonly options: Omit<ResolvedBoardOptions, 'key'>;
+  private readonly v2: V2ClientExchange;
   private readonly sealer: Sealer;
   private readonly wrongSealer: Sealer;
   private readonly random: Random;
@@ -82,6 +85,11 @@ export class VirtualBoard {
     const derived = deriveKey(key);
     this.sealer = new Sealer(derived, createRandomBlockSource(platform.randomFill));
     // The hash of the key is a key that no other device has.
+    this.v2 = new V2ClientExchange({
+      key: derived,
+      bufferSize: Math.max(kept.bufferSize, MIN_V2_BUFFER_SIZE),
+      random: platform.randomFill,
+    });
     const wrong = deriveKey(derived);
     this.wrongSealer = new Sealer(wrong, createRandomBlockSource(platform.randomFill));
     derived.fill(0);
@@ -148,7 +156,8 @@ export class VirtualBoard {
    *
    * @returns the result of upstream: the value under `data`, the whole text if there is no `data`, `{}` for `noreturn`.
    * @throws BenUdpError `BEN_TIMEOUT` if a datagram does not arrive (upstream: OSError), `BEN_BAD_REPLY` if the hash of a reply does
-   * not match or an id can't be opened (upstream: Exception, ValueError), `BEN_CLOSED`.
+   * not match or an id can't be opened (upstream: Exception, ValueError), `BEN_CLOSED`; `BEN_REFUSED` if the server refuses a request
+   * of protocol v2 twice.
    */
   async send(request: BoardRequest, { noreturn = false } = {}): Promise<unknown> {
     const text = await this.exchange(formatRequest({ action: undefined, ...request, noreturn }), noreturn);
@@ -181,6 +190,7 @@ export class VirtualBoard {
     if (!this.closing) {
       this.agenda.stop();
       this.inbox.close();
+      this.v2.dispose();
       this.closing = this.socket.close();
     }
     return this.closing;
@@ -189,6 +199,9 @@ export class VirtualBoard {
   private async exchangeNow(requestText: string, noreturn: boolean): Promise<string | undefined> {
     if (this.closing) {
       throw new BenUdpError('BEN_CLOSED', 'the board was closed');
+    }
+    if (this.options.protocol === 'v2') {
+      return this.exchangeV2(requestText, noreturn);
     }
     const { keyOrder } = this.options;
     const steps = boardExchange(this.chooseSealer(), { text: requestText, noreturn, keyOrder });
@@ -203,6 +216,36 @@ export class VirtualBoard {
       step = steps.next(datagram!);
     }
     return textOf(step.value);
+  }
+
+  private async exchangeV2(requestText: string, noreturn: boolean): Promise<string | undefined> {
+    const { platform, v2 } = this;
+    let step = v2.begin(requestText, noreturn, platform.now(), this.options.timeout);
+    let end = 0;
+    while (step.kind === 'send' || step.kind === 'ignored') {
+      if (step.kind === 'send') {
+        this.sendDatagram(step.datagram);
+        end = platform.now() + step.waitMs;
+      }
+      const datagram = await this.readUntil(end);
+      step = datagram ? v2.receive(datagram, platform.now()) : v2.elapse();
+    }
+    if (step.kind === 'failed') {
+      throw V2_FAILURES[step.failure]();
+    }
+    return step.text;
+  }
+
+  /** The next datagram; `undefined` if none arrives in time. */
+  private async readUntil(end: number): Promise<Buffer | undefined> {
+    try {
+      return await this.inbox.read(Math.max(0, end - this.platform.now()));
+    } catch (error) {
+      if (error instanceof BenUdpError && error.code === 'BEN_TIMEOUT') {
+        return undefined;
+      }
+      throw error;
+    }
   }
 
   private createLink(direction: Exclude<FaultDirection, 'both'>): FaultyLink {
@@ -224,6 +267,14 @@ export class VirtualBoard {
     return isWrong ? this.wrongSealer : this.sealer;
   }
 }
+
+/** As the errors of `device/ben2.py`: only `unknown` says that the request may have run. */
+const V2_FAILURES: Readonly<Record<V2Failure, () => BenUdpError>> = {
+  'no-answer': () => new BenUdpError('BEN_TIMEOUT', 'no answer to the opening: nothing ran'),
+  unknown: () => new BenUdpError('BEN_TIMEOUT', 'no reply: the request may have run'),
+  refused: () => new BenUdpError('BEN_REFUSED', 'the server refused the request twice: it did not run'),
+  'bad-reply': () => new BenUdpError('BEN_BAD_REPLY', 'the reply is no text'),
+};
 
 function toLinkFaults({ loss, duplicate, reorder, delay }: ResolvedBoardFaults): Partial<LinkFaults> {
   return {

@@ -79,11 +79,11 @@ function formatTable(options: readonly Option[], defaults: Readonly<Record<strin
 
 const key = new Uint8Array(32);
 const { inFlight, limits, ...transport } = resolveTransportOptions({ key });
-const { client, call, keys } = resolveClientOptions({ key });
+const { client, call, keys, protocol } = resolveClientOptions({ key });
 const keyDefaults = { keyFile: 'key.sec', keyFileChecks: keys.keyFileChecks, key: undefined, keys: undefined };
 const transportDefaults = { ...transport, ...inFlight, ...keyDefaults };
 const { keys: _several, ...oneKeyDefaults } = keyDefaults;
-const clientDefaults = { ...client, ...call, ...oneKeyDefaults };
+const clientDefaults = { ...client, ...call, ...oneKeyDefaults, protocol };
 
 const SECTIONS = {
   BenUdpTransportOptions: transportDefaults,

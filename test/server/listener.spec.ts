@@ -104,7 +104,7 @@ describe('Listener', () => {
   describe('a device of protocol v2', () => {
     /** Passes datagrams between a device and the server until the device is done. */
     async function askV2(socket: ScriptedSocket, client: V2ClientExchange, noreturn = false) {
-      let step = client.begin("{'action': 'echo'}", noreturn, 0);
+      let step = client.begin("{'action': 'echo'}", noreturn, 0, 15_000);
       while (step.kind === 'send') {
         await socket.receive([step.datagram], REMOTE);
         const [answer] = socket.sent.splice(0);
@@ -115,7 +115,7 @@ describe('Listener', () => {
       }
       return step;
     }
-    const createClient = () => new V2ClientExchange({ key: KEY, bufferSize: 1536, rtoMs: 1000, random: systemRandom });
+    const createClient = () => new V2ClientExchange({ key: KEY, bufferSize: 1536, random: systemRandom });
 
     it('is answered beside one of v1, and counted with it', async () => {
       const { socket, listener, ended } = await start();
@@ -147,7 +147,7 @@ describe('Listener', () => {
       const { socket, listener } = await start();
       const client = createClient();
       await askV2(socket, client);
-      const step = client.begin("{'action': 'echo'}", false, 0);
+      const step = client.begin("{'action': 'echo'}", false, 0, 15_000);
       const datagram = step.kind === 'send' ? step.datagram : Buffer.alloc(0);
       await socket.receive([datagram, datagram, datagram], REMOTE);
       expect(new Set(socket.sent.map((each) => each.toString('hex'))).size).toBe(1);

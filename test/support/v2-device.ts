@@ -22,12 +22,12 @@ export class PureV2Device {
     key: Buffer = KEY,
     bufferSize = 1536,
   ) {
-    this.client = new V2ClientExchange({ key, bufferSize, rtoMs: 1000, random: systemRandom });
+    this.client = new V2ClientExchange({ key, bufferSize, random: systemRandom });
   }
 
   /** Begins a call, and returns the datagram that it sends. */
   begin(now: number, text = ECHO, noreturn = false): Buffer {
-    return this.take(this.client.begin(text, noreturn, now));
+    return this.take(this.client.begin(text, noreturn, now, 15_000));
   }
 
   /** Passes a datagram of the server on, and returns the next one that is sent. */

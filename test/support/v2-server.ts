@@ -1,5 +1,5 @@
 /** The server of protocol v2 without a socket, and what a device sends to it. */
-import { DEFAULT_LIMITS, type Decision } from '../../lib/exchange/index.js';
+import { type BenUdpRemote, DEFAULT_LIMITS, type Decision } from '../../lib/exchange/index.js';
 import { Gate } from '../../lib/exchange/limits/gate.js';
 import { Holder, Holders } from '../../lib/exchange/limits/holder.js';
 import { InFlight, type InFlightHandler, type InFlightLimits } from '../../lib/exchange/limits/in-flight.js';
@@ -16,11 +16,12 @@ export interface V2TestOptions extends Partial<Omit<V2ServerOptions, 'keys'>> {
   readonly keys?: ReadonlyArray<NamedKey>;
   readonly inFlight?: Partial<InFlightLimits>;
   readonly limits?: Partial<typeof DEFAULT_LIMITS>;
+  readonly isReserved?: (remote: BenUdpRemote) => boolean;
   /** When the socket was bound. */
   readonly startedAt?: number;
 }
 
-export function createV2Server({ keys, inFlight, limits, startedAt = 0, ...options }: V2TestOptions = {}) {
+export function createV2Server({ keys, inFlight, limits, isReserved, startedAt = 0, ...options }: V2TestOptions = {}) {
   const holders = new Holders();
   const server = new V2ServerExchange(
     {
@@ -34,7 +35,7 @@ export function createV2Server({ keys, inFlight, limits, startedAt = 0, ...optio
     },
     {
       holders,
-      gate: new Gate({ ...DEFAULT_LIMITS, ...limits }),
+      gate: new Gate({ ...DEFAULT_LIMITS, ...limits }, isReserved),
       inFlight: new InFlight({ ...IN_FLIGHT, ...inFlight }, 10_000, holders),
     },
   );

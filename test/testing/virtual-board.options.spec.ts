@@ -8,6 +8,7 @@ describe('VirtualBoardOptions', () => {
   it('have the defaults that are documented', () => {
     expect(resolveBoardOptions(needed)).toEqual({
       ...needed,
+      protocol: 'v1',
       host: '127.0.0.1',
       timeout: 10_000,
       bufferSize: 4096,

@@ -2,7 +2,7 @@
  * The device's side of protocol v2, as `docs/protocol-v2.md` describes it: one session, and one request at a time. No socket and no
  * timer. The caller sends what it is told, waits, and passes on what arrives.
  */
-import { decodeUtf8, unpad } from '../../protocol/index.js';
+import { decodeUtf8, stripWhiteSpace } from '../../protocol/index.js';
 import {
   ALIVE,
   type DirectionKeys,
@@ -41,6 +41,9 @@ export const RTO_MS = 1000;
 /** The wait doubles with each transmission, up to this many times the first one. */
 const MAX_BACKOFF = 4;
 
+/** All waits together, in units of the first one: 1 + 2 + 4 + 4 + 4. */
+const ALL_WAITS = 15;
+
 /** Random part of each wait, to both sides. */
 const JITTER = 0.25;
 
@@ -52,8 +55,6 @@ export interface V2ClientOptions {
   readonly key: Uint8Array;
   /** Longest datagram that can be received, in bytes, at least 512. */
   readonly bufferSize: number;
-  /** Wait after the first transmission, in milliseconds. */
-  readonly rtoMs: number;
   readonly random: RandomFill;
 }
 
@@ -107,6 +108,7 @@ export class V2ClientExchange {
   private call!: Call;
   private datagram: Buffer = NO_SESSION;
   private attempts = 0;
+  private rtoMs = RTO_MS;
 
   constructor(private readonly options: V2ClientOptions) {
     this.key = new Secret(options.key);
@@ -122,8 +124,13 @@ export class V2ClientExchange {
     return this.session !== undefined;
   }
 
-  /** Begins a call. The one before must have ended. */
-  begin(text: string, noreturn: boolean, now: number): V2ClientDecision {
+  /**
+   * Begins a call. The one before must have ended.
+   *
+   * @param timeoutMs until a datagram without an answer is given up. More than 15 s count as 15 s.
+   */
+  begin(text: string, noreturn: boolean, now: number, timeoutMs: number): V2ClientDecision {
+    this.rtoMs = Math.min(RTO_MS, timeoutMs / ALL_WAITS);
     const flags = flagsOf(this.options.bufferSize, noreturn);
     this.call = { text, flags, sentAt: now, datagram: NO_SESSION, wasRefused: false, hasAsked: false };
     if (this.session && (this.session.ctr >= MAX_CTR || !isLive(this.session, now))) {
@@ -233,8 +240,8 @@ export class V2ClientExchange {
     if (kind === REPLY_KIND.acknowledgement) {
       return { kind: 'done', text: undefined };
     }
-    const bytes = unpad(session.replies.texts.open(ctr, ciphertext));
-    const text = bytes && decodeUtf8(bytes);
+    // The text itself may end in spaces, so all of them go.
+    const text = decodeUtf8(stripWhiteSpace(session.replies.texts.open(ctr, ciphertext)));
     return text === undefined ? { kind: 'failed', failure: 'bad-reply' } : { kind: 'done', text };
   }
 
@@ -260,11 +267,10 @@ export class V2ClientExchange {
   }
 
   private transmit(): V2ClientDecision {
-    const { rtoMs, random } = this.options;
     const backoff = Math.min(2 ** this.attempts, MAX_BACKOFF);
     this.attempts++;
-    const jitter = 1 + JITTER * ((2 * randomUint32(random)) / 0xffff_ffff - 1);
-    return { kind: 'send', datagram: this.datagram, waitMs: rtoMs * backoff * jitter };
+    const jitter = 1 + JITTER * ((2 * randomUint32(this.options.random)) / 0xffff_ffff - 1);
+    return { kind: 'send', datagram: this.datagram, waitMs: this.rtoMs * backoff * jitter };
   }
 
   private forget(): void {

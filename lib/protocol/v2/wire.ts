@@ -1,6 +1,7 @@
 /**
  * Fixed bytes, sizes and places of protocol v2, as `docs/protocol-v2.md` lists them.
  */
+import { sealedLength } from '../seal.js';
 import { BLOCK_BYTES } from '../wire.js';
 
 /** The first byte of every datagram of protocol v2. v1 begins with a text character. */
@@ -73,6 +74,11 @@ export function receivableBytes(flags: number): number {
 /** The flags of a request of a device that can receive `bytes` in one datagram, at least 512. */
 export function flagsOf(bytes: number, noreturn: boolean): number {
   return (Math.min(Math.floor(bytes / 512) - 1, 15) << 4) | (noreturn ? NORETURN_FLAG : 0);
+}
+
+/** Size of the first request of a session with this text. A further one is shorter. */
+export function v2RequestLength(text: string): number {
+  return FLAGS_AT.first + 1 + sealedLength(Buffer.byteLength(text)) + TAG_BYTES;
 }
 
 /** Whether at least one block and a tag follow the flags, and no reserved flag is set. */

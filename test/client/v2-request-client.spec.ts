@@ -1,0 +1,265 @@
+/** The client of protocol v2 on a simulated machine: sessions, queue, retransmission and retries. */
+import { describe, expect, it, onTestFinished } from 'vitest';
+import {
+  type ClientRequest,
+  type RequestClientOptions,
+  V2RequestClient,
+  V2_REFUSED_DELAY_MS,
+} from '../../lib/client/index.js';
+import type { BenUdpRequestError } from '../../lib/errors.js';
+import { KEY, remoteOf } from '../support/pure-device.js';
+import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
+import { V2AnsweringServer } from '../support/v2-server.js';
+
+const SERVER = { address: '127.0.0.1', port: 8585, family: 'IPv4' } as const;
+const TYPES = ['', 'OPEN', 'GRANT', 'REQ1', 'REQ', 'REP', 'AGAIN'];
+
+interface Result {
+  text?: string | undefined;
+  error?: BenUdpRequestError;
+  isSettled: boolean;
+}
+
+async function create(options: Partial<RequestClientOptions> = {}) {
+  const platform = new ScriptedPlatform();
+  const executed: string[] = [];
+  const state = {
+    answer: '{"data":1}',
+    server: undefined as unknown as V2AnsweringServer,
+    /** The datagrams that arrive instead of one from the client. */
+    upward: (datagram: Buffer): Buffer[] => [datagram],
+    downward: (datagram: Buffer): Buffer[] => [datagram],
+  };
+  const restart = (startedAt: number) => {
+    state.server = new V2AnsweringServer({ startedAt }, (text) => {
+      executed.push(text);
+      return state.answer;
+    });
+  };
+  restart(platform.now());
+  const ignored: string[] = [];
+  const client = await V2RequestClient.create(
+    {
+      host: SERVER.address,
+      port: SERVER.port,
+      localAddress: undefined,
+      localPort: 0,
+      bufferSize: 4096,
+      maxSockets: 2,
+      maxQueue: 3,
+      idleTimeout: 30_000,
+      ...options,
+    },
+    KEY,
+    { onIgnored: (reason) => void ignored.push(reason), onError: (error) => expect.fail(String(error)) },
+    platform,
+  );
+  onTestFinished(() => client.close());
+  const ask = (input: Partial<ClientRequest> = {}, signal?: AbortSignal): Result => {
+    const result: Result = { isSettled: false };
+    const text = "{'action': 'echo'}";
+    client
+      .request(
+        { text, noreturn: false, pattern: 'echo', timeout: 15_000, retries: 0, idempotent: false, ...input },
+        signal,
+      )
+      .then(
+        (reply) => Object.assign(result, { text: reply, isSettled: true }),
+        (error: unknown) => Object.assign(result, { error, isSettled: true }),
+      );
+    return result;
+  };
+  const sent: string[] = [];
+  /** Passes datagrams between the client and the server until nothing is sent any more. */
+  const exchange = async () => {
+    await settle();
+    for (let isBusy = true; isBusy;) {
+      isBusy = false;
+      for (const [index, socket] of platform.sockets.entries()) {
+        for (const datagram of socket.sent.splice(0)) {
+          isBusy = true;
+          sent.push(TYPES[datagram[1]!]!);
+          for (const arrived of state.upward(datagram)) {
+            const { datagram: reply } = state.server.receive(
+              arrived,
+              remoteOf('127.0.0.1', 1000 + index),
+              platform.now(),
+            );
+            if (reply) {
+              await socket.receive(state.downward(reply), SERVER);
+            }
+          }
+        }
+      }
+      await settle();
+    }
+  };
+  return { platform, client, state, restart, ask, exchange, sent, executed, ignored };
+}
+
+describe('V2RequestClient', () => {
+  it('opens a session for the first request, and uses it for the next', async () => {
+    const { ask, exchange, sent, client } = await create();
+    const first = ask();
+    await exchange();
+    const second = ask();
+    await exchange();
+    expect([first, second]).toMatchObject([{ text: '{"data":1}' }, { text: '{"data":1}' }]);
+    expect(sent).toEqual(['OPEN', 'REQ1', 'REQ']);
+    expect(client.stats()).toMatchObject({
+      requests: 2,
+      running: 0,
+      waiting: 0,
+      sockets: 1,
+      outcomes: { answered: 2 },
+    });
+  });
+
+  it('has a session for each request at once, and queues further ones', async () => {
+    const { ask, exchange, client, executed } = await create({ maxSockets: 2, maxQueue: 1 });
+    const results = [ask(), ask(), ask(), ask()];
+    await settle();
+    expect(results[3]!.error).toMatchObject({ code: 'BEN_QUEUE_FULL', step: 'waiting' });
+    await exchange();
+    expect(results.slice(0, 3).every(({ text }) => text === '{"data":1}')).toBe(true);
+    expect([executed.length, client.sockets.length]).toEqual([3, 2]);
+  });
+
+  it('keeps its session after the idle socket was closed', async () => {
+    const { ask, exchange, platform, sent, client } = await create();
+    ask();
+    await exchange();
+    await platform.advance(30_000);
+    expect(client.sockets).toHaveLength(0);
+    const later = ask();
+    await exchange();
+    expect([later.text, sent]).toEqual(['{"data":1}', ['OPEN', 'REQ1', 'REQ']]);
+  });
+
+  it('sends the same datagram again, and the handler runs once', async () => {
+    const { ask, exchange, platform, state, executed, sent } = await create();
+    ask();
+    await exchange();
+    let losses = 2;
+    state.downward = (datagram) => (losses-- > 0 ? [] : [datagram]);
+    const result = ask();
+    await exchange();
+    for (let wait = 0; wait < 2; wait++) {
+      await platform.advance(2600);
+      await exchange();
+    }
+    expect([result.text, executed.length, sent.slice(2)]).toEqual(['{"data":1}', 2, ['REQ', 'REQ', 'REQ']]);
+  });
+
+  it('is not disturbed by a restart that is over', async () => {
+    const { ask, exchange, platform, restart, sent, executed } = await create();
+    ask();
+    await exchange();
+    await platform.advance(5000);
+    restart(platform.now() - 2000);
+    const result = ask();
+    await exchange();
+    expect([result.text, executed.length, sent.slice(2)]).toEqual(['{"data":1}', 2, ['REQ', 'OPEN', 'REQ1']]);
+  });
+
+  it.each([
+    ['no answer to the opening', () => [], 'BEN_TIMEOUT', 'hello'],
+    ['no answer to the request', (datagram: Buffer) => (datagram[1] === 1 ? [datagram] : []), 'BEN_TIMEOUT', 'request'],
+  ])('fails after its timeout with %s', async (_name, upward, code, step) => {
+    const { ask, exchange, platform, state } = await create();
+    state.upward = upward;
+    const result = ask({ timeout: 1500 });
+    for (let wait = 0; wait < 6; wait++) {
+      await exchange();
+      await platform.advance(510);
+    }
+    expect(result.error).toMatchObject({ code, step, attempts: 1 });
+  });
+
+  it.each([
+    [false, 1],
+    [true, 2],
+  ])('retries a request that may have run only if it is idempotent: %s', async (idempotent, attempts) => {
+    const { ask, exchange, platform, state } = await create();
+    state.upward = (datagram) => (datagram[1] === 1 ? [datagram] : []);
+    const result = ask({ timeout: 150, retries: 1, idempotent });
+    for (let wait = 0; wait < 30 && !result.isSettled; wait++) {
+      await exchange();
+      await platform.advance(60);
+    }
+    expect(result.error).toMatchObject({ code: 'BEN_TIMEOUT', attempts });
+  });
+
+  it('tries again later if the server refuses, because nothing ran', async () => {
+    const { ask, exchange, platform, state, executed } = await create();
+    ask();
+    await exchange();
+    state.upward = (datagram) => {
+      state.server.isClosing = datagram[1] !== 1;
+      return [datagram];
+    };
+    const [final, retried] = [ask(), ask({ retries: 1 })];
+    await exchange();
+    expect(final.error).toMatchObject({ code: 'BEN_REFUSED', step: 'hello' });
+    expect(retried.isSettled).toBe(false);
+    state.upward = (datagram) => {
+      state.server.isClosing = false;
+      return [datagram];
+    };
+    await platform.advance(V2_REFUSED_DELAY_MS);
+    await exchange();
+    expect([retried.text, executed.length]).toEqual(['{"data":1}', 2]);
+  });
+
+  it('completes a noreturn request with its acknowledgement', async () => {
+    const { ask, exchange, client, state } = await create();
+    state.upward = (datagram) => [datagram, datagram];
+    const result = ask({ noreturn: true });
+    await exchange();
+    expect([result.isSettled, result.text, client.stats().outcomes.sent]).toEqual([true, undefined, 1]);
+  });
+
+  it('refuses a request that is longer than the buffer of the server before anything leaves', async () => {
+    const { ask, exchange, sent } = await create({ bufferSize: 512 });
+    // 46 bytes around the text, and its padding.
+    const textOf = (length: number) => `{'action': '${'x'.repeat(length - 14)}'}`;
+    const [fits, long] = [ask({ text: textOf(463) }), ask({ text: textOf(464) })];
+    await exchange();
+    expect([fits.isSettled, long.error?.code]).toEqual([true, 'BEN_REQUEST_TOO_LARGE']);
+    expect(sent).toContain('REQ1');
+  });
+
+  it('ignores what is not its reply', async () => {
+    const { ask, exchange, state, ignored } = await create();
+    state.downward = (datagram) => [Buffer.from('noise'), datagram, datagram];
+    const result = ask();
+    await exchange();
+    expect(result.text).toBe('{"data":1}');
+    expect(ignored).toEqual(['bad-hash', 'bad-hash', 'bad-hash', 'unasked']);
+  });
+
+  it('gives a cancelled request up, and its session with it', async () => {
+    const { ask, exchange, sent } = await create();
+    ask();
+    await exchange();
+    const abort = new AbortController();
+    const result = ask({}, abort.signal);
+    await settle();
+    abort.abort(new Error('enough'));
+    await settle();
+    expect(result.error).toMatchObject({ message: 'enough' });
+    const next = ask();
+    await exchange();
+    expect([next.text, sent.slice(-2)]).toEqual(['{"data":1}', ['OPEN', 'REQ1']]);
+  });
+
+  it('fails all requests when it is closed', async () => {
+    const { ask, client } = await create({ maxSockets: 1 });
+    const results = [ask(), ask()];
+    await settle();
+    await client.close();
+    await settle();
+    expect([...results, ask()].map(({ error }) => error?.code)).toEqual(['BEN_CLOSED', 'BEN_CLOSED', undefined]);
+    expect(client.sockets).toEqual([]);
+  });
+});
