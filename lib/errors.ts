@@ -45,6 +45,8 @@ export type BenUdpErrorCode =
   | 'BEN_REQUEST_TOO_LARGE'
   /** Another process uses the address and port of a server; `cause` holds the error of the system. */
   | 'BEN_ADDRESS_IN_USE'
+  /** The option `reusePort` needs another version of Node, or Linux. */
+  | 'BEN_REUSE_PORT_UNSUPPORTED'
   /** A socket could not be bound, or the system refused a datagram; `cause` holds the error of the system. */
   | 'BEN_SOCKET'
   /** No program listens on the server's port: the server runs elsewhere, or not at all. Protocol v2: the server refused the request. */

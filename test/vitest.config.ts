@@ -26,8 +26,9 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['test/**/*.spec.ts', 'sample/**/*.spec.ts'],
-          // The dependencies of 06-dashboard are its own: `npm run test:dashboard`.
-          exclude: ['**/node_modules/**', '**/*.slow.spec.ts', 'sample/06-dashboard/**'],
+          // The dependencies of 06-dashboard are its own: `npm run test:dashboard`. Those in engines/ have servers, root, or another
+          // Node: `npm run test:engines`.
+          exclude: ['**/node_modules/**', '**/*.slow.spec.ts', 'test/engines/**', 'sample/06-dashboard/**'],
         },
       },
       // They wait for real timeouts of boards, or try very much. Without them `npm test` takes less than three minutes.

@@ -8,6 +8,7 @@ import { NO_BACKLOG, afterHello, awaitsRequest, isWithheld } from './ids/backlog
 import type { HelloCache } from './ids/hello-cache.js';
 import { LIVE_SLOTS, derivePair, toPair } from './ids/id-pair.js';
 import type { PairHistory } from './ids/pair-history.js';
+import { UnusedPairs } from './ids/unused-pairs.js';
 import type { Gate } from './limits/gate.js';
 import type { ReplySlots } from './reply-slots.js';
 
@@ -23,14 +24,9 @@ const SUSPICIOUS_SHARE = 0.9;
 /** The share of the device timeout for which a hello may wait to be read. */
 const STALE_SHARE = 0.2;
 
-/** How long after its pair a request may arrive: the round trip, and the cryptography of a slow board. */
-const REQUEST_DUE_MS = 1000;
-
 export class HelloResponder {
   private isStopped = false;
-  /** Pairs that were sent in the last second and are unused. */
-  private unusedPairs = 0;
-  private lastPairAt = -Infinity;
+  private readonly unusedPairs = new UnusedPairs();
 
   constructor(
     private readonly secret: Hmac,
@@ -48,12 +44,12 @@ export class HelloResponder {
 
   /** Whether a request may be on its way for a pair that was sent a moment ago. */
   awaitsRequests(now: number): boolean {
-    return this.unusedPairs > 0 && now - this.lastPairAt < REQUEST_DUE_MS;
+    return this.unusedPairs.isAny(now);
   }
 
   /** Records that a request has used a pair. */
-  recordUse(): void {
-    this.unusedPairs--;
+  recordUse(now: number): void {
+    this.unusedPairs.use(now);
   }
 
   answer(arrival: Arrival, known: Endpoint | undefined): Decision {
@@ -146,8 +142,7 @@ export class HelloResponder {
   }
 
   private sendPair(derived: string, isSingle: boolean, now: number): Decision {
-    this.unusedPairs = this.awaitsRequests(now) ? this.unusedPairs + 1 : 1;
-    this.lastPairAt = now;
+    this.unusedPairs.issue(now);
     const { ciphertext, iv } = toPair(derived);
     return { kind: 'pair', datagrams: isSingle ? [ciphertext] : [ciphertext, iv] };
   }

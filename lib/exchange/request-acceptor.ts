@@ -106,7 +106,7 @@ export class RequestAcceptor {
     const isLive = isUsable(claim, candidate.uses);
     if (isLive) {
       charge?.refundAll();
-      responder.recordUse();
+      responder.recordUse(arrival.now);
       gate.ofKnown(endpoint).refundHello(arrival.now);
     }
     if (endpoint.key !== key) {

@@ -100,9 +100,9 @@ class TransportLifecycle implements OnApplicationBootstrap, OnModuleDestroy {
 
   /**
    * Nest closes the transport after every `onModuleDestroy`. Handlers may need the resources that those hooks close, so the transport
-   * issues no ids from now on.
+   * issues no ids from now on. With `reusePort` Nest waits here until the other processes have the boards.
    */
-  onModuleDestroy(): void {
-    this.transport.stopIssuing();
+  onModuleDestroy(): Promise<void> {
+    return this.transport.stopIssuing();
   }
 }

@@ -67,8 +67,14 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
    */
   errorReply?: BenUdpErrorReply;
   /**
+   * Whether several processes of this user listen on the same port, each with this option: more than one core then answers. Default
+   * false. The system gives all datagrams of a board to one process. Node 22.12 or later on Linux; elsewhere `listen` fails with
+   * `BEN_REUSE_PORT_UNSUPPORTED`. Statistics and devices are those of one process.
+   */
+  reusePort?: boolean;
+  /**
    * Further attempts to bind if another process has the port, 0 to 100. Default 5. An earlier run of the app may still be
-   * ending. A `node:cluster` worker does not try again, because its sibling keeps the port.
+   * ending. A `node:cluster` worker without `reusePort` does not try again, because its sibling keeps the port.
    */
   retryAttempts?: number;
   /** Milliseconds between attempts to bind, 0 to 60000. Default 200. */
@@ -142,6 +148,7 @@ const OPTION_NAMES = [
   'bufferSize',
   'datagramGap',
   'errorReply',
+  'reusePort',
   'retryAttempts',
   'retryDelay',
   'shutdownTimeout',
@@ -170,6 +177,7 @@ export interface ResolvedTransportOptions {
   readonly bufferSize: number;
   readonly datagramGap: number;
   readonly errorReply: BenUdpErrorReply;
+  readonly reusePort: boolean;
   readonly retryAttempts: number;
   readonly retryDelay: number;
   readonly shutdownTimeout: number;
@@ -199,6 +207,7 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
     bufferSize: reader.integer('bufferSize', DEFAULT_BUFFER_SIZE, MIN_BUFFER_SIZE, MAX_DATAGRAM_BYTES),
     datagramGap: reader.integer('datagramGap', DEFAULT_DATAGRAM_GAP_MS, 0, 1000),
     errorReply: reader.oneOf('errorReply', ['null', 'text', 'none'], 'null'),
+    reusePort: reader.boolean('reusePort', false),
     retryAttempts: reader.integer('retryAttempts', DEFAULT_RETRY_ATTEMPTS, 0, 100),
     retryDelay: reader.integer('retryDelay', DEFAULT_RETRY_DELAY_MS, 0, 60_000),
     shutdownTimeout: reader.integer('shutdownTimeout', DEFAULT_SHUTDOWN_TIMEOUT_MS, 0, MAX_OPTION_MS),

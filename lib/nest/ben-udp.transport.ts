@@ -115,7 +115,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   /**
    * Loads the keys and binds the socket. Calls `callback` once: without arguments, or with the error, which is a `BenUdpError` with
-   * `BEN_KEY_FILE_…`, `BEN_ADDRESS_IN_USE`, `BEN_HOST_UNKNOWN`, `BEN_SOCKET` or `BEN_ALREADY_LISTENING`.
+   * `BEN_KEY_FILE_…`, `BEN_ADDRESS_IN_USE`, `BEN_HOST_UNKNOWN`, `BEN_SOCKET`, `BEN_REUSE_PORT_UNSUPPORTED` or
+   * `BEN_ALREADY_LISTENING`.
    */
   listen(callback: (error?: unknown) => void): void {
     this.reminder.stop();
@@ -124,7 +125,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   /**
    * Stops issuing ids, still accepts requests for issued ids, waits up to `shutdownTimeout` for running handlers and their replies,
-   * then closes the socket. May be called at any time and more than once.
+   * then closes the socket. With `reusePort` it closes the socket within a second, and sends the replies through sockets of their own.
+   * May be called at any time and more than once.
    */
   close(): Promise<void> {
     this.reminder.stop();
@@ -205,9 +207,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     this.reminder.start();
   }
 
-  /** Refuses new exchanges. Running exchanges continue, and the transport listens until `close`. */
-  stopIssuing(): void {
-    this.server?.listener.stopIssuing();
+  /**
+   * Refuses new exchanges. Running exchanges continue, and the transport listens until `close`. With `reusePort`, resolves when the
+   * transport has left the port to the other processes, within a second.
+   */
+  async stopIssuing(): Promise<void> {
+    await this.server?.listener.stopIssuing();
   }
 
   private createKeyStore(): KeyStore {
@@ -243,12 +248,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   private async bind(): Promise<void> {
-    const { bufferSize, maxEndpoints, silentAfter } = this.options;
+    const { bufferSize, maxEndpoints, silentAfter, reusePort } = this.options;
     await this.keys.load();
     const devices = new DeviceRegistry(this.platform, maxEndpoints, silentAfter, (device) =>
       this.events.emit('deviceSilent', device),
     );
-    const probe = new LoopbackProbe(() => this.keys.current, this.platform);
+    const probe = new LoopbackProbe(() => this.keys.current, this.platform, reusePort);
     const handlers = probe.wrap(this.createHandlers(devices));
     const options = { ...this.options, maxDatagramBytes: Math.max(bufferSize, DEFAULT_BUFFER_SIZE) };
     // The keys may be reloaded while another process still has the port.
@@ -261,7 +266,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     devices.start();
     this.logger.log(
       `Listening on ${formatEndpoint(address.address, address.port)} for ${this.keys.current.describe()}, ` +
-        `${receiveBufferSize} bytes of receive buffer granted`,
+        `${receiveBufferSize} bytes of receive buffer granted${reusePort ? ', on a port that other processes may share' : ''}`,
     );
     this.logHandlers();
     this._status$.next(BenUdpStatus.LISTENING);
@@ -290,13 +295,13 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   /** An earlier run of the app may still have the port: `nest start --watch` starts a new run before the old one has ended. */
   private async retryWhileInUse(bind: () => Promise<Listener>): Promise<Listener> {
-    const { retryAttempts, retryDelay, host, port } = this.options;
+    const { retryAttempts, retryDelay, host, port, reusePort } = this.options;
     for (let attempt = 1; ; attempt++) {
       try {
         return await bind();
       } catch (error) {
         const isInUse = error instanceof BenUdpError && error.code === 'BEN_ADDRESS_IN_USE';
-        if (!isInUse || cluster.isWorker || attempt > retryAttempts) {
+        if (!isInUse || (cluster.isWorker && !reusePort) || attempt > retryAttempts) {
           throw error;
         }
       }

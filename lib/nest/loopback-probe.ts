@@ -18,9 +18,15 @@ const FRESH_MS = 1000;
 /** Longer than the usual interval of health checks, so the socket stays open between them. */
 const IDLE_TIMEOUT_MS = 60_000;
 
+/** On a shared port: how long a hello may take to this process, before the probe tries another source port. It is there at once. */
+const SEARCH_MS = 5;
+
 const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/;
 
 const HEALTHY: Answer = { text: formatReply('ok', DEFAULT_BUFFER_SIZE), isError: false };
+
+/** The reason of an attempt that ended because another process got its hello. */
+const ELSEWHERE = new Error('another process on the port got the hello');
 
 interface Result {
   readonly durationMs: Promise<number>;
@@ -39,10 +45,14 @@ export class LoopbackProbe {
   private latest: Result | undefined;
   /** The ports that its sockets have bound, at most two for each key ring in use. No other process can send from them on this machine. */
   private readonly ports = new Set<number>();
+  /** Whether this process got the hello of the current attempt. */
+  private isHeard = false;
 
+  /** @param isShared whether other processes listen on the same port, so the system chooses one of them by the source port. */
   constructor(
     private readonly currentKeys: () => KeyRing,
     private readonly platform: Platform,
+    private readonly isShared = false,
   ) {
     this.action = randomBytes(platform.randomFill, 16).toString('hex');
   }
@@ -51,7 +61,11 @@ export class LoopbackProbe {
   wrap(handlers: ListenerHandlers): ListenerHandlers {
     return {
       ...handlers,
-      isOwn: ({ address, port }) => this.ports.has(port) && this.isOfThisMachine(address),
+      isOwn: ({ address, port }) => {
+        const isOwn = this.ports.has(port) && this.isOfThisMachine(address);
+        this.isHeard ||= isOwn;
+        return isOwn;
+      },
       onRequest: (request, receivedAt) =>
         this.isOwn(request) ? Promise.resolve(HEALTHY) : handlers.onRequest(request, receivedAt),
       onEnded: (ended) => {
@@ -105,7 +119,15 @@ export class LoopbackProbe {
   }
 
   private readonly bindSocket: Platform['bindSocket'] = async (options, handlers) => {
-    const socket = await this.platform.bindSocket(options, handlers);
+    const socket = await this.platform.bindSocket(options, {
+      ...handlers,
+      onDatagram: (datagram, remote) => {
+        // Another process has the same keys. With its pair, the client would send it the request.
+        if (this.isHeard) {
+          handlers.onDatagram(datagram, remote);
+        }
+      },
+    });
     const { port } = socket.address;
     const close = socket.close.bind(socket);
     this.ports.add(port);
@@ -126,16 +148,55 @@ export class LoopbackProbe {
     }, timeoutMs);
     const startedAt = this.platform.now();
     try {
-      const client = await this.connect();
-      const text = formatRequest({ action: this.action });
-      await client.request(
-        { text, noreturn: false, pattern: BEN_UDP_HEALTH_PATTERN, timeout: timeoutMs, retries: 0, idempotent: true },
-        abort.signal,
-      );
+      while (!(await this.attempt(timeoutMs, abort.signal))) {
+        // The next attempt has another source port.
+      }
       return Math.round((this.platform.now() - startedAt) * 1000) / 1000;
     } finally {
       stopTimer();
     }
+  }
+
+  /** @returns false if another process on the port got the hello. */
+  private async attempt(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const client = await this.connect();
+    const elsewhere = new AbortController();
+    this.isHeard = false;
+    const stopTimer = this.isShared ? this.afterSearch(() => elsewhere.abort(ELSEWHERE)) : () => undefined;
+    try {
+      await client.request(
+        {
+          text: formatRequest({ action: this.action }),
+          noreturn: false,
+          pattern: BEN_UDP_HEALTH_PATTERN,
+          timeout: timeoutMs,
+          retries: 0,
+          idempotent: true,
+        },
+        AbortSignal.any([signal, elsewhere.signal]),
+      );
+      return true;
+    } catch (error) {
+      if (error !== ELSEWHERE) {
+        throw error;
+      }
+      void this.close();
+      this.client = undefined;
+      return false;
+    } finally {
+      stopTimer();
+    }
+  }
+
+  /** Calls `giveUp` if the hello does not arrive in time. After a blocked event loop it reads the sockets first. */
+  private afterSearch(giveUp: () => void): () => void {
+    return this.platform.schedule(() => {
+      this.platform.afterTurn(() => {
+        if (!this.isHeard) {
+          giveUp();
+        }
+      });
+    }, SEARCH_MS);
   }
 
   /** Uses the first of the server's current keys. */

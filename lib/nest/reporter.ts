@@ -4,7 +4,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { type BenUdpRejection, type BenUdpRemote, REJECTIONS, type RejectedDecision } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
-import type { EndedExchange } from '../server/index.js';
+import type { BenUdpOutcome, EndedExchange } from '../server/index.js';
 import type { BenUdpEvents, BenUdpExchange, BenUdpRejectedDatagram } from './ben-udp.events.js';
 import { exchangeChannel, rejectedChannel } from './diagnostics.js';
 import type { GuardedEmitter } from './guarded-emitter.js';
@@ -31,6 +31,12 @@ const ORDINARY_REJECTIONS: ReadonlySet<BenUdpRejection> = new Set<BenUdpRejectio
   'duplicate-request',
 ]);
 
+const WHY_UNSENT: Partial<Record<BenUdpOutcome, string>> = {
+  late: 'the device has stopped waiting',
+  superseded: 'the device has stopped waiting',
+  unsent: 'the process has left its port, and has too many other replies to send',
+};
+
 export class Reporter {
   constructor(
     private readonly events: GuardedEmitter<BenUdpEvents>,
@@ -53,13 +59,10 @@ export class Reporter {
 
   ended({ request, outcome, durationMs }: EndedExchange): void {
     const { action, device, remote, metadata, protocol } = request;
-    if (outcome === 'late' || outcome === 'superseded') {
+    const reason = WHY_UNSENT[outcome];
+    if (reason) {
       const pattern = () => quotePattern(this.describePattern(action));
-      this.log.record(
-        outcome,
-        'warn',
-        () => `The reply to ${pattern()} was not sent: the device has stopped waiting (${outcome})`,
-      );
+      this.log.record(outcome, 'warn', () => `The reply to ${pattern()} was not sent: ${reason} (${outcome})`);
     }
     if (!this.events.hasListeners('exchange') && !exchangeChannel.hasSubscribers) {
       return;

@@ -1,9 +1,10 @@
 /**
  * The one place that opens UDP sockets.
  */
-import { type RemoteInfo, type Socket, createSocket } from 'node:dgram';
+import { type RemoteInfo, type Socket, type SocketOptions, createSocket } from 'node:dgram';
 import { type AddressInfo, isIPv6 } from 'node:net';
 import { resolveHost } from './resolve-host.js';
+import { requireReusePort } from './reuse-port.js';
 
 export interface DatagramSocketOptions {
   /** Address or name to bind to. */
@@ -12,7 +13,14 @@ export interface DatagramSocketOptions {
   readonly port: number;
   /** Bytes requested from the system for unread datagrams; `undefined` keeps the default of the system. */
   readonly receiveBufferSize: number | undefined;
+  /** Whether other sockets with this option may bind the same address and port. Default false. */
+  readonly reusePort?: boolean;
+  /** As `connect`, in the turn of the bind. A socket on a shared port receives datagrams of others until it is connected. */
+  readonly peer?: { readonly address: string; readonly port: number };
 }
+
+/** The types of Node 20 do not have the option. */
+type ReusePortOptions = SocketOptions & { readonly reusePort?: boolean };
 
 export interface DatagramSocketHandlers {
   readonly onDatagram: (datagram: Buffer, remote: RemoteInfo) => void;
@@ -42,23 +50,46 @@ export interface DatagramSocket {
   close(): Promise<void>;
 }
 
-/** Binds a socket; rejects with the error of the system. */
+/** Binds a socket; rejects with the error of the system, or with `BEN_REUSE_PORT_UNSUPPORTED`. */
 export async function bindDatagramSocket(
-  { host, port, receiveBufferSize }: DatagramSocketOptions,
+  { host, port, receiveBufferSize, reusePort = false, peer: fixedPeer }: DatagramSocketOptions,
   { onDatagram, onError, onSendError = onError }: DatagramSocketHandlers,
 ): Promise<DatagramSocket> {
+  if (reusePort) {
+    requireReusePort();
+  }
   const address = await resolveHost(host, 0);
   const family = isIPv6(address) ? 6 : 4;
-  const socket = createSocket({
+  const options: ReusePortOptions = {
     type: family === 6 ? 'udp6' : 'udp4',
     // Every address here is numeric. Node's own lookup would defer each send to a later turn.
     lookup: (hostname, _options, callback) => callback(null, hostname, family),
-  });
+    ...(reusePort && { reusePort }),
+  };
+  const socket = createSocket(options);
+  /** The peer of a connected socket. */
+  let peer: string | undefined;
+  const connect = (toPort: number, toAddress: string): boolean => {
+    const name = `${toAddress}|${toPort}`;
+    if (peer !== undefined && peer !== name) {
+      peer = undefined;
+      socket.disconnect();
+    }
+    if (peer === undefined && connectNow(socket, toPort, toAddress)) {
+      peer = name;
+    }
+    return peer !== undefined;
+  };
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject);
     // Exclusive: node:cluster would share the socket between workers, and a hello and its request would reach different ones.
     socket.bind({ address, port, exclusive: true }, () => {
       socket.off('error', reject);
+      socket.on('error', onError);
+      socket.on('message', onDatagram);
+      if (fixedPeer) {
+        connect(fixedPeer.port, fixedPeer.address);
+      }
       resolve();
     });
   }).catch((error: unknown) => {
@@ -68,15 +99,11 @@ export async function bindDatagramSocket(
   if (receiveBufferSize !== undefined) {
     requestReceiveBuffer(socket, receiveBufferSize);
   }
-  socket.on('error', onError);
-  socket.on('message', onDatagram);
   const afterSend = (error: Error | null) => {
     if (error) {
       onSendError(error);
     }
   };
-  /** The peer of a connected socket. */
-  let peer: string | undefined;
   const closed = new Promise<void>((resolve) => {
     socket.once('close', resolve);
   });
@@ -93,17 +120,7 @@ export async function bindDatagramSocket(
         socket.send(datagram, callback);
       }
     },
-    connect: (toPort, toAddress) => {
-      const name = `${toAddress}|${toPort}`;
-      if (peer !== undefined && peer !== name) {
-        peer = undefined;
-        socket.disconnect();
-      }
-      if (peer === undefined && connectNow(socket, toPort, toAddress)) {
-        peer = name;
-      }
-      return peer !== undefined;
-    },
+    connect,
     close: () => {
       try {
         socket.close();

@@ -3,4 +3,5 @@ export * from './datagram-socket.js';
 export * from './networks.js';
 export * from './platform.js';
 export * from './resolve-host.js';
+export * from './reuse-port.js';
 export * from './stall-watch.js';

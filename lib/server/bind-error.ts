@@ -14,16 +14,26 @@ const IN_USE_HINT =
 /** Workers share no socket, because a request could reach another worker than its hello. */
 const IN_USE_BY_WORKER_HINT =
   'This process is a node:cluster worker, as "pm2 -i" starts them, and a hello and its request must reach the same process. ' +
-  'Run the transport in one process (pm2: exec_mode "fork", one instance), or give each worker a port of its own';
+  'Set reusePort: true (Node 22.12 or later on Linux), run the transport in one process (pm2: exec_mode "fork", one instance), or ' +
+  'give each worker a port of its own';
+
+/** The system lets only sockets share a port that all have the option, and belong to one user. */
+const NOT_SHARED_HINT =
+  'The other process listens without reusePort, or belongs to another user. Set reusePort: true there too, or choose another port. ' +
+  'To find it: "ss -lunp"';
 
 /** @param error the error of the system. */
 export function toBindError(
   error: NodeJS.ErrnoException,
-  { host, port }: { readonly host: string; readonly port: number },
+  { host, port, reusePort = false }: { readonly host: string; readonly port: number; readonly reusePort?: boolean },
   isClusterWorker: boolean = cluster.isWorker,
 ): BenUdpError {
+  if (error instanceof BenUdpError) {
+    return error;
+  }
   const endpoint = formatEndpoint(host, port);
-  const [code, message, hint] = describe(error, endpoint, host, isClusterWorker);
+  const inUseHint = reusePort ? NOT_SHARED_HINT : isClusterWorker ? IN_USE_BY_WORKER_HINT : IN_USE_HINT;
+  const [code, message, hint] = describe(error, endpoint, host, inUseHint);
   return new BenUdpError(code, `${message}\n${hint}`, { cause: error });
 }
 
@@ -31,7 +41,7 @@ function describe(
   { code, syscall, message }: NodeJS.ErrnoException,
   endpoint: string,
   host: string,
-  isClusterWorker: boolean,
+  inUseHint: string,
 ): [code: BenUdpErrorCode, message: string, hint: string] {
   if (syscall === 'getaddrinfo') {
     return [
@@ -42,7 +52,7 @@ function describe(
   }
   switch (code) {
     case 'EADDRINUSE':
-      return ['BEN_ADDRESS_IN_USE', `${endpoint} is in use`, isClusterWorker ? IN_USE_BY_WORKER_HINT : IN_USE_HINT];
+      return ['BEN_ADDRESS_IN_USE', `${endpoint} is in use`, inUseHint];
     case 'EADDRNOTAVAIL':
       return [
         'BEN_SOCKET',

@@ -1,5 +1,6 @@
 /** A server without Nest: answers datagrams, counts them, and remembers devices. */
 export * from './device-registry.js';
 export * from './listener.js';
+export * from './listener.options.js';
 export * from './statistics.js';
 export { toBindError } from './bind-error.js';

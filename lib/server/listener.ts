@@ -8,11 +8,9 @@ import type { AddressInfo } from 'node:net';
 import { debugLog } from '../debug-log.js';
 import {
   type AcceptedDecision,
-  type BenUdpLimits,
   type BenUdpRemote,
   type Decision,
   Exchanges,
-  type InFlightLimits,
   type LateDecision,
   type PendingRequest,
   type RejectedDecision,
@@ -20,9 +18,12 @@ import {
 } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
 import type { KeyRing } from '../keys/index.js';
-import { type DatagramSocket, type Platform, StallWatch } from '../net/index.js';
+import { type DatagramSocket, type DatagramSocketOptions, type Platform, StallWatch } from '../net/index.js';
 import { toBindError } from './bind-error.js';
 import { describeDecision } from './describe-decision.js';
+import { leaveWhenQuiet } from './leave-when-quiet.js';
+import type { Answer, ListenerHandlers, ListenerOptions } from './listener.options.js';
+import { PartingReplies } from './parting-replies.js';
 import { RequestSignals } from './request-signals.js';
 import { SearchLoop } from './search-loop.js';
 import { type BenUdpOutcome, type BenUdpStats, Statistics } from './statistics.js';
@@ -33,57 +34,7 @@ const DRAIN_TICK_MS = 10;
 /** The last share of the time for a shutdown, in which the signals of running handlers have fired, so that they can still end. */
 const CUT_OFF_SHARE = 0.1;
 
-export interface ListenerOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly receiveBufferSize: number;
-  readonly maxDatagramBytes: number;
-  readonly timeout: number;
-  readonly datagramGap: number;
-  readonly maxEndpoints: number;
-  readonly inFlight: InFlightLimits;
-  readonly limits: BenUdpLimits;
-  readonly repair: boolean;
-  /** Whether an address is in a network with a budget of its own. */
-  readonly isReserved?: (remote: BenUdpRemote) => boolean;
-  /** Bytes of all replies of protocol v2 that are kept to be sent again. */
-  readonly maxResultBytes: number;
-  /** Sessions of protocol v2 for a shared key at one address. */
-  readonly maxSessionsPerAddress: number;
-}
-
-/** The answer to a request. */
-export interface Answer {
-  /** The text of the reply; `undefined` to send none. */
-  readonly text: string | undefined;
-  readonly isError: boolean;
-}
-
 const NO_ANSWER: Answer = { text: undefined, isError: true };
-
-/** An accepted request that has ended. */
-export interface EndedExchange {
-  readonly request: VerifiedRequest;
-  readonly outcome: BenUdpOutcome;
-  /** From the request to the reply, or to the end of the handlers. */
-  readonly durationMs: number;
-}
-
-/** Answers requests, and is told what happens. */
-export interface ListenerHandlers {
-  /** Whether the own health probe sent a datagram. */
-  isOwn?(remote: BenUdpRemote): boolean;
-  /** @param receivedAt the time of its arrival, in monotonic milliseconds. An event may have been queued since. */
-  onRequest(request: VerifiedRequest, receivedAt: number): Promise<Answer>;
-  onRejected(rejected: RejectedDecision, remote: BenUdpRemote): void;
-  /** The text of the reply to a verified request that can't be read, or that finds the server busy; `undefined` to send none. */
-  onRefused(rejected: RejectedDecision): string | undefined;
-  onEnded(ended: EndedExchange): void;
-  /** A bug here or in one of these handlers, or a failure of the socket. The listener goes on. */
-  onError(error: unknown): void;
-  /** The system refused to send a datagram. A forged sender address can cause this, so it is no failure here. */
-  onSendError(error: Error): void;
-}
 
 export class Listener {
   private readonly exchange: Exchanges;
@@ -96,6 +47,9 @@ export class Listener {
   private readonly stallWatch: StallWatch;
   private readonly searches: SearchLoop;
   private socket!: DatagramSocket;
+  private leaving: Promise<void> | undefined;
+  /** Set once the process has left a shared port. */
+  private parting: PartingReplies | undefined;
   private isClosed = false;
 
   private constructor(
@@ -116,8 +70,8 @@ export class Listener {
       repair,
       ...(isReserved && { isReserved }),
       random: platform.randomFill,
-      // The bind is exclusive, so no other process has this port and route.
-      v2: { maxResultBytes, maxSessionsPerAddress, route: 0, isRouteShared: false },
+      // Without reusePort the bind is exclusive, so no other process has this port and route.
+      v2: { maxResultBytes, maxSessionsPerAddress, route: 0, isRouteShared: options.reusePort ?? false },
     });
     this.signals = new RequestSignals((...args) => this.exchange.watch(...args), platform);
     this.stallWatch = new StallWatch(platform);
@@ -127,7 +81,7 @@ export class Listener {
   /**
    * Binds the socket and begins to answer.
    *
-   * @throws BenUdpError `BEN_ADDRESS_IN_USE`, `BEN_HOST_UNKNOWN`, `BEN_SOCKET`.
+   * @throws BenUdpError `BEN_ADDRESS_IN_USE`, `BEN_HOST_UNKNOWN`, `BEN_SOCKET`, `BEN_REUSE_PORT_UNSUPPORTED`.
    */
   static async bind(
     options: ListenerOptions,
@@ -137,14 +91,7 @@ export class Listener {
   ): Promise<Listener> {
     const listener = new Listener(options, keys, handlers, platform);
     try {
-      listener.socket = await platform.bindSocket(options, {
-        onDatagram: (datagram, remote) => listener.receive(datagram, remote),
-        onError: (error) => handlers.onError(error),
-        onSendError: (error) => {
-          listener.statistics.countSendError();
-          handlers.onSendError(error);
-        },
-      });
+      listener.socket = await listener.bindSocket(options);
     } catch (error) {
       listener.stallWatch.stop();
       throw toBindError(error as NodeJS.ErrnoException, options);
@@ -184,9 +131,18 @@ export class Listener {
     return pending ? this.signals.of(request, pending) : new AbortController().signal;
   }
 
-  /** Refuses new exchanges. Those under way go on. */
-  stopIssuing(): void {
-    this.exchange.stopIssuing();
+  /**
+   * Refuses new exchanges. Those under way go on. On a shared port it refuses none, but leaves the boards to the other processes.
+   *
+   * @returns resolves at once, or within a second when the process has left a shared port.
+   */
+  async stopIssuing(): Promise<void> {
+    if (this.options.reusePort) {
+      this.leaving ??= this.leave();
+      await this.leaving;
+    } else {
+      this.exchange.stopIssuing();
+    }
   }
 
   /**
@@ -196,7 +152,7 @@ export class Listener {
    * @returns the requests whose handlers still run after that.
    */
   async drain(timeoutMs: number): Promise<readonly VerifiedRequest[]> {
-    this.stopIssuing();
+    await this.stopIssuing();
     const end = this.platform.now() + timeoutMs;
     const cutOffAt = end - timeoutMs * CUT_OFF_SHARE;
     for (let now = this.platform.now(); now < end && this.isBusy(now); now = this.platform.now()) {
@@ -213,8 +169,37 @@ export class Listener {
     this.isClosed = true;
     this.stallWatch.stop();
     this.searches.stop();
-    await this.socket.close();
+    await this.leaving;
+    await Promise.all([this.parting?.close(), this.socket.close()]);
     this.exchange.dispose();
+  }
+
+  private bindSocket(options: DatagramSocketOptions): Promise<DatagramSocket> {
+    return this.platform.bindSocket(options, {
+      onDatagram: (datagram, remote) => this.receive(datagram, remote),
+      onError: (error) => this.handlers.onError(error),
+      onSendError: (error) => {
+        this.statistics.countSendError();
+        this.handlers.onSendError(error);
+      },
+    });
+  }
+
+  /** Closes the socket, because a socket leaves the group of a shared port in no other way. Replies that are owed leave after that. */
+  private async leave(): Promise<void> {
+    await leaveWhenQuiet(this.platform, {
+      received: () => this.statistics.received,
+      awaitsRequests: (now) => this.exchange.awaitsRequests(now),
+      stopIssuing: () => this.exchange.stopIssuing(),
+    });
+    const { address, port } = this.address;
+    const { datagramGap, receiveBufferSize } = this.options;
+    this.parting = new PartingReplies({
+      bind: (peer) => this.bindSocket({ host: address, port, receiveBufferSize, reusePort: true, peer }),
+      pause: datagramGap > 0 ? () => this.pause(datagramGap) : undefined,
+      onError: (error) => this.handlers.onError(error),
+    });
+    await this.socket.close();
   }
 
   /** Receives every datagram. An error thrown from here would end the process. */
@@ -301,7 +286,8 @@ export class Listener {
   }
 
   private isBusy(now: number): boolean {
-    return this.running.size > 0 || this.sending > 0 || this.exchange.awaitsRequests(now);
+    const awaitsRequests = !this.parting && this.exchange.awaitsRequests(now);
+    return this.running.size > 0 || this.sending > 0 || this.parting?.isBusy === true || awaitsRequests;
   }
 
   /** Never rejects: failures go to `onError`. */
@@ -354,19 +340,26 @@ export class Listener {
     if (typeof reply === 'string') {
       return reply;
     }
-    this.send(reply, remote);
+    if (!this.send(reply, remote)) {
+      return 'unsent';
+    }
     return isError ? 'error-reply' : 'answered';
   }
 
-  private send(datagrams: readonly Buffer[], remote: BenUdpRemote): void {
+  /** @returns false if they are not sent: only after the process has left a shared port. */
+  private send(datagrams: readonly Buffer[], remote: BenUdpRemote): boolean {
+    if (this.parting) {
+      return this.parting.send(datagrams, remote);
+    }
     if (this.options.datagramGap > 0) {
       this.sendSpaced(datagrams, remote).catch((error: unknown) => this.handlers.onError(error));
-      return;
+      return true;
     }
     const last = datagrams.length - 1;
     for (let index = 0; index <= last; index++) {
       this.socket.send(datagrams[index]!, remote.port, remote.address, index < last);
     }
+    return true;
   }
 
   private async sendSpaced(datagrams: readonly Buffer[], remote: BenUdpRemote): Promise<void> {
@@ -377,6 +370,10 @@ export class Listener {
       }
       if (this.isClosed) {
         return;
+      }
+      if (this.parting) {
+        this.parting.send(datagrams.slice(index), remote);
+        break;
       }
       this.socket.send(datagram, remote.port, remote.address);
     }

@@ -20,7 +20,9 @@ export type BenUdpOutcome =
   /** The reply was not sent, because the timeout of the device had passed. */
   | 'late'
   /** The reply was not sent, because the device had already sent its next hello or request. */
-  | 'superseded';
+  | 'superseded'
+  /** The reply was not sent, because the process has left a shared port and has too many other replies to send. */
+  | 'unsent';
 
 const OUTCOMES: readonly BenUdpOutcome[] = [
   'answered',
@@ -30,6 +32,7 @@ const OUTCOMES: readonly BenUdpOutcome[] = [
   'event-failed',
   'late',
   'superseded',
+  'unsent',
 ];
 
 /** A snapshot of the counters since `listen`. */
@@ -62,7 +65,7 @@ const MICROSECONDS_PER_MS = 1000;
 const LONGEST_RECORDED_MS = 3_600_000;
 
 export class Statistics {
-  private received = 0;
+  received = 0;
   private hellos = 0;
   private requests = 0;
   private resent = 0;

@@ -17,7 +17,9 @@ import {
   Listener,
   type ListenerHandlers,
   type ListenerOptions,
-} from '../../lib/server/listener.js';
+} from '../../lib/server/index.js';
+import { QUIET_WITHIN_MS } from '../../lib/server/leave-when-quiet.js';
+import { MAX_PARTING_SOCKETS } from '../../lib/server/parting-replies.js';
 import { KEY, OTHER_KEY, remoteOf } from '../support/pure-device.js';
 import { ScriptedPlatform, type ScriptedSocket, settle } from '../support/scripted-platform.js';
 
@@ -63,12 +65,12 @@ async function start(options: Partial<ListenerOptions> = {}, handlers: Partial<L
 }
 
 /** Says hello and sends a request, as a device with this key. */
-async function ask(socket: ScriptedSocket, text = "{'action': 'echo'}", key = KEY) {
+async function ask(socket: ScriptedSocket, text = "{'action': 'echo'}", key = KEY, remote = REMOTE) {
   const sealer = new Sealer(key);
-  await socket.receive([HELLO], REMOTE);
+  await socket.receive([HELLO], remote);
   const [ciphertext, iv] = socket.sent.splice(0) as [Buffer, Buffer];
   const id = openId(sealer, { ciphertext, iv });
-  await socket.receive([sealRequest(sealer, id, text)], REMOTE);
+  await socket.receive([sealRequest(sealer, id, text)], remote);
   return {
     get reply() {
       const [hash, replyIv, data] = socket.sent;
@@ -305,6 +307,66 @@ describe('Listener', () => {
     answers[0]!({ text: '{"data":1}', isError: false });
     await settle();
     expect([socket.sent, errors, ended]).toEqual([[], [], []]);
+  });
+
+  it('leaves a shared port: closes the socket, and sends what it owes through sockets of their own', async () => {
+    const { answers, onRequest } = heldHandler();
+    const { socket, platform, ended, listener } = await start({ reusePort: true }, { onRequest });
+    expect(platform.bound[0]).toMatchObject({ reusePort: true });
+    await ask(socket);
+    const draining = listener.drain(1000);
+    await settle();
+    expect(socket.isClosed).toBe(true);
+    answers[0]!({ text: '{"data":1}', isError: false });
+    await settle();
+    await platform.advance(10);
+    expect(await draining).toEqual([]);
+    expect(ended).toMatchObject([{ outcome: 'answered' }]);
+    expect(platform.bound[1]).toMatchObject({ host: '127.0.0.1', port: 8585, reusePort: true, peer: REMOTE });
+    expect(platform.sockets[1]!.sent.map(({ length }) => length)).toEqual([32, 16, 16]);
+    expect(platform.openSockets).toEqual([]);
+  });
+
+  it('answers hellos until it leaves a shared port, and counts one that arrives behind', async () => {
+    const { answers, onRequest } = heldHandler();
+    const { socket, platform, listener, rejected } = await start({ reusePort: true }, { onRequest });
+    await ask(socket);
+    await socket.receive([HELLO], remoteOf('10.0.0.10', 7));
+    const stopped = listener.stopIssuing();
+    await socket.receive([HELLO], remoteOf('10.0.0.11', 7));
+    expect(listener.stats().hellos).toBe(3);
+    await platform.advance(QUIET_WITHIN_MS);
+    await stopped;
+    expect(socket.isClosed).toBe(true);
+    answers[0]!({ text: '{"data":1}', isError: false });
+    await settle();
+    expect(rejected).toEqual([]);
+    // Between its bind and its connect, the socket of a reply gets datagrams of others.
+    platform.sockets[1]!.isClosed = false;
+    platform.sockets[1]!.receiveNow(HELLO, remoteOf('10.0.0.12', 7));
+    expect(rejected).toMatchObject([{ reason: 'closing' }]);
+    platform.sockets[1]!.isClosed = true;
+  });
+
+  it('counts replies beyond the sockets that it may open', async () => {
+    const { answers, onRequest } = heldHandler();
+    const count = MAX_PARTING_SOCKETS + 1;
+    const inFlight = { maxInFlight: count * 2, maxInFlightPerDevice: 10, maxQueuedEvents: 0 };
+    const { socket, platform, ended, listener } = await start(
+      { reusePort: true, inFlight, maxEndpoints: 1000 },
+      { onRequest },
+    );
+    for (let index = 0; index < count; index++) {
+      await ask(socket, undefined, KEY, remoteOf(`10.0.${index >> 8}.${index & 255}`, 7));
+    }
+    const draining = listener.drain(1000);
+    await settle();
+    answers.forEach((answer) => answer({ text: '{"data":1}', isError: false }));
+    await settle();
+    await platform.advance(10);
+    await draining;
+    expect(ended.map(({ outcome }) => outcome).filter((outcome) => outcome === 'unsent')).toHaveLength(1);
+    expect(listener.stats().outcomes).toMatchObject({ answered: MAX_PARTING_SOCKETS, unsent: 1 });
   });
 
   it('drains at once if nothing is under way', async () => {

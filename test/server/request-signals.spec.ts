@@ -3,7 +3,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { DEFAULT_LIMITS, type VerifiedRequest, openId, sealRequest } from '../../lib/exchange/index.js';
 import { KeyRing } from '../../lib/keys/index.js';
 import { HELLO, Sealer } from '../../lib/protocol/index.js';
-import { type Answer, Listener, type ListenerOptions } from '../../lib/server/listener.js';
+import { type Answer, Listener, type ListenerOptions } from '../../lib/server/index.js';
 import { KEY, remoteOf } from '../support/pure-device.js';
 import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
 
