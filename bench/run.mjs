@@ -13,10 +13,10 @@
  * round; the result is the median over the rounds.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, release, type } from 'node:os';
 import { parseArgs } from 'node:util';
 import { PARTS } from './support/parts.mjs';
 import { compareWithGoals } from './support/goals.mjs';
+import { describeMachine } from './support/machine.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -27,19 +27,6 @@ const { values } = parseArgs({
     out: { type: 'string', default: 'bench-results.json' },
   },
 });
-
-function describeMachine() {
-  const { version } = JSON.parse(
-    readFileSync(new URL('../node_modules/@nestjs/core/package.json', import.meta.url), 'utf8'),
-  );
-  return {
-    date: new Date().toISOString().slice(0, 10),
-    node: process.version,
-    nest: version,
-    cpu: `${cpus().length} × ${cpus()[0].model}`,
-    system: `${type()} ${release()}`,
-  };
-}
 
 function round(value) {
   return typeof value === 'number' ? Number(value.toPrecision(4)) : value;

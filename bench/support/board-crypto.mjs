@@ -8,6 +8,9 @@ import { BLOCK_BYTES, HASH_BYTES, sealedLength } from './wire.mjs';
 const SPACE = 0x20;
 const RANDOM_BYTES = 65_536;
 
+/** Shared by all keys, so that many boards take little memory. */
+const random = { bytes: Buffer.alloc(RANDOM_BYTES), used: RANDOM_BYTES };
+
 /** What `repr` prints for each byte between single quotes, and between double quotes. */
 const SINGLE_QUOTED = Array.from({ length: 256 }, (_, byte) => printByte(byte, "'"));
 const DOUBLE_QUOTED = Array.from({ length: 256 }, (_, byte) => printByte(byte, '"'));
@@ -29,8 +32,6 @@ export class BoardCrypto {
   #cipher;
   #idDecipher;
   #replyDecipher;
-  #random = Buffer.alloc(RANDOM_BYTES);
-  #randomUsed = RANDOM_BYTES;
 
   /** @param {Uint8Array} key */
   constructor(key) {
@@ -51,11 +52,11 @@ export class BoardCrypto {
 
   /** Writes datagram 4 into `target`; returns its length. `plaintext` as from `preparePlaintext`. */
   writeRequest(id, plaintext, target) {
-    if (this.#randomUsed === RANDOM_BYTES) {
-      randomFillSync(this.#random);
-      this.#randomUsed = 0;
+    if (random.used === RANDOM_BYTES) {
+      randomFillSync(random.bytes);
+      random.used = 0;
     }
-    this.#random.copy(plaintext, 0, this.#randomUsed, (this.#randomUsed += BLOCK_BYTES));
+    random.bytes.copy(plaintext, 0, random.used, (random.used += BLOCK_BYTES));
     const sealed = this.#cipher.update(plaintext);
     const iv = sealed.subarray(0, BLOCK_BYTES);
     const data = sealed.subarray(BLOCK_BYTES);

@@ -28,13 +28,15 @@ export class Child {
 
   /**
    * @param {string} program beside this file, without extension
-   * @param {{ core?: number, execArgv?: string[], env?: Record<string, string>, cwd?: string }} [options]
+   * @param {{ core?: number, execArgv?: string[], env?: Record<string, string>, cwd?: string, prefix?: string[] }} [options] `prefix`: a
+   * command that runs the program, such as `nsenter` and its arguments
    */
-  constructor(program, { core = SERVER_CORE, execArgv = [], env = {}, cwd } = {}) {
-    const pin = isPinned ? { execPath: 'taskset', execArgv: ['-c', String(core), process.execPath, ...execArgv] } : {};
+  constructor(program, { core = SERVER_CORE, execArgv = [], env = {}, cwd, prefix = [] } = {}) {
+    const pin = isPinned ? ['taskset', '-c', String(core)] : [];
+    const [execPath, ...prefixed] = [...prefix, ...pin, process.execPath, ...execArgv];
     this.#process = fork(new URL(`./${program}.mjs`, import.meta.url), [], {
-      execArgv,
-      ...pin,
+      execPath,
+      execArgv: prefixed,
       cwd,
       env: { ...process.env, ...env },
     });

@@ -3,13 +3,18 @@
  * The next exchange begins when one ends. While it runs it can be kept awake: a server pays for waking the one it sends to,
  * and pays the more the idler that one is, so that a slow server would look slower than it is.
  */
-import { serve } from './child.mjs';
+import { pause, serve } from './child.mjs';
 import { createPeers } from './peers.mjs';
 import { percentile } from './statistics.mjs';
 
 /** An exchange that takes longer has lost a datagram: it is counted, and its peer begins again with a new socket. */
 const LOST_MS = 2000;
+/** A stream loses nothing, but a thousand handshakes take their time. */
+const STREAM_LOST_MS = 60_000;
+const STREAMS = new Set(['tcp', 'mqtt', 'http']);
 const OPENED_AT_ONCE = 100;
+/** Between two looks at whether the last exchanges have ended. */
+const LAST_MS = 5;
 
 /** @type {Load | undefined} */
 let load;
@@ -25,8 +30,11 @@ class Load {
   #isRunning = true;
   #lost = 0;
   #beganWindowAt = 0;
+  #underWay = 0;
+  #lostMs;
 
   constructor(kind, options) {
+    this.#lostMs = STREAMS.has(kind) ? STREAM_LOST_MS : LOST_MS;
     this.#peers = createPeers(kind, options, (peer) => this.#end(peer));
     this.#idle = Array.from({ length: this.#peers.length + 1 });
     this.#beganAt = new Float64Array(this.#peers.length).fill(Infinity);
@@ -58,6 +66,10 @@ class Load {
     this.#beganWindowAt = performance.now();
   }
 
+  get count() {
+    return this.#latencies.length;
+  }
+
   endWindow() {
     const seconds = (performance.now() - this.#beganWindowAt) / 1000;
     const latencies = Float64Array.from(this.#latencies).toSorted();
@@ -69,9 +81,13 @@ class Load {
     };
   }
 
-  stop() {
+  /** Lets exchanges end that are under way: upstream's server ends if another hello follows a hello. */
+  async stop() {
     this.#isRunning = false;
     clearInterval(this.watch);
+    for (const end = performance.now() + this.#lostMs; this.#underWay > 0 && performance.now() < end;) {
+      await pause(LAST_MS);
+    }
     this.#peers.forEach((peer) => peer.close());
   }
 
@@ -84,12 +100,14 @@ class Load {
     const peer = this.#idle[this.#nextIdle];
     this.#nextIdle = (this.#nextIdle + 1) % this.#idle.length;
     this.#beganAt[peer.index] = performance.now();
+    this.#underWay++;
     peer.begin();
   }
 
   #end(peer) {
     this.#latencies.push(performance.now() - this.#beganAt[peer.index]);
     this.#beganAt[peer.index] = Infinity;
+    this.#underWay--;
     this.#queue(peer);
     if (this.#isRunning) {
       this.#beginNext();
@@ -99,7 +117,7 @@ class Load {
   #restartLost() {
     const now = performance.now();
     for (const peer of this.#peers) {
-      if (now - this.#beganAt[peer.index] > LOST_MS) {
+      if (now - this.#beganAt[peer.index] > this.#lostMs) {
         this.#lost++;
         this.#beganAt[peer.index] = now;
         peer.close();
@@ -115,6 +133,8 @@ serve({
     return load.start(inFlight, isKeptAwake);
   },
   begin: () => load?.beginWindow(),
+  /** Exchanges since `begin`. */
+  count: () => load?.count,
   end: () => load?.endWindow(),
   stop: () => load?.stop(),
 });

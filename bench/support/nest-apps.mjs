@@ -1,9 +1,9 @@
 /**
- * The app of the bench: one controller with one method, on BenUdp and on Nest's TCP transport. Decorators are applied as the
+ * The app of the bench: one controller with one method, on BenUdp, on Nest's TCP transport and on HTTP. Decorators are applied as the
  * functions they are, so that this needs no compiler. Only the transport that is started is loaded.
  */
 import 'reflect-metadata';
-import { Controller, Module } from '@nestjs/common';
+import { Controller, HttpCode, Module, Post } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import { ACTION, HOST, keyFileAt } from './wire.mjs';
@@ -17,24 +17,27 @@ class EchoController {
     return data;
   }
 }
+const echo = /** @type {PropertyDescriptor} */ (Object.getOwnPropertyDescriptor(EchoController.prototype, 'echo'));
+// Nest keeps the payload of a message and the body of an HTTP request under one name.
 Payload()(EchoController.prototype, 'echo', 0);
-MessagePattern(ACTION)(
-  EchoController.prototype,
-  'echo',
-  /** @type {PropertyDescriptor} */ (Object.getOwnPropertyDescriptor(EchoController.prototype, 'echo')),
-);
+// The second one is for MQTT, where each device has a topic of its own.
+MessagePattern([ACTION, `${ACTION}/+`])(EchoController.prototype, 'echo', echo);
+Post(ACTION)(EchoController.prototype, 'echo', echo);
+HttpCode(200)(EchoController.prototype, 'echo', echo);
 Controller()(EchoController);
 
 /** Nest takes any function for a module. */
-function AppModule() {}
-Module({ controllers: [EchoController] })(AppModule);
+function EchoModule() {}
+Module({ controllers: [EchoController] })(EchoModule);
+const AppModule = /** @type {import('@nestjs/common').Type} */ (/** @type {unknown} */ (EchoModule));
 
-async function start(options, onExchange) {
+/**
+ * @param {object} options of Nest's microservice
+ * @param {() => void} onExchange
+ */
+export async function startMicroservice(options, onExchange) {
   onRequest = onExchange;
-  const app = await NestFactory.createMicroservice(
-    /** @type {import('@nestjs/common').Type} */ (/** @type {unknown} */ (AppModule)),
-    { ...options, logger: false },
-  );
+  const app = await NestFactory.createMicroservice(AppModule, { ...options, logger: false });
   await app.listen();
   return app;
 }
@@ -50,11 +53,23 @@ export async function startBenUdp({ keys = 1, lib = 'nestjs-ben-udp' }, onExchan
   const ring = Array.from({ length: keys }, (_, index) => [`device-${index}`, keyFileAt(index)]);
   const keyOptions = keys === 1 ? { key: keyFileAt(0) } : { keys: Object.fromEntries(ring) };
   const strategy = new BenUdpTransport({ host: HOST, port: 0, ...keyOptions });
-  await start({ strategy }, onExchange);
+  await startMicroservice({ strategy }, onExchange);
   return strategy;
 }
 
 export async function startNestTcp(onExchange) {
-  const app = await start({ transport: Transport.TCP, options: { host: HOST, port: 0 } }, onExchange);
+  const app = await startMicroservice({ transport: Transport.TCP, options: { host: HOST, port: 0 } }, onExchange);
   return app.unwrap().address().port;
+}
+
+/**
+ * @param {{ cert: Buffer, key: Buffer } | undefined} httpsOptions HTTPS with this certificate
+ * @param {() => void} onExchange
+ * @returns {Promise<number>} the port
+ */
+export async function startNestHttp(httpsOptions, onExchange) {
+  onRequest = onExchange;
+  const app = await NestFactory.create(AppModule, { logger: false, ...(httpsOptions && { httpsOptions }) });
+  await app.listen(0, HOST);
+  return app.getHttpServer().address().port;
 }

@@ -1,13 +1,17 @@
 /**
- * The peers of the load: boards, boards' traffic without its contents (the floor), and clients of Nest's TCP transport. Each
- * has an address of its own and runs one exchange at a time.
+ * The peers of the load: boards, boards' traffic without its contents (the floor), clients of Nest's TCP transport, and the devices
+ * of other transports. Each has an address of its own and runs one exchange at a time.
  */
 import { randomBytes } from 'node:crypto';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { CoapDevice } from '../peers/coap-device.mjs';
+import { HttpDevice } from '../peers/http-device.mjs';
+import { MqttDevice } from '../peers/mqtt-device.mjs';
+import { V2Device } from '../peers/v2-device.mjs';
 import { BoardCrypto, maxRequestLength, preparePlaintext } from './board-crypto.mjs';
-import { ACTION, BLOCK_BYTES, HELLO, HOST, addressOf, dataOf, keyAt, requestText } from './wire.mjs';
+import { DatagramPeer } from './datagram-peer.mjs';
+import { ACTION, BLOCK_BYTES, HOST, addressOf, dataOf, keyAt, requestText } from './wire.mjs';
 
 /** One reply in this number is opened and compared. Opening all would make the load the bottleneck. */
 const CHECKED_REPLIES = 16;
@@ -26,59 +30,15 @@ const CHECKED_REPLIES = 16;
  * @property {number} peers how many there are
  * @property {number} keys how many the server holds
  * @property {boolean} [isComputing] whether boards of the floor do their cryptography, although nobody looks at it
+ * @property {boolean} [keepsAlive] whether an HTTP connection takes more than one request
+ * @property {string} [ca] the certificate to trust; without it, a stream is not encrypted
  */
 
 /** @returns {Peer[]} */
 export function createPeers(kind, options, onDone) {
-  const Type = { floor: FloorBoard, ben: Board, tcp: TcpClient }[kind];
+  const Type = TYPES[kind];
   const shared = Type.share(options);
   return Array.from({ length: options.peers }, (_, index) => new Type(index, options, shared, onDone));
-}
-
-/** The part that all boards share: the socket. */
-class DatagramPeer {
-  /** @type {import('node:dgram').Socket} Set by `open`. */
-  socket;
-
-  /**
-   * @param {number} index
-   * @param {PeerOptions} options
-   * @param {(peer: Peer) => void} onDone
-   */
-  constructor(index, { port, noreturn }, onDone) {
-    this.index = index;
-    this.port = port;
-    this.noreturn = noreturn;
-    this.onDone = onDone;
-    this.received = 0;
-  }
-
-  async open() {
-    this.socket = createSocket('udp4');
-    this.socket.on('message', (datagram) => this.receive(datagram));
-    this.socket.bind({ address: addressOf(this.index), port: 0 });
-    await once(this.socket, 'listening');
-    // With a connected socket, Node looks up no address and the system no route for each datagram.
-    this.socket.connect(this.port, HOST);
-    await once(this.socket, 'connect');
-  }
-
-  begin() {
-    this.received = 0;
-    this.socket.send(HELLO);
-  }
-
-  close() {
-    this.socket.close();
-  }
-
-  /**
-   * @abstract
-   * @param {Buffer} _datagram
-   */
-  receive(_datagram) {
-    throw new Error('a board reads its datagrams');
-  }
 }
 
 /** Datagrams of the right number and size that mean nothing. */
@@ -187,6 +147,17 @@ class Board extends DatagramPeer {
   }
 }
 
+/** Upstream's server answers to its own port number, and prints JSON as Python does. */
+class UpstreamBoard extends Board {
+  /** @override */
+  localPort = this.port;
+
+  /** @override */
+  static share(options) {
+    return { ...Board.share(options), answer: `{"data": "${dataOf(options.dataBytes)}"}` };
+  }
+}
+
 /** Speaks the frames of Nest's TCP transport: length, `#`, JSON. */
 class TcpClient {
   /** @type {import('node:net').Socket} Set by `open`. */
@@ -238,3 +209,14 @@ class TcpClient {
     this.onDone(this);
   }
 }
+
+const TYPES = {
+  floor: FloorBoard,
+  ben: Board,
+  upstream: UpstreamBoard,
+  tcp: TcpClient,
+  mqtt: MqttDevice,
+  http: HttpDevice,
+  coap: CoapDevice,
+  v2: V2Device,
+};

@@ -2,6 +2,8 @@
  * Makes the tables and the chart of the documentation from the JSON of a run alone.
  */
 
+import { machineText, table, toFixed } from './table.mjs';
+
 const SERVERS = ['floor', 'BenUdp', 'Nest TCP'];
 const COLORS = { floor: '#9aa5b1', BenUdp: '#e0234e', 'Nest TCP': '#3b6ea5' };
 
@@ -11,19 +13,6 @@ const LABELS = 110;
 const WIDTH = 720;
 const NUMBERS = 70;
 const TOP = 62;
-
-function toFixed(value, digits) {
-  return value === undefined || value === null ? '' : value.toFixed(digits);
-}
-
-function table(columns, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`;
-  return [
-    line(columns.map(([title]) => title)),
-    line(columns.map(([, , alignment = '--:']) => alignment)),
-    ...rows.map((row) => line(columns.map(([, read]) => read(row)))),
-  ].join('\n');
-}
 
 function goalsTable({ goals }) {
   return table(
@@ -107,8 +96,8 @@ function startTable({ start }) {
 /** Above this share of the server's core taken by other work, a run measures the machine too. */
 const BUSY_SHARE = 0.1;
 
-function machineLine({ machine: { date, node, nest, cpu, system }, settings: { rounds, seconds }, exchanges }) {
-  const line = `${date}, Node ${node}, Nest ${nest}, ${cpu}, ${system}; medians of ${rounds} rounds of ${seconds} s.`;
+function machineLine({ machine, settings: { rounds, seconds }, exchanges }) {
+  const line = `${machineText(machine)}; medians of ${rounds} rounds of ${seconds} s.`;
   const taken = Math.max(...exchanges.map(({ waitedShare }) => waitedShare));
   return taken <= BUSY_SHARE
     ? line
@@ -126,17 +115,6 @@ export const SECTIONS = {
   start: startTable,
   micro: microTable,
 };
-
-/** Replaces the text between `<!-- name -->` and `<!-- /name -->`. */
-export function fillPage(page, results) {
-  return Object.entries(SECTIONS).reduce((text, [name, make]) => {
-    const marks = new RegExp(`(<!-- ${name} -->)[^]*?(<!-- /${name} -->)`);
-    if (!marks.test(text)) {
-      throw new Error(`the page has no place for "${name}"`);
-    }
-    return text.replace(marks, (_all, begin, end) => `${begin}\n\n${make(results)}\n\n${end}`);
-  }, page);
-}
 
 /** Bars: the server's CPU time for an exchange, by server and number of peers. */
 export function drawChart({ exchanges, settings: { peers } }) {

@@ -13,6 +13,12 @@ const QUIET_SHARE = 0.1;
 const MAX_TRIES = 3;
 
 const WARM_UP_LOAD = { peers: 64, inFlight: 64 };
+const ALONE = { peers: 1, inFlight: 1 };
+
+/** With fewer exchanges for each peer in a slice, the slice is made longer: slow peers would be missing in it. */
+const LEAST_EXCHANGES = 2;
+const LOOK_MS = 200;
+const MAX_SLICE_MS = 60_000;
 
 /** Until a load is under way. */
 const SETTLE_MS = 300;
@@ -20,13 +26,18 @@ const SETTLE_MS = 300;
 /**
  * @typedef {object} Variant a server under comparison
  * @property {string} name
- * @property {'floor' | 'ben' | 'tcp'} kind
+ * @property {'floor' | 'ben' | 'tcp' | 'upstream' | 'mqtt' | 'http' | 'coap' | 'v2'} kind
  * @property {number} dataBytes
  * @property {boolean} noreturn
  * @property {number} keys
  * @property {boolean} [defaultLookup]
  * @property {string} [lib] as in `startBenUdp`
  * @property {boolean} [isComputing] as in `PeerOptions`
+ * @property {boolean} [keepsAlive] as in `PeerOptions`
+ * @property {string} [ca] as in `PeerOptions`
+ * @property {string} [certFile] of a server with TLS
+ * @property {string} [keyFile] of a server with TLS
+ * @property {number} [maxPeers] how many the server bears. Larger loads are left out. Default any number
  *
  * @typedef {object} LoadSize
  * @property {number} peers
@@ -36,7 +47,8 @@ const SETTLE_MS = 300;
  * @property {number} perSecond
  * @property {number} p50 milliseconds
  * @property {number} p99 milliseconds
- * @property {number} cpuMicroseconds of the server, for one exchange
+ * @property {number} cpuMicroseconds of the server and its helpers, for one exchange
+ * @property {number} helpersShare of that, the helpers' part
  * @property {number} cpuShare of the server's core that the server used
  * @property {number} waitedShare of the time in which the server could have run, but others had its core
  * @property {number} rssMiB of the server
@@ -46,19 +58,26 @@ const SETTLE_MS = 300;
 /**
  * @param {Variant[]} variants
  * @param {LoadSize[]} loads
- * @param {{ rounds: number, seconds: number, onSlice?: (name: string, peers: number, slice: Slice) => void }} options
+ * @param {object} options
+ * @param {number} options.rounds
+ * @param {number} options.seconds
+ * @param {number} [options.warmUpMs] default until V8 has compiled the hot functions
+ * @param {(name: string, peers: number, slice: Slice) => void} [options.onSlice]
  * @returns {Promise<Map<string, Slice[]>>} the rounds of each `sliceName`
  */
-export async function measure(variants, loads, { rounds, seconds, onSlice = () => undefined }) {
+export async function measure(variants, loads, { rounds, seconds, warmUpMs = WARM_UP_MS, onSlice = () => undefined }) {
   const slices = new Map();
   for (let round = 0; round < rounds; round++) {
     const pairs = await Promise.all(variants.map((variant) => Pair.start(variant)));
     for (const pair of pairs) {
-      await pair.measureOnce(WARM_UP_LOAD, WARM_UP_MS / 1000);
+      await pair.measureOnce(pair.bears(WARM_UP_LOAD) ? WARM_UP_LOAD : ALONE, warmUpMs / 1000);
     }
     for (const load of loads) {
       for (let turn = 0; turn < pairs.length; turn++) {
         const pair = pairs[(turn + round) % pairs.length];
+        if (!pair.bears(load)) {
+          continue;
+        }
         const slice = await pair.measure(load, seconds);
         const name = sliceName(pair.variant, load);
         slices.set(name, [...(slices.get(name) ?? []), slice]);
@@ -139,6 +158,10 @@ class Pair {
     return pair;
   }
 
+  bears({ peers }) {
+    return peers <= (this.variant.maxPeers ?? Infinity);
+  }
+
   /** @returns {Promise<Slice>} */
   measure(load, seconds) {
     return quietestOf(() => this.measureOnce(load, seconds));
@@ -151,12 +174,17 @@ class Pair {
     await pause(SETTLE_MS);
     const [before] = await Promise.all([server.ask('sample'), load.ask('begin')]);
     await pause(seconds * 1000);
+    const end = performance.now() + MAX_SLICE_MS;
+    while ((await load.ask('count')) < LEAST_EXCHANGES * inFlight && performance.now() < end) {
+      await pause(LOOK_MS);
+    }
     const [after, seen] = await Promise.all([server.ask('sample'), load.ask('end')]);
     await load.ask('stop');
     const wallMs = after.atMs - before.atMs;
     return {
       ...seen,
       cpuMicroseconds: ((after.cpuMs - before.cpuMs) * 1000) / (after.served - before.served),
+      helpersShare: (after.helpersCpuMs - before.helpersCpuMs) / (after.cpuMs - before.cpuMs),
       cpuShare: (after.cpuMs - before.cpuMs) / wallMs,
       waitedShare: (after.waitedMs - before.waitedMs) / wallMs,
       rssMiB: after.rssMiB,

@@ -6,21 +6,38 @@ import { readFileSync } from 'node:fs';
 import { serve } from './child.mjs';
 
 const served = { count: 0 };
+const countExchange = () => served.count++;
 
+/**
+ * Other processes that the server can't do without: the broker.
+ *
+ * @type {number[]}
+ */
+let helpers = [];
+
+const importPeers = () => import('../peers/servers.mjs');
+
+/** Each returns the port, and the processes of helpers if it has some. */
 const KINDS = {
   floor: async (options) => {
     const { startFloor } = await import('./floor-server.mjs');
-    return startFloor(options, () => served.count++);
+    return startFloor(options, countExchange);
   },
   ben: async (options) => {
     const { startBenUdp } = await import('./nest-apps.mjs');
-    const strategy = await startBenUdp(options, () => served.count++);
+    const strategy = await startBenUdp(options, countExchange);
     return strategy.unwrap().address().port;
   },
+  // One server speaks both versions.
+  v2: (options) => KINDS.ben(options),
   tcp: async () => {
     const { startNestTcp } = await import('./nest-apps.mjs');
-    return startNestTcp(() => served.count++);
+    return startNestTcp(countExchange);
   },
+  upstream: async () => (await importPeers()).startUpstream(countExchange),
+  mqtt: async (options) => (await importPeers()).startMqtt(options, countExchange),
+  http: async (options) => (await importPeers()).startHttp(options, countExchange),
+  coap: async () => (await importPeers()).startCoap(countExchange),
 };
 
 /** Nanoseconds in which this thread could have run but another had the core; 0 if the system does not report it. */
@@ -32,16 +49,36 @@ function readWaited() {
   }
 }
 
+/** CPU time and memory of the helpers, as Linux reports them. */
+function readHelpers() {
+  const read = (pid, file) => readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  return {
+    cpuMs: sum(helpers.map((pid) => Number(read(pid, 'schedstat').split(' ')[0]) / 1e6)),
+    rssMiB: sum(helpers.map((pid) => Number(/VmRSS:\s*(\d+)/.exec(read(pid, 'status'))?.[1]) / 1024)),
+  };
+}
+
+/** @param {number[]} values */
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
+}
+
 serve({
-  start: ({ kind, ...options }) => KINDS[kind](options),
+  start: async ({ kind, ...options }) => {
+    const started = await KINDS[kind](options);
+    helpers = started.helpers ?? [];
+    return started.port ?? started;
+  },
   sample: () => {
     const { user, system } = process.cpuUsage();
+    const helping = readHelpers();
     return {
       atMs: performance.now(),
-      cpuMs: (user + system) / 1000,
+      cpuMs: (user + system) / 1000 + helping.cpuMs,
+      helpersCpuMs: helping.cpuMs,
       waitedMs: readWaited() / 1e6,
       served: served.count,
-      rssMiB: process.memoryUsage.rss() / 2 ** 20,
+      rssMiB: process.memoryUsage.rss() / 2 ** 20 + helping.rssMiB,
     };
   },
 });

@@ -14,6 +14,9 @@ const BETWEEN_EXCHANGES_MS = 1000;
 /** Between strangers: few enough for the limits of all together, and of one network. */
 const BETWEEN_STRANGERS_MS = 2;
 
+/** Keys that are tried in a millisecond, half of what the limits allow. */
+const KEYS_PER_MS = DEFAULT_LIMITS.keyAttempts.perSecond / 2000;
+
 export class Steps {
   now = 0;
 
@@ -21,9 +24,11 @@ export class Steps {
    * @param {object} options
    * @param {number} options.boards
    * @param {number} [options.keys]
-   * @param {number} [options.dataBytes]
+   * @param {number} [options.dataBytes] of a request
+   * @param {number} [options.replyBytes] default as many
+   * @param {number} [options.maxDatagramBytes]
    */
-  constructor({ boards, keys = 1, dataBytes = 32 }) {
+  constructor({ boards, keys = 1, dataBytes = 32, replyBytes = dataBytes, maxDatagramBytes = 4096 }) {
     // One key is shared: a named key has a quota of the table.
     const names = Array.from({ length: keys }, (_, index) => ({
       device: keys === 1 ? undefined : `device-${index}`,
@@ -31,7 +36,7 @@ export class Steps {
     }));
     this.exchange = new ServerExchange({
       keys: new KeyRing(names),
-      maxDatagramBytes: 4096,
+      maxDatagramBytes,
       deviceTimeoutMs: 10_000,
       maxEndpoints: 65_536,
       limits: DEFAULT_LIMITS,
@@ -41,8 +46,11 @@ export class Steps {
     });
     this.boards = boards;
     this.plaintext = preparePlaintext(requestText(dataBytes, false));
-    this.reply = `{"data":"${dataOf(dataBytes)}"}`;
-    this.cryptos = names.map(({ key }) => new BoardCrypto(key));
+    this.reply = `{"data":"${dataOf(replyBytes)}"}`;
+    this.keys = keys;
+    /** Those of the last keys, so that the server finds none of them early. */
+    this.firstKey = keys - Math.min(keys, boards);
+    this.cryptos = names.slice(this.firstKey).map(({ key }) => new BoardCrypto(key));
   }
 
   /**
@@ -90,10 +98,10 @@ export class Steps {
     return datagrams;
   }
 
-  /** Makes the server's acquaintance of every board. */
+  /** Makes the server's acquaintance of every board, no faster than its limits let it try keys. */
   introduce() {
     for (let index = 0; index < this.boards; index++) {
-      this.now += BETWEEN_STRANGERS_MS;
+      this.now += Math.max(BETWEEN_STRANGERS_MS, this.keys / KEYS_PER_MS);
       this.answer(index, this.ask(index, this.hello(index)));
     }
   }

@@ -3,15 +3,17 @@
  */
 import { createHash } from 'node:crypto';
 
-export const HOST = '127.0.0.1';
+/** The server's address, and the first byte of the addresses of the peers: this machine's own, or those of a namespace. */
+export const HOST = process.env.BENCH_HOST ?? '127.0.0.1';
+const NETWORK = process.env.BENCH_NETWORK ?? '127';
 export const HELLO = Buffer.from('/GETID');
 export const ACTION = 'echo';
 export const BLOCK_BYTES = 16;
 export const HASH_BYTES = 32;
 
-/** An address of its own for every peer, all of them this machine's; 64 to a /24, as in a building. */
+/** An address of its own for every peer; 64 to a /24, as in a building. */
 export function addressOf(index) {
-  return `127.${1 + (index >> 14)}.${(index >> 6) & 255}.${1 + (index & 63)}`;
+  return `${NETWORK}.${1 + (index >> 14)}.${(index >> 6) & 255}.${1 + (index & 63)}`;
 }
 
 /** The contents of a key file. */

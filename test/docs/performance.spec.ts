@@ -1,20 +1,26 @@
-/** The figures and the chart in docs/performance.md are those of docs/performance.json. */
-import { readFileSync } from 'node:fs';
+/** The figures and the charts in docs/performance.md are those of the JSON files beside it. */
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { format, resolveConfig } from 'prettier';
-import { drawChart, fillPage } from '../../bench/support/report.mjs';
+import { FIGURES, PAGE } from '../../bench/support/save.mjs';
+import { fillSections } from '../../bench/support/table.mjs';
 
 const pathOf = (name: string) => join(import.meta.dirname, '../../docs', name);
 const read = (name: string) => readFileSync(pathOf(name), 'utf8');
 
 describe('docs/performance.md', () => {
-  const results = JSON.parse(read('performance.json')) as Parameters<typeof drawChart>[0];
+  const saved = Object.entries(FIGURES).filter(([name]) => existsSync(pathOf(`${name}.json`)));
 
-  it('has the figures of docs/performance.json', async () => {
-    const path = pathOf('performance.md');
-    const page = read('performance.md');
-    expect(page).toBe(await format(fillPage(page, results), { ...(await resolveConfig(path)), filepath: path }));
+  it.each(saved)('has the figures and the charts of docs/%s.json', async (name, figures) => {
+    const results = JSON.parse(read(`${name}.json`)) as object;
+    const path = pathOf(PAGE);
+    const filled = fillSections(read(PAGE), results, figures.sections) as string;
+    expect(read(PAGE)).toBe(await format(filled, { ...(await resolveConfig(path)), filepath: path }));
+    for (const [chart, draw] of Object.entries(figures.charts)) {
+      expect(read(`${chart}.svg`)).toBe(draw(results));
+      expect(read(PAGE)).toContain(`](${chart}.svg)`);
+    }
   });
 
   it('has each figure that README.md gives', () => {
@@ -23,11 +29,7 @@ describe('docs/performance.md', () => {
       ([figure]) => figure.replace(' µs', ''),
     );
     expect(figures).toHaveLength(4);
-    const cells = new Set(read('performance.md').split(/[|\s]+/));
+    const cells = new Set(read(PAGE).split(/[|\s]+/));
     expect(figures.filter((figure) => !cells.has(figure))).toEqual([]);
-  });
-
-  it('has the chart of docs/performance.json', () => {
-    expect(read('performance.svg')).toBe(drawChart(results));
   });
 });

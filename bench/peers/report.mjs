@@ -1,0 +1,137 @@
+/**
+ * The tables and the chart of the comparison with other transports, from the JSON of a run alone.
+ */
+import { bar, figure, text } from '../support/svg.mjs';
+import { machineText, table, toFixed } from '../support/table.mjs';
+
+const MISSING = '–';
+
+/** The load that stands for all others if one figure has to. */
+const TYPICAL_DEVICES = 64;
+
+const percent = (share) => `${Math.round(share * 100)} %`;
+
+/** The load of that size, or the largest one that the server bears. */
+function at({ loads }, devices) {
+  return loads.find((load) => load.devices === devices) ?? loads[loads.length - 1];
+}
+
+function loadTable({ peers, settings: { devices } }) {
+  const latencies = devices.map((count) => [
+    `p50 and p99 of ${count}, ms`,
+    ({ loads }) => {
+      const load = loads.find((one) => one.devices === count);
+      return load ? `${toFixed(load.p50, 2)}, ${toFixed(load.p99, 2)}` : MISSING;
+    },
+  ]);
+  return table(
+    [
+      ['server', ({ name }) => name, '---'],
+      ['devices', (peer) => at(peer, TYPICAL_DEVICES).devices],
+      ['CPU, µs', (peer) => toFixed(at(peer, TYPICAL_DEVICES).cpuMicroseconds, 1)],
+      ['to v1', (peer) => toFixed(at(peer, TYPICAL_DEVICES).cpuToBase, 2)],
+      ["broker's part", (peer) => toBrokersPart(at(peer, TYPICAL_DEVICES))],
+      ...latencies,
+      ['RSS, MiB', (peer) => Math.round(at(peer, Infinity).rssMiB)],
+    ],
+    peers,
+  );
+}
+
+function toBrokersPart({ helpersShare }) {
+  return helpersShare > 0 ? percent(helpersShare) : '';
+}
+
+function wireTable({ peers }) {
+  const pair = (read) => (peer) => (peer.field ? `${read(peer.field.first)}, ${read(peer.field.further)}` : MISSING);
+  return table(
+    [
+      ['first answer, further ones', ({ name }) => name, '---'],
+      ['protects', ({ protects }) => protects, '---'],
+      ['round trips', pair(({ roundTrips }) => roundTrips)],
+      ['packets', pair(({ packets }) => Math.round(packets))],
+      ['bytes', pair(({ bytes }) => Math.round(bytes))],
+      ['ms', pair(({ ms }) => Math.round(ms))],
+    ],
+    peers,
+  );
+}
+
+function lossTable({ peers }) {
+  const read = (name) => (peer) =>
+    peer.field && !peer.field.lossy.hasServerEnded ? Math.round(peer.field.lossy[name]) : MISSING;
+  return table(
+    [
+      ['with loss', ({ name }) => name, '---'],
+      ['p50, ms', read('p50')],
+      ['p99, ms', read('p99')],
+      ['longest, ms', read('longest')],
+      ['answers', ({ field }) => (field ? toAnswers(field.lossy) : MISSING)],
+    ],
+    peers,
+  );
+}
+
+function toAnswers({ answers, hasServerEnded }) {
+  return hasServerEnded ? `${answers}, then the server had ended` : answers;
+}
+
+function headLine({ machine, settings, obstacle, upstreamsEnd }) {
+  const { rounds, seconds, roundTripMs, loss } = settings;
+  return [
+    `${machineText(machine)}; load average ${machine.load.toFixed(1)}; medians of ${rounds} rounds of ${seconds} s. The slow network has a ` +
+      `round trip of ${roundTripMs} ms and, in the last table, loses ${percent(loss)} of the packets of each direction.`,
+    obstacle && `**TCP is missing there**, because namespaces could not be made: ${obstacle}.`,
+    upstreamsEnd &&
+      `Upstream's server takes one board at a time: with ${upstreamsEnd.devices} at once it ended after ${upstreamsEnd.exchanges} exchanges.`,
+  ]
+    .filter(Boolean)
+    .join('\n\n');
+}
+
+export const PEER_SECTIONS = {
+  'peers-run': headLine,
+  'peers-load': loadTable,
+  'peers-wire': wireTable,
+  'peers-loss': lossTable,
+};
+
+const ROW = 22;
+const TOP = 58;
+const LABELS = 160;
+const COLUMN = 150;
+const BAR = 90;
+const OURS = '#e0234e';
+const OTHERS = '#9aa5b1';
+
+const COLUMNS = [
+  { title: 'Server CPU, µs', read: (peer) => at(peer, TYPICAL_DEVICES).cpuMicroseconds },
+  { title: 'Bytes, further exchange', read: ({ field }) => field?.further.bytes },
+  { title: 'First answer, ms', read: ({ field }) => field?.first.ms },
+  {
+    title: 'p99 with loss, ms',
+    read: ({ field }) => (field?.lossy.hasServerEnded ? undefined : field?.lossy.p99),
+  },
+];
+
+/** A row for each peer, a column for each figure, all bars from the left: short is good. */
+export function drawPeers({ peers }) {
+  const cells = COLUMNS.flatMap(({ title, read }, column) => {
+    const x = LABELS + column * COLUMN;
+    const longest = Math.max(...peers.map((peer) => read(peer) ?? 0));
+    return [
+      text(x, TOP - 12, title, { bold: true }),
+      ...peers.flatMap((peer, row) => {
+        const value = read(peer);
+        const width = ((value ?? 0) / longest) * BAR;
+        const y = TOP + row * ROW;
+        const color = peer.name.startsWith('BenUdp') ? OURS : OTHERS;
+        const label = value === undefined ? MISSING : String(Math.round(value));
+        return [bar(x, y, width, ROW - 7, color), text(x + width + 4, y + 12, label)];
+      }),
+    ];
+  });
+  const labels = peers.map(({ name }, row) => text(LABELS - 10, TOP + row * ROW + 12, name, { anchor: 'end' }));
+  const title = text(LABELS, 22, 'What an exchange takes (shorter is better)', { size: 14 });
+  return figure(LABELS + COLUMNS.length * COLUMN, TOP + peers.length * ROW + 6, [title, ...labels, ...cells]);
+}
