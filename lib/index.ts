@@ -31,7 +31,12 @@ export {
   type BenUdpProtocolRule,
   generateKeyFile,
 } from './keys/index.js';
-export { BenUdpClient, type BenUdpClientEvents, type BenUdpIgnoredDatagram } from './nest/ben-udp.client.js';
+export {
+  BenUdpClient,
+  type BenUdpClientData,
+  type BenUdpClientEvents,
+  type BenUdpIgnoredDatagram,
+} from './nest/ben-udp.client.js';
 export type { BenUdpCallOptions, BenUdpClientOptions } from './nest/ben-udp.client-options.js';
 export { BenUdpContext } from './nest/ben-udp.context.js';
 export { AllowDevices, BenUdpDeviceGuard } from './nest/ben-udp.device.guard.js';
@@ -65,4 +70,4 @@ export { getBenUdpTracker } from './nest/ben-udp.tracker.js';
 export { type BenUdpPingOptions, BenUdpTransport } from './nest/ben-udp.transport.js';
 export type { BenUdpTransportOptions } from './nest/ben-udp.transport-options.js';
 export type { BenUdpErrorReply, BenUdpValue } from './protocol/index.js';
-export type { BenUdpDevice, BenUdpOutcome, BenUdpStats } from './server/index.js';
+export type { BenUdpDevice, BenUdpHeardDevice, BenUdpOutcome, BenUdpStats } from './server/index.js';

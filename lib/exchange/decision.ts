@@ -30,6 +30,8 @@ export interface VerifiedRequest extends Request {
   readonly protocol: BenUdpProtocol;
   /** The longest sealed reply that the device can receive, in bytes; `undefined` if it did not tell. */
   readonly replyBytes: number | undefined;
+  /** When its pair was sent, in monotonic milliseconds; -Infinity if that is not known. */
+  readonly pairSentAt: number;
 }
 
 /** The version of the protocol. */

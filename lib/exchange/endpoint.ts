@@ -218,6 +218,10 @@ export class Endpoint implements PairHistory {
 
   /** Records the time from a pair to its request. An earlier maximum fades. */
   recordRequestTime(ms: number): void {
+    // A forgotten hello has no time.
+    if (ms === Infinity) {
+      return;
+    }
     this.requestMs = Math.max(Math.ceil(ms), this.requestMs - Math.ceil(this.requestMs / 8));
   }
 

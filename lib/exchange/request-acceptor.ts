@@ -159,7 +159,7 @@ export class RequestAcceptor {
     const rest = REPLY_DATAGRAMS - unread;
     const slot = { endpoint, key, id, deadline: arrivedAt + this.replyWithin(endpoint) };
     const isLate = now > slot.deadline;
-    learn(endpoint, candidate, isLive, arrivedAt);
+    const pairSentAt = learn(endpoint, candidate, isLive, arrivedAt);
     if (isLive) {
       this.consume(endpoint, candidate, key, arrival);
     }
@@ -209,6 +209,7 @@ export class RequestAcceptor {
         device: key.device,
         protocol: 'v1',
         replyBytes: undefined,
+        pairSentAt,
       },
       pending: this.parts.slots.open(slot, noreturn ? undefined : arrivedAt, handler),
     };
@@ -245,17 +246,22 @@ export function tagOf(hash: Buffer): number {
   return hash.readUInt32BE(0) >>> 1;
 }
 
-/** Records the state of the device that a verified request shows. */
-function learn(endpoint: Endpoint, { uses, unread }: IdCandidate, isLive: boolean, arrivedAt: number): void {
-  const { latest } = endpoint;
+/**
+ * Records the state of the device that a verified request shows.
+ *
+ * @returns when the pair of the request was sent, or -Infinity.
+ */
+function learn(endpoint: Endpoint, { uses, unread }: IdCandidate, isLive: boolean, arrivedAt: number): number {
+  const { latest, sentAt } = endpoint;
   const wasWithheld = endpoint.withheld > 0;
   const usesLatest = isLive && unread === 0 && latest !== undefined && isSamePair(uses, latest);
   endpoint.backlog = NO_BACKLOG;
   endpoint.withheld = 0;
   if (usesLatest && !wasWithheld) {
-    endpoint.recordRequestTime(arrivedAt - endpoint.sentAt);
+    endpoint.recordRequestTime(arrivedAt - sentAt);
   }
   if (unread > 1 || (usesLatest && wasWithheld && endpoint.isSuspect(arrivedAt))) {
     endpoint.suspect(arrivedAt);
   }
+  return usesLatest && !wasWithheld ? sentAt : -Infinity;
 }

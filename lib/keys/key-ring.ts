@@ -76,6 +76,11 @@ export class KeyRing {
     return `${this.keys.length} in all, ${changes.join('; ') || 'none added or removed'}`;
   }
 
+  /** The devices that have a key of their own. A device may have several. */
+  deviceNames(): string[] {
+    return this.keys.flatMap(({ device }) => device ?? []);
+  }
+
   has(key: RingKey): boolean {
     return this.members.has(key);
   }

@@ -13,11 +13,12 @@ import {
   resolveCallOptions,
   resolveClientOptions,
 } from './ben-udp.client-options.js';
+import type { BenUdpActionName, BenUdpData, BenUdpMessageName, BenUdpReply } from '../actions.js';
 import { debugLog } from '../debug-log.js';
 import { BenUdpError, BenUdpRequestError } from '../errors.js';
 import { BenUdpStatus } from './ben-udp.events.js';
 import { GuardedEmitter } from './guarded-emitter.js';
-import { isRecord } from './ben-udp.record-builder.js';
+import { BenUdpRecord, isRecord } from './ben-udp.record-builder.js';
 import { type BenUdpClientStats, RequestClient, type RequestClientHandlers, V2RequestClient } from '../client/index.js';
 import { type BenUdpIgnoredReason, IGNORED_REASONS } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
@@ -43,6 +44,16 @@ export type BenUdpClientEvents = {
   ignored: (datagram: BenUdpIgnoredDatagram) => void;
 };
 
+/** The data of an action as arguments of `send` and `emit`: none for an action without data. */
+export type BenUdpClientData<Name, Actions> =
+  BenUdpData<Name, Actions> extends undefined | void
+    ? [data?: BenUdpRecord<undefined>]
+    : [data: BenUdpData<Name, Actions> | BenUdpRecord<BenUdpData<Name, Actions>>];
+
+/** `this` of the methods for a client with a map of actions, and for one without. The other methods then do not match. */
+type TypedThis<Actions> = [keyof Actions] extends [never] ? never : unknown;
+type UntypedThis<Actions> = [keyof Actions] extends [never] ? unknown : never;
+
 /** Replaces an error without content, which Nest would not recognise as an error. */
 const UNNAMED_ERROR = { status: 'error', message: 'Unknown error' } as const;
 
@@ -64,9 +75,11 @@ interface Connection {
  * as Nest's other transports do. If no reply comes, it fails with a `BenUdpRequestError`. `emit` completes when the socket has
  * accepted the request. An event gets no reply, so nobody knows whether it arrived.
  *
+ * As `BenUdpClient<BenUdpActions>`, `send` and `emit` accept the names and the data of these actions alone, and `send` emits their reply.
+ *
  * @publicApi
  */
-export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
+export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEvents> {
   private readonly logger = new Logger('BenUdpClient');
   private readonly options: ResolvedClientOptions;
   private readonly platform: Platform;
@@ -126,12 +139,83 @@ export class BenUdpClient extends ClientProxy<BenUdpClientEvents> {
     return this.closing;
   }
 
+  /** As `close`: `await using client = new BenUdpClient(…)`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * Asks the server. The Observable is cold: each subscription is a request.
+   *
+   * @param data left out for an action without data, or a `BenUdpRecord`. Nest refuses `null` and `undefined`.
+   */
+  override send<Name extends BenUdpMessageName<Actions>>(
+    this: TypedThis<Actions>,
+    pattern: Name,
+    ...data: BenUdpClientData<Name, Actions>
+  ): Observable<BenUdpReply<Name, Actions>>;
+  override send<Result = unknown, Input = unknown>(
+    this: UntypedThis<Actions>,
+    pattern: unknown,
+    data: Input,
+  ): Observable<Result>;
+  override send(pattern: unknown, ...data: unknown[]): Observable<unknown> {
+    return super.send(pattern, data.length === 0 ? new BenUdpRecord(undefined) : data[0]);
+  }
+
+  /** Sends an event at once, whether or not the Observable is subscribed to. */
+  override emit<Name extends BenUdpActionName<Actions>>(
+    this: TypedThis<Actions>,
+    pattern: Name,
+    ...data: BenUdpClientData<Name, Actions>
+  ): Observable<void>;
+  override emit<Result = unknown, Input = unknown>(
+    this: UntypedThis<Actions>,
+    pattern: unknown,
+    data: Input,
+  ): Observable<Result>;
+  override emit(pattern: unknown, ...data: unknown[]): Observable<unknown> {
+    return super.emit(pattern, data.length === 0 ? new BenUdpRecord(undefined) : data[0]);
+  }
+
   /** Registers a listener, before or after `connect`. It stays registered after `close`. */
   override on<EventKey extends keyof BenUdpClientEvents>(
     event: EventKey,
     callback: BenUdpClientEvents[EventKey],
-  ): void {
+  ): this {
     this.events.on(event, callback);
+    return this;
+  }
+
+  /**
+   * Registers a listener for the next event alone. Without a listener, returns a promise of the arguments of the next event:
+   * `const [ignored] = await client.once('ignored')`. At run time, `events.once` of Node works too.
+   */
+  once<EventKey extends keyof BenUdpClientEvents>(event: EventKey): Promise<Parameters<BenUdpClientEvents[EventKey]>>;
+  once<EventKey extends keyof BenUdpClientEvents>(event: EventKey, callback: BenUdpClientEvents[EventKey]): this;
+  once<EventKey extends keyof BenUdpClientEvents>(
+    event: EventKey,
+    callback?: BenUdpClientEvents[EventKey],
+  ): this | Promise<Parameters<BenUdpClientEvents[EventKey]>> {
+    if (!callback) {
+      return this.events.next(event);
+    }
+    this.events.once(event, callback);
+    return this;
+  }
+
+  /** Removes a listener that `on` or `once` registered. */
+  off<EventKey extends keyof BenUdpClientEvents>(event: EventKey, callback: BenUdpClientEvents[EventKey]): this {
+    this.events.off(event, callback);
+    return this;
+  }
+
+  /** As `off`. */
+  removeListener<EventKey extends keyof BenUdpClientEvents>(
+    event: EventKey,
+    callback: BenUdpClientEvents[EventKey],
+  ): this {
+    return this.off(event, callback);
   }
 
   /**

@@ -2,7 +2,7 @@
  * Values of `status`, and events of `on()`.
  */
 import type { AddressInfo } from 'node:net';
-import type { BenUdpDevice, BenUdpOutcome } from '../server/index.js';
+import type { BenUdpHeardDevice, BenUdpOutcome } from '../server/index.js';
 import type { BenUdpProtocol, BenUdpRejection, BenUdpRemote } from '../exchange/index.js';
 
 /** Values of `status`. UDP has no connection that could be lost, so there are no others. */
@@ -36,6 +36,19 @@ export interface BenUdpExchange {
   readonly outcome: BenUdpOutcome;
   /** Milliseconds from the request to its reply, or to the end of its handlers. */
   readonly durationMs: number;
+  /**
+   * The times of the steps, in milliseconds since the epoch with fractions. Their differences come from a monotonic clock. The pair was
+   * sent at this time; `undefined` if the request used an older pair, if the server had forgotten the hello, and with protocol v2.
+   */
+  readonly pairSentAt: number | undefined;
+  /** The request was read from the socket. */
+  readonly receivedAt: number;
+  /** The hash was verified and the request was opened. */
+  readonly verifiedAt: number;
+  /** The request was passed to Nest. For a queued event, this is when its turn came. */
+  readonly handlerAt: number;
+  /** The reply was passed to the socket; `undefined` if none was sent. */
+  readonly repliedAt: number | undefined;
 }
 
 /** Listeners for `transport.on(event, listener)`. */
@@ -51,5 +64,5 @@ export type BenUdpEvents = {
   /** A request has ended. */
   exchange: (exchange: BenUdpExchange) => void;
   /** A device has been silent for longer than `silentAfter`. Emitted once until the device is heard again. */
-  deviceSilent: (device: BenUdpDevice) => void;
+  deviceSilent: (device: BenUdpHeardDevice) => void;
 };

@@ -90,7 +90,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     super(resolved, platform);
     this.options = resolved;
     this.events = new GuardedEmitter((error) => this.reporter.logFailure(error), ['exchange']);
-    this.reporter = new Reporter(this.events, this.limitedLog, (action) => this.describePattern(action));
+    this.reporter = new Reporter(this.events, this.limitedLog, (action) => this.describePattern(action), platform);
     this.keys = this.createKeyStore();
     this.reminder = new ListenReminder(platform, () =>
       this.logger.warn(
@@ -134,9 +134,43 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return this.closing;
   }
 
+  /** As `close`: `await using transport = new BenUdpTransport(…)`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   /** Registers a listener, before or after `listen`. */
-  on<EventKey extends keyof BenUdpEvents>(event: EventKey, callback: BenUdpEvents[EventKey]): void {
+  on<EventKey extends keyof BenUdpEvents>(event: EventKey, callback: BenUdpEvents[EventKey]): this {
     this.events.on(event, callback);
+    return this;
+  }
+
+  /**
+   * Registers a listener for the next event alone. Without a listener, returns a promise of the arguments of the next event:
+   * `const [exchange] = await transport.once('exchange')`. At run time, `events.once` of Node works too.
+   */
+  once<EventKey extends keyof BenUdpEvents>(event: EventKey): Promise<Parameters<BenUdpEvents[EventKey]>>;
+  once<EventKey extends keyof BenUdpEvents>(event: EventKey, callback: BenUdpEvents[EventKey]): this;
+  once<EventKey extends keyof BenUdpEvents>(
+    event: EventKey,
+    callback?: BenUdpEvents[EventKey],
+  ): this | Promise<Parameters<BenUdpEvents[EventKey]>> {
+    if (!callback) {
+      return this.events.next(event);
+    }
+    this.events.once(event, callback);
+    return this;
+  }
+
+  /** Removes a listener that `on` or `once` registered. */
+  off<EventKey extends keyof BenUdpEvents>(event: EventKey, callback: BenUdpEvents[EventKey]): this {
+    this.events.off(event, callback);
+    return this;
+  }
+
+  /** As `off`. */
+  removeListener<EventKey extends keyof BenUdpEvents>(event: EventKey, callback: BenUdpEvents[EventKey]): this {
+    return this.off(event, callback);
   }
 
   /**
@@ -169,12 +203,13 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   /**
-   * The devices that the server has heard since `listen`, at most `maxEndpoints`. The device with the longest silence comes first.
+   * The devices that the server has heard since `listen`, at most `maxEndpoints`, and those of the option `keys` that it has not heard.
+   * The latter come first, then the device with the longest silence.
    *
    * @throws Error before `listen` has succeeded and after `close`.
    */
   getDevices(): BenUdpDevice[] {
-    return this.running().devices.list();
+    return this.running().devices.list(this.keys.current.deviceNames());
   }
 
   /**

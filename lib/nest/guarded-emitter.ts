@@ -11,6 +11,9 @@ import { EventEmitter, captureRejectionSymbol } from 'node:events';
 type Listeners<Events> = { [Name in keyof Events]: (...args: never[]) => unknown };
 type AnyListener = (...args: unknown[]) => unknown;
 
+/** `EventEmitter` also removes a listener by the `listener` that it wraps. */
+type WrappedListener = AnyListener & { listener?: AnyListener };
+
 export class GuardedEmitter<Events extends Listeners<Events>> {
   private readonly emitter = new EventEmitter({ captureRejections: true });
 
@@ -23,8 +26,34 @@ export class GuardedEmitter<Events extends Listeners<Events>> {
   }
 
   on<Name extends keyof Events & string>(event: Name, listener: Events[Name]): void {
+    this.emitter.on(event, this.wrap(event, listener));
+  }
+
+  once<Name extends keyof Events & string>(event: Name, listener: Events[Name]): void {
+    const wrapped = this.wrap(event, listener);
+    const once: WrappedListener = (...args) => {
+      this.emitter.off(event, once);
+      return wrapped(...args);
+    };
+    this.emitter.on(event, Object.assign(once, { listener: wrapped.listener }));
+  }
+
+  /** The arguments of the next event. */
+  next<Name extends keyof Events & string>(event: Name): Promise<Parameters<Events[Name]>> {
+    return new Promise((resolve) => {
+      this.once(event, ((...args: Parameters<Events[Name]>) => resolve(args)) as unknown as Events[Name]);
+    });
+  }
+
+  /** Removes the latest registration of this listener, by `on` or by `once`. */
+  off<Name extends keyof Events & string>(event: Name, listener: Events[Name]): void {
+    this.emitter.off(event, listener as unknown as AnyListener);
+  }
+
+  private wrap<Name extends keyof Events & string>(event: Name, listener: Events[Name]): WrappedListener {
     const own = listener as unknown as AnyListener;
-    this.emitter.on(event, this.requestEvents.includes(event) ? own : inScopeOfRegistration(own));
+    const scoped = this.requestEvents.includes(event) ? own.bind(undefined) : inScopeOfRegistration(own);
+    return Object.assign(scoped, { listener: own });
   }
 
   hasListeners(event: keyof Events & string): boolean {

@@ -6,6 +6,7 @@ import { type BenUdpRejection, type BenUdpRemote, REJECTIONS, type RejectedDecis
 import { formatEndpoint } from '../format-endpoint.js';
 import type { BenUdpOutcome, EndedExchange } from '../server/index.js';
 import type { BenUdpEvents, BenUdpExchange, BenUdpRejectedDatagram } from './ben-udp.events.js';
+import type { Platform } from '../net/index.js';
 import { exchangeChannel, rejectedChannel } from './diagnostics.js';
 import type { GuardedEmitter } from './guarded-emitter.js';
 import type { LimitedLog } from './limited-log.js';
@@ -37,11 +38,15 @@ const WHY_UNSENT: Partial<Record<BenUdpOutcome, string>> = {
   unsent: 'the process has left its port, and has too many other replies to send',
 };
 
+/** The outcomes with a reply. */
+const REPLIED: ReadonlySet<BenUdpOutcome> = new Set<BenUdpOutcome>(['answered', 'error-reply']);
+
 export class Reporter {
   constructor(
     private readonly events: GuardedEmitter<BenUdpEvents>,
     private readonly log: LimitedLog,
     private readonly describePattern: (action: unknown) => string,
+    private readonly platform: Pick<Platform, 'now' | 'wallClock'>,
   ) {}
 
   rejected(rejected: RejectedDecision, remote: BenUdpRemote): void {
@@ -57,7 +62,8 @@ export class Reporter {
     new AsyncResource('BenUdpRejection').runInAsyncScope(() => rejectedChannel.publish(report));
   }
 
-  ended({ request, outcome, durationMs }: EndedExchange): void {
+  ended(ended: EndedExchange): void {
+    const { request, outcome, receivedAt, endedAt } = ended;
     const { action, device, remote, metadata, protocol } = request;
     const reason = WHY_UNSENT[outcome];
     if (reason) {
@@ -68,7 +74,22 @@ export class Reporter {
       return;
     }
     const pattern = this.describePattern(action);
-    const report: BenUdpExchange = { pattern, device, remote, metadata, protocol, outcome, durationMs };
+    const { pairSentAt } = request;
+    const epoch = this.platform.wallClock() - this.platform.now();
+    const report: BenUdpExchange = {
+      pattern,
+      device,
+      remote,
+      metadata,
+      protocol,
+      outcome,
+      durationMs: endedAt - receivedAt,
+      pairSentAt: pairSentAt === -Infinity ? undefined : epoch + pairSentAt,
+      receivedAt: epoch + receivedAt,
+      verifiedAt: epoch + ended.verifiedAt,
+      handlerAt: epoch + ended.handlerAt,
+      repliedAt: REPLIED.has(outcome) ? epoch + endedAt : undefined,
+    };
     this.events.emit('exchange', report);
     exchangeChannel.publish(report);
   }

@@ -11,15 +11,22 @@ export interface BenUdpDevice {
   readonly name: string;
   /** Whether `name` is from the `keys` option. */
   readonly isNamed: boolean;
-  /** The address and port of its last request. */
-  readonly address: string;
-  readonly port: number;
-  /** Milliseconds since the epoch. */
-  readonly lastSeenAt: number;
+  /** The address and port of its last request; `undefined` if it was never heard. */
+  readonly address: string | undefined;
+  readonly port: number | undefined;
+  /** The time of its last request, in milliseconds since the epoch; `undefined` if it was never heard. */
+  readonly lastSeenAt: number | undefined;
   /** Accepted requests since `listen`. */
   readonly requests: number;
-  /** Whether its last request is older than `silentAfter`. */
+  /** Whether its last request is older than `silentAfter`. False if it was never heard. */
   readonly isSilent: boolean;
+}
+
+/** A device that has sent a request. */
+export interface BenUdpHeardDevice extends BenUdpDevice {
+  readonly address: string;
+  readonly port: number;
+  readonly lastSeenAt: number;
 }
 
 /** Changed in place: a busy device is recorded many times a second. */
@@ -49,7 +56,7 @@ export class DeviceRegistry {
     private readonly platform: Platform,
     private readonly capacity: number,
     private readonly silentAfterMs: number,
-    private readonly onSilent: (device: BenUdpDevice) => void,
+    private readonly onSilent: (device: BenUdpHeardDevice) => void,
   ) {}
 
   /** Begins to check for silent devices, until `stop`. */
@@ -67,11 +74,17 @@ export class DeviceRegistry {
     }
   }
 
-  /** The one heard longest ago first. */
-  list(): BenUdpDevice[] {
-    return [...this.named.values(), ...this.unnamed.values()]
+  /**
+   * Those never heard first, then the one heard longest ago.
+   *
+   * @param expected the names of all keys, heard or not.
+   */
+  list(expected: Iterable<string>): BenUdpDevice[] {
+    const heard = [...this.named.values(), ...this.unnamed.values()]
       .toSorted((a, b) => a.seenAt - b.seenAt)
       .map((entry) => this.describe(entry));
+    const unheard = [...new Set(expected)].filter((name) => !this.named.has(name)).map(describeUnheard);
+    return [...unheard, ...heard];
   }
 
   stop(): void {
@@ -127,7 +140,7 @@ export class DeviceRegistry {
     }
   }
 
-  private describe({ device, address, port, requests, seenAt, isSilent }: Entry): BenUdpDevice {
+  private describe({ device, address, port, requests, seenAt, isSilent }: Entry): BenUdpHeardDevice {
     const ageMs = this.platform.now() - seenAt;
     return {
       name: device ?? formatEndpoint(address, port),
@@ -139,6 +152,18 @@ export class DeviceRegistry {
       isSilent,
     };
   }
+}
+
+function describeUnheard(name: string): BenUdpDevice {
+  return {
+    name,
+    isNamed: true,
+    address: undefined,
+    port: undefined,
+    lastSeenAt: undefined,
+    requests: 0,
+    isSilent: false,
+  };
 }
 
 function forgetOldest(devices: Map<unknown, Entry>): void {

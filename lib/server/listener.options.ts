@@ -42,8 +42,12 @@ export interface Answer {
 export interface EndedExchange {
   readonly request: VerifiedRequest;
   readonly outcome: BenUdpOutcome;
-  /** From the request to the reply, or to the end of the handlers. */
-  readonly durationMs: number;
+  /** The times of its steps, in monotonic milliseconds. */
+  readonly receivedAt: number;
+  readonly verifiedAt: number;
+  readonly handlerAt: number;
+  /** Its reply was passed to the socket, or its handlers have ended. */
+  readonly endedAt: number;
 }
 
 /** Answers requests, and is told what happens. */

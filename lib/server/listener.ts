@@ -36,6 +36,12 @@ const CUT_OFF_SHARE = 0.1;
 
 const NO_ANSWER: Answer = { text: undefined, isError: true };
 
+/** The times of a request that is under way. */
+interface StepTimes {
+  readonly receivedAt: number;
+  readonly verifiedAt: number;
+}
+
 export class Listener {
   private readonly exchange: Exchanges;
   private readonly signals: RequestSignals;
@@ -247,18 +253,19 @@ export class Listener {
         this.searches.start();
         return;
       case 'rejected':
-        this.statistics.countRejected(decision.reason);
+        this.statistics.countRejected(decision.reason, decision.device);
         this.reject(decision, remote, now);
     }
   }
 
   private begin(decision: AcceptedDecision, receivedAt: number): void {
+    const times = { receivedAt, verifiedAt: this.platform.now() };
     // The async scope of the socket lasts as long as the socket: later requests would see a store that is entered in it.
     const scope = new AsyncResource('BenUdpRequest');
     this.running.set(decision.request, decision.pending);
     this.exchange.whenFree(decision.pending, () => {
       if (!this.isClosed) {
-        void scope.runInAsyncScope(this.answer, this, decision, receivedAt);
+        void scope.runInAsyncScope(this.answer, this, decision, times);
       }
     });
   }
@@ -291,11 +298,12 @@ export class Listener {
   }
 
   /** Never rejects: failures go to `onError`. */
-  private async answer(decision: AcceptedDecision, receivedAt: number): Promise<void> {
+  private async answer(decision: AcceptedDecision, times: StepTimes): Promise<void> {
     const { request } = decision;
+    const handlerAt = this.platform.now();
     let answer = NO_ANSWER;
     try {
-      answer = await this.handlers.onRequest(request, receivedAt);
+      answer = await this.handlers.onRequest(request, times.receivedAt);
     } catch (error) {
       this.handlers.onError(error);
     }
@@ -306,13 +314,18 @@ export class Listener {
       return;
     }
     try {
-      this.conclude(decision, answer, receivedAt);
+      this.conclude(decision, answer, times, handlerAt);
     } catch (error) {
       this.handlers.onError(error);
     }
   }
 
-  private conclude({ request, pending }: AcceptedDecision, answer: Answer, receivedAt: number): void {
+  private conclude(
+    { request, pending }: AcceptedDecision,
+    answer: Answer,
+    { receivedAt, verifiedAt }: StepTimes,
+    handlerAt: number,
+  ): void {
     const now = this.platform.now();
     let outcome: BenUdpOutcome = answer.isError ? 'event-failed' : 'event';
     try {
@@ -324,7 +337,7 @@ export class Listener {
       debugLog(`${formatEndpoint(request.remote.address, request.remote.port)}: request ended: ${outcome}`);
     }
     this.statistics.countOutcome(outcome, now - receivedAt);
-    this.handlers.onEnded({ request, outcome, durationMs: now - receivedAt });
+    this.handlers.onEnded({ request, outcome, receivedAt, verifiedAt, handlerAt, endedAt: now });
   }
 
   private reply(

@@ -46,6 +46,11 @@ export interface BenUdpStats {
   /** Copies of requests of protocol v2 whose reply was sent again. */
   readonly resent: number;
   readonly rejected: Readonly<Record<BenUdpRejection, number>>;
+  /**
+   * The rejected datagrams whose hash was right, by the device of the key. Only devices with a key of their own that had some; at most
+   * 4096 of them.
+   */
+  readonly rejectedByDevice: Readonly<Record<string, Readonly<Partial<Record<BenUdpRejection, number>>>>>;
   readonly outcomes: Readonly<Record<BenUdpOutcome, number>>;
   /** Datagrams that the system refused to send: no route to their address, for example. */
   readonly sendErrors: number;
@@ -61,6 +66,9 @@ export interface BenUdpStats {
   readonly sessions: number;
 }
 
+/** Devices whose rejections are counted apart. An app has a name for each of its keys, and may have many keys over time. */
+export const MAX_DEVICES_WITH_REJECTIONS = 4096;
+
 const MICROSECONDS_PER_MS = 1000;
 const LONGEST_RECORDED_MS = 3_600_000;
 
@@ -73,6 +81,7 @@ export class Statistics {
   private sendErrors = 0;
   private droppedMetadata = 0;
   private readonly rejected = zeros(Object.keys(REJECTIONS) as BenUdpRejection[]);
+  private readonly rejectedByDevice = new Map<string, Map<BenUdpRejection, number>>();
   private readonly outcomes = zeros(OUTCOMES);
   private readonly handlerTime: RecordableHistogram = createHistogram({
     highest: LONGEST_RECORDED_MS * MICROSECONDS_PER_MS,
@@ -88,9 +97,14 @@ export class Statistics {
     this.resent++;
   }
 
-  countRejected(reason: BenUdpRejection): void {
+  /** @param device the device whose key verified the datagram, if one did. */
+  countRejected(reason: BenUdpRejection, device?: string): void {
     this.received++;
     this.rejected[reason]++;
+    if (device !== undefined) {
+      const counts = this.countsOf(device);
+      counts?.set(reason, (counts.get(reason) ?? 0) + 1);
+    }
   }
 
   countRequest(droppedMetadata: number): void {
@@ -110,6 +124,17 @@ export class Statistics {
     this.handlerTime.record(Math.max(1, Math.round(bounded * MICROSECONDS_PER_MS)));
   }
 
+  /** `undefined` for a further device than are counted apart. */
+  private countsOf(device: string): Map<BenUdpRejection, number> | undefined {
+    const existing = this.rejectedByDevice.get(device);
+    if (existing || this.rejectedByDevice.size >= MAX_DEVICES_WITH_REJECTIONS) {
+      return existing;
+    }
+    const created = new Map<BenUdpRejection, number>();
+    this.rejectedByDevice.set(device, created);
+    return created;
+  }
+
   snapshot(endpoints: number, sessions = 0): BenUdpStats {
     const { handlerTime } = this;
     const ms = (microseconds: number) => (this.ended === 0 ? 0 : microseconds / MICROSECONDS_PER_MS);
@@ -119,6 +144,9 @@ export class Statistics {
       requests: this.requests,
       resent: this.resent,
       rejected: { ...this.rejected },
+      rejectedByDevice: Object.fromEntries(
+        Array.from(this.rejectedByDevice, ([device, counts]) => [device, Object.fromEntries(counts)]),
+      ),
       outcomes: { ...this.outcomes },
       sendErrors: this.sendErrors,
       droppedMetadata: this.droppedMetadata,

@@ -8,6 +8,7 @@ import { V2ClientExchange, type V2Failure } from '../exchange/index.js';
 import { deriveKey } from '../keys/index.js';
 import { type DatagramSocket, type Platform, nodePlatform } from '../net/index.js';
 import { Sealer, createRandomBlockSource, formatRequest, parseReply } from '../protocol/index.js';
+import type { BenUdpActionName, BenUdpData, BenUdpReply } from '../actions.js';
 import { Agenda } from './agenda.js';
 import { type BoardEnding, boardExchange } from './board-exchange.js';
 import { FaultyLink, type LinkFaults } from './faulty-link.js';
@@ -21,6 +22,9 @@ import {
   resolveBoardOptions,
 } from './virtual-board.options.js';
 
+/** The types of a board without a map of actions, or with one. */
+type UntypedOr<Actions, Untyped, Typed> = [keyof Actions] extends [never] ? Untyped : Typed;
+
 /** How long a reordered datagram is held back, so that later ones overtake it. */
 const OVERTAKE_MS = 20;
 
@@ -29,6 +33,12 @@ export interface BoardRequest {
   action?: unknown;
   data?: unknown;
 }
+
+/** The request for an action of a map: with `data` if the action has some. */
+export type BoardRequestOf<Name, Actions> = { readonly action: Name } & (BenUdpData<Name, Actions> extends
+  undefined | void
+  ? { readonly data?: undefined }
+  : { readonly data: BenUdpData<Name, Actions> });
 
 /** Counters of a board, its faults included. */
 export interface VirtualBoardStats {
@@ -55,9 +65,11 @@ export interface VirtualBoardStats {
  *     expect(await board.send({ action: 'echo', data: 'hello' })).toBe('hello');
  *     await board.close();
  *
+ * With `VirtualBoard.start<BenUdpActions>(…)` the compiler checks the actions, their data and their replies.
+ *
  * @publicApi
  */
-export class VirtualBoard {
+export class VirtualBoard<Actions = unknown> {
   private readonly options: Omit<ResolvedBoardOptions, 'key'>;
   private readonly v2: V2ClientExchange;
   private readonly sealer: Sealer;
@@ -108,16 +120,19 @@ export class VirtualBoard {
    * @throws TypeError, RangeError naming the option that is wrong; the error of the system if the socket can't be bound or the host
    * is unknown.
    */
-  static start(options: VirtualBoardOptions): Promise<VirtualBoard>;
+  static start<Actions = unknown>(options: VirtualBoardOptions): Promise<VirtualBoard<Actions>>;
   /**
    * @internal
    * @param platform replaces clock, timers, randomness and sockets in a simulator.
    */
-  static start(options: VirtualBoardOptions, platform: Platform): Promise<VirtualBoard>;
-  static async start(options: VirtualBoardOptions, platform: Platform = nodePlatform): Promise<VirtualBoard> {
+  static start<Actions = unknown>(options: VirtualBoardOptions, platform: Platform): Promise<VirtualBoard<Actions>>;
+  static async start<Actions>(
+    options: VirtualBoardOptions,
+    platform: Platform = nodePlatform,
+  ): Promise<VirtualBoard<Actions>> {
     const resolved = resolveBoardOptions(options);
     const { host, localAddress, localPort, bufferSize } = resolved;
-    const board = new VirtualBoard(resolved, await platform.resolveHost(host, isIP(localAddress)), platform);
+    const board = new VirtualBoard<Actions>(resolved, await platform.resolveHost(host, isIP(localAddress)), platform);
     board.socket = await platform.bindSocket(
       { host: localAddress, port: localPort, receiveBufferSize: undefined },
       {
@@ -159,6 +174,14 @@ export class VirtualBoard {
    * not match or an id can't be opened (upstream: Exception, ValueError), `BEN_CLOSED`; `BEN_REFUSED` if the server refuses a request
    * of protocol v2 twice.
    */
+  send<Name extends BenUdpActionName<Actions>>(
+    request: UntypedOr<Actions, BoardRequest, BoardRequestOf<Name, Actions>>,
+    options?: { readonly noreturn?: false },
+  ): Promise<UntypedOr<Actions, unknown, BenUdpReply<Name, Actions>>>;
+  send<Name extends BenUdpActionName<Actions>>(
+    request: UntypedOr<Actions, BoardRequest, BoardRequestOf<Name, Actions>>,
+    options: { readonly noreturn?: boolean },
+  ): Promise<unknown>;
   async send(request: BoardRequest, { noreturn = false } = {}): Promise<unknown> {
     const text = await this.exchange(formatRequest({ action: undefined, ...request, noreturn }), noreturn);
     return text === undefined ? {} : parseReply(text);
@@ -194,6 +217,11 @@ export class VirtualBoard {
       this.closing = this.socket.close();
     }
     return this.closing;
+  }
+
+  /** As `close`: `await using board = await VirtualBoard.start(…)`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   private async exchangeNow(requestText: string, noreturn: boolean): Promise<string | undefined> {

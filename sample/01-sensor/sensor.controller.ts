@@ -1,8 +1,7 @@
-import { Controller, UseFilters, UseGuards, UseInterceptors, ValidationPipe } from '@nestjs/common';
-import { Ctx, EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
-import { BenUdpContext } from 'nestjs-ben-udp';
+import { Controller, UseFilters, UseInterceptors, ValidationPipe } from '@nestjs/common';
+import { MessagePattern, Payload, RpcException } from '@nestjs/microservices';
+import { AllowDevices, BenUdpEventPattern, BenUdpMessagePattern, Device } from 'nestjs-ben-udp';
 import { DhtReading } from './dht-reading.dto.js';
-import { KnownDeviceGuard } from './known-device.guard.js';
 import { LogInterceptor } from './log.interceptor.js';
 import { NoReadingFilter } from './no-reading.filter.js';
 import { ReadingsService } from './readings.service.js';
@@ -31,17 +30,17 @@ export class SensorController {
   }
 
   /** A board reports and does not wait: `client.send({"action": "dhtsensor", "data": {…}}, noreturn=True)`. */
-  @EventPattern<string>('dhtsensor')
-  @UseGuards(KnownDeviceGuard)
-  report(@Payload(validate) reading: DhtReading, @Ctx() context: BenUdpContext): void {
-    this.readings.save(context.getDevice()!, reading);
+  @BenUdpEventPattern('dhtsensor')
+  @AllowDevices()
+  report(@Payload(validate) reading: DhtReading, @Device() device: string): void {
+    this.readings.save(device, reading);
   }
 
   /** A board asks for its latest report. */
-  @MessagePattern('latest')
-  @UseGuards(KnownDeviceGuard)
+  @BenUdpMessagePattern('latest')
+  @AllowDevices()
   @UseFilters(NoReadingFilter)
-  latest(@Ctx() context: BenUdpContext): DhtReading {
-    return this.readings.get(context.getDevice()!);
+  latest(@Device() device: string): DhtReading {
+    return this.readings.get(device);
   }
 }

@@ -1,6 +1,6 @@
 import { Controller, Inject, UseFilters } from '@nestjs/common';
-import { ClientProxy, Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
-import { BenUdpContext, BenUdpRecordBuilder } from 'nestjs-ben-udp';
+import { ClientProxy, Payload } from '@nestjs/microservices';
+import { BenUdpEventPattern, BenUdpMessagePattern, BenUdpRecordBuilder, Device } from 'nestjs-ben-udp';
 import type { Observable } from 'rxjs';
 import { RoofFilter } from './roof.filter.js';
 
@@ -13,20 +13,20 @@ export const ROOF = Symbol('ROOF');
 export class GatewayController {
   constructor(@Inject(ROOF) private readonly roof: ClientProxy) {}
 
-  @MessagePattern('echo')
+  @BenUdpMessagePattern('echo')
   echo(@Payload() data: unknown): unknown {
     return data;
   }
 
   /** Asks the roof. Two readings do no harm, so a lost datagram only costs a retry. */
-  @MessagePattern('temperature')
+  @BenUdpMessagePattern('temperature')
   temperature(): Observable<unknown> {
     return this.roof.send('temperature', new BenUdpRecordBuilder().setIdempotent().build());
   }
 
   /** Passes the report on, with the name of the board, because the roof sees one address and one key for all boards. */
-  @EventPattern<string>('dhtsensor')
-  report(@Payload() reading: object, @Ctx() context: BenUdpContext): Observable<unknown> {
-    return this.roof.emit('dhtsensor', { ...reading, board: context.getDevice() });
+  @BenUdpEventPattern('dhtsensor')
+  report(@Payload() reading: object, @Device() board: string | undefined): Observable<unknown> {
+    return this.roof.emit('dhtsensor', { ...reading, board });
   }
 }

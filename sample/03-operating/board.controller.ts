@@ -1,23 +1,24 @@
 import { Controller, UseFilters, UseGuards } from '@nestjs/common';
-import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
+import { Payload } from '@nestjs/microservices';
 import { ThrottlerGuard } from '@nestjs/throttler';
+import { BenUdpEventPattern, BenUdpMessagePattern } from 'nestjs-ben-udp';
 import { TooManyRequestsFilter } from './too-many-requests.filter.js';
 
 @Controller()
 @UseGuards(ThrottlerGuard)
 @UseFilters(TooManyRequestsFilter)
 export class BoardController {
-  @MessagePattern('echo')
+  @BenUdpMessagePattern('echo')
   echo(@Payload() data: unknown): unknown {
     return data;
   }
 
-  @MessagePattern('temperature')
+  @BenUdpMessagePattern('temperature')
   temperature(): { celsius: number; unit: string } {
     return { celsius: 21.5, unit: 'C' };
   }
 
-  @EventPattern('dhtsensor')
+  @BenUdpEventPattern('dhtsensor')
   report(@Payload() _reading: unknown): void {
     // Sample 01-sensor shows how to keep readings.
   }

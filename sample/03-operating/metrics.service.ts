@@ -87,8 +87,10 @@ export class MetricsService implements OnModuleInit, OnModuleDestroy {
       registers: [],
       collect() {
         this.reset();
-        for (const { name, lastSeenAt } of transport.getDevices().filter(({ isNamed }) => isNamed)) {
-          this.set({ device: name }, lastSeenAt / 1000);
+        for (const { name, isNamed, lastSeenAt } of transport.getDevices()) {
+          if (isNamed && lastSeenAt !== undefined) {
+            this.set({ device: name }, lastSeenAt / 1000);
+          }
         }
       },
     });

@@ -1,13 +1,13 @@
 import { Controller, Get, Header, Inject } from '@nestjs/common';
 import { HealthCheck, type HealthCheckResult, HealthCheckService } from '@nestjs/terminus';
-import { type BenUdpDevice, BenUdpHealthIndicator, BenUdpTransport } from 'nestjs-ben-udp';
+import { type BenUdpDevice, BenUdpHealthIndicator, BenUdpTransport, InjectBenUdpTransport } from 'nestjs-ben-udp';
 import { MetricsService } from './metrics.service.js';
 
 /** The pages of an operator, over HTTP. */
 @Controller()
 export class OperatingController {
   constructor(
-    @Inject(BenUdpTransport) private readonly transport: BenUdpTransport,
+    @InjectBenUdpTransport() private readonly transport: BenUdpTransport,
     @Inject(BenUdpHealthIndicator) private readonly boards: BenUdpHealthIndicator,
     private readonly health: HealthCheckService,
     private readonly metricsService: MetricsService,

@@ -141,7 +141,7 @@ describe('03-operating', () => {
 
   it('lists the boards, and says which have fallen silent', async () => {
     await board.send({ action: 'dhtsensor', data: {} }, { noreturn: true });
-    await expect.poll(() => transport.getDevices()).toHaveLength(1);
+    await expect.poll(() => transport.getDevices()).toMatchObject([{ name: 'board-01', requests: 1 }]);
     const response = await fetch(`${url}/devices`);
     expect(await response.json()).toMatchObject([{ name: 'board-01', isNamed: true, requests: 1 }]);
     await expect.poll(() => lines).toEqual([expect.stringContaining('board-01 at 127.0.0.1 was last heard at')]);

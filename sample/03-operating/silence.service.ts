@@ -1,12 +1,12 @@
-import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
-import { BenUdpTransport } from 'nestjs-ben-udp';
+import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { BenUdpTransport, InjectBenUdpTransport } from 'nestjs-ben-udp';
 
 /** Logs the boards that have fallen silent. */
 @Injectable()
 export class SilenceService implements OnModuleInit {
   private readonly logger = new Logger('Silence');
 
-  constructor(@Inject(BenUdpTransport) private readonly transport: BenUdpTransport) {}
+  constructor(@InjectBenUdpTransport() private readonly transport: BenUdpTransport) {}
 
   onModuleInit(): void {
     this.transport.on('deviceSilent', ({ name, address, lastSeenAt }) => {

@@ -22,6 +22,15 @@ describe('Endpoint', () => {
     expect(endpoint.sentAt).toBe(5);
   });
 
+  it('learns nothing from the request of a forgotten hello', () => {
+    const endpoint = createEndpoint(5);
+    endpoint.recordRequestTime(Infinity);
+    expect(endpoint.requestMs).toBe(-1);
+    endpoint.recordRequestTime(8);
+    endpoint.recordRequestTime(Infinity);
+    expect(endpoint.requestMs).toBe(8);
+  });
+
   it('replaces a single datagram that no request used', () => {
     const endpoint = createEndpoint(5);
     endpoint.recordSent({ slot: 6, n: 1 }, true, 1);

@@ -37,7 +37,17 @@ describe('ServerExchange', () => {
       droppedMetadata: 0,
       protocol: 'v1',
       replyBytes: undefined,
+      pairSentAt: 0,
     });
+  });
+
+  it('knows when the pair of a request was sent', () => {
+    const device = new PureDevice(createServer());
+    device.hello(7);
+    expect(accepted(device.request(19)).request.pairSentAt).toBe(7);
+    device.hello(1000);
+    device.hello(1500);
+    expect(accepted(device.request(1600)).request.pairSentAt).toBe(1500);
   });
 
   it('seals the reply so that the device can verify it', () => {

@@ -1,13 +1,13 @@
 /** The life cycle of a transport: start, stop, and events. Requests are tested in test/e2e/. */
 import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
 import {
   type BenUdpContext,
-  type BenUdpDevice,
+  type BenUdpHeardDevice,
   type BenUdpExchange,
   BenUdpStatus,
   BenUdpTransport,
@@ -312,6 +312,43 @@ describe('unwrap', () => {
   });
 });
 
+describe('once, off and removeListener', () => {
+  it('let `events.once` wait for an exchange, and leave no listener', async () => {
+    const transport = create();
+    await listen(transport);
+    const board = await startBoard(transport.unwrap().address().port, { key });
+    // The types of Node ask for a whole EventEmitter, of which `events.once` uses these two methods.
+    const emitter = transport as unknown as EventEmitter;
+    const ended = [once(emitter, 'exchange'), transport.once('exchange')] as const;
+    await board.send({ action: 'nobody' });
+    const [exchange] = await ended[1];
+    expect(await ended[0]).toEqual([exchange]);
+    expect(exchange).toMatchObject({ pattern: 'nobody', outcome: 'error-reply' });
+    const { pairSentAt, receivedAt, verifiedAt, handlerAt, repliedAt } = exchange;
+    const steps = [pairSentAt!, receivedAt, verifiedAt, handlerAt, repliedAt!];
+    expect(steps).toEqual(steps.toSorted((a, b) => a - b));
+    expect(Math.abs(Date.now() - receivedAt)).toBeLessThan(5000);
+  });
+
+  it('remove listeners, and return the transport', () => {
+    const transport = create();
+    const listener = () => undefined;
+    expect(transport.on('close', listener).off('close', listener).once('close', listener)).toBe(transport);
+    expect(transport.removeListener('close', listener)).toBe(transport);
+  });
+});
+
+describe('await using', () => {
+  it('closes the transport', async () => {
+    const transport = create();
+    await listen(transport);
+    const closed = transport.once('close');
+    await transport[Symbol.asyncDispose]();
+    await closed;
+    expect(() => transport.unwrap()).toThrow('Not listening');
+  });
+});
+
 describe('on', () => {
   it('has types for its events and the arguments of their listeners', () => {
     // Checked by `npm run check:types`.
@@ -320,7 +357,7 @@ describe('on', () => {
     transport.on('error', (error) => expectTypeOf(error).toEqualTypeOf<Error>());
     transport.on('rejected', (rejected) => expectTypeOf(rejected).toEqualTypeOf<BenUdpRejectedDatagram>());
     transport.on('exchange', (exchange) => expectTypeOf(exchange).toEqualTypeOf<BenUdpExchange>());
-    transport.on('deviceSilent', (device) => expectTypeOf(device).toEqualTypeOf<BenUdpDevice>());
+    transport.on('deviceSilent', (device) => expectTypeOf(device).toEqualTypeOf<BenUdpHeardDevice>());
     expectTypeOf(transport.on<'close'>)
       .parameter(1)
       .toEqualTypeOf<() => void>();

@@ -96,3 +96,58 @@ describe('the decorators, without a map of actions', () => {
     expect(compileSource([IMPORTS, handlers(lines.join('\n'))].join('\n'))).toEqual([]);
   });
 });
+
+describe('a client and a board with a map of actions', () => {
+  const USES = `
+    import { BenUdpClient, type BenUdpActions, BenUdpRecordBuilder } from 'nestjs-ben-udp';
+    import { VirtualBoard } from 'nestjs-ben-udp/testing';
+    import type { ClientProxy } from '@nestjs/microservices';
+    import { type Observable } from 'rxjs';
+    declare const client: BenUdpClient<BenUdpActions>;
+    declare const board: VirtualBoard<BenUdpActions>;
+    declare const untyped: BenUdpClient;
+  `;
+
+  it('accept its names and data, and have its replies', () => {
+    const source = `
+      const celsius: Observable<{ celsius: number }> = client.send('temperature');
+      const led: Observable<string> = client.send('led', true);
+      const record: Observable<string> = client.send('led', new BenUdpRecordBuilder(true).setTimeout(100).build());
+      const empty = client.send('temperature', new BenUdpRecordBuilder().setRetries(2).build());
+      client.emit('dhtsensor', { temperature: 21.5 });
+      client.emit('reset');
+      const proxies: ClientProxy[] = [client, untyped];
+      const number: Observable<number> = untyped.send<number>('any', 1);
+      const inferred: Observable<number> = untyped.send({ cmd: 'any' }, 1);
+      export async function ask() {
+        const value: string = await board.send({ action: 'led', data: true });
+        const { celsius } = await board.send({ action: 'temperature' });
+        await board.send({ action: 'dhtsensor', data: { temperature: celsius } }, { noreturn: true });
+        const typed: VirtualBoard<BenUdpActions> = await VirtualBoard.start<BenUdpActions>({ key: new Uint8Array(32), port: 1 });
+        const other: unknown = await (await VirtualBoard.start({ key: new Uint8Array(32), port: 1 })).send({ action: 7, data: 1 });
+        const [ignored] = await untyped.once('ignored');
+        const reason: string = ignored.reason;
+      }
+    `;
+    expect(compileSource([USES, MAP, source].join('\n'))).toEqual([]);
+  });
+
+  it('refuse other names, data and replies', () => {
+    const wrong = [
+      `client.send('ledd', true);`,
+      `client.send('led', 'on');`,
+      `client.send('led');`,
+      `client.send('temperature', 1);`,
+      `client.send('dhtsensor', { temperature: 1 });`,
+      `const text: Observable<string> = client.send('temperature');`,
+      `client.emit('unknown', 1);`,
+      `client.emit('dhtsensor', { humidity: 1 });`,
+      `board.send({ action: 'ledd', data: true });`,
+      `board.send({ action: 'led', data: 'on' });`,
+      `board.send({ action: 'led' });`,
+      `board.send({ action: 'temperature', data: 1 });`,
+    ];
+    const lines = wrong.map((line) => `// @ts-expect-error\n${line}`);
+    expect(compileSource([USES, MAP, ...lines].join('\n'))).toEqual([]);
+  });
+});

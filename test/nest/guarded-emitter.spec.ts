@@ -55,4 +55,37 @@ describe('GuardedEmitter', () => {
     store.run('request', () => emitter.emit('request'));
     expect(seen).toEqual(['request']);
   });
+
+  it.each(['socket', 'request'] as const)('calls a listener of `once` for the next %s alone', (event) => {
+    const emitter = create();
+    const listener = vi.fn<() => void>();
+    emitter.once(event, listener);
+    expect(emitter.hasListeners(event)).toBe(true);
+    emitter.emit(event, 1 as never);
+    emitter.emit(event, 2 as never);
+    expect(listener).toHaveBeenCalledTimes(1);
+    expect(emitter.hasListeners(event)).toBe(false);
+  });
+
+  it.each(['socket', 'request'] as const)('removes a listener of %s by `off`, however it was registered', (event) => {
+    const emitter = create();
+    const [on, once, other] = [vi.fn<() => void>(), vi.fn<() => void>(), vi.fn<() => void>()];
+    emitter.on(event, on);
+    emitter.once(event, once);
+    emitter.on(event, other);
+    emitter.off(event, on);
+    emitter.off(event, once);
+    emitter.emit(event, 1 as never);
+    expect([on.mock.calls.length, once.mock.calls.length, other.mock.calls.length]).toEqual([0, 0, 1]);
+    emitter.off(event, other);
+    expect(emitter.hasListeners(event)).toBe(false);
+  });
+
+  it('reports the error of a listener of `once`', async () => {
+    const failures: unknown[] = [];
+    const emitter = create((error) => failures.push(error));
+    emitter.once('socket', () => Promise.reject(new Error('rejected')));
+    emitter.emit('socket', 1);
+    await vi.waitFor(() => expect(failures).toEqual([new Error('rejected')]));
+  });
 });

@@ -10,6 +10,11 @@ import { remoteOf } from '../support/pure-device.js';
 
 const REMOTE = remoteOf('10.0.0.1', 7);
 
+/** The process started at 1000000, and 5000 ms have passed since. */
+const CLOCK = { now: () => 5000, wallClock: () => 1_005_000 };
+
+const TIMES = { receivedAt: 4000, verifiedAt: 4000.25, handlerAt: 4000.5, endedAt: 4003 };
+
 function create() {
   const lines: string[] = [];
   const failures: unknown[] = [];
@@ -20,7 +25,7 @@ function create() {
     described.push(action);
     return `<${String(action)}>`;
   };
-  return { reporter: new Reporter(events, log, describePattern), events, lines, failures, described };
+  return { reporter: new Reporter(events, log, describePattern, CLOCK), events, lines, failures, described };
 }
 
 const rejected = (reason: RejectedDecision['reason'], device?: string): RejectedDecision => ({
@@ -41,6 +46,7 @@ const REQUEST: VerifiedRequest = {
   text: 'secret text',
   protocol: 'v1',
   replyBytes: undefined,
+  pairSentAt: 3990,
 };
 
 describe('Reporter', () => {
@@ -77,6 +83,20 @@ describe('Reporter', () => {
     ]);
   });
 
+  it('reports no time for a reply that was not sent, and for a pair that is not known', () => {
+    const { reporter, events } = create();
+    const reports: unknown[] = [];
+    events.on('exchange', (report) => reports.push(report));
+    reporter.ended({ request: { ...REQUEST, pairSentAt: -Infinity }, outcome: 'event', ...TIMES });
+    reporter.ended({ request: REQUEST, outcome: 'late', ...TIMES });
+    reporter.ended({ request: REQUEST, outcome: 'error-reply', ...TIMES });
+    expect(reports).toMatchObject([
+      { pairSentAt: undefined, repliedAt: undefined },
+      { pairSentAt: 1_003_990, repliedAt: undefined },
+      { repliedAt: 1_004_003 },
+    ]);
+  });
+
   it('reports the end of a request, without its data', () => {
     const { reporter, events, lines } = create();
     const reports: unknown[] = [];
@@ -84,7 +104,7 @@ describe('Reporter', () => {
     exchangeChannel.subscribe(onMessage);
     onTestFinished(() => void exchangeChannel.unsubscribe(onMessage));
     events.on('exchange', (report) => reports.push(report));
-    reporter.ended({ request: REQUEST, outcome: 'answered', durationMs: 3 });
+    reporter.ended({ request: REQUEST, outcome: 'answered', ...TIMES });
     const report = {
       pattern: '<echo>',
       device: 'hall',
@@ -93,6 +113,11 @@ describe('Reporter', () => {
       protocol: 'v1',
       outcome: 'answered',
       durationMs: 3,
+      pairSentAt: 1_003_990,
+      receivedAt: 1_004_000,
+      verifiedAt: 1_004_000.25,
+      handlerAt: 1_004_000.5,
+      repliedAt: 1_004_003,
     };
     expect(reports).toEqual([report, report]);
     expect(lines).toEqual([]);
@@ -100,13 +125,13 @@ describe('Reporter', () => {
 
   it('describes no pattern if nobody listens', () => {
     const { reporter, described } = create();
-    reporter.ended({ request: REQUEST, outcome: 'answered', durationMs: 3 });
+    reporter.ended({ request: REQUEST, outcome: 'answered', ...TIMES });
     expect(described).toEqual([]);
   });
 
   it.each(['late', 'superseded'] as const)('warns of a reply that was not sent: %s', (outcome) => {
     const { reporter, lines } = create();
-    reporter.ended({ request: REQUEST, outcome, durationMs: 3 });
+    reporter.ended({ request: REQUEST, outcome, ...TIMES });
     expect(lines).toEqual([expect.stringContaining(`warn The reply to "<echo>" was not sent`)]);
   });
 

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type BenUdpDevice, DeviceRegistry } from '../../lib/server/device-registry.js';
+import { type BenUdpHeardDevice, DeviceRegistry } from '../../lib/server/device-registry.js';
 import { FakePlatform } from '../support/fake-platform.js';
 import { remoteOf } from '../support/pure-device.js';
 import { Sender } from '../../lib/exchange/remote.js';
 
 function create({ capacity = 100, silentAfterMs = 0 } = {}) {
   const platform = new FakePlatform();
-  const silent: BenUdpDevice[] = [];
+  const silent: BenUdpHeardDevice[] = [];
   const registry = new DeviceRegistry(platform, capacity, silentAfterMs, (device) => silent.push(device));
   registry.start();
   return { platform, registry, silent };
@@ -24,7 +24,7 @@ describe('DeviceRegistry', () => {
     registry.record(requestOf('kitchen', '10.0.0.2', 2));
     registry.record(requestOf(undefined, '10.0.0.3', 3));
     registry.record(requestOf(undefined, 'fe80::1', 4));
-    expect(registry.list()).toEqual([
+    expect(registry.list([])).toEqual([
       {
         name: 'kitchen',
         isNamed: true,
@@ -39,14 +39,31 @@ describe('DeviceRegistry', () => {
     ]);
   });
 
+  it('lists the devices that were never heard first, each once', () => {
+    const { registry } = create({ silentAfterMs: 1 });
+    registry.record(requestOf('hall', '10.0.0.1', 1));
+    expect(registry.list(['kitchen', 'hall', 'kitchen'])).toEqual([
+      {
+        name: 'kitchen',
+        isNamed: true,
+        address: undefined,
+        port: undefined,
+        lastSeenAt: undefined,
+        requests: 0,
+        isSilent: false,
+      },
+      expect.objectContaining({ name: 'hall', requests: 1 }),
+    ]);
+  });
+
   it('remembers at most its capacity and forgets the device with the longest silence', () => {
     const { registry } = create({ capacity: 2 });
     registry.record(requestOf('a', '10.0.0.1', 1));
     registry.record(requestOf('b', '10.0.0.1', 1));
     registry.record(requestOf('a', '10.0.0.1', 1));
-    expect(registry.list().map(({ name }) => name)).toEqual(['b', 'a']);
+    expect(registry.list([]).map(({ name }) => name)).toEqual(['b', 'a']);
     registry.record(requestOf('c', '10.0.0.1', 1));
-    expect(registry.list().map(({ name }) => name)).toEqual(['a', 'c']);
+    expect(registry.list([]).map(({ name }) => name)).toEqual(['a', 'c']);
   });
 
   it('forgets a device without a name before one with a name, and keeps the limit among named ones', () => {
@@ -55,11 +72,11 @@ describe('DeviceRegistry', () => {
     for (const port of [1, 2, 3, 4]) {
       registry.record(requestOf(undefined, '10.0.0.9', port));
     }
-    expect(registry.list().map(({ name }) => name)).toEqual(['kitchen', '10.0.0.9:3', '10.0.0.9:4']);
+    expect(registry.list([]).map(({ name }) => name)).toEqual(['kitchen', '10.0.0.9:3', '10.0.0.9:4']);
     for (const name of ['hall', 'cellar', 'attic']) {
       registry.record(requestOf(name, '10.0.0.2', 1));
     }
-    expect(registry.list().map(({ name }) => name)).toEqual(['hall', 'cellar', 'attic']);
+    expect(registry.list([]).map(({ name }) => name)).toEqual(['hall', 'cellar', 'attic']);
   });
 
   it('reports a silent device once, within a tenth of the time, and again after it was heard', () => {
@@ -72,7 +89,7 @@ describe('DeviceRegistry', () => {
     platform.advance(5000);
     expect(silent).toHaveLength(1);
     registry.record(requestOf('a', '10.0.0.1', 1));
-    expect(registry.list()[0]).toMatchObject({ isSilent: false });
+    expect(registry.list([])[0]).toMatchObject({ isSilent: false });
     platform.advance(1200);
     expect(silent).toHaveLength(2);
   });

@@ -79,6 +79,9 @@ async function ask(socket: ScriptedSocket, text = "{'action': 'echo'}", key = KE
   };
 }
 
+/** All steps at the same time. */
+const times = (at: number) => ({ receivedAt: at, verifiedAt: at, handlerAt: at, endedAt: at });
+
 /** Answers when the test says so. */
 function heldHandler() {
   const requests: VerifiedRequest[] = [];
@@ -97,9 +100,7 @@ describe('Listener', () => {
     expect(reply).toBe('{"data":1}');
     expect(socket.sent.map(({ length }) => length)).toEqual([32, 16, 16]);
     expect(new Set(socket.sentTo)).toEqual(new Set(['10.0.0.9:7']));
-    expect(ended).toEqual([
-      { request: expect.objectContaining({ device: 'hall' }), outcome: 'answered', durationMs: 0 },
-    ]);
+    expect(ended).toEqual([{ request: expect.objectContaining({ device: 'hall' }), outcome: 'answered', ...times(0) }]);
     expect(listener.stats()).toMatchObject({ received: 2, hellos: 1, requests: 1, inFlight: 0, endpoints: 1 });
   });
 
@@ -210,7 +211,25 @@ describe('Listener', () => {
     answers[0]!({ text: '{"data":1}', isError: false });
     await settle();
     expect(socket.sent).toEqual([]);
-    expect(ended).toMatchObject([{ outcome: 'late', durationMs: OPTIONS.timeout }]);
+    expect(ended).toMatchObject([{ outcome: 'late', receivedAt: 0, handlerAt: 0, endedAt: OPTIONS.timeout }]);
+  });
+
+  it('keeps the times of the steps of a queued event', async () => {
+    const { answers, onRequest } = heldHandler();
+    const inFlight = { maxInFlight: 10, maxInFlightPerDevice: 1, maxQueuedEvents: 1 };
+    const { socket, platform, ended } = await start({ inFlight }, { onRequest });
+    await ask(socket, "{'action': 'log', 'noreturn': True}");
+    socket.sent.length = 0;
+    await platform.advance(100);
+    await ask(socket, "{'action': 'log', 'noreturn': True}");
+    await platform.advance(20);
+    answers[0]!({ text: undefined, isError: false });
+    await settle();
+    await platform.advance(3);
+    answers[1]!({ text: undefined, isError: false });
+    await settle();
+    expect(ended[1]).toMatchObject({ receivedAt: 100, verifiedAt: 100, handlerAt: 120, endedAt: 123 });
+    expect(ended[1]!.request.pairSentAt).toBe(100);
   });
 
   it('survives a handler that rejects and one that throws, and reports both', async () => {
@@ -252,10 +271,14 @@ describe('Listener', () => {
   });
 
   it('counts each rejection and reports it with its reason', async () => {
-    const { socket, rejected, listener } = await start();
+    const { socket, rejected, listener, platform } = await start();
     await socket.receive([Buffer.from('junk')], REMOTE);
     await ask(socket, undefined, OTHER_KEY);
-    expect(rejected.map(({ reason }) => reason)).toEqual(['unknown-datagram', 'bad-hash']);
+    // Sooner, the next hello would be a copy.
+    await platform.advance(1000);
+    await ask(socket, 'no Python {');
+    expect(rejected.map(({ reason }) => reason)).toEqual(['unknown-datagram', 'bad-hash', 'bad-text']);
+    expect(listener.stats().rejectedByDevice).toEqual({ hall: { 'bad-text': 1 } });
     expect(listener.stats().rejected).toMatchObject({ 'unknown-datagram': 1, 'bad-hash': 1 });
   });
 

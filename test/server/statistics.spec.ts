@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Statistics } from '../../lib/server/statistics.js';
+import { MAX_DEVICES_WITH_REJECTIONS, Statistics } from '../../lib/server/statistics.js';
 
 const sum = (counts: Readonly<Record<string, number>>) =>
   Object.values(counts).reduce((total, count) => total + count, 0);
@@ -22,6 +22,27 @@ describe('Statistics', () => {
       sessions: 3,
     });
     expect(received).toBe(hellos + requests + resent + sum(rejected));
+  });
+
+  it('counts the rejections of each device, and of a bounded number of devices', () => {
+    const statistics = new Statistics();
+    statistics.countRejected('bad-hash');
+    statistics.countRejected('busy', 'kitchen');
+    statistics.countRejected('busy', 'kitchen');
+    statistics.countRejected('expired', 'kitchen');
+    statistics.countRejected('replayed', '__proto__');
+    expect(Object.entries(statistics.snapshot(0).rejectedByDevice)).toEqual([
+      ['kitchen', { busy: 2, expired: 1 }],
+      ['__proto__', { replayed: 1 }],
+    ]);
+    for (let count = 0; count < MAX_DEVICES_WITH_REJECTIONS; count++) {
+      statistics.countRejected('busy', `device ${count}`);
+    }
+    statistics.countRejected('busy', 'kitchen');
+    const { rejected, rejectedByDevice } = statistics.snapshot(0);
+    expect(Object.keys(rejectedByDevice)).toHaveLength(MAX_DEVICES_WITH_REJECTIONS);
+    expect(rejectedByDevice['kitchen']).toEqual({ busy: 3, expired: 1 });
+    expect(rejected.busy).toBe(3 + MAX_DEVICES_WITH_REJECTIONS);
   });
 
   it('counts a request in flight until it has an outcome', () => {

@@ -312,6 +312,8 @@ export class V2ServerExchange {
         device: key.device,
         protocol: 'v2',
         replyBytes: roomFor(flags),
+        // Protocol v2 has no pairs.
+        pairSentAt: -Infinity,
       },
       pending: new V2Pending(session, ctr, flags, now, handler).token,
       // The device has no result to wait for, and learns at once that the server has its request.
