@@ -60,7 +60,7 @@ describe('BenUdpTransport#ping', () => {
     const events: BenUdpExchange[] = [];
     transport.on('exchange', (event) => events.push(event));
     await transport.ping();
-    expect(transport.getDevices()).toEqual([]);
+    expect(transport.getDevices()).toMatchObject([{ name: 'hall', requests: 0, lastSeenAt: undefined }]);
     expect(events).toMatchObject([{ pattern: BEN_UDP_HEALTH_PATTERN, device: undefined, outcome: 'answered' }]);
   });
 

@@ -80,6 +80,7 @@ describe('getStats', () => {
       'event-failed': 2,
       late: 0,
       superseded: 0,
+      unsent: 0,
     });
     expect(stats.rejected).toMatchObject({ 'unknown-datagram': 1, 'bad-hash': 1 });
     expect(Object.keys(stats.rejected)).toEqual(Object.keys(REJECTIONS));
