@@ -5,7 +5,7 @@
  *     npm run bench:peers
  *     npm run bench:peers -- --save
  *     npm run bench:peers -- --smoke
- *     npm run bench:peers -- --only "BenUdp v1,CoAP" --rounds 1
+ *     npm run bench:peers -- --only "BenUdp v1; CoAP" --rounds 1
  *
  * `--save` writes docs/peers.json, and the tables and the chart of docs/performance.md from it. Figures of the wire and those with loss
  * come from network namespaces of the bench, which need root. Without root, UDP alone is measured there, through a proxy.
@@ -152,7 +152,7 @@ installPeers();
 const folder = mkdtempSync(join(tmpdir(), 'ben-udp-peers-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const lines = choose(
-  values.only?.split(',').map((name) => name.trim()) ?? (values.smoke ? SMOKE_PEERS : PEERS.map(({ name }) => name)),
+  values.only?.split(';').map((name) => name.trim()) ?? (values.smoke ? SMOKE_PEERS : PEERS.map(({ name }) => name)),
 );
 const certificate = lines.some(({ isTls }) => isTls) ? createCertificate(folder) : {};
 const variants = lines.map(({ isTls, ...line }) => ({

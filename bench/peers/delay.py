@@ -1,8 +1,9 @@
 """Two TUN devices, each the way out of one network namespace: a packet of one leaves the other after a fixed time.
 
-    python3 delay.py MILLISECONDS
+    python3 delay.py
 
-Prints "ready" when both exist. They and the program end when its standard input does. Nothing is lost or reordered here.
+Prints "ready" when both exist. Each line of its standard input is the time from then on, in milliseconds. All of it ends when the input
+does. Nothing is lost here, and nothing is reordered if the time does not change.
 """
 
 import fcntl
@@ -39,7 +40,7 @@ def write_due(file, now, queue):
 
 
 def main():
-    delay = float(sys.argv[1]) / 1000
+    delay = 0
     ends = [open_tun("server"), open_tun("devices")]
     queues = [deque(), deque()]
     poll = select.epoll()
@@ -53,7 +54,11 @@ def main():
         now = time.monotonic()
         for file, _ in events:
             if file not in ends:
-                return
+                line = sys.stdin.readline()
+                if not line:
+                    return
+                delay = float(line) / 1000
+                continue
             read_all(file, now + delay, queues[1 - ends.index(file)])
         for file, queue in zip(ends, queues):
             write_due(file, now, queue)

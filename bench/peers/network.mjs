@@ -48,10 +48,9 @@ export class Network {
     [this.inServer, this.inDevices] = this.#holders.map(({ pid }) => ['nsenter', '-t', String(pid), '-n']);
   }
 
-  /** @param {number} roundTripMs */
-  static async start(roundTripMs) {
+  static async start() {
     const program = fileURLToPath(new URL('delay.py', import.meta.url));
-    const delay = await hold(['python3', program, String(roundTripMs / 2)]);
+    const delay = await hold(['python3', program]);
     const devices = await hold(['sh', '-c', 'echo ready; exec cat']);
     const network = new Network(delay, devices);
     run([...network.inServer, 'ip', 'link', 'set', 'devices', 'netns', String(devices.pid)]);
@@ -67,14 +66,16 @@ export class Network {
   }
 
   /**
-   * From now on, each packet is lost with this chance, in each direction.
+   * From now on.
    *
-   * @param {number} share 0 to 1, in steps of a thousandth
+   * @param {{ loss: number, roundTripMs: number }} way `loss` is the chance of each packet to be lost, in each direction, 0 to 1 in steps
+   * of a thousandth
    */
-  setLoss(share) {
-    const [server, devices] = ['server', 'devices'].map((name) => lossRules(name, Math.round(share * 1000)));
+  setWay({ loss, roundTripMs }) {
+    const [server, devices] = ['server', 'devices'].map((name) => lossRules(name, Math.round(loss * 1000)));
     run([...this.inServer, 'nft', '-f', '-'], server);
     run([...this.inDevices, 'nft', '-f', '-'], devices);
+    this.#holders[0].stdin.write(`${roundTripMs / 2}\n`);
   }
 
   /** @returns {number} packets that never got to the delay, because it was too slow. There should be none */

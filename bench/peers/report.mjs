@@ -84,6 +84,7 @@ function headLine({ machine, settings, obstacle, upstreamsEnd }) {
     obstacle && `**TCP is missing there**, because namespaces could not be made: ${obstacle}.`,
     upstreamsEnd &&
       `Upstream's server takes one board at a time: with ${upstreamsEnd.devices} at once it ended after ${upstreamsEnd.exchanges} exchanges.`,
+    '![CPU, bytes, first answer and p99 with loss, by transport](peers.svg)',
   ]
     .filter(Boolean)
     .join('\n\n');

@@ -12,25 +12,23 @@ const HEADER_BYTES = 28;
 export class UdpProxy {
   /** Both directions, lost datagrams included, because they were sent. */
   counters = { bytes: 0, packets: 0 };
-  /** The chance of each datagram to be lost. */
-  loss = 0;
+  #loss = 0;
   #socket;
   #serverPort;
-  #delayMs;
+  #delayMs = 0;
   /** By address and port of the device. @type {Map<string, Promise<import('node:dgram').Socket>>} */
   #upstreams = new Map();
 
-  constructor(socket, { serverPort, roundTripMs }) {
+  constructor(socket, { serverPort }) {
     this.#socket = socket;
     this.#serverPort = serverPort;
-    this.#delayMs = roundTripMs / 2;
     socket.on('message', (datagram, device) => {
       const upstream = this.#upstreamOf(device);
       this.#carry(datagram, async () => (await upstream).send(datagram, this.#serverPort, HOST));
     });
   }
 
-  /** @param {{ serverPort: number, roundTripMs: number }} options */
+  /** @param {{ serverPort: number }} options */
   static async start(options) {
     return new UdpProxy(await bind(HOST, 0), options);
   }
@@ -39,10 +37,16 @@ export class UdpProxy {
     return this.#socket.address().port;
   }
 
+  /** @param {{ loss: number, roundTripMs: number }} way from now on; `loss` is the chance of each datagram to be lost */
+  setWay({ loss, roundTripMs }) {
+    this.#loss = loss;
+    this.#delayMs = roundTripMs / 2;
+  }
+
   #carry(datagram, deliver) {
     this.counters.packets++;
     this.counters.bytes += datagram.length + HEADER_BYTES;
-    if (Math.random() >= this.loss) {
+    if (Math.random() >= this.#loss) {
       setTimeout(deliver, this.#delayMs);
     }
   }

@@ -15,7 +15,7 @@ const SETTLE_ROUND_TRIPS = 4;
 /** New devices, each from nothing to its first answer. */
 const FIRSTS = 5;
 
-/** A board gives up after so many timeouts in a row: the server has ended. */
+/** Upstream's server ends if a datagram is lost. A board notices it by so many timeouts in a row, each of 10 s. */
 const MAX_TIMEOUTS = 2;
 
 /** A device that can be awaited. */
@@ -69,6 +69,7 @@ class FieldBoard {
   constructor(index, kind, { port, dataBytes }) {
     this.data = dataOf(dataBytes);
     const localPort = kind === 'upstream' ? port : 0;
+    this.maxTimeouts = kind === 'upstream' ? MAX_TIMEOUTS : Infinity;
     this.options = { key: keyFileAt(0), host: HOST, port, localAddress: addressOf(index), localPort };
   }
 
@@ -138,7 +139,6 @@ async function measureEach(count, settleMs, exchange) {
   }
   return {
     ms: median(times),
-    leastMs: Math.min(...times),
     bytes: median(wires.map(({ bytes }) => bytes)),
     packets: median(wires.map(({ packets }) => packets)),
   };
@@ -151,11 +151,25 @@ serve({
     return proxy.port;
   },
 
-  /** @param {number} loss of the proxy */
-  setLoss: (loss) => {
-    if (proxy) {
-      proxy.loss = loss;
+  /** @param {{ loss: number, roundTripMs: number }} way of the proxy */
+  setWay: (way) => proxy?.setWay(way),
+
+  /** How long the fastest of some first exchanges takes, and the fastest of some further ones. */
+  fastest: async ({ kind, exchanges, ...options }) => {
+    const firsts = [];
+    const furthers = [];
+    for (let done = 0; done < exchanges; done++) {
+      const [device] = createDevices(kind, { ...options, peers: 1 });
+      firsts.push(
+        await timeOf(async () => {
+          await device.open();
+          await device.ask();
+        }),
+      );
+      furthers.push(await timeOf(() => device.ask()));
+      await device.close();
     }
+    return { firstMs: Math.min(...firsts), furtherMs: Math.min(...furthers) };
   },
 
   /** Devices one by one: from nothing to the first answer, then further ones of the last. */

@@ -3,9 +3,13 @@
  * answers are kept. Uses the public API alone, so that it takes any version of this package.
  */
 import { BaseRpcContext } from '@nestjs/microservices';
+import { V2Device } from '../peers/v2-device.mjs';
 import { BoardCrypto, maxRequestLength, preparePlaintext } from './board-crypto.mjs';
 import { startBenUdp } from './nest-apps.mjs';
 import { ACTION, HELLO, addressOf, keyAt, requestText } from './wire.mjs';
+
+/** The server withholds answers if it did not run for a while, because other work had its core. */
+export class UnansweredError extends Error {}
 
 export class InProcessServer {
   /** Datagrams the server has sent, those of each board apart. */
@@ -21,19 +25,29 @@ export class InProcessServer {
   #socket;
   #boards;
   #noreturn;
-  #crypto = new BoardCrypto(keyAt(0));
+  #cryptos;
   #plaintext;
 
-  constructor({ boards, dataBytes = 32, noreturn = false }) {
+  constructor({ boards, keys = 1, dataBytes = 32, noreturn = false }) {
     this.#boards = Array.from({ length: boards }, (_, index) => index);
     this.#noreturn = noreturn;
+    // The last keys of the ring, so that the server finds none of them early.
+    const firstKey = Math.max(0, keys - boards);
+    this.#cryptos = this.#boards.map((index) => new BoardCrypto(keyAt(firstKey + (index % keys))));
     this.#plaintext = preparePlaintext(requestText(dataBytes, noreturn));
   }
 
-  /** @param {{ boards: number, dataBytes?: number, noreturn?: boolean, lib?: string }} options `lib` as in `startBenUdp` */
+  /**
+   * @param {object} options
+   * @param {number} options.boards
+   * @param {number} [options.keys] how many the server holds
+   * @param {number} [options.dataBytes]
+   * @param {boolean} [options.noreturn]
+   * @param {string} [options.lib] as in `startBenUdp`
+   */
   static async start({ lib, ...options }) {
-    const server = new InProcessServer(options);
-    server.#strategy = await startBenUdp({ lib }, () => server.requests++);
+    const server = new this(options);
+    server.#strategy = await startBenUdp({ lib, keys: options.keys }, () => server.requests++);
     server.#socket = server.#strategy.unwrap();
     server.#socket.send = (...args) => server.#keep(...args);
     return server;
@@ -46,9 +60,9 @@ export class InProcessServer {
    */
   async exchangeAll(measured = (phase) => phase()) {
     const remotes = this.#boards.map((index) => remoteOf(index));
-    await measured(() => this.#deliver(remotes, () => HELLO, 2));
-    const envelopes = remotes.map(({ address }) => this.#ask(this.sent.get(address)));
-    await measured(() => this.#deliver(remotes, (index) => envelopes[index], this.#noreturn ? 0 : 3));
+    await measured(() => this.deliver(remotes, () => HELLO, 2));
+    const envelopes = remotes.map(({ address }, index) => this.#ask(index, this.sent.get(address)));
+    await measured(() => this.deliver(remotes, (index) => envelopes[index], this.#noreturn ? 0 : 3));
   }
 
   /** Nest's own part alone: the handler as Nest has registered it. */
@@ -57,7 +71,7 @@ export class InProcessServer {
   }
 
   /** Delivers one datagram of each board, and checks the number of answers to each. */
-  async #deliver(remotes, datagramOf, answers) {
+  async deliver(remotes, datagramOf, answers) {
     this.sent.clear();
     for (let index = 0; index < remotes.length; index++) {
       this.#socket.emit('message', datagramOf(index), remotes[index]);
@@ -65,16 +79,17 @@ export class InProcessServer {
     const isAnswered = ({ address }) => (this.sent.get(address)?.length ?? 0) === answers;
     await new Promise((resolve) => setImmediate(resolve));
     if (!remotes.every(isAnswered)) {
-      throw new Error(
+      throw new UnansweredError(
         `the server did not answer every board: ${answers} datagrams expected, got ${remotes.map((r) => this.sent.get(r.address)?.length ?? 0)}`,
       );
     }
   }
 
-  #ask([ciphertext, iv]) {
+  #ask(index, [ciphertext, iv]) {
     const target = Buffer.alloc(maxRequestLength(this.#plaintext));
-    const id = this.#crypto.openId(ciphertext, iv);
-    return target.subarray(0, this.#crypto.writeRequest(id, this.#plaintext, target));
+    const crypto = this.#cryptos[index];
+    const id = crypto.openId(ciphertext, iv);
+    return target.subarray(0, crypto.writeRequest(id, this.#plaintext, target));
   }
 
   /** Replaces the `send` of the socket. Like Node, it calls a callback in a later turn. */
@@ -88,6 +103,41 @@ export class InProcessServer {
     }
     if (callback) {
       process.nextTick(callback, null, datagram.length);
+    }
+  }
+}
+
+/** The same with boards of protocol v2, which have their sessions: one datagram to the server, and one back. */
+export class InProcessV2Server extends InProcessServer {
+  #devices;
+  #remotes;
+  /** The datagram that each device has sent last. */
+  #asked = [];
+  #answered = 0;
+
+  constructor(options) {
+    super(options);
+    const { boards, keys = 1, dataBytes = 32 } = options;
+    const deviceOptions = { port: 0, noreturn: false, peers: boards, keys, dataBytes };
+    const shared = V2Device.share(deviceOptions);
+    this.#remotes = Array.from({ length: boards }, (_, index) => remoteOf(index));
+    this.#devices = this.#remotes.map((_, index) => {
+      const device = new V2Device(index, deviceOptions, shared, () => this.#answered++);
+      const send = (datagram) => (this.#asked[index] = datagram);
+      device.socket = /** @type {import('node:dgram').Socket} */ (/** @type {unknown} */ ({ send }));
+      return device;
+    });
+  }
+
+  /** @override */
+  async exchangeAll(measured = (phase) => phase()) {
+    const before = this.#answered;
+    this.#devices.forEach((device) => device.begin());
+    // The first time, each opens its session.
+    while (this.#answered - before < this.#devices.length) {
+      const asked = [...this.#asked];
+      await measured(() => this.deliver(this.#remotes, (index) => asked[index], 1));
+      this.#devices.forEach((device, index) => device.receive(this.sent.get(this.#remotes[index].address)[0]));
     }
   }
 }
