@@ -79,7 +79,7 @@ export function CommandList({ commands, isOfOneBoard }) {
       No commands yet. ${isOfOneBoard ? 'The board fetches them within seconds.' : 'Send one from the page of a board.'}
     </p>`;
   }
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Commands">
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="List of commands">
     <table>
       <thead>
         <tr>

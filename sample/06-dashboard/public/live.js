@@ -153,10 +153,12 @@ export class Live {
 
   async #reconnect() {
     const session = await get('session').catch(() => undefined);
-    if (session?.isLoggedIn === false) {
-      this.onLoggedOut();
-    } else {
+    if (session === undefined) {
+      setTimeout(() => void this.#reconnect(), RETRY_MS);
+    } else if (session.isLoggedIn) {
       this.connect();
+    } else {
+      this.onLoggedOut();
     }
   }
 

@@ -22,6 +22,9 @@ class SettingsModule {
   }
 }
 
+/** Boards that wait for a command get their reply after nine tenths of it. */
+const SHUTDOWN_MS = 2000;
+
 @Module({})
 export class AppModule {
   static with(settings: Settings): DynamicModule {
@@ -31,7 +34,7 @@ export class AppModule {
       imports: [
         SettingsModule.with(settings),
         DatabaseModule,
-        BenUdpModule.forRoot({ host, port, keyDirectory, watchKeyFiles: true, shutdownTimeout: 5000 }),
+        BenUdpModule.forRoot({ host, port, keyDirectory, watchKeyFiles: true, shutdownTimeout: SHUTDOWN_MS }),
       ],
       controllers: [BoardController, ApiController, LoginController],
       providers: [

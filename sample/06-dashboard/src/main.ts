@@ -26,6 +26,8 @@ const app = await NestFactory.create<NestExpressApplication>(AppModule.with(sett
   logger: ['error', 'warn', 'fatal'],
   // Only JSON: a page of another site can send a form without asking first.
   bodyParser: false,
+  // Browsers open connections ahead of need. Without this each would hold up the end of the app for a minute.
+  forceCloseConnections: true,
 });
 app.useBodyParser('json', { limit: '16kb' });
 if (settings.trustedProxy !== undefined) {

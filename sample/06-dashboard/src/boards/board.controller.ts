@@ -1,6 +1,6 @@
 import { Controller, UseInterceptors } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
-import { BenUdpContext } from 'nestjs-ben-udp';
+import { BenUdpContext, Device, Signal } from 'nestjs-ben-udp';
 import { ExchangeInterceptor } from './exchange.interceptor.js';
 import { IngestService } from './ingest.service.js';
 import { HOLD_MS, type Letter, MailboxService } from './mailbox.service.js';
@@ -11,7 +11,7 @@ const MAX_ID = 64;
 /** Bytes of a result as JSON. */
 const MAX_RESULT = 1024;
 
-/** The questions of boards. Each board has a key, and the key is its name. */
+/** The questions of boards. Each key is in a file of its own, whose name is that of the board. */
 @Controller()
 @UseInterceptors(ExchangeInterceptor)
 export class BoardController {
@@ -31,10 +31,10 @@ export class BoardController {
    */
   @MessagePattern(['report', 'dhtsensor'])
   async report(
+    @Device() board: string,
     @Payload() data: unknown,
     @Ctx() context: BenUdpContext,
   ): Promise<{ stored: number; command: Letter | null }> {
-    const board = boardOf(context);
     const readings = readReport(data);
     await this.ingest.add(board, context.getReceivedAt().getTime(), readings);
     const command = context.isReplyExpected() ? await this.mailbox.take(board) : null;
@@ -43,25 +43,21 @@ export class BoardController {
 
   /**
    * `board.send({"action": "inbox", "data": {"done": id, "result": 1}})` acknowledges a command, and waits up to 8 s for the next one.
-   * `"wait": 0` asks without waiting.
+   * `"wait": 0` asks without waiting. The signal fires if the board has given up or asks again, and when the app ends.
    */
   @MessagePattern('inbox')
-  async inbox(@Payload() data: unknown, @Ctx() context: BenUdpContext): Promise<Letter | null> {
-    const board = boardOf(context);
+  async inbox(
+    @Device() board: string,
+    @Payload() data: unknown,
+    @Ctx() context: BenUdpContext,
+    @Signal() signal: AbortSignal,
+  ): Promise<Letter | null> {
     const { done, result = null, wait } = readInbox(data);
     if (done !== undefined) {
       await this.mailbox.acknowledge(board, done, result);
     }
-    return context.isReplyExpected() ? this.mailbox.wait(board, wait) : null;
+    return context.isReplyExpected() ? this.mailbox.wait(board, wait, signal) : null;
   }
-}
-
-function boardOf(context: BenUdpContext): string {
-  const board = context.getDevice();
-  if (board === undefined) {
-    throw new RpcException('this board has no key of its own');
-  }
-  return board;
 }
 
 function readInbox(data: unknown): { done?: string; result?: unknown; wait: number } {

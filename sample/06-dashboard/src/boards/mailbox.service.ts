@@ -27,10 +27,9 @@ export class MailboxService implements OnModuleInit, OnModuleDestroy {
   private readonly logger = new Logger('Mailbox');
   /** Boards with open commands. The others cost no query. */
   private readonly pending = new Set<string>();
-  /** Ends the waiting of a board. */
-  private readonly waiting = new Map<string, () => void>();
+  /** Ends the waiting of a board, whose reply then takes a command if `isAsked`. */
+  private readonly waiting = new Map<string, (isAsked: boolean) => void>();
   private readonly timer = setInterval(() => void this.expire(), EXPIRE_MS).unref();
-  private isClosing = false;
 
   constructor(
     private readonly store: Store,
@@ -43,11 +42,8 @@ export class MailboxService implements OnModuleInit, OnModuleDestroy {
     }
   }
 
-  /** Boards that wait get their reply now, and the transport need not wait for them. */
   onModuleDestroy(): void {
-    this.isClosing = true;
     clearInterval(this.timer);
-    this.waiting.forEach((end) => end());
   }
 
   async queue(board: string, name: string, data: unknown, lifeMs = DEFAULT_LIFE_MS): Promise<Command> {
@@ -56,7 +52,7 @@ export class MailboxService implements OnModuleInit, OnModuleDestroy {
     const command = await this.store.queueCommand({ id, board, name, data, createdAt: now, expiresAt: now + lifeMs });
     this.pending.add(board);
     this.stream.publish('command', command);
-    this.waiting.get(board)?.();
+    this.waiting.get(board)?.(true);
     return command;
   }
 
@@ -75,14 +71,16 @@ export class MailboxService implements OnModuleInit, OnModuleDestroy {
     return { id, name, data };
   }
 
-  /** The next command, or `null` after `holdMs`, on `signal`, at the board's next question, and when the app ends. */
-  async wait(board: string, holdMs: number): Promise<Letter | null> {
+  /**
+   * The next command, or `null` after `holdMs`. Also `null`, and no command is taken, if `signal` fires or the board asks from another
+   * socket meanwhile: nobody waits for this reply.
+   */
+  async wait(board: string, holdMs: number, signal: AbortSignal): Promise<Letter | null> {
     const letter = await this.take(board);
-    if (letter !== null || holdMs === 0 || this.isClosing) {
+    if (letter !== null || holdMs === 0) {
       return letter;
     }
-    await this.pause(board, holdMs);
-    return this.isClosing ? null : this.take(board);
+    return (await this.pause(board, holdMs, signal)) ? this.take(board) : null;
   }
 
   async acknowledge(board: string, id: string, result: unknown): Promise<void> {
@@ -92,18 +90,24 @@ export class MailboxService implements OnModuleInit, OnModuleDestroy {
     }
   }
 
-  private pause(board: string, holdMs: number): Promise<void> {
-    this.waiting.get(board)?.();
+  private pause(board: string, holdMs: number, signal: AbortSignal): Promise<boolean> {
+    this.waiting.get(board)?.(false);
     return new Promise((resolve) => {
-      const end = () => {
+      const end = (isAsked: boolean) => {
         clearTimeout(timer);
+        signal.removeEventListener('abort', giveUp);
         if (this.waiting.get(board) === end) {
           this.waiting.delete(board);
         }
-        resolve();
+        resolve(isAsked);
       };
-      const timer = setTimeout(end, holdMs);
+      const giveUp = () => end(false);
+      const timer = setTimeout(() => end(true), holdMs);
+      signal.addEventListener('abort', giveUp);
       this.waiting.set(board, end);
+      if (signal.aborted) {
+        giveUp();
+      }
     });
   }
 

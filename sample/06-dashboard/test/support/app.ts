@@ -86,8 +86,8 @@ export class App {
   }
 
   /** Starts again on the same data and the same port for boards. */
-  async restart(): Promise<void> {
-    await this.run();
+  async restart(more: NodeJS.ProcessEnv = {}): Promise<void> {
+    await this.run(more);
   }
 
   private async writeKeys(): Promise<void> {
@@ -101,7 +101,7 @@ export class App {
     }
   }
 
-  private async run(): Promise<void> {
+  private async run(more: NodeJS.ProcessEnv = {}): Promise<void> {
     const { database, env, nodeArgs = [], args = [] } = this.options;
     this.output = '';
     this.child = spawn(process.execPath, [...nodeArgs, MAIN, ...args], {
@@ -115,6 +115,7 @@ export class App {
         HTTP_PORT: '0',
         NO_COLOR: '1',
         ...env,
+        ...more,
       },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });

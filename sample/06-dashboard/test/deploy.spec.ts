@@ -1,0 +1,152 @@
+/** The files for deployment: they parse, name settings that exist, and fit the metrics of 03-operating. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+
+const sample = join(import.meta.dirname, '..');
+const read = (path: string) => readFileSync(join(sample, path), 'utf8');
+
+/** The variables that the app reads. */
+const SETTINGS = new Set([...read('src/settings.ts').matchAll(/'([A-Z][A-Z_]+)'/g)].map(([, name]) => name!));
+
+function isAtHand(program: string): boolean {
+  try {
+    execFileSync(program, ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+interface Service {
+  readonly environment: Record<string, string>;
+  readonly ports?: string[];
+  readonly volumes: string[];
+  readonly depends_on?: Record<string, { condition: string }>;
+  readonly healthcheck?: object;
+}
+
+describe('docker-compose.yml', () => {
+  const { services, volumes } = parse(read('deploy/docker-compose.yml')) as {
+    services: Record<'app' | 'database', Service>;
+    volumes: object;
+  };
+
+  it('sets variables that the app reads', () => {
+    const names = Object.keys(services.app.environment);
+    expect(names).toContain('DATABASE_URL');
+    expect(names.filter((name) => !SETTINGS.has(name))).toEqual([]);
+  });
+
+  it('publishes the page on loopback only, and boards on UDP', () => {
+    expect(services.app.ports).toEqual(['8585:8585/udp', '127.0.0.1:3000:3000']);
+    expect(services.database.ports).toBeUndefined();
+  });
+
+  it('starts the app when the database is healthy, and keeps its data', () => {
+    expect(services.app.depends_on).toEqual({ database: { condition: 'service_healthy' } });
+    expect(services.database.healthcheck).toBeDefined();
+    const [kept] = services.database.volumes[0]!.split(':');
+    expect(Object.keys(volumes)).toEqual([kept]);
+  });
+
+  it('has no password in it', () => {
+    const secrets = Object.entries({ ...services.app.environment, ...services.database.environment }).filter(([name]) =>
+      name.includes('PASSWORD'),
+    );
+    expect(secrets).toHaveLength(2);
+    expect(secrets.filter(([, value]) => !value.startsWith('${'))).toEqual([]);
+  });
+});
+
+describe('Dockerfile', () => {
+  it('copies files that exist', () => {
+    const copied = [...read('deploy/Dockerfile').matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, files]) =>
+      files!.split(' '),
+    );
+    expect(copied.length).toBeGreaterThan(4);
+    copied.forEach((file) => expect(() => execFileSync('ls', [join(sample, file)])).not.toThrow());
+  });
+});
+
+describe('dashboard.service', () => {
+  const unit = read('deploy/dashboard.service');
+
+  it('sets variables that the app reads', () => {
+    const names = [...unit.matchAll(/^Environment=(\w+)=/gm)].map(([, name]) => name!);
+    expect(names.filter((name) => name !== 'NODE_ENV' && !SETTINGS.has(name))).toEqual([]);
+    expect(names).toContain('DATABASE_URL');
+  });
+
+  it('has settings in sections, each once', () => {
+    const lines = unit.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    expect(lines.filter((line) => !/^(\[(Unit|Service|Install)\]|[A-Z]\w+=.*)$/.test(line))).toEqual([]);
+    const once = lines.map((line) => line.split('=')[0]!).filter((name) => name !== 'Environment');
+    expect(new Set(once).size).toBe(once.length);
+  });
+
+  it.skipIf(!isAtHand('systemd-analyze'))('is a unit that systemd accepts (needs systemd-analyze)', () => {
+    // The user and the program of the unit exist only where it is installed.
+    const result = execFileSync('systemd-analyze', ['verify', '--man=no', join(sample, 'deploy/dashboard.service')], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    expect(result).toBe('');
+  });
+});
+
+interface Panel {
+  readonly id: number;
+  readonly type: string;
+  readonly title: string;
+  readonly gridPos: { x: number; y: number; w: number; h: number };
+  readonly targets: Array<{ refId: string; expr: string }>;
+}
+
+describe('grafana-dashboard.json', () => {
+  const dashboard = JSON.parse(read('deploy/grafana-dashboard.json')) as {
+    title: string;
+    uid: string;
+    schemaVersion: number;
+    panels: Panel[];
+    templating: { list: Array<{ name: string; type: string }> };
+  };
+  const expressions = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+
+  it('has what Grafana asks of a dashboard', () => {
+    expect(dashboard).toMatchObject({ title: expect.any(String), uid: expect.stringMatching(/^[\w-]{1,40}$/) });
+    expect(dashboard.schemaVersion).toBeGreaterThanOrEqual(36);
+    expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
+    for (const { type, title, targets } of dashboard.panels) {
+      expect(['timeseries', 'stat']).toContain(type);
+      expect(title).not.toBe('');
+      expect(targets.length).toBeGreaterThan(0);
+      expect(new Set(targets.map(({ refId }) => refId)).size).toBe(targets.length);
+    }
+  });
+
+  it('has panels within 24 columns that do not overlap', () => {
+    const cells = dashboard.panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+      Array.from({ length: w * h }, (_, index) => `${x + (index % w)} ${y + Math.floor(index / w)}`),
+    );
+    expect(new Set(cells).size).toBe(cells.length);
+    expect(cells.filter((cell) => Number(cell.split(' ')[0]) >= 24)).toEqual([]);
+  });
+
+  it('asks for metrics that 03-operating has, and for all of them', () => {
+    const source = readFileSync(join(sample, '..', '03-operating', 'metrics.service.ts'), 'utf8');
+    const existing = new Set([...source.matchAll(/'(ben_udp_\w+)'/g)].map(([, name]) => name!));
+    const asked = new Set(
+      expressions.flatMap((each) => each.match(/ben_udp_\w+/g) ?? []).map((name) => name.replace(/_bucket$/, '')),
+    );
+    expect([...asked].toSorted()).toEqual([...existing].toSorted());
+  });
+
+  it('uses variables that it has', () => {
+    const names = new Set(dashboard.templating.list.map(({ name }) => name));
+    const used = [...JSON.stringify(dashboard).matchAll(/\$\{?(\w+)/g)].map(([, name]) => name!);
+    expect(used.filter((name) => !names.has(name))).toEqual([]);
+  });
+});
