@@ -2,6 +2,7 @@
 export * from './envelope.js';
 export * from './hmac.js';
 export * from './json-text.js';
+export * from './json-value.js';
 export * from './metadata.js';
 export * from './open-request.js';
 export * from './python-text/index.js';

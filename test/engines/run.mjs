@@ -6,12 +6,12 @@
  *     npm run test:engines -- --short                  what .ci/run runs
  *     npm run test:engines -- --case reuse-port        one case
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root } from '../../tools/support/pack.mjs';
-import { run } from '../../tools/support/run.mjs';
+import { mustRun, run } from '../../tools/support/run.mjs';
 import { installNodes } from '../../tools/consumers/project.mjs';
 import { ENGINES, explainMissing, findMissing } from './support/programs.mjs';
 
@@ -22,8 +22,28 @@ const { values: options } = parseArgs({
   },
 });
 
-/** Each case: its spec, and the versions of Node on which it runs. The first is that of the short run. */
-const CASES = [{ name: 'reuse-port', spec: 'test/engines/reuse-port.spec.ts', nodes: ['22', '24'] }];
+/** Versions of Nest, with the libraries of the brokers that each of them loads. */
+const NESTS = {
+  11: { version: '11.0.0', libraries: ['nats@2'] },
+  12: { version: '12', libraries: ['@nats-io/transport-node@3', 'ioredis@5'] },
+};
+
+/**
+ * Each case: its spec, the versions of Node on which it runs (the first is that of the short run), and of Nest if not that of this folder.
+ *
+ * @typedef {{ name: string, spec: string, nodes: string[], nest?: string }} EngineCase
+ * @type {EngineCase[]}
+ */
+const CASES = [
+  { name: 'reuse-port', spec: 'test/engines/reuse-port.spec.ts', nodes: ['22', '24'] },
+  { name: 'relay-11', spec: 'test/engines/relay.spec.ts', nodes: ['22'], nest: '11' },
+  { name: 'relay-12', spec: 'test/engines/relay.spec.ts', nodes: ['22'], nest: '12' },
+];
+
+const NEST_PACKAGES = ['common', 'core', 'microservices', 'platform-express', 'testing'];
+
+/** What the specs import, from here. */
+const SOURCES = ['lib', 'test', 'tools', 'package.json', 'tsconfig.json'];
 
 const CACHE = join(tmpdir(), 'nestjs-ben-udp-engines');
 
@@ -43,6 +63,37 @@ async function findNodes(majors) {
   return nodes;
 }
 
+/** A copy of this project with another Nest. The installed packages stay in the cache. */
+async function prepareNest(name) {
+  const { version, libraries } = NESTS[name];
+  const folder = join(CACHE, `nest-${name}`);
+  const modules = join(folder, 'node_modules');
+  const marker = join(folder, 'installed.json');
+  await mkdir(folder, { recursive: true });
+  const packages = [
+    ...NEST_PACKAGES.map((each) => `@nestjs/${each}@${version}`),
+    ...libraries,
+    'rxjs@7',
+    'reflect-metadata@0.2',
+  ];
+  if ((await readFile(marker, 'utf8').catch(() => '')) !== JSON.stringify(packages)) {
+    await rm(modules, { recursive: true, force: true });
+    await mustRun('npm', ['install', '--no-audit', '--no-fund', '--no-save', '--prefix', folder, ...packages]);
+    await writeFile(marker, JSON.stringify(packages));
+  }
+  const installed = await readdir(modules);
+  for (const each of await readdir(join(root, 'node_modules'))) {
+    if (!installed.includes(each)) {
+      await symlink(join(root, 'node_modules', each), join(modules, each));
+    }
+  }
+  for (const source of SOURCES) {
+    await rm(join(folder, source), { recursive: true, force: true });
+    await cp(join(root, source), join(folder, source), { recursive: true });
+  }
+  return folder;
+}
+
 function selectCases() {
   const names = options.case?.split(',') ?? CASES.map(({ name }) => name);
   return names.map((name) => {
@@ -54,11 +105,16 @@ function selectCases() {
   });
 }
 
-async function runCase({ name, spec }, node, cwd = root) {
+/**
+ * @param {EngineCase} each
+ * @param {{ binary: string, version: string }} node
+ */
+async function runCase({ name, spec, nest }, node) {
   const startedAt = performance.now();
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
   const args = [vitest, 'run', '--config', 'test/engines/vitest.config.ts', spec];
-  const env = { ...process.env, NO_COLOR: '1', BEN_ENGINES_SHORT: options.short ? '1' : '' };
+  const cwd = nest ? await prepareNest(nest) : root;
+  const env = { ...process.env, BEN_NEST: nest, NO_COLOR: '1', BEN_ENGINES_SHORT: options.short ? '1' : '' };
   const { ok, output } = await run(node.binary, args, { cwd, env, timeoutMs: VITEST_TIMEOUT_MS });
   console.log(`\n${output.trim()}\n`);
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);

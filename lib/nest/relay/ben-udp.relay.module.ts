@@ -1,0 +1,32 @@
+/**
+ * An edge: an app that talks to boards, and whose handlers run on workers behind a broker.
+ */
+import type { DynamicModule } from '@nestjs/common';
+import { Relay } from './relay.js';
+import { createRelayClient } from './relay-client.js';
+import { createRelayController } from './relay.controller.js';
+import { type BenUdpRelayOptions, resolveRelayOptions } from './relay.options.js';
+
+/**
+ * Relays the listed requests of boards to workers, over a client of Nest. The workers are Nest microservices of `toBenUdpWorker`, or
+ * programs in any language.
+ *
+ *     BenUdpRelayModule.forRoot({
+ *       client: { transport: Transport.NATS, options: { servers: 'nats://localhost:4222' } },
+ *       messages: ['temperature', 'led'],
+ *       events: ['report'],
+ *     })
+ *
+ * @publicApi
+ */
+export class BenUdpRelayModule {
+  /** @throws TypeError, RangeError naming the wrong option. */
+  static forRoot(options: BenUdpRelayOptions): DynamicModule {
+    const resolved = resolveRelayOptions(options);
+    return {
+      module: BenUdpRelayModule,
+      controllers: [createRelayController(resolved)],
+      providers: [{ provide: Relay, useFactory: () => new Relay(createRelayClient(options.client), resolved) }],
+    };
+  }
+}

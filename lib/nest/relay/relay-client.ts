@@ -1,0 +1,94 @@
+/**
+ * Makes Nest's client of a broker, and puts the identity of a board beside the payload where the broker has a place for it.
+ */
+import {
+  ClientNats,
+  type ClientProvider,
+  type ClientProxy,
+  ClientProxyFactory,
+  ClientRedis,
+  NatsRecordBuilder,
+  type NatsOptions,
+  type RedisOptions,
+  type Serializer,
+  Transport,
+} from '@nestjs/microservices';
+import { IDENTITY_KEY, type RelayIdentity, toHeaders } from './relay-identity.js';
+
+/** A client, and the data that it takes. */
+export interface RelayClient {
+  readonly proxy: Pick<ClientProxy, 'connect' | 'send' | 'emit' | 'close' | 'status'>;
+  /** Whether the identity travels. */
+  readonly carriesIdentity: boolean;
+  /** The data for `send` and `emit`, never null: Nest's clients refuse that. */
+  record(data: unknown, identity: RelayIdentity): object;
+}
+
+/** A broker restarts within seconds, and boards ask all the time, so the client never gives up. */
+const NATS_DEFAULTS = { maxReconnectAttempts: -1, reconnectTimeWait: 250 };
+const REDIS_DEFAULTS = { retryAttempts: Infinity, retryDelay: 250 };
+
+export function createRelayClient(provider: ClientProvider): RelayClient {
+  if (isOf<NatsOptions>(provider, Transport.NATS)) {
+    return {
+      proxy: new NatsRelayClient({ ...NATS_DEFAULTS, ...provider.options }),
+      carriesIdentity: true,
+      record: (data, identity) => new NatsRecordBuilder(data).setHeaders(toHeaders(identity)).build(),
+    };
+  }
+  if (isOf<RedisOptions>(provider, Transport.REDIS)) {
+    const serializer = new PacketSerializer(provider.options?.serializer);
+    return {
+      proxy: new ClientRedis({ ...REDIS_DEFAULTS, ...provider.options, serializer }),
+      carriesIdentity: true,
+      record: (data, identity) => new RelayRecord(data, identity),
+    };
+  }
+  return {
+    proxy: ClientProxyFactory.create(provider as Parameters<typeof ClientProxyFactory.create>[0]),
+    carriesIdentity: false,
+    record: (data, identity) => new RelayRecord(data, identity),
+  };
+}
+
+function isOf<Options extends { transport?: Transport }>(
+  provider: ClientProvider,
+  transport: Transport,
+): provider is ClientProvider & Options {
+  return 'transport' in provider && provider.transport === transport;
+}
+
+/** Data that is not null even if the data of the board is. */
+class RelayRecord {
+  constructor(
+    readonly data: unknown,
+    readonly identity: RelayIdentity,
+  ) {}
+
+  /** For clients whose packets are JSON and that know no record. */
+  toJSON(): unknown {
+    return this.data;
+  }
+}
+
+class PacketSerializer implements Serializer {
+  constructor(private readonly inner: Serializer | undefined) {}
+
+  serialize(packet: { readonly data: unknown }): unknown {
+    const { data } = packet;
+    if (!(data instanceof RelayRecord)) {
+      return this.inner ? this.inner.serialize(packet) : packet;
+    }
+    const plain = { ...packet, data: data.data };
+    const serialized: object = this.inner ? this.inner.serialize(plain) : plain;
+    return { ...serialized, [IDENTITY_KEY]: data.identity };
+  }
+}
+
+class NatsRelayClient extends ClientNats {
+  /** Nest makes headers of the installed version of the library from its options, so the headers of a request go that way. */
+  protected override mergeHeaders<Headers>(requestHeaders?: Headers): unknown {
+    const headers = { ...(this.options as { headers?: object }).headers, ...requestHeaders };
+    return super.mergeHeaders.call({ options: { headers } } as unknown as ClientNats, undefined);
+  }
+}

@@ -1,0 +1,223 @@
+/** An edge and workers over real brokers: NATS on both majors of Nest, Redis on Nest 12. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { Controller } from '@nestjs/common';
+import { Ctx, NatsContext, Payload, ServerNats, ServerRedis, Transport } from '@nestjs/microservices';
+import { Test } from '@nestjs/testing';
+import {
+  BenUdpEventPattern,
+  BenUdpMessagePattern,
+  BenUdpRelayModule,
+  Device,
+  ReceivedAt,
+  RemoteAddress,
+  RequestMetadata,
+  toBenUdpWorker,
+} from 'nestjs-ben-udp';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { VirtualBoard } from '../../lib/testing/index.js';
+import { KEY_CONTENTS, LogRecorder, startApp } from '../support/nest-app.js';
+import { missing, startEngine } from './support/engines.js';
+
+const DEVICE = 'hall\nKüche % \ud800';
+const REPLACED = 'hall\nKüche % \ufffd';
+
+const state = { executed: [] as string[], events: [] as unknown[], hold: undefined as Promise<void> | undefined };
+
+@Controller()
+class Board {
+  static workers = new Map<Board, number>();
+
+  @BenUdpMessagePattern('echo')
+  async echo(@Payload() data: unknown) {
+    state.executed.push(String(data));
+    Board.workers.set(this, (Board.workers.get(this) ?? 0) + 1);
+    await state.hold;
+    return data;
+  }
+
+  @BenUdpMessagePattern('who')
+  who(
+    @Device() device: unknown,
+    @RemoteAddress() address: unknown,
+    @ReceivedAt() at: unknown,
+    @RequestMetadata() metadata: unknown,
+    @Ctx() context: unknown,
+  ) {
+    return { device, address, isDate: at instanceof Date, metadata, isNats: context instanceof NatsContext };
+  }
+
+  @BenUdpEventPattern('report')
+  report(@Payload() data: unknown, @Device() device: unknown) {
+    state.events.push([data, device]);
+  }
+}
+
+type Broker = 'nats-server' | 'redis-server';
+
+async function startWorker(
+  broker: Broker,
+  port: number,
+  trustEdgeIdentity: boolean,
+): Promise<{ close(): Promise<void> }> {
+  const logger = new LogRecorder();
+  const module = await Test.createTestingModule({ controllers: [Board] })
+    .setLogger(logger)
+    .compile();
+  const options = { trustEdgeIdentity };
+  const strategy =
+    broker === 'nats-server'
+      ? toBenUdpWorker(
+          new ServerNats({
+            servers: `nats://127.0.0.1:${port}`,
+            queue: 'workers',
+            maxReconnectAttempts: -1,
+            reconnectTimeWait: 250,
+          }),
+          options,
+        )
+      : toBenUdpWorker(new ServerRedis({ host: '127.0.0.1', port, retryAttempts: 1000, retryDelay: 250 }), options);
+  const worker = module.createNestMicroservice({ strategy, logger });
+  await worker.listen();
+  let closing: Promise<void> | undefined;
+  const close = () => (closing ??= worker.close());
+  onTestFinished(close);
+  return { close };
+}
+
+async function startEdge(broker: Broker, port: number) {
+  return startApp(
+    {
+      imports: [
+        BenUdpRelayModule.forRoot({
+          client:
+            broker === 'nats-server'
+              ? { transport: Transport.NATS, options: { servers: `nats://127.0.0.1:${port}` } }
+              : { transport: Transport.REDIS, options: { host: '127.0.0.1', port } },
+          messages: ['echo', 'who'],
+          events: ['report'],
+          timeout: 1500,
+        }),
+      ],
+    },
+    { key: [], keys: { [DEVICE]: KEY_CONTENTS } },
+  );
+}
+
+async function startPair(broker: Broker, trustEdgeIdentity = true) {
+  Object.assign(state, { executed: [], events: [], hold: undefined });
+  Board.workers.clear();
+  const engine = await startEngine(broker);
+  const worker = await startWorker(broker, engine.port, trustEdgeIdentity);
+  const edge = await startEdge(broker, engine.port);
+  return { engine, worker, ...edge, device: await edge.board({ timeout: 5000 }) };
+}
+
+/** Asks until an answer is right; the answers before that must be error replies. */
+async function untilServed(device: VirtualBoard): Promise<number> {
+  const startedAt = performance.now();
+  for (;;) {
+    const answer = await device.send({ action: 'echo', data: 'back' });
+    if (answer === 'back') {
+      return performance.now() - startedAt;
+    }
+    expect(answer).toBe(null);
+    await pause(50);
+  }
+}
+
+const NEEDS_REDIS = process.env['BEN_NEST'] === '11' ? 'Redis is tested on Nest 12' : missing('redis-server');
+
+describe.each<[Broker, string | undefined]>([
+  ['nats-server', missing('nats-server')],
+  ['redis-server', NEEDS_REDIS],
+])('a relay over %s', (broker, reason) => {
+  describe.skipIf(reason !== undefined)(`(${reason ?? 'installed here'})`, () => {
+    it('answers requests, and runs events', async () => {
+      const { device } = await startPair(broker);
+      for (const data of ['text', 1.5, true, [1, null], { a: { b: 1 } }]) {
+        expect(await device.send({ action: 'echo', data })).toEqual(data);
+      }
+      expect(await device.send({ action: 'echo', data: null })).toBe(null);
+      await device.send({ action: 'report', data: 7 }, { noreturn: true });
+      await expect.poll(() => state.events).toEqual([[7, REPLACED]]);
+    });
+
+    it('carries the identity beside the payload, any name of a device too', async () => {
+      const { device } = await startPair(broker);
+      const reply = await device.exchange("{'action': 'who', 'meta': {'trace': 'é\\n'}}");
+      expect(JSON.parse(reply!)).toEqual({
+        data: {
+          device: REPLACED,
+          address: '127.0.0.1',
+          isDate: true,
+          metadata: { trace: 'é\n' },
+          isNats: broker === 'nats-server',
+        },
+      });
+    });
+
+    it('gives no identity to a worker that does not trust its edge', async () => {
+      const { device } = await startPair(broker, false);
+      expect(await device.send({ action: 'who' })).toMatchObject({ isDate: false });
+      expect(await device.send({ action: 'who' })).not.toHaveProperty('device');
+    });
+
+    it('answers within a second when the engine dies, and serves again within two seconds of its return', async () => {
+      const { engine, device, board } = await startPair(broker);
+      await device.send({ action: 'echo', data: 'first' });
+      let release = () => undefined as void;
+      state.hold = new Promise((resolve) => {
+        release = resolve;
+      });
+      const waiting = device.send({ action: 'echo', data: 'held' });
+      await expect.poll(() => state.executed).toContain('held');
+      const diedAt = performance.now();
+      await engine.kill();
+      expect(await waiting).toBe(null);
+      const other = await board({ timeout: 5000 });
+      const memory = process.memoryUsage().heapUsed;
+      for (let count = 0; count < 200; count++) {
+        expect(await other.send({ action: 'echo', data: `away ${count}` })).toBe(null);
+        if (count === 0) {
+          expect(performance.now() - diedAt).toBeLessThan(1000);
+        }
+      }
+      expect(process.memoryUsage().heapUsed - memory).toBeLessThan(64 * 2 ** 20);
+      release();
+      state.hold = undefined;
+      await engine.start();
+      const servedAfter = await untilServed(device);
+      console.log(`${broker}: served ${servedAfter.toFixed(0)} ms after its return`);
+      expect(servedAfter).toBeLessThan(2000);
+      const twice = state.executed.filter((name, index) => name !== 'back' && state.executed.indexOf(name) !== index);
+      expect(twice).toEqual([]);
+    });
+
+    it('a worker that is closed in the middle of a request leaves one error reply', async () => {
+      const { worker, device } = await startPair(broker);
+      state.hold = new Promise(() => undefined);
+      const answer = device.send({ action: 'echo', data: 'cut off' });
+      await expect.poll(() => state.executed).toContain('cut off');
+      await worker.close();
+      expect(await answer).toBe(null);
+      expect(device.leftovers).toBe(0);
+    });
+
+    it.runIf(broker === 'nats-server')('shares the load between two workers within 20 %', async () => {
+      const { engine, board } = await startPair(broker);
+      await startWorker(broker, engine.port, true);
+      const boards = await Promise.all(Array.from({ length: 8 }, () => board({ timeout: 5000 })));
+      await Promise.all(
+        boards.map(async (each) => {
+          for (let count = 0; count < 100; count++) {
+            expect(await each.send({ action: 'echo', data: count })).toBe(count);
+          }
+        }),
+      );
+      const [first = 0, second = 0] = Board.workers.values();
+      console.log(`two workers: ${first} and ${second} exchanges`);
+      expect(first + second).toBe(800);
+      expect(Math.abs(first - second) / 800).toBeLessThan(0.2);
+    });
+  });
+});
