@@ -1,7 +1,9 @@
 /**
- * The CPU time of the server by function: those with the most time of their own, under the load of 64 boards.
+ * The CPU time of the server by function: those with the most time of their own, under the load of 64 boards. With `--pure`, the
+ * exchange without a socket and without Nest; the boards' part of it is in the same process, under bench/.
  *
- *     npx nest build esm && node bench/profile.mjs [--server ben|tcp|floor] [--peers 64] [--seconds 5] [--noreturn] [--by file]
+ *     npm run bench:profile -- [--server ben|v2|tcp|floor] [--peers 64] [--seconds 5] [--noreturn] [--by file]
+ *     npm run bench:profile -- --pure [--turns 50]
  *
  * Sampling slows the server, so shares are what counts here; the time of an exchange is measured by `npm run bench`.
  */
@@ -22,14 +24,31 @@ const { values } = parseArgs({
     top: { type: 'string', default: '25' },
     by: { type: 'string', default: 'function' },
     noreturn: { type: 'boolean', default: false },
+    pure: { type: 'boolean', default: false },
+    turns: { type: 'string', default: '50' },
   },
 });
 
+const profiling = (folder) => ['--cpu-prof', '--cpu-prof-interval', '200', `--cpu-prof-dir=${folder}`];
+
+async function readProfile(folder) {
+  const [file] = await readdir(folder);
+  return JSON.parse(await readFile(join(folder, file), 'utf8'));
+}
+
+/** Profiles the exchange alone. All of the process counts, the warm-up of 20 000 exchanges too. */
+async function recordPure(folder) {
+  const child = new Child('growth-point', { execArgv: profiling(folder) });
+  await child.ask('start', { boards: Number(values.peers), dataBytes: Number(values.data) });
+  const { cpuMicroseconds } = await child.ask('run', { turns: Number(values.turns) });
+  await child.stop();
+  const profile = await readProfile(folder);
+  return { profile, begin: profile.startTime, what: 'the exchange alone', cpuMicroseconds };
+}
+
 /** Profiles a server from its start; a warm-up is cut off by time. */
-async function record(folder) {
-  const server = new Child('server', {
-    execArgv: ['--cpu-prof', '--cpu-prof-interval', '200', `--cpu-prof-dir=${folder}`],
-  });
+async function recordServer(folder) {
+  const server = new Child('server', { execArgv: profiling(folder) });
   const load = new Child('load', { core: LOAD_CORE });
   const peers = Number(values.peers);
   const options = { kind: values.server, dataBytes: Number(values.data), noreturn: values.noreturn, keys: 1 };
@@ -42,14 +61,18 @@ async function record(folder) {
   await server.stop();
   await load.ask('stop');
   await load.stop();
-  const [file] = await readdir(folder);
-  const profile = JSON.parse(await readFile(join(folder, file), 'utf8'));
-  return { profile, cpuMs: after.cpuMs - before.cpuMs, exchanges: after.served - before.served };
+  const profile = await readProfile(folder);
+  const exchanges = after.served - before.served;
+  return {
+    profile,
+    begin: profile.endTime - Number(values.seconds) * 1e6,
+    what: `${exchanges} exchanges`,
+    cpuMicroseconds: ((after.cpuMs - before.cpuMs) * 1000) / exchanges,
+  };
 }
 
 /** Own time of every node, warm-up left out. */
-function sumSelfTimes({ nodes, samples, timeDeltas, startTime, endTime }) {
-  const begin = endTime - Number(values.seconds) * 1e6;
+function sumSelfTimes({ nodes, samples, timeDeltas, startTime }, begin) {
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const times = new Map();
   let at = startTime;
@@ -76,16 +99,17 @@ function nameOf({ functionName, url, lineNumber }) {
 
 const folder = await mkdtemp(join(tmpdir(), 'ben-udp-profile-'));
 try {
-  const { profile, cpuMs, exchanges } = await record(folder);
-  const times = sumSelfTimes(profile);
+  const { profile, begin, what, cpuMicroseconds } = await (values.pure ? recordPure : recordServer)(folder);
+  const times = sumSelfTimes(profile, begin);
   const total = times.reduce((sum, [, time]) => sum + time, 0);
-  const microseconds = (cpuMs * 1000) / exchanges;
   console.log(
-    `${exchanges} exchanges, ${microseconds.toFixed(1)} µs of CPU each while profiled; own time, share and µs:`,
+    `${what}, ${cpuMicroseconds.toFixed(1)} µs of the server's CPU each while profiled; own time of the process as a share${values.pure ? '' : ', and in µs'}:`,
   );
   for (const [name, time] of times.slice(0, Number(values.top))) {
     const share = time / total;
-    const cells = [`${(share * 100).toFixed(1)} %`.padStart(7), (share * microseconds).toFixed(2).padStart(7)];
+    // Without a server of its own, the boards' part is in the share, so a share is no time of the server.
+    const microseconds = values.pure ? '' : (share * cpuMicroseconds).toFixed(2).padStart(7);
+    const cells = [`${(share * 100).toFixed(1)} %`.padStart(7), microseconds];
     console.log(`${cells.join(' ')}  ${name}`);
   }
 } finally {
