@@ -26,6 +26,8 @@ export async function openStream(index, port, trust) {
     return socket;
   }
   const socket = connectTls({ ...target, secureContext: trust, servername: SERVER_NAME });
+  // `tls.connect` ignores the option of this name.
+  socket.setNoDelay();
   await once(socket, 'secureConnect');
   return socket;
 }

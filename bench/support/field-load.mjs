@@ -78,7 +78,7 @@ class FieldBoard {
   }
 
   async ask() {
-    for (let timeouts = 0; timeouts < MAX_TIMEOUTS;) {
+    for (let timeouts = 0; timeouts < this.maxTimeouts;) {
       try {
         if ((await this.#board.send({ action: ACTION, data: this.data })) === this.data) {
           return;
