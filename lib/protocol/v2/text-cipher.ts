@@ -3,7 +3,8 @@
  * of the request, so it is not sent. CBC authenticates nothing: a caller that opens a text has checked its tag.
  *
  * Cipher and decipher live as long as the session, as those of `Sealer`. The running cipher XORs its last block into the next one. So
- * the number is XORed with that block first, and comes out as the IV.
+ * the number is XORed with that block first, and comes out as the IV. The one who opens makes the IVs of several numbers in one call,
+ * because a call costs more than its blocks.
  */
 import { type Cipher, type Decipher, createCipheriv, createDecipheriv } from 'node:crypto';
 import { sealedLength } from '../seal.js';
@@ -14,11 +15,20 @@ const ZERO_IV = Buffer.alloc(BLOCK_BYTES);
 
 /** Memory for one call. Of its own: texts never lie in the pool that Node shares between small Buffers. */
 const SCRATCH = Buffer.allocUnsafeSlow(4096);
-const NUMBER = Buffer.alloc(BLOCK_BYTES);
+
+/** IVs that are made at once. The numbers of a session follow each other. */
+const IVS = 16;
+const NUMBERS = Buffer.alloc(IVS * BLOCK_BYTES);
+
+const NO_IVS: Buffer = Buffer.alloc(0);
 
 export class TextCipher {
   private cipher: Cipher | undefined;
   private decipher: Decipher | undefined;
+  private ivCipher: Cipher | undefined;
+  /** The IVs of `IVS` numbers from `firstIv` on. */
+  private ivs = NO_IVS;
+  private firstIv = 0;
   private readonly sealed = Buffer.alloc(BLOCK_BYTES);
   private readonly opened = Buffer.alloc(BLOCK_BYTES);
 
@@ -40,7 +50,9 @@ export class TextCipher {
     plaintext.write(text, BLOCK_BYTES);
     plaintext.fill(SPACE, BLOCK_BYTES + byteLength, end);
     plaintext.fill(0, end);
-    const ciphertext = this.encrypt(plaintext);
+    this.cipher ??= createCipheriv('aes-256-cbc', this.key, ZERO_IV).setAutoPadding(false);
+    const ciphertext = this.cipher.update(plaintext);
+    this.sealed.set(ciphertext.subarray(ciphertext.length - BLOCK_BYTES));
     plaintext.fill(0);
     return ciphertext;
   }
@@ -51,22 +63,30 @@ export class TextCipher {
    * @param ciphertext whole blocks, at least one.
    */
   open(ctr: number, ciphertext: Uint8Array): Buffer {
-    this.writeNumber(NUMBER, ctr);
-    const iv = this.encrypt(NUMBER);
+    const ivAt = this.findIv(ctr);
+    const { ivs, opened } = this;
     this.decipher ??= createDecipheriv('aes-256-cbc', this.key, ZERO_IV).setAutoPadding(false);
     const plaintext = this.decipher.update(ciphertext);
     for (let index = 0; index < BLOCK_BYTES; index++) {
-      plaintext[index]! ^= this.opened[index]! ^ iv[index]!;
+      plaintext[index]! ^= opened[index]! ^ ivs[ivAt + index]!;
     }
     this.opened.set(ciphertext.subarray(ciphertext.length - BLOCK_BYTES));
     return plaintext;
   }
 
-  private encrypt(blocks: Buffer): Buffer {
-    this.cipher ??= createCipheriv('aes-256-cbc', this.key, ZERO_IV).setAutoPadding(false);
-    const ciphertext = this.cipher.update(blocks);
-    this.sealed.set(ciphertext.subarray(ciphertext.length - BLOCK_BYTES));
-    return ciphertext;
+  /** The place of the IV of a number. */
+  private findIv(ctr: number): number {
+    const place = ctr - this.firstIv;
+    if (place >= 0 && place * BLOCK_BYTES < this.ivs.length) {
+      return place * BLOCK_BYTES;
+    }
+    for (let index = 0; index < IVS; index++) {
+      NUMBERS.writeUInt32BE(ctr + index, index * BLOCK_BYTES);
+    }
+    this.ivCipher ??= createCipheriv('aes-256-ecb', this.key, null).setAutoPadding(false);
+    this.ivs = this.ivCipher.update(NUMBERS);
+    this.firstIv = ctr;
+    return 0;
   }
 
   /** Writes the block that the cipher turns into the IV: the number, and what the cipher will XOR out again. */
