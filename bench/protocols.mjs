@@ -27,13 +27,7 @@ const VARIANTS = [
 const LIMITS = { v1: 0.6, tcp: 1.4 };
 
 const slices = await measure(VARIANTS, [LOAD], { rounds: Number(values.rounds), seconds: Number(values.seconds) });
-const of = (name) =>
-  slices.get(
-    sliceName(
-      VARIANTS.find((variant) => variant.name === name),
-      LOAD,
-    ),
-  ) ?? [];
+const of = (name) => slices.get(sliceName({ name }, LOAD)) ?? [];
 console.table(
   VARIANTS.map(({ name }) => ({
     name,

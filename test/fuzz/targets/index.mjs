@@ -6,6 +6,7 @@ import { createKeysTarget } from './keys.mjs';
 import { createPythonTextTarget } from './python-text.mjs';
 import { createReplyTarget } from './reply.mjs';
 import { createRequestTarget } from './request.mjs';
+import { createV2Target } from './v2.mjs';
 
 export const TARGETS = {
   stranger: createStrangerTarget,
@@ -15,4 +16,5 @@ export const TARGETS = {
   exchange: createExchangeTarget,
   reply: createReplyTarget,
   keys: createKeysTarget,
+  v2: createV2Target,
 };
