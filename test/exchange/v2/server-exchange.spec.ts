@@ -65,6 +65,7 @@ describe('an exchange of protocol v2', () => {
       droppedMetadata: 0,
       protocol: 'v2',
       replyBytes: 1536 - 23,
+      pairSentAt: -Infinity,
     });
   });
 
