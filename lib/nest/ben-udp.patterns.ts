@@ -12,7 +12,11 @@ export type BenUdpLiteralPattern = object | number | bigint | boolean | null;
 /** The results of a handler that gives this reply. */
 export type BenUdpResult<Reply> = Reply | Observable<Reply> | Promise<Reply | Observable<Reply>>;
 
-/** A decorator for methods that give this reply. Their parameters are not checked. */
+/**
+ * A decorator for methods that give this reply. Their parameters are not checked.
+ *
+ * @typeParam Method the decorated method.
+ */
 export type BenUdpMessageDecorator<Reply> = <Method extends (...args: never[]) => BenUdpResult<Reply>>(
   target: object,
   key: string | symbol,

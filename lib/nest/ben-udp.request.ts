@@ -8,10 +8,15 @@ import { BenUdpContext } from './ben-udp.context.js';
 export interface BenUdpRequest {
   /** The name of the device whose key verified the request; `undefined` if the key has no name. */
   getDevice(): string | undefined;
+  /** The address of the sender. */
   getRemoteAddress(): string | undefined;
+  /** The texts that the board sent beside the payload; `undefined` if there are none. */
   getMetadata(): Readonly<Record<string, string>> | undefined;
+  /** The time at which the request arrived. */
   getReceivedAt(): Date | undefined;
+  /** The decrypted request as the board sent it. */
   getRawRequest(): string | undefined;
+  /** Fires when nobody waits for the handler any more. */
   getSignal(): AbortSignal | undefined;
 }
 

@@ -1247,7 +1247,7 @@ describe('a server whose name gets another address', () => {
 });
 
 describe('cancelling', () => {
-  it('many requests that wait takes time in proportion to their number', async () => {
+  it('many requests that wait takes time in proportion to their number', { timeout: 120_000 }, async () => {
     const cancelMany = async (count: number): Promise<number> => {
       const { client } = await create({ maxQueue: count, maxSockets: 1 });
       const input = { text: TEXT, noreturn: false, pattern: 'p', timeout: 1000, retries: 0, idempotent: false };
