@@ -152,7 +152,12 @@ export class Ledger {
     if (this.#reading) {
       this.#reading.reason = reason;
     }
-    if (!this.#reading || this.#reading.rejections++ > 0) {
+    if (!this.#reading && this.server.accepted > 0) {
+      // A search among many keys has ended without a key. Its request had been taken for accepted, and the counters must still agree.
+      this.counts.accepted--;
+      this.server.accepted--;
+      this.server.rejected++;
+    } else if (!this.#reading || this.#reading.rejections++ > 0) {
       this.breach(`a rejection (${reason}) without a datagram of its own`);
     }
   }
