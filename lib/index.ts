@@ -73,4 +73,11 @@ export { getBenUdpTracker } from './nest/ben-udp.tracker.js';
 export { type BenUdpPingOptions, BenUdpTransport } from './nest/ben-udp.transport.js';
 export type { BenUdpTransportOptions } from './nest/ben-udp.transport-options.js';
 export type { BenUdpErrorReply, BenUdpValue } from './protocol/index.js';
-export type { BenUdpDevice, BenUdpHeardDevice, BenUdpOutcome, BenUdpStats } from './server/index.js';
+export type {
+  BenUdpDevice,
+  BenUdpHeardDevice,
+  BenUdpKnownBoard,
+  BenUdpKnownBoardStore,
+  BenUdpOutcome,
+  BenUdpStats,
+} from './server/index.js';

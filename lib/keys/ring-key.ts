@@ -78,6 +78,11 @@ export class RingKey {
     this.secret = createSecretKey(key);
   }
 
+  /** Names the key in lists of known boards, in hex: the key id of protocol v2, an HMAC of a label under the key. */
+  get boardFingerprint(): string {
+    return Buffer.from(this.v2Id, 'latin1').toString('hex');
+  }
+
   /** Seals and opens messages. If you keep it, it works on, and its memory is beyond the bound of `ReadyKeys`. */
   get sealer(): Sealer {
     if (!this.ready) {

@@ -24,7 +24,7 @@ import {
 } from '../constants.js';
 import { KEY_OPTION_NAMES, type BenUdpKeyOptions, type ResolvedKeyOptions, resolveKeyOptions } from '../keys/index.js';
 import { addNetwork } from '../net/index.js';
-import { OptionReader } from '../option-reader.js';
+import { OptionReader, isFilledString } from '../option-reader.js';
 import {
   DEFAULT_LIMITS,
   type BenUdpLimits,
@@ -33,6 +33,7 @@ import {
   type InFlightLimits,
 } from '../exchange/index.js';
 import { type BenUdpErrorReply, MAX_DATAGRAM_BYTES } from '../protocol/index.js';
+import type { BenUdpKnownBoardStore } from '../server/index.js';
 
 /** 31 days. */
 const MAX_SILENCE_MS = 2_678_400_000;
@@ -119,6 +120,14 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
    */
   reservedNetworks?: readonly string[];
   /**
+   * Path of a file that keeps the known boards beyond a restart: addresses, fingerprints of keys and times, no secrets. It decides which
+   * key is tried first and whose budget a hello draws on, never whether a request is accepted. Each process writes a file of its own,
+   * `PATH.PID`, at most once a minute and by `close`, and reads those of all others at its start. Without it, nothing is kept.
+   */
+  knownBoardsFile?: string;
+  /** Keeps the known boards somewhere else, in Redis or a database, say. Instead of `knownBoardsFile`. */
+  knownBoards?: BenUdpKnownBoardStore;
+  /**
    * Whether devices that are out of step are heard and brought back: a `noreturn` device with an unread datagram in its socket
    * computes a wrong id each time, and a strict server would never hear it again. Default true.
    */
@@ -160,6 +169,8 @@ const OPTION_NAMES = [
   'maxSessionsPerAddress',
   'limits',
   'reservedNetworks',
+  'knownBoardsFile',
+  'knownBoards',
   'repair',
   'silentAfter',
   'watchKeyFiles',
@@ -187,6 +198,8 @@ export interface ResolvedTransportOptions {
   readonly maxSessionsPerAddress: number;
   readonly limits: BenUdpLimits;
   readonly isReserved?: (remote: BenUdpRemote) => boolean;
+  readonly knownBoardsFile: string | undefined;
+  readonly knownBoards: BenUdpKnownBoardStore | undefined;
   readonly repair: boolean;
   readonly silentAfter: number;
   readonly watchKeyFiles: boolean;
@@ -221,6 +234,7 @@ export function resolveTransportOptions(options: BenUdpTransportOptions): Resolv
     maxSessionsPerAddress: reader.integer('maxSessionsPerAddress', DEFAULT_MAX_SESSIONS_PER_ADDRESS, 1, 65_536),
     limits: resolveLimits(options.limits),
     ...resolveNetworks(options, reader),
+    ...resolveKnownBoards(options, reader),
     repair: reader.boolean('repair', true),
     silentAfter: reader.integer('silentAfter', 0, 0, MAX_SILENCE_MS),
     watchKeyFiles: reader.boolean('watchKeyFiles', false),
@@ -249,6 +263,23 @@ function resolveNetworks(
   return reservedNetworks.length > 0
     ? { isReserved: ({ address, family }) => list.check(address, family === 'IPv4' ? 'ipv4' : 'ipv6') }
     : {};
+}
+
+function resolveKnownBoards(
+  { knownBoardsFile, knownBoards }: BenUdpTransportOptions,
+  reader: OptionReader<BenUdpTransportOptions>,
+): Pick<ResolvedTransportOptions, 'knownBoardsFile' | 'knownBoards'> {
+  if (knownBoardsFile !== undefined && !isFilledString(knownBoardsFile)) {
+    return reader.fail('knownBoardsFile', 'the path of a file', knownBoardsFile);
+  }
+  if (knownBoardsFile !== undefined && knownBoards !== undefined) {
+    throw new TypeError(
+      'BenUdpTransport keeps its known boards in one place, got "knownBoardsFile" and "knownBoards". Set one of them',
+    );
+  }
+  reader.withMethod('knownBoards', 'load');
+  reader.withMethod('knownBoards', 'save');
+  return { knownBoardsFile, knownBoards };
 }
 
 /** More than any machine receives in a second. Sums of its intervals are still exact. */

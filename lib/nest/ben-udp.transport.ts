@@ -16,8 +16,10 @@ import { formatErrorReply, formatReply, formatUnreadableReply } from '../protoco
 import {
   type Answer,
   type BenUdpDevice,
+  type BenUdpKnownBoardStore,
   type BenUdpStats,
   DeviceRegistry,
+  KnownBoardsFile,
   Listener,
   type ListenerHandlers,
 } from '../server/index.js';
@@ -290,7 +292,11 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     );
     const probe = new LoopbackProbe(() => this.keys.current, this.platform, reusePort);
     const handlers = probe.wrap(this.createHandlers(devices));
-    const options = { ...this.options, maxDatagramBytes: Math.max(bufferSize, DEFAULT_BUFFER_SIZE) };
+    const options = {
+      ...this.options,
+      maxDatagramBytes: Math.max(bufferSize, DEFAULT_BUFFER_SIZE),
+      knownBoards: this.createKnownBoardStore(),
+    };
     // The keys may be reloaded while another process still has the port.
     const listener = await this.retryWhileInUse(() =>
       Listener.bind(options, this.keys.current, handlers, this.platform),
@@ -324,8 +330,24 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       },
       onEnded: (ended) => this.reporter.ended(ended),
       onError: (error) => this.reporter.failed(error),
+      onStoreFailed: (action, error) => {
+        const message = error instanceof Error ? error.message : String(error);
+        this.warnOfKnownBoards(`Known boards could not be ${action === 'load' ? 'loaded' : 'saved'}: ${message}`);
+      },
       onSendError: (error) => this.reporter.logFailure(error),
     };
+  }
+
+  private createKnownBoardStore(): BenUdpKnownBoardStore | undefined {
+    const { knownBoardsFile, knownBoards, maxEndpoints } = this.options;
+    return knownBoardsFile === undefined
+      ? knownBoards
+      : new KnownBoardsFile(knownBoardsFile, maxEndpoints, (message) => this.warnOfKnownBoards(message));
+  }
+
+  /** Never a failure: known boards are hints. */
+  private warnOfKnownBoards(message: string): void {
+    this.limitedLog.record('known boards', 'warn', () => `${message}. The server goes on without them`);
   }
 
   /** An earlier run of the app may still have the port: `nest start --watch` starts a new run before the old one has ended. */

@@ -1,5 +1,7 @@
 /** A server without Nest: answers datagrams, counts them, and remembers devices. */
 export * from './device-registry.js';
+export * from './known-board-store.js';
+export * from './known-boards-file.js';
 export * from './listener.js';
 export * from './listener.options.js';
 export * from './statistics.js';

@@ -8,6 +8,7 @@ import type {
   RejectedDecision,
   VerifiedRequest,
 } from '../exchange/index.js';
+import type { BenUdpKnownBoardStore } from './known-board-store.js';
 import type { BenUdpOutcome } from './statistics.js';
 
 export interface ListenerOptions {
@@ -29,6 +30,8 @@ export interface ListenerOptions {
   readonly maxResultBytes: number;
   /** Sessions of protocol v2 for a shared key at one address. */
   readonly maxSessionsPerAddress: number;
+  /** Keeps the known boards beyond a restart. Default: nothing does. */
+  readonly knownBoards?: BenUdpKnownBoardStore | undefined;
 }
 
 /** The answer to a request. */
@@ -62,6 +65,8 @@ export interface ListenerHandlers {
   onEnded(ended: EndedExchange): void;
   /** A bug here or in one of these handlers, or a failure of the socket. The listener goes on. */
   onError(error: unknown): void;
+  /** The known boards could not be loaded or saved. The server goes on without. */
+  onStoreFailed?(action: 'load' | 'save', error: unknown): void;
   /** The system refused to send a datagram. A forged sender address can cause this, so it is no failure here. */
   onSendError(error: Error): void;
 }

@@ -21,6 +21,7 @@ import type { KeyRing } from '../keys/index.js';
 import { type DatagramSocket, type DatagramSocketOptions, type Platform, StallWatch } from '../net/index.js';
 import { toBindError } from './bind-error.js';
 import { describeDecision } from './describe-decision.js';
+import { KnownBoardKeeper } from './known-board-store.js';
 import { leaveWhenQuiet } from './leave-when-quiet.js';
 import type { Answer, ListenerHandlers, ListenerOptions } from './listener.options.js';
 import { PartingReplies } from './parting-replies.js';
@@ -52,6 +53,7 @@ export class Listener {
   private readonly statistics = new Statistics();
   private readonly stallWatch: StallWatch;
   private readonly searches: SearchLoop;
+  private readonly boards: KnownBoardKeeper | undefined;
   private socket!: DatagramSocket;
   private leaving: Promise<void> | undefined;
   /** Set once the process has left a shared port. */
@@ -80,6 +82,11 @@ export class Listener {
       v2: { maxResultBytes, maxSessionsPerAddress, route: 0, isRouteShared: options.reusePort ?? false },
     });
     this.signals = new RequestSignals((...args) => this.exchange.watch(...args), platform);
+    this.boards =
+      options.knownBoards &&
+      new KnownBoardKeeper(this.exchange, options.knownBoards, platform, (...args) =>
+        handlers.onStoreFailed?.(...args),
+      );
     this.stallWatch = new StallWatch(platform);
     this.searches = new SearchLoop(this.exchange, platform, (late, now) => this.receiveLate(late, now));
   }
@@ -97,12 +104,14 @@ export class Listener {
   ): Promise<Listener> {
     const listener = new Listener(options, keys, handlers, platform);
     try {
+      await listener.boards?.load(keys);
       listener.socket = await listener.bindSocket(options);
     } catch (error) {
       listener.stallWatch.stop();
       throw toBindError(error as NodeJS.ErrnoException, options);
     }
     listener.exchange.start(platform.now());
+    listener.boards?.start();
     return listener;
   }
 
@@ -177,6 +186,7 @@ export class Listener {
     this.searches.stop();
     await this.leaving;
     await Promise.all([this.parting?.close(), this.socket.close()]);
+    await this.boards?.close();
     this.exchange.dispose();
   }
 

@@ -10,7 +10,7 @@ const port = Number(process.env['BEN_PORT'] || 8585);
 const keyFile = process.env['BEN_KEY_FILE'] || 'key.sec';
 
 await ensureKeyFile(keyFile);
-const strategy = new BenUdpTransport({ host, port, keys: { 'board-01': keyFile } });
+const strategy = new BenUdpTransport({ host, port, keys: { 'board-01': keyFile }, knownBoardsFile: 'known-boards' });
 const app = await NestFactory.createMicroservice<MicroserviceOptions>(AppModule, {
   strategy,
 });

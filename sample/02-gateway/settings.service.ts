@@ -21,6 +21,8 @@ export class SettingsService {
       host: process.env['BEN_HOST'] ?? '0.0.0.0',
       port: Number(process.env['BEN_PORT'] ?? 8585),
       keys: Object.fromEntries(files.map((name) => [basename(name, KEY_FILE_ENDING), join(folder, name)])),
+      // Behind its name comes the number of the process.
+      knownBoardsFile: join(this.keyFolder, 'known-boards'),
     };
   }
 

@@ -10,6 +10,8 @@ export class SettingsService {
       keys: { 'board-01': process.env['BEN_KEY_FILE'] ?? 'key.sec' },
       // A new key file takes effect at once.
       watchKeyFiles: true,
+      // After a restart, the boards are recognised at once.
+      knownBoardsFile: 'known-boards',
       // The boards report once a minute; two reports may be lost.
       silentAfter: 180_000,
       shutdownTimeout: 5000,

@@ -45,6 +45,24 @@ describe('BenUdpTransport options', () => {
       TypeError,
       /"reservedNetworks" must be a list of texts/,
     ],
+    [
+      'knownBoardsFile as a number',
+      { key, knownBoardsFile: 1 },
+      TypeError,
+      /"knownBoardsFile" must be the path of a file, got number/,
+    ],
+    [
+      'a store without save',
+      { key, knownBoards: { load() {} } },
+      TypeError,
+      /"knownBoards" must be an object with a method save/,
+    ],
+    [
+      'two places for known boards',
+      { key, knownBoardsFile: 'known', knownBoards: { load() {}, save() {} } },
+      TypeError,
+      /in one place, got "knownBoardsFile" and "knownBoards"/,
+    ],
     ...['10.0.0.0', '10.0.0.0/33', 'fd00::/129', '10.0.0/8', 'lan/8', '10.0.0.0/-1'].map(
       (network): [string, object, RangeErrorConstructor, RegExp] => [
         `the network ${network}`,

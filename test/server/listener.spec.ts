@@ -55,6 +55,7 @@ async function start(options: Partial<ListenerOptions> = {}, handlers: Partial<L
       onRefused: () => undefined,
       onEnded: (exchange) => void ended.push(exchange),
       onError: (error) => void errors.push(error),
+      onStoreFailed: (action, error) => void errors.push([action, error]),
       onSendError: (error) => void sendErrors.push(error),
       ...handlers,
     },
