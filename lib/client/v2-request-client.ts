@@ -18,7 +18,7 @@ import type {
 } from './request-client.js';
 import { CLOSED, describeFailure } from './request-failure.js';
 import { RequestQueue } from './request-queue.js';
-import { ServerAddress, findServer } from './server-address.js';
+import { type NamedServer, ServerAddress, findServer } from './server-address.js';
 import { type LineOutcome, V2Line } from './v2-line.js';
 
 /** Sessions of a client: as many as a server keeps for the key of a device. */
@@ -65,12 +65,12 @@ export class V2RequestClient {
   private constructor(
     private readonly options: RequestClientOptions,
     key: Uint8Array,
+    server: NamedServer,
     peer: ClientPeer,
     handlers: RequestClientHandlers,
     private readonly platform: Platform,
   ) {
-    const { host, port, localAddress, bufferSize, idleTimeout, maxSockets } = options;
-    const server = { host, port, family: localAddress === undefined ? 0 : isIP(localAddress) };
+    const { bufferSize, idleTimeout, maxSockets } = options;
     const onError = (error: unknown) => handlers.onError(error);
     this.address = new ServerAddress(server, peer, { onUsable: () => this.dispatch(), onError }, platform);
     const onIgnored = (reason: BenUdpIgnoredReason, remote: ClientPeer) => {
@@ -104,7 +104,7 @@ export class V2RequestClient {
     try {
       const server = { host, port, family: localAddress === undefined ? 0 : isIP(localAddress) };
       const peer = await findServer(server, lookupTimeoutMs, platform);
-      return new V2RequestClient(options, own, peer, handlers, platform);
+      return new V2RequestClient(options, own, server, peer, handlers, platform);
     } finally {
       own.fill(0);
     }
