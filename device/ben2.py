@@ -3,8 +3,8 @@
     from ben2 import client
 
     board = client("192.168.1.10", 8585)
-    board.send({"action": "echo", "data": "hello"})                 # 'hello'
-    board.send({"action": "dhtsensor", "data": 21.5}, noreturn=True)    # {}
+    board.send({"action": "echo", "data": "hello"})  # 'hello'
+    board.send({"action": "dhtsensor", "data": 21.5}, noreturn=True)  # {}
 
 `key.sec` is a copy of the server's key file. `send` returns the handler's value, None if it failed. The handler runs
 once. Unknown: the request may have run. Any other OSError: it did not. `rtc=machine.RTC()` keeps the session over deep sleep.
@@ -25,7 +25,6 @@ CBC = 2
 DAY = 86400000
 SAVED = 62
 ZERO = bytes(16)
-AGAIN = object()
 REFUSED = object()
 
 
@@ -91,46 +90,47 @@ class client:
         if (len(text) // 16 + 1) * 16 + 46 > self.size:
             raise ValueError("the request is longer than buffersize")
         flags = min(self.size // 512 - 1, 15) << 4 | bool(noreturn)
-        if self.sid and (self.ctr >= 0x3FFFFFFF or not 0 <= since(self.began) <= DAY):
-            self.sid = None
+        sid, self.sid = self.sid, None  # until the reply: an exception ends the session
+        if sid and (self.ctr >= 0x3FFFFFFF or not 0 <= since(self.began) <= DAY):
+            sid = None
         for _ in range(2):
-            if self.sid is None:
+            if sid is None:
                 self.forget()
                 nd, grant = self.open(ZERO[:8])
                 if grant is None:
                     raise OSError(110)  # ETIMEDOUT
-                self.start(nd, grant)
-            result = self.ask(text, flags)
+                sid = self.start(nd, grant)
+            result = self.ask(sid, text, flags)
             if result is not REFUSED:
                 return result
-            self.forget()
+            sid = None
         raise OSError(16)  # EBUSY
 
-    def open(self, old):
+    def open(self, old, other=lambda d: False):
         nd = os.urandom(16)
         down = Hmac(self.k.digest(b"ben2 down"))
 
         def check(d):
-            if len(d) == 39 and d[:2] == b"\xb2\x02" and same(d[23:], down.tag(d[:7], nd, old, d[7:23])):
-                return d
+            if d[:2] == b"\xb2\x02":
+                return same(d[23:], down.tag(d[:7], nd, old, d[7:23]))
+            return other(d)
 
         head = b"\xb2\x01" + self.id + nd + old
         return nd, self.exchange(head + Hmac(self.k.digest(b"ben2 up")).tag(head), check)
 
     def start(self, nd, grant):
-        self.derive(grant[2:4], self.k.digest(b"ben2 session", nd, grant[2:5], grant[7:23]))
         self.first = b"\xb2\x03" + grant[2:5] + self.id + nd
         self.ctr = 0
-        self.began = time.ticks_ms()
+        return self.derive(grant[2:4], self.k.digest(b"ben2 session", nd, grant[2:5], grant[7:23]))
 
     def derive(self, route, p):
         self.p = p
         p = Hmac(p)
         self.ke, self.ka = p.digest(b"\1"), Hmac(p.digest(b"\2"))
         self.kre, self.kra = p.digest(b"\3"), Hmac(p.digest(b"\4"))
-        self.sid = route + p.digest(b"\5")[:6]
+        return route + p.digest(b"\5")[:6]
 
-    def ask(self, text, flags):
+    def ask(self, sid, text, flags):
         self.ctr += 1
         sent = time.ticks_ms()
         ctr = be(self.ctr)
@@ -138,8 +138,8 @@ class client:
             self.began = sent
             d = bytearray(self.first)
         else:
-            self.save()  # first: no number is used twice
-            d = bytearray(b"\xb2\x04" + self.sid + ctr + be(since(self.began)))
+            self.save(sid)  # first: no number is used twice
+            d = bytearray(b"\xb2\x04" + sid + ctr + be(since(self.began)))
         # The first block becomes the IV of the rest.
         body = bytearray(ctr + ZERO[:12])
         body.extend(text)
@@ -152,23 +152,21 @@ class client:
         trusts = self.ctr > 1
 
         def check(d):
-            if d[:6] == b"\xb2\x05" + ctr and len(d) % 16 == 7:
-                if same(d[-16:], self.kra.tag(b"\x05", tag, memoryview(d)[2:-16])):
-                    return d
-            elif trusts and d == b"\xb2\x06" + self.sid:
-                return AGAIN
+            if d[:6] == b"\xb2\x05" + ctr:
+                return same(d[-16:], self.kra.tag(b"\x05", tag, memoryview(d)[2:-16]))
+            return trusts and d == b"\xb2\x06" + sid
 
         r = self.exchange(d, check)
-        if r is AGAIN:  # may be forged: the signed GRANT decides
-            nd, grant = self.open(self.sid)
-            quiet = grant and int.from_bytes(grant[5:7], "big") or 0
+        if r and r[1] == 6:  # AGAIN may be forged: a signed answer decides
+            trusts = False
+            nd, r = self.open(sid, check)
+        if r and r[1] == 2:
+            quiet = int.from_bytes(r[5:7], "big")
             if quiet == 0xFFFF:  # the session is alive
-                trusts = False
                 r = self.exchange(d, check)
             elif quiet >= since(sent) + 1000:
                 self.forget()
-                self.start(nd, grant)
-                return self.ask(text, flags)
+                return self.ask(self.start(nd, r), text, flags)
             else:
                 r = None
         if r is None:
@@ -176,8 +174,9 @@ class client:
             raise Unknown("the request may have run")
         if r[6] == 2:
             return REFUSED
+        self.sid = sid
         if self.ctr == 1:
-            self.save()
+            self.save(sid)
         if r[6] == 1:
             return {}
         body = bytearray(memoryview(r)[7:-16])
@@ -185,7 +184,7 @@ class client:
         aes(self.kre, CBC, iv).decrypt(body, body)
         try:
             return json.loads(body)["data"]
-        except Exception:  # no JSON, or no "data"
+        except (ValueError, KeyError, TypeError):  # no JSON, or no "data"
             return str(body, "utf8").strip()
 
     def exchange(self, datagram, check):
@@ -201,18 +200,17 @@ class client:
                 left = -since(end)
                 if left <= 0:
                     break
-                self.socket.settimeout(left / 1000)
                 try:
+                    self.socket.settimeout(left / 1000)
                     d = self.socket.recvfrom(self.size)[0]
                 except OSError:
                     continue
-                r = check(d)  # None: noise
-                if r is not None:
-                    return r
+                if check(d):  # or it is noise
+                    return d
 
-    def save(self):
+    def save(self, sid):
         if self.rtc:
-            s = b"\xb2\x53" + self.sid + self.p
+            s = b"\xb2\x53" + sid + self.p
             s += be(self.ctr) + be(since(self.began)) + be(int(time.time()))
             self.store(s + self.k.digest(b"ben2 state", s)[:8])
 
@@ -223,8 +221,8 @@ class client:
         self.ctr, t, wall = [int.from_bytes(s[n : n + 4], "big") for n in (42, 46, 50)]
         slept = int(time.time()) - wall
         if 0 <= slept <= DAY // 1000 and t + slept * 1000 <= DAY:
-            self.derive(s[2:4], s[10:42])
             self.began = time.ticks_add(time.ticks_ms(), -t - slept * 1000)
+            self.sid = self.derive(s[2:4], s[10:42])
 
     def store(self, state):  # the rest is the application's
         self.rtc.memory(state + self.rtc.memory()[SAVED:])

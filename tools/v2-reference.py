@@ -184,7 +184,7 @@ GRANTS = [
     ("first opening, IPv4", "32 bytes", 0, 7, bytes([192, 168, 1, 7]), bytes(8), 0),
     ("the slot has wrapped", "32 bytes", 0, 100_000, bytes([10, 0, 0, 1]), bytes(8), 0),
     ("a route, IPv6", "1 byte", 0x1234, 2**40 + 255, bytes.fromhex("20010db8000000000000000000000001"), bytes(8), 0),
-    ("the old session is gone for 30 s", "100 bytes", 0, 31, bytes([127, 0, 0, 1]), b"\0\0" + filler("old", 6), 30_000),
+    ("the old session is gone for 30 s", "100 bytes", 3, 31, bytes([127, 0, 0, 1]), b"\0\3" + filler("old", 6), 30_000),
     ("the old session is alive", "32 bytes", 0xFFFF, 256, bytes([127, 0, 0, 1]), b"\xff\xff" + filler("old", 6), 0xFFFF),
     ("nothing is known of the old session", "32 bytes", 2, 1, bytes([127, 0, 0, 1]), b"\0\1" + filler("old", 6), 0),
 ]
