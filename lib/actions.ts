@@ -1,10 +1,10 @@
 /**
- * The actions of an app, for the compiler alone (a leaf: imports nothing, and leaves nothing at run time).
+ * The actions of an app. Only the compiler uses them: nothing is left at run time.
  */
 
 /**
- * The actions that the boards of an app may request, by name: the type of their `data` and of their `reply`. Empty by default, and
- * then every name and every value is accepted. An app declares its own:
+ * The actions that the boards of an app may request, by name: the type of their `data` and of their `reply`. Empty by default, so
+ * every name and value is accepted. An app declares its actions:
  *
  *     declare module 'nestjs-ben-udp' {
  *       interface BenUdpActions {
@@ -13,7 +13,7 @@
  *       }
  *     }
  *
- * From then on the compiler checks the names in `@BenUdpMessagePattern` and `@BenUdpEventPattern`, and the results of their handlers.
+ * The compiler then checks the names in `@BenUdpMessagePattern` and `@BenUdpEventPattern`, and the results of their handlers.
  * An action without `reply` is an event.
  */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
@@ -35,8 +35,8 @@ export type BenUdpMessageName<Actions = BenUdpActions> = [keyof Actions] extends
 /**
  * The `data` of an action: `@Payload() on: BenUdpData<'led'>`. `undefined` if the action has none, and `unknown` if it is in no map.
  *
- * The compiler does not check the annotation of a parameter, so this type is the way to annotate it. A pipe that needs a class at run
- * time, such as Nest's `ValidationPipe`, needs that class as the annotation.
+ * The compiler can't check the annotation of a parameter, so use this type for it. If a pipe needs a class at run time, as Nest's
+ * `ValidationPipe` does, annotate the parameter with that class instead.
  */
 export type BenUdpData<Name, Actions = BenUdpActions> = Name extends keyof Actions
   ? Actions[Name] extends { data: infer Data }

@@ -1,5 +1,5 @@
 /**
- * Lets copies of this package recognise each other's classes (a leaf: imports nothing). An app may load the ESM build and the CommonJS
+ * Lets copies of this package recognise each other's classes. An app may load the ESM build and the CommonJS
  * build in one process. `instanceof` then checks a mark that all copies share, instead of the prototype.
  */
 export function brand(target: abstract new (...args: never[]) => object, name: string): void {

@@ -1,5 +1,5 @@
 /**
- * Defaults and the transport's name (a leaf: imports nothing).
+ * Defaults and the transport's name.
  */
 
 /**
@@ -53,13 +53,10 @@ export const DEFAULT_MAX_QUEUED_EVENTS = 32;
 /** Bytes of all replies of protocol v2 that are kept to be sent again. */
 export const DEFAULT_MAX_RESULT_BYTES = 16_777_216;
 
-/** Sessions of protocol v2 for a shared key at one address. */
-export const DEFAULT_MAX_SESSIONS_PER_ADDRESS = 64;
-
 /** The least `bufferSize`: an error reply still fits. */
 export const MIN_BUFFER_SIZE = 256;
 
-/** The same for a device of protocol v2, which tells its buffer in units of this. */
+/** The same for a device of protocol v2, which reports its buffer in units of this. */
 export const MIN_V2_BUFFER_SIZE = 512;
 
 /** The address of the server that a client uses by default. */
@@ -73,6 +70,9 @@ export const DEFAULT_MAX_QUEUE = 1000;
 
 /** Milliseconds after which a client closes an unused socket. */
 export const DEFAULT_IDLE_TIMEOUT_MS = 30_000;
+
+/** 31 days: the longest silence, and the longest time for which results and boards are remembered. */
+export const MONTH_MS = 2_678_400_000;
 
 /** One day: the longest time of options that become one timer. Node fires a timer of more than 24 days at once. */
 export const MAX_OPTION_MS = 86_400_000;

@@ -1,5 +1,5 @@
 /**
- * Debug lines on stderr, printed if `NODE_DEBUG` names `ben-udp` (a leaf: imports nothing of this package). A line names an endpoint and a
+ * Debug lines on stderr, printed if `NODE_DEBUG` names `ben-udp`. A line names an endpoint and a
  * reason, never a key, an id or a payload. Check `enabled` before you build a line, so a datagram costs nothing without a reader.
  */
 import { debuglog } from 'node:util';

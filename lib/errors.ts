@@ -1,5 +1,5 @@
 /**
- * All errors that this package throws on purpose, with their codes (a leaf: imports no other layer).
+ * All errors that this package throws on purpose, with their codes.
  * Messages name the expected value. They never hold the bytes of a key, an id or a payload.
  */
 
@@ -11,7 +11,9 @@ export type BenUdpErrorCode =
   | 'BEN_KEY_FILE_MISSING'
   /** A key file could not be read or written; `cause` holds the error of the system. */
   | 'BEN_KEY_FILE_IO'
+  /** The key directory can't be read, or holds no key file. */
   | 'BEN_KEY_DIRECTORY'
+  /** `keyProvider` failed, or returned no key; `cause` holds its error. */
   | 'BEN_KEY_PROVIDER'
   /** The path of a key file names a folder, a pipe or a device. */
   | 'BEN_KEY_FILE_NOT_A_FILE'
@@ -23,7 +25,7 @@ export type BenUdpErrorCode =
   | 'BEN_KEY_FILE_READABLE_BY_OTHERS'
   /** A new key would have overwritten an existing file. */
   | 'BEN_KEY_FILE_EXISTS'
-  /** The same key was configured twice, so it can't tell two devices apart. */
+  /** The same key was configured twice, so it can't identify a device. */
   | 'BEN_KEY_DUPLICATE'
   /** `listen` was called on a transport that listens already. */
   | 'BEN_ALREADY_LISTENING'

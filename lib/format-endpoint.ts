@@ -1,5 +1,5 @@
 /**
- * Formats endpoints for people (a leaf: imports nothing).
+ * Formats endpoints for people.
  */
 
 /** `10.0.0.7:8585`, `[fe80::1]:8585`. */

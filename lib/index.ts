@@ -37,7 +37,7 @@ export {
   type BenUdpClientEvents,
   type BenUdpIgnoredDatagram,
 } from './nest/ben-udp.client.js';
-export type { BenUdpCallOptions, BenUdpClientOptions } from './nest/ben-udp.client-options.js';
+export type { BenUdpCallOptions, BenUdpClientOptions, BenUdpRecordOptions } from './nest/ben-udp.client-options.js';
 export { BenUdpContext } from './nest/ben-udp.context.js';
 export { AllowDevices, BenUdpDeviceGuard } from './nest/ben-udp.device.guard.js';
 export {
@@ -46,6 +46,7 @@ export {
   type BenUdpRejectedDatagram,
   BenUdpStatus,
 } from './nest/ben-udp.events.js';
+export { BenUdpDictPipe } from './nest/ben-udp.dict.pipe.js';
 export { type BenUdpHealth, BenUdpHealthIndicator } from './nest/ben-udp.health.js';
 export { BenUdpModule, type BenUdpModuleAsyncOptions, InjectBenUdpTransport } from './nest/ben-udp.module.js';
 export {
@@ -73,11 +74,16 @@ export { getBenUdpTracker } from './nest/ben-udp.tracker.js';
 export { type BenUdpPingOptions, BenUdpTransport } from './nest/ben-udp.transport.js';
 export type { BenUdpTransportOptions } from './nest/ben-udp.transport-options.js';
 export type { BenUdpErrorReply, BenUdpValue } from './protocol/index.js';
-export type {
-  BenUdpDevice,
-  BenUdpHeardDevice,
-  BenUdpKnownBoard,
-  BenUdpKnownBoardStore,
-  BenUdpOutcome,
-  BenUdpStats,
+export {
+  type BenUdpDevice,
+  type BenUdpHeardDevice,
+  type BenUdpKnownBoard,
+  type BenUdpKnownBoardStore,
+  BenUdpMemoryResultStore,
+  type BenUdpMemoryResultStoreOptions,
+  type BenUdpOutcome,
+  type BenUdpRequestResult,
+  type BenUdpResultStore,
+  type BenUdpStats,
+  type BenUdpStoredResult,
 } from './server/index.js';

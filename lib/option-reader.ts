@@ -1,9 +1,9 @@
 /**
- * Reads the options of our own caller. It throws at once for each mistake. The message names the option, the expected value, and the
- * kind of the actual value, but never the value of a key.
+ * Reads the options of an app. It throws at the first mistake. The message names the option, the expected value, and the kind of the
+ * actual value, but never the value of a key.
  */
 
-/** Upstream's names of options that have another name here. */
+/** Upstream's option names that differ from the names here. */
 const UPSTREAM_NAMES: Readonly<Record<string, string>> = {
   localip: 'host',
   localport: 'port',
@@ -102,7 +102,7 @@ export class OptionReader<Options extends object> {
     throw new RangeError(this.message(name, expected, actual));
   }
 
-  /** `null` is a value, and a wrong one, so it does not mean the default. */
+  /** `null` is a wrong value, and does not mean the default. */
   private read(name: keyof Options & string, fallback: unknown): unknown {
     const value = this.options[name];
     return value === undefined ? fallback : value;

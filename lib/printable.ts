@@ -1,5 +1,5 @@
 /**
- * Text that a peer may have chosen, made safe for a terminal and a log (a leaf: imports nothing).
+ * Makes text that a peer may have chosen safe for a terminal and a log.
  */
 
 /**
@@ -23,7 +23,7 @@ export function printable(text: string): string {
   );
 }
 
-/** The same on one line, because a text with line ends could look like lines of the program that prints it. */
+/** The same on one line, because a text with line ends could imitate lines of the program that prints it. */
 export function printableLine(text: string): string {
   return printable(text).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
 }
@@ -32,7 +32,8 @@ function escape(character: string): string {
   return Array.from({ length: character.length }, (_, index) => toEscape(character.charCodeAt(index))).join('');
 }
 
-function toEscape(unit: number): string {
+/** A UTF-16 unit as JSON escapes it. */
+export function toEscape(unit: number): string {
   return `\\u${unit.toString(16).padStart(4, '0')}`;
 }
 

@@ -1,4 +1,4 @@
-/** Random bytes (a leaf: imports nothing of this package). A simulator passes a seeded source instead of the system's. */
+/** Random bytes. A simulator passes a seeded source instead of the system's. */
 import { randomFillSync } from 'node:crypto';
 
 /** Fills `target` with random bytes. */
@@ -7,7 +7,7 @@ export type RandomFill = (target: Uint8Array) => void;
 /** The CSPRNG of the operating system. */
 export const systemRandom: RandomFill = (target) => void randomFillSync(target);
 
-/** Random bytes in memory of their own, which the caller may overwrite after use. */
+/** Random bytes in a separate allocation, which the caller may overwrite after use. */
 export function randomBytes(fill: RandomFill, length: number): Buffer {
   const bytes = Buffer.alloc(length);
   fill(bytes);

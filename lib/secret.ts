@@ -1,6 +1,6 @@
 /**
- * Bytes that must not be seen: a key, or the secret of the id pairs. They lie in memory of their own, never in the pool that Node
- * shares between small Buffers. If an object that holds them is printed, they do not appear.
+ * Secret bytes: a key, or the secret of the id pairs. They are a separate allocation, never in the pool that Node shares between small
+ * Buffers. If an object that holds them is printed, they do not appear.
  */
 import { inspect } from 'node:util';
 
@@ -12,8 +12,7 @@ export class Secret {
 
   /** @param bytes are copied. The caller keeps its own copy. */
   constructor(bytes: Uint8Array) {
-    this.#bytes = Buffer.alloc(bytes.length);
-    this.#bytes.set(bytes);
+    this.#bytes = copyOf(bytes);
   }
 
   /** The bytes. If you copy them, overwrite the copy after use. */
@@ -33,4 +32,11 @@ export class Secret {
   [inspect.custom](): string {
     return SHOWN;
   }
+}
+
+/** A copy in a separate allocation: not in the pool that Node shares between small Buffers, and not a part of a longer one. */
+export function copyOf(bytes: Uint8Array): Buffer {
+  const copy = Buffer.alloc(bytes.length);
+  copy.set(bytes);
+  return copy;
 }

@@ -11,10 +11,14 @@ interface Import {
   readonly isTypeOnly: boolean;
 }
 
-const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
-const imports = files.flatMap(readImports);
+const STATEMENT = /^(?:import|export)\s+(type\s)?[^;]*?from '([^']+)';/gm;
+const SIDE_EFFECT = /^import '([^']+)';/gm;
+const CALL = /\b(?:import|require)\(\s*'([^']+)'/g;
 
-/** A file's layer: its folder. What stands at the top is a leaf, but for the list of all that is public. */
+const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+const imports = files.flatMap((file) => importsIn(file, readFileSync(join(lib, file), 'utf8')));
+
+/** A file's layer: its folder. A file at the top is a leaf, except the list of everything public. */
 function layerOf(file: string): string {
   const [folder, ...rest] = file.split('/');
   if (rest.length > 0) {
@@ -41,14 +45,32 @@ const MAY_IMPORT: Record<string, string[]> = {
 /** The exchange needs the shape of a key ring, and no way to make one. */
 const MAY_IMPORT_TYPES: Record<string, string[]> = { exchange: ['keys'] };
 
-function readImports(file: string): Import[] {
-  const text = readFileSync(join(lib, file), 'utf8');
-  return [...text.matchAll(/^(?:import|export)\s+(type\s)?[^;]*?from '([^']+)';/gm)].map(([, type, specifier]) => ({
+/** The folders inside layers, and those beside them that each may import. Files beside these folders are open to all of the layer. */
+const ROOMS: Record<string, string[]> = {
+  'exchange/ids': ['exchange/limits'],
+  'exchange/limits': [],
+  'exchange/v2': ['exchange/limits'],
+  'nest/relay': [],
+  'protocol/python-text': [],
+  'protocol/v2': [],
+};
+
+/** A file's room: its folder, if that is inside a layer. */
+function roomOf(file: string): string | undefined {
+  const folder = dirname(file);
+  return folder.includes('/') ? folder : undefined;
+}
+
+function importsIn(file: string, text: string): Import[] {
+  const found = [
+    ...Array.from(text.matchAll(STATEMENT), ([, type, to]) => ({ to: to!, isTypeOnly: type !== undefined })),
+    ...Array.from(text.matchAll(SIDE_EFFECT), ([, to]) => ({ to: to!, isTypeOnly: false })),
+    ...Array.from(text.matchAll(CALL), ([, to]) => ({ to: to!, isTypeOnly: false })),
+  ];
+  return found.map(({ to, isTypeOnly }) => ({
     from: file,
-    to: specifier!.startsWith('.')
-      ? relative(lib, join(lib, dirname(file), specifier!)).replace(/\.js$/, '.ts')
-      : specifier!,
-    isTypeOnly: type !== undefined,
+    to: to.startsWith('.') ? relative(lib, join(lib, dirname(file), to)).replace(/\.js$/, '.ts') : to,
+    isTypeOnly,
   }));
 }
 
@@ -58,6 +80,36 @@ describe('lib', () => {
   it('has imports to check, each of a file that exists', () => {
     expect(imports.length).toBeGreaterThan(50);
     expect(imports.filter(isInternal).filter(({ to }) => !files.includes(to))).toEqual([]);
+  });
+
+  it('is read with every form of import', () => {
+    const text = [
+      "import { a } from './a.js';",
+      "import type {\n  B,\n} from '../b.js';",
+      "export * from 'c';",
+      "import 'd';",
+      "const e = await import('e');",
+      "const f = require('f');",
+    ];
+    expect(importsIn('net/x.ts', text.join('\n'))).toEqual([
+      { from: 'net/x.ts', to: 'net/a.ts', isTypeOnly: false },
+      { from: 'net/x.ts', to: 'b.ts', isTypeOnly: true },
+      { from: 'net/x.ts', to: 'c', isTypeOnly: false },
+      { from: 'net/x.ts', to: 'd', isTypeOnly: false },
+      { from: 'net/x.ts', to: 'e', isTypeOnly: false },
+      { from: 'net/x.ts', to: 'f', isTypeOnly: false },
+    ]);
+  });
+
+  it('keeps apart the folders inside a layer', () => {
+    const rooms = new Set(files.map(roomOf).filter((room) => room !== undefined));
+    expect([...rooms].toSorted()).toEqual(Object.keys(ROOMS).toSorted());
+    const wrong = imports.filter(({ from, to }) => {
+      const [room, other] = [roomOf(from), roomOf(to)];
+      const isSameLayer = layerOf(from) === layerOf(to);
+      return room && other && isSameLayer && room !== other && !ROOMS[room]!.includes(other);
+    });
+    expect(wrong).toEqual([]);
   });
 
   it.each(files)('%s imports its own layer or lower ones', (file) => {
@@ -89,6 +141,37 @@ describe('lib', () => {
   it('reads and writes files in keys, cli and server alone', () => {
     const users = imports.filter(({ to }) => /^node:fs\b/.test(to)).map(({ from }) => layerOf(from));
     expect(new Set(users)).toEqual(new Set(['keys', 'cli', 'server']));
+  });
+
+  it('exports each type name from one file', () => {
+    const places = new Map<string, string[]>();
+    for (const file of files) {
+      const text = readFileSync(join(lib, file), 'utf8');
+      for (const [, name] of text.matchAll(/^export (?:abstract )?(?:class|interface|type|enum) (\w+)/gm)) {
+        places.set(name!, [...(places.get(name!) ?? []), file]);
+      }
+    }
+    expect(places.size).toBeGreaterThan(100);
+    expect([...places].filter(([, where]) => where.length > 1)).toEqual([]);
+  });
+
+  it('has BenUdp in its public names, but for these', () => {
+    const text = readFileSync(join(lib, 'index.ts'), 'utf8');
+    const lists = Array.from(text.matchAll(/^export (?:type )?\{([^}]*)\}/gm), ([, list]) => list!);
+    const names = lists.flatMap((list) => list.match(/\b(?!type\b)\w+/g) ?? []);
+    expect(names.length).toBeGreaterThan(50);
+    expect(names.filter((name) => !/BenUdp|BEN_UDP/.test(name)).toSorted()).toEqual([
+      'AllowDevices',
+      'Device',
+      'IGNORED_REASONS',
+      'REJECTIONS',
+      'RawRequest',
+      'ReceivedAt',
+      'RemoteAddress',
+      'RequestMetadata',
+      'Signal',
+      'generateKeyFile',
+    ]);
   });
 
   it('has no circle of imports', () => {

@@ -1,18 +1,18 @@
 /**
- * The attacks of SECURITY.md on protocol v2: C1 to C37, which are attacks on v1, and those that v2 alone could have. Each is carried out
+ * The attacks of SECURITY.md on protocol v2: C1 to C38, which are attacks on v1, and those that v2 alone could have. Each is carried out
  * against the exchange. The numbers are those of the second table there.
  */
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { type Decision, SLOT_MS } from '../lib/exchange/index.js';
+import { DEFAULT_LIMITS, type Decision, SLOT_MS, type Sender } from '../lib/exchange/index.js';
 import { COOKIE_S } from '../lib/exchange/v2/cookies.js';
 import { MAX_RESENDS } from '../lib/exchange/v2/kept-replies.js';
 import type { V2Pending } from '../lib/exchange/v2/pending.js';
 import { LATE_MS } from '../lib/exchange/v2/session.js';
 import { QUIET_MS, SESSIONS_PER_KEY } from '../lib/exchange/v2/session-table.js';
 import { KeyRing } from '../lib/keys/index.js';
-import { HELLO, formatUnreadableReply } from '../lib/protocol/index.js';
+import { HELLO, formatEnvelope, formatUnreadableReply } from '../lib/protocol/index.js';
 import { BenUdpProtocolError } from '../lib/errors.js';
 import {
   FLAGS_AT,
@@ -23,9 +23,10 @@ import {
   keyIdOf,
   readKeyId,
 } from '../lib/protocol/v2/index.js';
+import { Random } from '../lib/testing/random.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from './support/pure-device.js';
 import { ECHO, PureV2Device } from './support/v2-device.js';
-import { createV2Server, datagramOf, outcomeOf } from './support/v2-server.js';
+import { createExchanges, createV2Server, datagramOf, outcomeOf } from './support/v2-server.js';
 
 const ATTACKER = remoteOf('10.66.6.6');
 const TWO = [
@@ -345,7 +346,7 @@ describe('the attacks on v1, carried out on v2', () => {
     }
   });
 
-  it('C27 sending a request of the device back to it: it is no reply', () => {
+  it('C27 sending a request of the device back to it: it is not a reply', () => {
     const { device, request, reply } = startWaiting();
     const asReply = Buffer.concat([Buffer.of(0xb2, 5), request.subarray(10, 14), Buffer.of(0), request.subarray(19)]);
     expect([device.receive(request, 2), device.receive(asReply, 2)]).toEqual([IGNORED, IGNORED]);
@@ -359,7 +360,7 @@ describe('the attacks on v1, carried out on v2', () => {
     expect(new PureV2Device(server, remoteOf('10.0.0.2'), OTHER_KEY).ask(1).kind).toBe('request');
   });
 
-  it('C29 filling the table from ever new ports: a key has eight sessions, and evicts its own', () => {
+  it('C29 filling the table from ever new ports: a key has 64 sessions, and evicts its own', () => {
     const server = createV2Server({ keys: TWO });
     const cellar = new PureV2Device(server, remoteOf('10.0.0.2'), OTHER_KEY);
     cellar.exchange(0);
@@ -379,9 +380,17 @@ describe('the attacks on v1, carried out on v2', () => {
     expect(new PureV2Device(server).ask(3000).kind).toBe('request');
   });
 
-  it('C31 a flood of openings and a restart: addresses of reserved networks have a budget of their own', () => {
-    const limits = { hellosOfStrangers: { perSecond: 1, burst: 10 } };
-    const server = createV2Server({ limits, isReserved: ({ address }) => address.startsWith('10.0.') });
+  it('C31 a flood of openings and a restart: known addresses and reserved networks have budgets of their own', () => {
+    const options = {
+      limits: { ...DEFAULT_LIMITS, hellosOfStrangers: { perSecond: 1, burst: 10 } },
+      isReserved: ({ remote }: Sender) => remote.address.startsWith('10.0.'),
+    };
+    const before = createExchanges().exchanges;
+    new PureV2Device(before, remoteOf('203.0.113.5')).exchange(0);
+    const server = createExchanges(options).exchanges;
+    for (const board of before.knownBoards()) {
+      server.remember(board);
+    }
     for (let index = 0; index < 50; index++) {
       const flood = new PureV2Device(server, remoteOf(`192.0.2.${index}`));
       flood.begin(0);
@@ -389,6 +398,7 @@ describe('the attacks on v1, carried out on v2', () => {
     }
     expect(outcomeOf(new PureV2Device(server, remoteOf('192.0.2.99')).ask(0))).toBe('open-rate');
     expect(new PureV2Device(server).ask(0).kind).toBe('request');
+    expect(new PureV2Device(server, remoteOf('203.0.113.5', 99)).ask(0).kind).toBe('request');
   });
 
   it('C32 junk in the name of a known board: its session costs one tag each, and no limit of the board', () => {
@@ -440,6 +450,48 @@ describe('answers for one NAT address', () => {
     const { server, device, recorded } = start();
     const answers = Array.from({ length: 2000 }, (_, index) => server.receive(recorded.open, device.remote, index / 2));
     expect(answers.filter(({ kind }) => kind === 'grant').length).toBeLessThanOrEqual(600 + 300);
+  });
+});
+
+describe('junk requests in the name of a NAT', () => {
+  it('C38 junk of both versions in the name of a NAT: an opening pays for its first request', () => {
+    const v1 = createServer();
+    const server = createV2Server({
+      keys: [{ device: undefined, key: KEY }],
+      admissions: v1.parts.admissions,
+    });
+    const random = new Random(1);
+    const known = new PureV2Device(server, remoteOf('198.51.100.7'));
+    known.exchange(0);
+    const recorded = new PureV2Device(server, remoteOf('198.51.100.7', 2));
+    recorded.ask(0);
+    const junk = [
+      formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(16), iv: Buffer.alloc(16) }),
+      flip(recorded.sent, recorded.sent.length - 1),
+    ];
+    const outcomes: Record<string, number> = {};
+    const heard: string[] = [];
+    let board: PureV2Device | undefined;
+    for (let ms = 0; ms < 20_000; ms++) {
+      // The cookie is of this second.
+      junk[1]![4] = Math.floor(ms / 1000);
+      // 500 a second of each.
+      for (const datagram of junk.filter(() => random.chance(0.5))) {
+        const remote = remoteOf('198.51.100.7', random.between(20_000, 65_535));
+        const exchange = datagram === junk[0] ? v1 : server;
+        const outcome = outcomeOf(exchange.receive(datagram, remote, ms));
+        outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+      }
+      if (ms % 100 === 50) {
+        heard.push(...(board ? [outcomeOf(board.deliver(ms))] : []));
+        board = new PureV2Device(server, remoteOf('198.51.100.7', 1000 + ms / 50));
+        board.begin(ms);
+        board.next(datagramOf(board.deliver(ms))!, ms);
+      }
+    }
+    expect(outcomes['request-rate']).toBeGreaterThan(10_000);
+    expect(outcomes['bad-tag']).toBeGreaterThan(100);
+    expect(heard).toEqual(Array(199).fill('request'));
   });
 });
 
@@ -506,7 +558,7 @@ describe('the attacks on v2 alone', () => {
     }
   });
 
-  it('V5 a forged AGAIN: one question under a tag, and the request goes on or ends as without it', () => {
+  it('V5 a forged AGAIN: one question under a tag, and the request goes on', () => {
     const { device, server, request, reply } = startWaiting();
     const open = device.next(formatAgain(request.subarray(2, 10)), 2);
     expect(open).toHaveLength(OPEN_BYTES);
@@ -594,6 +646,40 @@ describe('the attacks on v2 alone', () => {
       expect(outcomeOf(server.receive(other, device.remote, 1))).toBe('bad-tag');
     }
     expect(ECHO).toContain('echo');
+  });
+
+  it('V14 passing an opening on from another address: the request runs once, and its reply can only be passed on too', () => {
+    const server = createV2Server();
+    const device = new PureV2Device(server);
+    const open = device.begin(0);
+    const first = device.next(datagramOf(server.receive(open, ATTACKER, 0))!, 0);
+    expect(outcomeOf(device.deliver(0))).toBe('bad-tag');
+    const decision = accepted(server.receive(first, ATTACKER, 0));
+    const reply = device.answer(decision, 0, '{"data":"right"}');
+    expect([outcomeOf(device.deliver(1)), outcomeOf(server.receive(first, ATTACKER, 1))]).toEqual([
+      'bad-tag',
+      'resent',
+    ]);
+    expect(device.receive(flip(reply, 10), 1)).toEqual(IGNORED);
+    expect(device.receive(reply, 1)).toEqual(RIGHT);
+  });
+
+  it('V15 random numbers that repeat: nothing runs twice, and from the next second on the session is another one', () => {
+    const server = createV2Server();
+    const begin = (text: string, now: number) => {
+      const random = (target: Uint8Array) => void target.fill(7);
+      const device = new PureV2Device(server, remoteOf('10.0.0.1'), KEY, 1536, random);
+      return { device, decision: device.ask(now, text) };
+    };
+    const before = begin(ECHO, 100);
+    before.device.answer(accepted(before.decision), 100);
+    const [same, other, later] = [begin(ECHO, 200), begin("{'action': 'other'}", 300), begin(ECHO, 1000)];
+    expect([same, other, later].map(({ decision }) => outcomeOf(decision))).toEqual([
+      'resent',
+      'counter-reused',
+      'request',
+    ]);
+    expect(later.device.sent.subarray(5)).not.toEqual(before.device.sent.subarray(5));
   });
 });
 

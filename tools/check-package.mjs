@@ -12,7 +12,14 @@ import ts from 'typescript';
 import { packInto, root } from './support/pack.mjs';
 import { mustRun, run } from './support/run.mjs';
 
-const REQUIRED_FILES = ['LICENSE', 'README.md', 'package.json', 'sample/device/benclient.py'];
+const REQUIRED_FILES = [
+  'LICENSE',
+  'README.md',
+  'package.json',
+  'sample/device/benclient.py',
+  'device/ben2.py',
+  'device/package.json',
+];
 
 /** What else is published: the two builds, and the sources that their source maps name. */
 const BUILT_FILE = /^dist\/(esm|cjs)\/(.+\.(js|js\.map|d\.ts))$/;
@@ -21,10 +28,17 @@ const COMMONJS_MARK = 'dist/cjs/package.json';
 /** What public types may import: all that is there wherever this package is. */
 const TYPES_MAY_IMPORT = /^(node:[\w/]+|@nestjs\/(common|core|microservices)|rxjs)$/;
 
-/** Files that should not be published, or should and are not. */
+/** @typedef {{ exports: object, dependencies?: object }} Manifest */
+
+/**
+ * Files that should not be published, or should and are not.
+ *
+ * @param {string[]} files
+ * @param {string} folder
+ */
 async function checkFiles(files, folder) {
   const sources = await readMappedSources(files, folder);
-  const expected = (file) =>
+  const expected = (/** @type {string} */ file) =>
     REQUIRED_FILES.includes(file) || file === COMMONJS_MARK || BUILT_FILE.test(file) || sources.has(file);
   const missing = [...REQUIRED_FILES, COMMONJS_MARK, ...sources].filter((file) => !files.includes(file));
   return [
@@ -34,9 +48,13 @@ async function checkFiles(files, folder) {
   ];
 }
 
-/** Both formats have the same modules, or one of them is an old build. */
+/**
+ * Both formats have the same modules, or one of them is an old build.
+ *
+ * @param {string[]} files
+ */
 function checkTwins(files) {
-  const modulesOf = (format) =>
+  const modulesOf = (/** @type {string} */ format) =>
     new Set(files.map((file) => BUILT_FILE.exec(file)).flatMap((match) => (match?.[1] === format ? [match[2]] : [])));
   const [esm, cjs] = [modulesOf('esm'), modulesOf('cjs')];
   return [
@@ -45,7 +63,12 @@ function checkTwins(files) {
   ];
 }
 
+/**
+ * @param {string[]} files
+ * @param {string} folder
+ */
 async function readMappedSources(files, folder) {
+  /** @type {Set<string>} */
   const sources = new Set();
   for (const file of files.filter((name) => name.endsWith('.js.map'))) {
     const map = JSON.parse(await readFile(join(folder, file), 'utf8'));
@@ -56,8 +79,14 @@ async function readMappedSources(files, folder) {
   return sources;
 }
 
-/** Follows the types of every entry point and names imports that users may not have. */
+/**
+ * Follows the types of every entry point and names imports that users may not have.
+ *
+ * @param {Manifest} manifest
+ * @param {string} folder
+ */
 async function checkTypes(manifest, folder) {
+  /** @type {string[]} */
   const problems = [];
   const toRead = Object.values(manifest.exports).flatMap(typesOf);
   const seen = new Set(toRead);
@@ -86,7 +115,12 @@ async function checkTypes(manifest, folder) {
   return problems;
 }
 
-/** Every `types` under a subpath of `exports`. */
+/**
+ * Every `types` under a subpath of `exports`.
+ *
+ * @param {unknown} target
+ * @returns {string[]}
+ */
 function typesOf(target) {
   if (typeof target !== 'object' || target === null) {
     return [];
@@ -96,6 +130,10 @@ function typesOf(target) {
   );
 }
 
+/**
+ * @param {string} tarball
+ * @param {Manifest} manifest
+ */
 async function checkWithPublint(tarball, manifest) {
   const { buffer, byteOffset, byteLength } = await readFile(tarball);
   const { messages } = await publint({
@@ -107,6 +145,7 @@ async function checkWithPublint(tarball, manifest) {
   return messages.map((message) => `publint: ${formatMessage(message, manifest)}`);
 }
 
+/** @param {string} tarball */
 async function checkWithAttw(tarball) {
   const attw = join(root, 'node_modules', '@arethetypeswrong', 'cli', 'dist', 'index.js');
   const { ok, output } = await run(process.execPath, [attw, tarball, '--format', 'table', '--no-color', '--no-emoji']);
@@ -114,6 +153,7 @@ async function checkWithAttw(tarball) {
   return ok ? [] : ['attw: see its table above'];
 }
 
+/** @param {string} folder */
 async function listFiles(folder) {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   return entries
@@ -122,6 +162,10 @@ async function listFiles(folder) {
     .toSorted();
 }
 
+/**
+ * @param {string} tarball
+ * @param {string} temporary folder
+ */
 async function check(tarball, temporary) {
   await mustRun('tar', ['-xzf', tarball, '-C', temporary]);
   const folder = join(temporary, 'package');

@@ -1,9 +1,11 @@
 /**
- * Checks that this checkout may be published: the organisation is named, and the tag, package.json and CHANGELOG.md agree.
+ * Checks that this checkout may be published: the organisation is named, the tag, package.json and CHANGELOG.md agree, and the cost of an
+ * exchange is recorded.
  *
  *     npm run check:release
  *     npm run check:release -- --tag v0.1.0
  */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -13,6 +15,8 @@ const PLACEHOLDER = 'ORGANISATION';
 
 const FILES_WITH_PLACEHOLDER = [
   'package.json',
+  'device/package.json',
+  'docs/protocol-v2.md',
   'CHANGELOG.md',
   'tools/typedoc.json',
   '.github/ISSUE_TEMPLATE/config.yml',
@@ -38,6 +42,10 @@ if (options.tag !== undefined && options.tag !== `v${version}`) {
 }
 if (!(await read('CHANGELOG.md')).includes(`\n## [${version}] - 20`)) {
   problems.push(`CHANGELOG.md has no dated section for ${version}: "## [${version}] - YYYY-MM-DD"`);
+}
+const history = `bench/history/${version}.json`;
+if (!existsSync(resolve(options.root, history))) {
+  problems.push(`${history} is missing: npm run bench:guard -- --record`);
 }
 
 for (const problem of problems) {

@@ -37,7 +37,14 @@ const { values: options } = parseArgs({
   },
 });
 
-/** The selection of the options: `{ nest, format, nodes }`, the latter by name. */
+/**
+ * @typedef {import('./consumers/matrix.mjs').Nest} Nest
+ * @typedef {import('./consumers/matrix.mjs').Format} Format
+ * @typedef {import('./consumers/project.mjs').InstalledNode} InstalledNode
+ * @typedef {{ nest: Nest, format: Format, nodes: string[] }} Project its nodes by name
+ */
+
+/** The selection of the options. */
 function selectProjects() {
   const nests = pick('nest', NESTS);
   const formats = pick('format', FORMATS);
@@ -49,11 +56,17 @@ function selectProjects() {
     .filter((project) => project.nodes.length > 0);
 }
 
+/** @param {Project} project */
 function narrow({ nest, nodes }) {
   const subset = SUBSET.find((each) => each.nest === nest.name)?.nodes ?? [];
   return nodes.filter((node) => subset.includes(node));
 }
 
+/**
+ * @template {{ name: string }} Item
+ * @param {'nest' | 'format'} option
+ * @param {Item[]} all
+ */
 function pick(option, all) {
   const names = options[option]?.split(',') ?? all.map(({ name }) => name);
   return names.map((name) => {
@@ -65,14 +78,19 @@ function pick(option, all) {
   });
 }
 
+/** @param {{ name: string }[]} all */
 function listNames(all) {
   return all.map(({ name }) => name).join(', ');
 }
 
+/**
+ * @param {Project[]} projects
+ * @param {string} folder
+ */
 async function runMatrix(projects, folder) {
   const tarball = options.tarball ? resolve(options.tarball) : await timed('built and packed', packInto(folder));
   const nests = [...new Set(projects.map(({ nest }) => nest))];
-  const folderOf = ({ name }) => join(folder, `nest-${name}`);
+  const folderOf = (/** @type {Nest} */ { name }) => join(folder, `nest-${name}`);
   const nodesFolder = join(folder, 'nodes');
   await Promise.all([nodesFolder, ...nests.map(folderOf)].map((each) => mkdir(each)));
   const [nodes, ...installed] = await timed(
@@ -82,6 +100,7 @@ async function runMatrix(projects, folder) {
       ...nests.map((nest) => installNest(nest, folderOf(nest), tarball)),
     ]),
   );
+  /** @type {import('./consumers/table.mjs').ProjectResult[]} */
   const results = [];
   await inParallel([...projects.entries()], async ([index, project]) => {
     const ownNodes = nodes.filter(({ spec }) => project.nodes.includes(spec));
@@ -90,15 +109,27 @@ async function runMatrix(projects, folder) {
       cells: await runCells(project, ownNodes, join(folderOf(project.nest), project.format.name)),
     };
   });
-  return { results, nodes, versions: new Map(nests.map((nest, index) => [nest, installed[index]])) };
+  return {
+    results,
+    nodes,
+    versions: new Map(nests.map((nest, index) => /** @type {const} */ ([nest, installed[index]]))),
+  };
 }
 
-/** One project on each Node. */
+/**
+ * One project on each Node.
+ *
+ * @param {Project} project
+ * @param {InstalledNode[]} nodes
+ * @param {string} folder
+ */
 async function runCells({ nest, format }, nodes, folder) {
   const compiled = await writeProject(nest, format, folder);
+  /** @type {import('./consumers/table.mjs').Cell[]} */
   const cells = [];
   for (const node of nodes) {
     const start = performance.now();
+    /** @type {import('./consumers/project.mjs').CellResult} */
     const result = compiled.ok
       ? await runProject(nest, format, node, folder)
       : { outcome: 'fail', output: compiled.output };
@@ -112,6 +143,11 @@ async function runCells({ nest, format }, nodes, folder) {
   return cells;
 }
 
+/**
+ * @template Item
+ * @param {Item[]} items
+ * @param {(item: Item) => Promise<void>} work
+ */
 async function inParallel(items, work) {
   const rest = items.values();
   const worker = async () => {
@@ -122,6 +158,11 @@ async function inParallel(items, work) {
   await Promise.all(Array.from({ length: availableParallelism() }, worker));
 }
 
+/**
+ * @template Result
+ * @param {string} what
+ * @param {Promise<Result>} work
+ */
 async function timed(what, work) {
   const start = performance.now();
   const result = await work;
@@ -129,6 +170,7 @@ async function timed(what, work) {
   return result;
 }
 
+/** @param {number} ms */
 function seconds(ms) {
   return `${(ms / 1000).toFixed(1)} s`;
 }
@@ -150,7 +192,7 @@ async function main() {
       await saveTable(options.save, table);
     }
     const cells = results.flatMap((each) => each.cells);
-    const count = (outcome) => cells.filter((cell) => cell.outcome === outcome).length;
+    const count = (/** @type {string} */ outcome) => cells.filter((cell) => cell.outcome === outcome).length;
     console.log(`\n${count('pass')} passed, ${count('fail')} failed, ${count('limit')} can't work`);
     process.exitCode = count('fail') > 0 || cells.length === 0 ? 1 : 0;
   } finally {

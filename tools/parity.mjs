@@ -24,7 +24,23 @@ const NEST = ['common', 'core', 'microservices', 'platform-express', 'testing'];
 /** The imports of the suite, from here. */
 const SOURCES = ['lib', 'test', 'tools', 'package.json', 'tsconfig.json'];
 
-/** The suite in a copy of this project whose Nest is another one. Its own tests say what that one lacks, and are skipped. */
+/**
+ * @typedef {import('vitest/node').TestCase} TestCase
+ * @typedef {{ rule?: string, skipped?: string }} Cell
+ * @typedef {object} Row a behaviour
+ * @property {string} slug
+ * @property {string} title
+ * @property {string} file
+ * @property {string} group
+ * @property {Record<string, Cell>} cells by transport
+ * @property {number} line
+ */
+
+/**
+ * The suite in a copy of this project whose Nest is another one. Its own tests say what that one lacks, and are skipped.
+ *
+ * @param {string} version
+ */
 async function runOnNest(version) {
   const folder = await mkdtemp(join(tmpdir(), 'ben-parity-'));
   try {
@@ -67,17 +83,24 @@ async function runSuite() {
 
 class UserError extends Error {}
 
-/** One row for each behaviour, in the order of files and of tests in them. */
+/**
+ * One row for each behaviour, in the order of files and of tests in them.
+ *
+ * @param {TestCase[]} tests
+ */
 async function collectRows(tests) {
+  /** @type {Map<string, Row>} */
   const rows = new Map();
   for (const test of tests) {
-    const { slug, title, transport, rule } = test.meta().parity;
-    const { state, note } = test.result();
-    const row = rows.get(slug) ?? { slug, title, file: test.module.moduleId, group: groupOf(test), cells: {} };
+    const { parity } = /** @type {{ parity: import('../test/parity/behaviour.js').ParityMeta }} */ (test.meta());
+    const { slug, title, transport, rule } = parity;
+    const result = test.result();
+    /** @type {Row} */
+    const row = rows.get(slug) ?? { slug, title, file: test.module.moduleId, group: groupOf(test), cells: {}, line: 0 };
     if (row.cells[transport]) {
       throw new UserError(`Two behaviours are called "${slug}".`);
     }
-    row.cells[transport] = { rule, skipped: state === 'skipped' ? note : undefined };
+    row.cells[transport] = { rule, skipped: result.state === 'skipped' ? result.note : undefined };
     rows.set(slug, row);
   }
   for (const row of rows.values()) {
@@ -86,13 +109,17 @@ async function collectRows(tests) {
   return [...rows.values()].toSorted((a, b) => orderOf(a) - orderOf(b) || a.line - b.line);
 }
 
-/** The title of the outermost `describe`. */
+/**
+ * The title of the outermost `describe`.
+ *
+ * @param {TestCase} test
+ */
 function groupOf(test) {
-  let suite = test.parent;
-  while (suite.parent.type === 'suite') {
-    suite = suite.parent;
+  let name = '';
+  for (let { parent } = test; parent.type === 'suite'; { parent } = parent) {
+    ({ name } = parent);
   }
-  return suite.name;
+  return name;
 }
 
 /** From what every app uses to what only this transport has. */
@@ -111,6 +138,7 @@ const FILES = [
   'additions',
 ];
 
+/** @param {Row} row */
 function orderOf({ file }) {
   const index = FILES.findIndex((name) => file.endsWith(`/${name}.spec.ts`));
   if (index < 0) {
@@ -119,11 +147,16 @@ function orderOf({ file }) {
   return index;
 }
 
+/** @param {Row} row */
 async function findLine({ slug, file }) {
   const lines = (await readFile(file, 'utf8')).split('\n');
   return lines.findIndex((line) => line.includes(`'${slug}'`)) + 1;
 }
 
+/**
+ * @param {Row[]} rows
+ * @param {string} path
+ */
 async function formatTable(rows, path) {
   const nest = new URL('package.json', import.meta.resolve('@nestjs/microservices'));
   const { version } = JSON.parse(await readFile(nest, 'utf8'));
@@ -135,17 +168,19 @@ async function formatTable(rows, path) {
 <!-- Made by \`npm run test:parity -- --save docs/parity.md\`; changes by hand are lost. -->
 
 Nest's own TCP transport is the specification. Each row is a behaviour, and links to its tests. One run tests it over TCP and over BenUdp,
-here with \`@nestjs/microservices\` ${version}. **✓** means that one test holds for both transports. In some cases BenUdp has a rule of its
-own, mostly because a device reads one reply and there are no headers on the wire. Each transport then has a test of its own, and the
-cells describe the behaviour.
+here with \`@nestjs/microservices\` ${version}. **✓** means that one test holds for both transports. In some cases BenUdp has its own rule,
+mostly because a device reads one reply and there are no headers on the wire. Each transport then has its own test, and the cells describe
+the behaviour.
 
-${rows.length} behaviours: ${rows.length - own.length} the same, ${own.length} with a rule of their own.
+${rows.length} behaviours: ${rows.length - own.length} the same, ${own.length} with a different rule.
 
 ${[...groups].map(([group, each]) => formatGroup(group, each, folder)).join('\n')}`;
   return format(text, { ...(await resolveConfig(join(root, path))), filepath: path });
 }
 
+/** @param {Row[]} rows */
 function groupRows(rows) {
+  /** @type {Map<string, Row[]>} */
   const groups = new Map();
   for (const row of rows) {
     groups.set(row.group, [...(groups.get(row.group) ?? []), row]);
@@ -153,21 +188,27 @@ function groupRows(rows) {
   return groups;
 }
 
+/**
+ * @param {string} group
+ * @param {Row[]} rows
+ * @param {string} folder of the page
+ */
 function formatGroup(group, rows, folder) {
-  const lines = rows.map(({ slug, title, file, line, cells: { TCP, BenUdp } }) => {
-    const link = `[\`${slug}\`](${relative(folder, file)}#L${line})`;
+  const lines = rows.map(({ slug, title, file, cells: { TCP, BenUdp } }) => {
+    const link = `[\`${slug}\`](${relative(folder, file)})`;
     return `| ${title} | ${formatCell(TCP)} | ${formatCell(BenUdp)} | ${link} |`;
   });
   return `## ${group}\n\n| Behaviour | TCP | BenUdp | Test |\n|---|---|---|---|\n${lines.join('\n')}\n`;
 }
 
+/** @param {Cell} cell */
 function formatCell({ rule, skipped }) {
   return skipped ? `not run: ${skipped}` : (rule ?? '✓');
 }
 
 async function runHere() {
   const rows = await collectRows(await runSuite());
-  const table = (path) => formatTable(rows, path);
+  const table = (/** @type {string} */ path) => formatTable(rows, path);
   if (options.save) {
     await writeFile(join(root, options.save), await table(options.save));
   }

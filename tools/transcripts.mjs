@@ -10,11 +10,11 @@
  */
 import { spawn } from 'node:child_process';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { findFreePort } from './support/free-port.mjs';
 import { root } from './support/pack.mjs';
 
 const PAGE = join(root, 'docs', 'command-line.md');
@@ -26,18 +26,39 @@ const SHOWN_PORT = '8585';
 const SHOWN_FOLDER = '/home/you/boards';
 
 /**
+ * @typedef {object} Block
+ * @property {string} block its name on the page
+ * @property {string[]} [run]
+ * @property {string} [start] begins in the background
+ * @property {boolean} [stop] ends what runs in the background
+ * @property {boolean} [needsServer]
+ *
+ * @typedef {{ folder: string, env: NodeJS.ProcessEnv, port: string }} Place where a command runs
+ * @typedef {{ datagrams: { dir: string, hex: string }[] }} Exchange of the vectors
+ * @typedef {object} V2Vectors
+ * @property {{ name: string, open: string, grant: string }[]} openings
+ * @property {{ datagram: string }[]} requests
+ * @property {{ name: string, request: string, datagram: string }[]} replies
+ */
+
+/**
  * The commands of each block, in this order, in one folder. `listen` runs in the background from `start` to `stop`, and its block is
  * complete then.
+ *
+ * @type {Block[]}
  */
 const SESSION = [
   {
     block: 'usage',
     run: ['nestjs-ben-udp sned', 'nestjs-ben-udp send 192.168.1.10 --tiemout 5s', 'nestjs-ben-udp send 192.168.1.10'],
   },
+  { block: 'help', run: ['nestjs-ben-udp -V', 'nestjs-ben-udp help send'] },
   { block: 'keygen', run: ['nestjs-ben-udp keygen key.sec', 'nestjs-ben-udp keygen key.sec'] },
   { block: 'keygen-literal', run: ['nestjs-ben-udp keygen sensor.sec --c > ben_key.h', 'cat ben_key.h'] },
+  { block: 'keygen-git', run: ['cd repository && nestjs-ben-udp keygen hall.sec'] },
   { block: 'provision-dry-run', run: ['nestjs-ben-udp provision kitchen --host 192.168.1.10 --dry-run'] },
   { block: 'provision', run: ['nestjs-ben-udp provision kitchen --host 192.168.1.10'] },
+  { block: 'provision-v2', run: ['nestjs-ben-udp provision cellar --host 192.168.1.10 --v2'] },
   { block: 'doctor', run: ['nestjs-ben-udp doctor --port PORT'] },
   { block: 'listen', start: 'nestjs-ben-udp listen --port PORT' },
   {
@@ -51,6 +72,13 @@ const SESSION = [
     ],
   },
   {
+    block: 'send-v2',
+    run: [
+      `nestjs-ben-udp send 127.0.0.1:PORT echo '"hello"' --v2`,
+      'nestjs-ben-udp send 127.0.0.1:PORT echo 1 --v2 --timeout 500ms --key-file sensor.sec',
+    ],
+  },
+  {
     block: 'send-other-key',
     run: ['nestjs-ben-udp send 127.0.0.1:PORT echo 1 --timeout 500ms --key-file sensor.sec'],
   },
@@ -59,38 +87,100 @@ const SESSION = [
   { block: 'fleet', needsServer: true, run: ['nestjs-ben-udp fleet 100 127.0.0.1:PORT --duration 3s'] },
   { block: 'send-no-server', run: ['nestjs-ben-udp send 127.0.0.1:PORT echo 1'] },
   { block: 'decode', run: ['nestjs-ben-udp decode loopback.pcap --key-file board-k.sec'] },
+  { block: 'decode-v2', run: ['nestjs-ben-udp decode cellar.txt --key-file board-k.sec'] },
+  { block: 'decode-extra', run: ['nestjs-ben-udp decode hall.txt --key-file upstream-v1.sec'] },
   { block: 'decode-wrong-key', run: ['nestjs-ben-udp decode kitchen.txt --key-file sensor.sec'] },
   { block: 'decode-vectors', run: ['nestjs-ben-udp decode upstream-v1.txt --key-file upstream-v1.sec | tail -6'] },
 ];
 
-/** The files before the first command. `mpremote` is a stand-in, because no board is connected. */
+/**
+ * The files before the first command. `mpremote` is a stand-in, because no board is connected, and `git` too, which not every machine has.
+ *
+ * @param {string} folder
+ * @param {string} program
+ */
 async function prepare(folder, program) {
   const bin = join(folder, 'bin');
   await mkdir(bin);
   await chmod(program, 0o755);
   await symlink(program, join(bin, 'nestjs-ben-udp'));
   await writeFile(join(bin, 'mpremote'), '#!/bin/sh\n', { mode: 0o755 });
+  await writeFile(join(bin, 'git'), '#!/bin/sh\n[ -d .git ] && exit 1\nexit 128\n', { mode: 0o755 });
+  await mkdir(join(folder, 'repository', '.git'), { recursive: true });
   const vectors = join(root, 'test', 'vectors');
   await copyFile(join(vectors, 'loopback.pcap'), join(folder, 'loopback.pcap'));
   await writeFile(join(folder, 'board-k.sec'), Buffer.alloc(32, 'k'), { mode: 0o600 });
   await writeFile(join(folder, 'board.sec'), 'too short', { mode: 0o600 });
   const { keyfile, runs } = JSON.parse(await readFile(join(vectors, 'upstream-v1.json'), 'utf8'));
-  const exchanges = runs.flatMap((run) => run.exchanges);
+  /** @type {Exchange[]} */
+  const exchanges = runs.flatMap((/** @type {{ exchanges: Exchange[] }} */ run) => run.exchanges);
   await writeFile(join(folder, 'kitchen.txt'), toHexText(exchanges.slice(0, 1)));
+  await writeFile(join(folder, 'hall.txt'), toHexText(withCopyOfTheReply(exchanges[0])));
+  await writeFile(
+    join(folder, 'cellar.txt'),
+    toHexTextV2(JSON.parse(await readFile(join(vectors, 'v2.json'), 'utf8'))),
+  );
   await writeFile(join(folder, 'upstream-v1.txt'), toHexText(exchanges));
   await writeFile(join(folder, 'upstream-v1.sec'), Buffer.from(keyfile, 'hex'), { mode: 0o600 });
   return { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}`, BEN_KEY_FILE: '' };
 }
 
+/**
+ * The network delivers the last part of the reply twice.
+ *
+ * @param {Exchange} exchange
+ */
+function withCopyOfTheReply({ datagrams }) {
+  return [{ datagrams: [...datagrams, ...datagrams.slice(-1)] }];
+}
+
+/** @param {Exchange[]} exchanges */
 function toHexText(exchanges) {
   const datagrams = exchanges.flatMap((exchange) => exchange.datagrams);
   return datagrams.map(({ dir, hex }) => `${dir === 'c2s' ? '>' : '<'} ${hex}\n`).join('');
 }
 
+/**
+ * Two exchanges of one session, from the vectors of protocol v2. The first request was sent twice.
+ *
+ * @param {V2Vectors} vectors
+ */
+function toHexTextV2({ openings, requests, replies }) {
+  const { open, grant } = byName(openings, 'first opening, IPv4');
+  const reply = (/** @type {string} */ name) => byName(replies, name);
+  const [first, second] = [reply('first'), reply('second')];
+  const lines = [
+    ['>', open],
+    ['<', grant],
+    ['>', first.request],
+    ['>', first.request],
+    ['<', first.datagram],
+  ];
+  return [...lines, ['>', second.request], ['<', second.datagram], ['>', requests[2].datagram]]
+    .map(([mark, hex]) => `${mark} ${hex}\n`)
+    .join('');
+}
+
+/**
+ * @template {{ name: string }} Item
+ * @param {Item[]} all
+ * @param {string} name
+ */
+function byName(all, name) {
+  const found = all.find((each) => each.name === name);
+  if (!found) {
+    throw new Error(`there is no vector "${name}"`);
+  }
+  return found;
+}
+
+/** @param {string} program */
 async function record(program) {
   const folder = await mkdtemp(join(tmpdir(), 'ben-udp-transcripts-'));
   const port = String(await findFreePort());
-  const show = (text) => text.replaceAll(folder, SHOWN_FOLDER).replaceAll(new RegExp(`\\b${port}\\b`, 'g'), SHOWN_PORT);
+  const show = (/** @type {string} */ text) =>
+    text.replaceAll(folder, SHOWN_FOLDER).replaceAll(new RegExp(`\\b${port}\\b`, 'g'), SHOWN_PORT);
+  /** @type {Map<string, string>} */
   const blocks = new Map();
   /** @type {ReturnType<typeof spawnIn> | undefined} */
   let listening;
@@ -116,7 +206,7 @@ async function record(program) {
       await server?.ended;
       blocks.set(block, start || stop ? text : show(text));
     }
-    blocks.set('listen', show(blocks.get('listen')));
+    blocks.set('listen', show(blocks.get('listen') ?? ''));
   } finally {
     listening?.child.kill('SIGKILL');
     await rm(folder, { recursive: true });
@@ -124,7 +214,12 @@ async function record(program) {
   return blocks;
 }
 
-/** Both outputs in one pipe, as on a screen. */
+/**
+ * Both outputs in one pipe, as on a screen.
+ *
+ * @param {string} command
+ * @param {Place} place
+ */
 function spawnIn(command, { folder, env, port }) {
   const child = spawn('sh', ['-c', `exec 2>&1; ${command.replaceAll('PORT', port)}`], {
     cwd: folder,
@@ -136,6 +231,7 @@ function spawnIn(command, { folder, env, port }) {
   return {
     child,
     ended: once(child, 'close').then(([exitCode]) => ({ output, exitCode })),
+    /** @param {RegExp} pattern */
     async prints(pattern) {
       while (!pattern.test(output)) {
         await Promise.race([once(child.stdout, 'data'), failWhenClosed(child)]);
@@ -144,21 +240,17 @@ function spawnIn(command, { folder, env, port }) {
   };
 }
 
+/** @param {import('node:child_process').ChildProcess} child */
 async function failWhenClosed(child) {
   await once(child, 'close');
   throw new Error('a background command ended early');
 }
 
-async function findFreePort() {
-  const socket = createSocket('udp4').bind(0, '0.0.0.0');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  await once(socket, 'close');
-  return port;
-}
-
-/** The part that is the same in every run. */
+/**
+ * The part that is the same in every run.
+ *
+ * @param {string} text
+ */
 function mask(text) {
   return text
     .split('\n')
@@ -176,12 +268,20 @@ function mask(text) {
     .join('\n');
 }
 
-/** The addresses of the machine, and the remarks of `doctor` on them. */
+/**
+ * The addresses of the machine, and the remarks of `doctor` on them.
+ *
+ * @param {string} line
+ */
 function isAboutAddresses(line) {
   return /^(ok|hint|WRONG) +addresses|^ {18}(Join|For boards)|^ {20}\S|^Boards reach it at/.test(line);
 }
 
-/** On a machine that no board can reach, `doctor` rightly finds a problem. */
+/**
+ * On a machine that no board can reach, `doctor` rightly finds a problem.
+ *
+ * @param {{ name: string }} block
+ */
 function isComparable({ name }) {
   const isReachable = Object.values(networkInterfaces())
     .flat()
@@ -189,12 +289,18 @@ function isComparable({ name }) {
   return isReachable || name !== 'doctor';
 }
 
+/**
+ * @param {string} page
+ * @param {Map<string, string>} blocks
+ */
 function replaceBlocks(page, blocks) {
+  /** @type {{ name: string, fresh: string, content: string }[]} */
   const stale = [];
+  /** @type {Set<string>} */
   const shown = new Set();
   const text = page.replaceAll(
     /(<!-- transcript: (\S+) -->\n\n```text\n)(.*?)(```\n)/gs,
-    (whole, open, name, content, close) => {
+    (/** @type {string} */ whole, open, name, content, close) => {
       const fresh = blocks.get(name);
       if (fresh === undefined) {
         throw new Error(`there is no transcript "${name}"`);

@@ -3,11 +3,11 @@
  * looks at what both show. On a port and with a key file of its own.
  */
 import { spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findFreePort } from './support/free-port.mjs';
 import { mustRun } from './support/run.mjs';
 
 const START_TIMEOUT_MS = 120_000;
@@ -17,20 +17,16 @@ const SERVER_SHOWS = ['There was no key file, so a new one was made', 'Listening
 const DEVICE_SHOWS = ["-> 'hello from MicroPython'", "'celsius': 21.5", '-> {}'];
 const SERVER_LOGS = ["'noreturn': True, 'action': 'dhtsensor'"];
 
-async function findFreePort() {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return String(port);
-}
-
-/** `npm start`, running; `shows` waits for its last words. */
+/**
+ * `npm start`, running; `until` waits for its words.
+ *
+ * @param {NodeJS.ProcessEnv} env
+ */
 function startServer(env) {
   const child = spawn('npm', ['start'], { env, detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
-  const until = async (isThere) => {
+  const until = async (/** @type {(output: string) => boolean} */ isThere) => {
     const end = Date.now() + START_TIMEOUT_MS;
     while (!isThere(output) && child.exitCode === null && Date.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 50));
@@ -45,6 +41,11 @@ function startServer(env) {
   return { until, stop };
 }
 
+/**
+ * @param {string} who
+ * @param {string} output
+ * @param {string[]} words
+ */
 function mustShow(who, output, words) {
   const missing = words.filter((each) => !output.includes(each));
   if (missing.length > 0) {
@@ -56,7 +57,7 @@ const folder = await mkdtemp(join(tmpdir(), 'first-screen-'));
 const env = {
   ...process.env,
   BEN_HOST: '127.0.0.1',
-  BEN_PORT: await findFreePort(),
+  BEN_PORT: String(await findFreePort()),
   BEN_KEY_FILE: join(folder, 'key.sec'),
   NO_COLOR: '1',
 };
@@ -65,7 +66,7 @@ try {
   mustShow('npm start', await server.until((output) => output.includes('Stop with Ctrl+C')), SERVER_SHOWS);
   const device = await mustRun('npm', ['run', 'device'], { env });
   mustShow('npm run device', device, DEVICE_SHOWS);
-  const isLogged = (output) => SERVER_LOGS.every((each) => output.includes(each));
+  const isLogged = (/** @type {string} */ output) => SERVER_LOGS.every((each) => output.includes(each));
   mustShow('npm start', await server.until(isLogged), SERVER_LOGS);
   console.log(device);
 } finally {

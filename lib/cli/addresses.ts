@@ -16,7 +16,7 @@ export interface ReachableAddress {
 /** Names of interfaces that lead to containers, virtual machines and tunnels. */
 const VIRTUAL = /^(docker|br-|veth|virbr|vmnet|vboxnet|cni|flannel|lxc|podman|tun|tap|utun|wg|tailscale|zt|vEthernet)/;
 
-/** Prefix of an address that a machine gives itself if the network gives none. */
+/** Prefix of an address that a machine assigns itself if the network assigns none. */
 const SELF_ASSIGNED = '169.254.';
 
 /** The IPv4 addresses except loopback, because boards speak IPv4. The likely ones come first. */

@@ -76,7 +76,7 @@ export function defineCommand<const Options extends OptionsConfig>(definition: C
     try {
       const invocation = readInvocation(definition, args);
       if (invocation === 'help') {
-        io.out(`nestjs-ben-udp ${usage}\n\n${help}`);
+        io.out(`${PROGRAM} ${usage}\n\n${help}`);
         return EXIT_CODES.ok;
       }
       return await run(invocation, io).catch((error: unknown) => {
@@ -109,7 +109,6 @@ export function withPrintableLines(io: CliIo): CliIo {
     get stdin() {
       return io.stdin;
     },
-    wallClock: () => io.wallClock(),
     interfaces: () => io.interfaces(),
     runProgram: (command, args, cwd) => io.runProgram(command, args, cwd),
   };
@@ -139,7 +138,7 @@ const NEGATIVE_NUMBER = /^-\.?\d[\d.eE+-]*$/;
 
 function parse<Options extends OptionsConfig>(options: Options & typeof COMMON_OPTIONS, args: readonly string[]) {
   if (args.some((arg) => /^--(key|secret|password)(=|$)/.test(arg))) {
-    throw new UsageError('other users see the command line, so it takes no key: name the key file by --key-file');
+    throw new UsageError('other users see the command line, so it takes no key: name the key file with --key-file');
   }
   const end = args.includes('--') ? args.indexOf('--') : args.length;
   const marked = args.map((arg, index) => (index < end && NEGATIVE_NUMBER.test(arg) ? NUMBER_MARK + arg : arg));
@@ -220,14 +219,10 @@ export function reportError(prefix: string, message: string, io: CliIo): void {
   io.err(`${prefix} ${message}`, { format: 'red', length: prefix.length });
 }
 
-/**
- * The name or address to bind to.
- *
- * @throws UsageError
- */
+/** @throws UsageError if the value is empty. */
 export function readHost(host: string | undefined, fallback: string): string {
   if (host === '') {
-    // The system would bind every address, and an unset variable of a shell does not ask for that.
+    // An unset variable of a shell. The system would bind every address, and a board would send nowhere.
     throw new UsageError(`--host is empty: name an address, or leave it out for ${fallback}`);
   }
   return host ?? fallback;
@@ -270,7 +265,7 @@ export function readDuration(
   return checkRange(value, min, max, `--${name} is a time from ${min} to ${max} ms: 500, 500ms, 5s or 2m`);
 }
 
-/** @param value NaN for a text that is no number. */
+/** @param value NaN for a text that is not a number. */
 function checkRange(value: number, min: number, max: number, expected: string): number {
   if (!(value >= min && value <= max)) {
     throw new UsageError(expected);

@@ -12,12 +12,12 @@ import {
 import { BenUdpError } from '../errors.js';
 import { fingerprint } from '../keys/index.js';
 import { CliFailure, defineCommand, readInteger } from './command.js';
-import { EXIT_CODES } from './exit-code.js';
+import { EXIT_CODES, type ExitCode } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { KEY_OPTIONS, keyFileChecks, readKey } from './key.js';
 import { PROGRAM, count, excerpt, printDocument } from './text.js';
 
-const HELP = `Explains recorded datagrams: names each step of each exchange and, with the key, opens it or tells why it does not open.
+const HELP = `Explains recorded datagrams: names each step of each exchange and, with the key, opens it or explains why it does not open.
 FILE is one of these; - reads standard input:
 
   a capture    pcap or pcapng: tcpdump -i any -s 0 -w FILE udp port 8585
@@ -25,7 +25,7 @@ FILE is one of these; - reads standard input:
 
   --key-file FILE   a key file, may be given more than once; else BEN_KEY_FILE
   --any-key-file    accept a key file that is short or readable by others, as upstream does
-  --port N          captures: the port of the server; else conversations are found by their hellos
+  --port N          captures: the port of the server; else conversations are found by their hellos and v2 types
   --json            one JSON document: exchanges with steps, id, request, reply and faults
 
 Without a key, the steps are named and nothing is opened.
@@ -50,28 +50,38 @@ export const decode = defineCommand({
     const port = values.port === undefined ? undefined : readInteger('port', values.port, 0, 1, 65_535);
     const fromEnv = io.env['BEN_KEY_FILE'];
     const paths = values['key-file'] ?? (fromEnv ? [fromEnv] : []);
-    const read = await Promise.all(paths.map((each) => readKey(each, keyFileChecks(values))));
-    const recording = parse(await readInput(path!, io), port);
-    const keys = read.map(({ key }) => key);
-    const exchanges = decodeExchanges(recording, keys, showProgress(io));
-    if (exchanges.length === 0) {
-      throw new CliFailure('this recording contains no exchange', {
-        hint:
-          recording.kind === 'pcap' || recording.kind === 'pcapng'
-            ? `${describeSkipped(recording)}If the port of the server is not 8585, name it by --port.`
-            : 'It contains no datagram.',
-      });
+    const keys: Buffer[] = [];
+    try {
+      for (const each of paths) {
+        keys.push((await readKey(each, keyFileChecks(values))).key);
+      }
+      return tellRecording(parse(await readInput(path!, io), port), keys, values.json === true, io);
+    } finally {
+      keys.forEach((key) => key.fill(0));
     }
-    if (values.json) {
-      const { kind, skipped } = recording;
-      io.out(printDocument({ recording: kind, keys: keys.map(fingerprint), exchanges, skipped }));
-    } else {
-      exchanges.forEach((exchange, index) => tell(exchange, index + 1, io));
-      tellSummary(exchanges, recording, keys, io);
-    }
-    return exchanges.some(({ faults }) => faults.length > 0) ? EXIT_CODES.failed : EXIT_CODES.ok;
   },
 });
+
+/** @throws CliFailure */
+function tellRecording(recording: Recording, keys: readonly Buffer[], isJson: boolean, io: CliIo): ExitCode {
+  const exchanges = decodeExchanges(recording, keys, showProgress(io));
+  if (exchanges.length === 0) {
+    throw new CliFailure('this recording contains no exchange', {
+      hint:
+        recording.kind === 'pcap' || recording.kind === 'pcapng'
+          ? `${describeSkipped(recording)}If the port of the server is not 8585, name it with --port.`
+          : 'It contains no datagram.',
+    });
+  }
+  if (isJson) {
+    const { kind, skipped } = recording;
+    io.out(printDocument({ recording: kind, keys: keys.map(fingerprint), exchanges, skipped }));
+  } else {
+    exchanges.forEach((exchange, index) => tell(exchange, index + 1, io));
+    tellSummary(exchanges, recording, keys, io);
+  }
+  return exchanges.some(({ faults }) => faults.length > 0) ? EXIT_CODES.failed : EXIT_CODES.ok;
+}
 
 function parse(bytes: Buffer, port: number | undefined): Recording {
   try {
@@ -121,7 +131,7 @@ async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
 /** Shorter runs show no progress. */
 const PROGRESS_MS = 1000;
 
-/** The names of the protocol. */
+/** The names of both protocols. */
 const STEP_WORDS = {
   hello: '1 hello',
   id: '2 id',
@@ -131,12 +141,23 @@ const STEP_WORDS = {
   'reply-iv': '6 reply IV',
   'reply-ciphertext': '7 reply ciphertext',
   extra: '- extra datagram',
+  open: '  OPEN',
+  grant: '  GRANT',
+  first: '  REQ1',
+  further: '  REQ',
+  reply: '  REP',
+  again: '  AGAIN',
 } as const;
 
 function tell(exchange: DecodedExchange, number: number, io: CliIo): void {
-  const { conversation, at, steps, faults } = exchange;
-  const time = at === undefined ? '' : `, ${new Date(at).toISOString()}`;
-  io.out(`Exchange ${number}${conversation === '' ? '' : `, ${excerpt(conversation)}`}${time}`, { format: 'bold' });
+  const { protocol, conversation, session, at, steps, faults } = exchange;
+  const head = [
+    `Exchange ${number}`,
+    ...(conversation === '' ? [] : [excerpt(conversation)]),
+    ...(at === undefined ? [] : [new Date(at).toISOString()]),
+    ...(protocol === 'v1' ? [] : [session === undefined ? 'protocol v2' : `protocol v2, session ${session}`]),
+  ];
+  io.out(head.join(', '), { format: 'bold' });
   for (const { step, sender, bytes, place, at: stepAt, remark } of steps) {
     const arrow = sender === 'device' ? '>' : '<';
     const elapsed = at === undefined || stepAt === undefined ? '' : ` ${formatElapsed(stepAt - at).padStart(10)} `;
@@ -153,7 +174,10 @@ function describeContent(step: keyof typeof STEP_WORDS, { id, request, noreturn,
     case 'id-iv':
       return id === undefined ? '' : `id ${describeId(id)}`;
     case 'request':
+    case 'first':
+    case 'further':
       return request === undefined ? '' : `${excerpt(request)}${noreturn ? ' (expects no reply)' : ''}`;
+    case 'reply':
     case 'reply-ciphertext':
       return reply === undefined ? '' : excerpt(reply);
     default:
@@ -195,7 +219,7 @@ function tellSummary(
   const names = keys.map(fingerprint).join(', ');
   const verdict =
     keys.length === 0
-      ? 'steps named, nothing opened: name the key by --key-file'
+      ? 'steps named, nothing opened: name the key with --key-file'
       : `${opened} opened with key ${names}`;
   io.out('');
   io.out(`${count(exchanges.length, 'exchange')}: ${verdict}${faulty > 0 ? `; ${faulty} with a problem (!)` : ''}.`);

@@ -4,7 +4,7 @@
 import { open } from 'node:fs/promises';
 import { formatEndpoint } from '../format-endpoint.js';
 import { DEFAULT_BUFFER_SIZE, DEFAULT_HOST, DEFAULT_IDLE_TIMEOUT_MS, DEFAULT_PORT } from '../constants.js';
-import { RequestClient } from '../client/index.js';
+import { RequestClient, V2RequestClient } from '../client/index.js';
 import { DEFAULT_KEY_FILE } from '../keys/index.js';
 import { KEY_BYTES, Sealer, formatRequest, readReply } from '../protocol/index.js';
 import { type ReachableAddress, listAddresses } from './addresses.js';
@@ -15,8 +15,8 @@ import type { CliIo } from './io.js';
 import { type CliKey, KEY_HELP, KEY_OPTIONS, type KeyValues, keyFileChecks, keyPath, readKey } from './key.js';
 import { PROGRAM, printDocument } from './text.js';
 
-const HELP = `Checks why boards do not reach a server on this machine: the key file, the port, an exchange on the loopback interface,
-and the addresses for boards. Changes nothing.
+const HELP = `Checks why boards do not reach a server on this machine: the key file, the port, exchanges of v1 and v2 on the loopback
+interface, and the addresses for boards. Changes nothing.
 
   --host ADDRESS    the address of the server; default ${DEFAULT_HOST}, all addresses
   --port N          its port; default ${DEFAULT_PORT}
@@ -57,7 +57,7 @@ export const doctor = defineCommand({
     const checks: Check[] = [
       ...keyChecks,
       await checkPort(host, port, io),
-      await checkLoopback(key, io),
+      await checkLoopback(key, io).finally(() => key?.key.fill(0)),
       checkAddresses(host, addresses),
     ];
     const isOk = checks.every(({ status }) => status !== 'wrong');
@@ -135,25 +135,32 @@ async function checkPort(host: string, port: number, { platform }: CliIo): Promi
   }
 }
 
-/** An exchange on the loopback interface, with the key if there is one. */
+const PROTOCOLS = ['v1', 'v2'] as const;
+
+type Protocol = (typeof PROTOCOLS)[number];
+
+/** An exchange of each protocol on the loopback interface, with the key if there is one. */
 async function checkLoopback(key: CliKey | undefined, { platform }: CliIo): Promise<Check> {
-  const aesKey = key?.key ?? Buffer.alloc(KEY_BYTES);
-  const begin = platform.now();
-  try {
-    await exchangeWithItself(aesKey, platform);
-  } catch (error) {
-    return {
-      name: 'loopback',
-      status: 'wrong',
-      message: `an exchange on 127.0.0.1 failed: ${(error as Error).message}`,
-      hint: 'Something stops UDP even within this machine: a firewall or a sandbox.',
-    };
+  const bytes = key?.key ?? Buffer.alloc(KEY_BYTES);
+  const times: string[] = [];
+  for (const protocol of PROTOCOLS) {
+    const begin = platform.now();
+    try {
+      await exchangeWithItself(protocol, bytes, platform);
+    } catch (error) {
+      return {
+        name: 'loopback',
+        status: 'wrong',
+        message: `an exchange of ${protocol} on 127.0.0.1 failed: ${(error as Error).message}`,
+        hint: 'Something blocks UDP even within this machine, such as a firewall or a sandbox.',
+      };
+    }
+    times.push(`${protocol} ${(platform.now() - begin).toFixed(0)} ms`);
   }
-  const ms = (platform.now() - begin).toFixed(0);
-  return { name: 'loopback', status: 'ok', message: `an exchange on 127.0.0.1 worked (${ms} ms)` };
+  return { name: 'loopback', status: 'ok', message: `exchanges on 127.0.0.1 worked (${times.join(', ')})` };
 }
 
-async function exchangeWithItself(key: Buffer, platform: CliIo['platform']): Promise<void> {
+async function exchangeWithItself(protocol: Protocol, key: Buffer, platform: CliIo['platform']): Promise<void> {
   const server = await bindServer(
     { host: '127.0.0.1', port: 0, key, datagramGap: 0 },
     {
@@ -180,7 +187,9 @@ async function exchangeWithItself(key: Buffer, platform: CliIo['platform']): Pro
       idleTimeout: DEFAULT_IDLE_TIMEOUT_MS,
     };
     const handlers = { onIgnored: () => undefined, onError: () => undefined };
-    const client = await RequestClient.create({ ...options, ...limits }, new Sealer(key), handlers, platform);
+    const client = await (protocol === 'v2'
+      ? V2RequestClient.create({ ...options, ...limits }, key, handlers, platform)
+      : RequestClient.create({ ...options, ...limits }, new Sealer(key), handlers, platform));
     try {
       await askForEcho(client);
     } finally {
@@ -191,7 +200,7 @@ async function exchangeWithItself(key: Buffer, platform: CliIo['platform']): Pro
   }
 }
 
-async function askForEcho(client: RequestClient): Promise<void> {
+async function askForEcho(client: RequestClient | V2RequestClient): Promise<void> {
   const data = 'nestjs-ben-udp doctor';
   const text = formatRequest({ action: 'echo', data });
   const request = {

@@ -8,7 +8,6 @@ import {
   DEFAULT_MAX_IN_FLIGHT_PER_DEVICE,
   DEFAULT_MAX_QUEUED_EVENTS,
   DEFAULT_MAX_RESULT_BYTES,
-  DEFAULT_MAX_SESSIONS_PER_ADDRESS,
   DEFAULT_RECEIVE_BUFFER_SIZE,
   DEFAULT_TIMEOUT_MS,
 } from '../constants.js';
@@ -51,7 +50,6 @@ export function bindServer(
         maxQueuedEvents: DEFAULT_MAX_QUEUED_EVENTS,
       },
       maxResultBytes: DEFAULT_MAX_RESULT_BYTES,
-      maxSessionsPerAddress: DEFAULT_MAX_SESSIONS_PER_ADDRESS,
       limits: DEFAULT_LIMITS,
       repair: true,
     },

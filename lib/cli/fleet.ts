@@ -12,15 +12,19 @@ import { KEY_HELP, KEY_OPTIONS, keyFileChecks, keyPath, rethrowExplained } from 
 import { formatText, parseTarget, readJson } from './send.js';
 import { PROGRAM, percentile, printDocument } from './text.js';
 
-const HELP = `N virtual boards that send requests to a server, until Ctrl+C. Shows each second how many requests were asked,
+/** The longest time for which a board of v2 waits. */
+const MAX_V2_TIMEOUT_MS = 15_000;
+
+const HELP = `Runs N virtual boards that send requests to a server, until Ctrl+C. Shows each second how many requests were sent,
 answered and lost, and the median time of an answer. The boards share one key.
 The default server is 127.0.0.1:${DEFAULT_PORT}.
 
+  --v2              boards of protocol v2
   --action NAME     the action of the requests; default echo
   --data JSON       their data; default null
   --interval TIME   each board sends one request per TIME, 1ms to 24h; default 1s
   --duration TIME   end after TIME; default: Ctrl+C
-  --timeout TIME    timeout of each step; default ${DEFAULT_TIMEOUT_MS / 1000}s
+  --timeout TIME    timeout of each step; default ${DEFAULT_TIMEOUT_MS / 1000}s. With --v2 of a request, at most ${MAX_V2_TIMEOUT_MS / 1000}s
 ${KEY_HELP}
   --json            one JSON document per second, then one with "total": true
 
@@ -43,6 +47,7 @@ interface Plan {
   readonly host: string;
   readonly port: number;
   readonly text: string;
+  readonly protocol: 'v1' | 'v2';
   readonly intervalMs: number;
   readonly timeoutMs: number;
 }
@@ -54,6 +59,7 @@ export const fleet = defineCommand({
   help: HELP,
   options: {
     ...KEY_OPTIONS,
+    v2: { type: 'boolean' },
     action: { type: 'string' },
     data: { type: 'string' },
     interval: { type: 'string' },
@@ -72,8 +78,15 @@ export const fleet = defineCommand({
       host,
       port,
       text: formatText({ action: values.action ?? 'echo', data }),
+      protocol: values.v2 ? 'v2' : 'v1',
       intervalMs: readDuration('interval', values.interval, 1000, 1, MAX_OPTION_MS),
-      timeoutMs: readDuration('timeout', values.timeout, DEFAULT_TIMEOUT_MS, 10, MAX_OPTION_MS),
+      timeoutMs: readDuration(
+        'timeout',
+        values.timeout,
+        DEFAULT_TIMEOUT_MS,
+        10,
+        values.v2 ? MAX_V2_TIMEOUT_MS : MAX_OPTION_MS,
+      ),
     };
     const durationMs = readDuration('duration', values.duration, Infinity, 1, MAX_OPTION_MS);
     const path = keyPath(values, io) ?? DEFAULT_KEY_FILE;
@@ -92,7 +105,7 @@ class Fleet {
   private isEnded = false;
   private readonly latencies: number[] = [];
   private readonly boards: VirtualBoard[] = [];
-  /** Cancels the next request of each board, and the next report. */
+  /** Cancels the next request of each board, and the next report. Bounded by the number of boards plus one. */
   private readonly timers = new Set<() => void>();
 
   private constructor(
@@ -103,11 +116,13 @@ class Fleet {
   /** @throws CliFailure */
   static async start(plan: Plan, key: Uint8Array, io: CliIo): Promise<Fleet> {
     const started = new Fleet(plan, io);
-    const { host, port, timeoutMs: timeout } = plan;
+    const { host, port, protocol, timeoutMs: timeout } = plan;
     const localAddress = host.includes(':') ? '::' : '0.0.0.0';
     try {
       for (let index = 0; index < plan.boards && !io.signal.aborted; index++) {
-        started.boards.push(await VirtualBoard.start({ key, host, port, timeout, localAddress }, io.platform));
+        started.boards.push(
+          await VirtualBoard.start({ key, host, port, protocol, timeout, localAddress }, io.platform),
+        );
       }
     } catch (error) {
       await started.close();

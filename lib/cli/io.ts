@@ -1,5 +1,5 @@
 /**
- * The outside world of a command, passed in: a test runs a command without a process of its own.
+ * The outside world of a command, passed in, so a test can run a command without a process.
  */
 import type { NetworkInterfaceInfo } from 'node:os';
 import type { Platform } from '../net/index.js';
@@ -29,8 +29,6 @@ export interface CliIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by Ctrl+C. */
   readonly signal: AbortSignal;
-  /** Milliseconds since the epoch, for printed times. Durations go by `platform`. */
-  readonly wallClock: () => number;
   readonly platform: Platform;
   /** The addresses of the machine by interface. */
   readonly interfaces: () => Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;

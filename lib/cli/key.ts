@@ -65,21 +65,21 @@ function explainKeyFile({ code, cause, message }: BenUdpError, path: string): Cl
       return new CliFailure(`the key file "${path}" does not exist`, {
         code,
         hint:
-          'Name it by --key-file or BEN_KEY_FILE. If you have no key yet, make one and copy it to the boards:\n' +
+          'Name it with --key-file or BEN_KEY_FILE. If you have no key yet, make one and copy it to the boards:\n' +
           `  ${PROGRAM} keygen "${path}"`,
       });
     case 'BEN_KEY_FILE_READABLE_BY_OTHERS':
       return new CliFailure(`the key file "${path}" can be read by other users of this machine`, {
         code,
-        hint: `Make it readable by you alone, or accept it by --any-key-file:\n  chmod 600 "${path}"`,
+        hint: `Make it readable only by you, or accept it with --any-key-file:\n  chmod 600 "${path}"`,
       });
     case 'BEN_KEY_FILE_TOO_SHORT':
       return new CliFailure(`the key file "${path}" holds less than 32 bytes, so its key can be guessed`, {
         code,
-        hint: `Make another one with "${PROGRAM} keygen FILE", or accept this one by --any-key-file.`,
+        hint: `Make another one with "${PROGRAM} keygen FILE", or accept this one with --any-key-file.`,
       });
     case 'BEN_KEY_FILE_NOT_A_FILE':
-      return new CliFailure(`"${path}" is not a file`, { code, hint: 'Name the key file itself by --key-file.' });
+      return new CliFailure(`"${path}" is not a file`, { code, hint: 'Name the key file itself with --key-file.' });
     case 'BEN_KEY_FILE_TOO_LARGE':
       return new CliFailure(`"${path}" is too large for a key file`, { code, hint: 'Is it the right file?' });
     default: {

@@ -1,5 +1,5 @@
 /**
- * `keygen`: makes a key file. On request it prints the secret as a literal for firmware, and otherwise no byte of it.
+ * `keygen`: makes a key file. Prints no byte of the secret, unless a literal for firmware is requested.
  */
 import { basename, dirname, resolve } from 'node:path';
 import { BenUdpError } from '../errors.js';
@@ -11,16 +11,16 @@ import type { CliIo } from './io.js';
 import { type KeyValues, keyFileChecks, rethrowExplained } from './key.js';
 import { PROGRAM, printDocument } from './text.js';
 
-const HELP = `Makes a key file: ${KEY_BYTES} random bytes, readable by you alone. Never overwrites a file.
+const HELP = `Makes a key file: ${KEY_BYTES} random bytes, readable only by you. Never overwrites a file.
 Server and board need the same file. The client on the board reads it as key.sec.
 
   --c             print the secret as a C literal, for firmware without files
   --python        print the secret as a Python literal
-  --existing      make no file: print the secret in FILE
+  --existing      do not make a file: print the secret in FILE
   --any-key-file  with --existing: accept a file that is short or readable by others
   --json          one JSON document: file, bytes, fingerprint, isIgnoredByGit; c and python on request
 
-With --c or --python, standard output holds the secret: anyone who reads it can speak for your boards.
+With --c or --python, standard output holds the secret: anyone who reads it can impersonate your boards.
 The fingerprint names a key and reveals nothing about it. Server and client print the same one for the same key.
 
 Examples:
@@ -51,7 +51,7 @@ export const keygen = defineCommand({
       throw new UsageError('--existing prints the secret: add the form, --c or --python');
     }
     if (values['any-key-file'] && !values.existing) {
-      throw new UsageError('--any-key-file needs --existing: a new key file is always a good one');
+      throw new UsageError('--any-key-file needs --existing, because a new key file always passes the checks');
     }
     const file = path!;
     const made = values.existing ? undefined : await makeKeyFile(file);
@@ -135,7 +135,8 @@ export function describeGit(file: string, isIgnored: boolean | undefined): strin
   }
 }
 
-function quote(text: string): string {
+/** A string of JavaScript. */
+export function quote(text: string): string {
   return `'${text.replaceAll("'", "\\'")}'`;
 }
 

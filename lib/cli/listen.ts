@@ -24,7 +24,7 @@ const HELP = `A server that prints requests of boards and answers with the same 
   --datagram-gap TIME pause between the datagrams of an answer, 0 to 1000 ms: try 5ms if an ESP8266 gets no answer
   --count N           end after N requests
 ${KEY_HELP}
-  --json              one JSON document for each event, on a line of its own: "listening", "request",
+  --json              one JSON document for each event, each on one line: "listening", "request",
                       "rejected", "closed"
 
 A request is printed as the Python text of the board. A datagram without an answer is printed with the reason.
@@ -39,7 +39,7 @@ const MAX_COUNT = 1_000_000_000;
 
 const PREFIX = 'nestjs-ben-udp listen:';
 
-/** Lines a second about datagrams without an answer. More are counted, because anyone can send them. */
+/** Lines a second about datagrams without an answer. Further ones are only counted, because anyone can send them. */
 const MAX_REJECTION_LINES = 10;
 const REJECTION_WINDOW_MS = 1000;
 
@@ -80,11 +80,12 @@ export const listen = defineCommand({
       onError: (error) => reportError(PREFIX, (error as Error).message, io),
       onSendError: (error) => reporter.sendError(error),
     };
-    const server = await bindServer({ host, port, key, datagramGap }, handlers, io.platform).catch(
-      (error: Error): never => {
+    const server = await bindServer({ host, port, key, datagramGap }, handlers, io.platform)
+      .catch((error: Error): never => {
         throw explainBind(error, host, port);
-      },
-    );
+      })
+      // The server has its own copy.
+      .finally(() => key.fill(0));
     reporter.listening(server, fingerprint);
     await end.reached;
     await server.drain(DRAIN_MS);
@@ -156,12 +157,13 @@ class Reporter {
     }
   }
 
-  request({ remote, text, action, data, noreturn }: VerifiedRequest, reply: string | undefined): void {
+  request({ remote, text, action, data, noreturn, protocol }: VerifiedRequest, reply: string | undefined): void {
     if (this.isJson) {
       const values = { action: jsonOrNothing(action), data: jsonOrNothing(data) };
       const answer = noreturn ? undefined : reply;
       this.document('request', {
         from: formatEndpoint(remote.address, remote.port),
+        protocol,
         text,
         ...values,
         noreturn,
@@ -169,7 +171,7 @@ class Reporter {
       });
       return;
     }
-    this.line(remote, excerpt(text));
+    this.line(remote, `${protocol === 'v2' ? 'v2  ' : ''}${excerpt(text)}`);
     this.io.out(`         ${noreturn ? 'the board expects no answer' : `answered ${excerpt(reply ?? '')}`}`);
   }
 
@@ -229,16 +231,16 @@ class Reporter {
   }
 
   private line({ address, port }: BenUdpRemote, text: string, style?: LineStyle): void {
-    const time = new Date(this.io.wallClock()).toTimeString().slice(0, 8);
+    const time = new Date(this.io.platform.wallClock()).toTimeString().slice(0, 8);
     this.io.out(`${time} ${formatEndpoint(address, port)}  ${text}`, style);
   }
 
   private document(event: string, facts: Readonly<Record<string, unknown>>): void {
-    this.io.out(printDocument({ event, at: new Date(this.io.wallClock()).toISOString(), ...facts }));
+    this.io.out(printDocument({ event, at: new Date(this.io.platform.wallClock()).toISOString(), ...facts }));
   }
 }
 
-/** The value if it has a JSON form. Otherwise the document has `text` alone. */
+/** The value if it has a JSON form. Otherwise the document has only `text`. */
 function jsonOrNothing(value: unknown): unknown {
   return isDocument({ value }) ? value : undefined;
 }

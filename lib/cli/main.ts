@@ -37,7 +37,6 @@ async function main(): Promise<void> {
     },
     env: process.env,
     signal: interrupt.signal,
-    wallClock: () => Date.now(),
     platform: nodePlatform,
     interfaces: networkInterfaces,
     runProgram: (command, args, cwd) => runProgramWith(process.env, interrupt.signal, command, args, cwd),

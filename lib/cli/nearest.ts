@@ -1,8 +1,8 @@
 /**
- * Finds the intended word behind a typing error.
+ * Suggests the intended word for a misspelt one.
  */
 
-/** Errors that a suggestion may contain. More of them make another word. */
+/** Typing errors that a suggestion may differ by. With more of them, it is another word. */
 const MAX_ERRORS = 2;
 
 /** Longer words are not compared, because the time grows with the square of the length. */

@@ -7,11 +7,12 @@ import { dirname, join } from 'node:path';
 import { DEFAULT_PORT } from '../constants.js';
 import { listAddresses } from './addresses.js';
 import { BOARD_CLIENT } from './board-client.js';
-import { CliFailure, UsageError, defineCommand, readInteger } from './command.js';
+import { BOARD_CLIENT_V2 } from './board-client-v2.js';
+import { CliFailure, UsageError, defineCommand, readHost, readInteger } from './command.js';
 import { EXIT_CODES } from './exit-code.js';
 import type { CliIo } from './io.js';
 import { readKey } from './key.js';
-import { checkGit, describeGit, makeKeyFile, serverOption } from './keygen.js';
+import { checkGit, describeGit, makeKeyFile, quote, serverOption } from './keygen.js';
 import { PROGRAM, excerpt, printDocument } from './text.js';
 
 const HELP = `Puts a key, the client and a program on the board that is connected by USB, with mpremote. Makes the key if there is none.
@@ -21,6 +22,7 @@ NAME names the board on the server: letters, digits, - and _.
   --port N          its port; default ${DEFAULT_PORT}
   --key-file FILE   the key file of this board; default keys/NAME.sec
   --device PORT     the serial port of the board, such as /dev/ttyUSB0; default: the only one
+  --v2              copy ben2.py, the client of protocol v2, and refuse v1 under the key
   --ssid NAME       let main.py connect to this Wi-Fi; the password comes from BEN_WIFI_PASSWORD
   --force           replace a main.py on the board
   --dry-run         print the commands and main.py, and change nothing
@@ -28,13 +30,13 @@ NAME names the board on the server: letters, digits, - and _.
 
 Examples:
   ${PROGRAM} provision kitchen --dry-run
-  ${PROGRAM} provision kitchen --host 192.168.1.10 --device /dev/ttyUSB0
+  ${PROGRAM} provision kitchen --host 192.168.1.10 --device /dev/ttyUSB0 --v2
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.`;
 
 const NAME = /^[A-Za-z0-9][\w-]{0,63}$/;
 
-/** The owner alone may look into the folder of keys. */
+/** Only the owner may read the folder of keys. */
 const KEY_FOLDER_MODE = 0o700;
 
 const INSTALL = `It copies files to a board. Install it with one of these:
@@ -42,7 +44,7 @@ const INSTALL = `It copies files to a board. Install it with one of these:
   uv tool install mpremote
   python3 -m pip install --user mpremote`;
 
-/** Prints whether the board has a program of its own. */
+/** Prints whether the board already has a program. */
 const LOOK = "import os; print('main.py' in os.listdir())";
 
 interface Plan {
@@ -53,7 +55,16 @@ interface Plan {
   readonly device: string | undefined;
   readonly ssid: string | undefined;
   readonly password: string;
+  readonly protocol: Protocol;
 }
+
+type Protocol = 'v1' | 'v2';
+
+/** The client of each protocol: the module on the board, and its text. */
+const CLIENTS = {
+  v1: { module: 'benclient', text: BOARD_CLIENT },
+  v2: { module: 'ben2', text: BOARD_CLIENT_V2 },
+} as const;
 
 export const provision = defineCommand({
   name: 'provision',
@@ -65,6 +76,7 @@ export const provision = defineCommand({
     port: { type: 'string' },
     'key-file': { type: 'string' },
     device: { type: 'string' },
+    v2: { type: 'boolean' },
     ssid: { type: 'string' },
     force: { type: 'boolean' },
     'dry-run': { type: 'boolean' },
@@ -75,14 +87,15 @@ export const provision = defineCommand({
     }
     const plan: Plan = {
       name: name!,
-      host: values.host ?? findHost(io),
+      host: values.host === undefined ? findHost(io) : readHost(values.host, 'that of this machine'),
       port: readInteger('port', values.port, DEFAULT_PORT, 1, 65_535),
       keyFile: values['key-file'] ?? `keys/${name}.sec`,
       device: values.device,
       ssid: values.ssid,
       password: io.env['BEN_WIFI_PASSWORD'] ?? '',
+      protocol: values.v2 ? 'v2' : 'v1',
     };
-    const server = `new BenUdpTransport({ ${serverOption(plan.keyFile)} })`;
+    const server = `new BenUdpTransport({ ${plan.protocol === 'v2' ? serverOptionV2(plan) : serverOption(plan.keyFile)} })`;
     if (values['dry-run']) {
       dryRun(plan, server, values.json === true, io);
       return EXIT_CODES.ok;
@@ -97,7 +110,7 @@ export const provision = defineCommand({
     }
     io.out(`${isNew ? 'Made' : 'Used'} ${plan.keyFile}: key ${fingerprint}.`);
     io.out(
-      `Copied key.sec, benclient.py and main.py to the board, and restarted it. It sends to ${plan.host}:${plan.port}.`,
+      `Copied key.sec, ${CLIENTS[plan.protocol].module}.py and main.py to the board, and restarted it. It sends to ${plan.host}:${plan.port}.`,
     );
     io.out('');
     io.out(`The server:  ${server}`);
@@ -114,17 +127,37 @@ export const provision = defineCommand({
 function findHost({ interfaces }: CliIo): string {
   const likely = listAddresses(interfaces()).find(({ isLikely }) => isLikely);
   if (!likely) {
-    throw new UsageError('this machine has no address for boards: name the server by --host');
+    throw new UsageError('this machine has no address for boards: name the server with --host');
   }
   return likely.address;
 }
 
-/** The commands in their order. `key.sec`, `benclient.py` and `main.py` are the names on the board. */
-function commandsOf({ keyFile, device }: Plan, folder = ''): string[][] {
-  const mpremote = ['mpremote', ...(device === undefined ? [] : ['connect', device])];
+/** All steps as commands, in their order. */
+function stepsOf(plan: Plan): string[][] {
+  const folder = dirname(plan.keyFile);
+  return [
+    lookCommand(plan),
+    ...(folder === '.' ? [] : [['mkdir', '-p', '-m', KEY_FOLDER_MODE.toString(8), folder]]),
+    ['npx', 'nestjs-ben-udp', 'keygen', plan.keyFile],
+    ...commandsOf(plan),
+  ];
+}
+
+function lookCommand({ device }: Plan): string[] {
+  return [...mpremoteOf(device), 'exec', LOOK];
+}
+
+function mpremoteOf(device: string | undefined): string[] {
+  return ['mpremote', ...(device === undefined ? [] : ['connect', device])];
+}
+
+/** The commands that copy the files. `key.sec`, the name of the client and `main.py` are the names on the board. */
+function commandsOf({ keyFile, device, protocol }: Plan, folder = ''): string[][] {
+  const client = `${CLIENTS[protocol].module}.py`;
+  const mpremote = mpremoteOf(device);
   return [
     [...mpremote, 'cp', keyFile, ':key.sec'],
-    [...mpremote, 'cp', join(folder, 'benclient.py'), ':benclient.py'],
+    [...mpremote, 'cp', join(folder, client), `:${client}`],
     [...mpremote, 'cp', join(folder, 'main.py'), ':main.py'],
     [...mpremote, 'reset'],
   ];
@@ -136,13 +169,14 @@ function show(words: readonly string[]): string {
 }
 
 function dryRun(plan: Plan, server: string, isJson: boolean, io: CliIo): void {
-  const commands = [show(['npx', 'nestjs-ben-udp', 'keygen', plan.keyFile]), ...commandsOf(plan).map(show)];
+  const commands = stepsOf(plan).map(show);
   const program = formatProgram({ ...plan, password: plan.ssid === undefined ? '' : '…' });
   if (isJson) {
     io.out(printDocument({ name: plan.name, keyFile: plan.keyFile, commands, program, server }));
     return;
   }
-  io.out(`These commands would run; the first one only if there is no key file:`);
+  io.out('These commands would run, mkdir and keygen only if there is no key file.');
+  io.out('If the first one prints True, the board has a main.py, and the others need --force:');
   commands.forEach((command) => io.out(`  ${command}`));
   io.out('');
   io.out('main.py:');
@@ -156,8 +190,7 @@ function dryRun(plan: Plan, server: string, isJson: boolean, io: CliIo): void {
 
 /** @throws CliFailure */
 async function checkBoard(plan: Plan, isForced: boolean, io: CliIo): Promise<void> {
-  const [[program, ...connect]] = commandsOf(plan) as [string[]];
-  const stdout = await runOnBoard([program!, ...connect.slice(0, connect.indexOf('cp')), 'exec', LOOK], io);
+  const stdout = await runOnBoard(lookCommand(plan), io);
   if (stdout.includes('True') && !isForced) {
     throw new CliFailure('the board has a main.py already', {
       hint: 'To replace it, add --force. To keep a copy first:\n  mpremote cp :main.py main.py',
@@ -177,7 +210,7 @@ async function prepareKey(keyFile: string): Promise<{ fingerprint: string; isNew
   }
   await mkdir(dirname(keyFile), { recursive: true, mode: KEY_FOLDER_MODE }).catch((error: NodeJS.ErrnoException) => {
     throw new CliFailure(`the folder "${dirname(keyFile)}" can't be made (${error.code})`, {
-      hint: 'Name another file by --key-file.',
+      hint: 'Name another file with --key-file.',
     });
   });
   return { fingerprint: await makeKeyFile(keyFile), isNew: true };
@@ -187,7 +220,8 @@ async function prepareKey(keyFile: string): Promise<{ fingerprint: string; isNew
 async function copyFiles(plan: Plan, io: CliIo): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'nestjs-ben-udp-'));
   try {
-    await writeFile(join(folder, 'benclient.py'), BOARD_CLIENT);
+    const { module, text } = CLIENTS[plan.protocol];
+    await writeFile(join(folder, `${module}.py`), text);
     await writeFile(join(folder, 'main.py'), formatProgram(plan), { mode: 0o600 });
     for (const command of commandsOf(plan, folder)) {
       await runOnBoard(command, io);
@@ -212,8 +246,21 @@ async function runOnBoard([command, ...args]: readonly string[], { runProgram }:
   return stdout;
 }
 
+/** The option of a server that refuses v1 under the key of this board, because v1 promises less. */
+function serverOptionV2({ name, keyFile }: Plan): string {
+  const board = /^[A-Za-z_]\w*$/.test(name) ? name : `'${name}'`;
+  return `keys: { ${board}: { keyFile: ${quote(keyFile.replaceAll('\\', '/'))}, protocol: 'v2' } }`;
+}
+
 /** The program of the board: one request every ten seconds. */
-export function formatProgram({ name, host, port, ssid, password }: Omit<Plan, 'keyFile' | 'device'>): string {
+export function formatProgram({
+  name,
+  host,
+  port,
+  ssid,
+  password,
+  protocol,
+}: Omit<Plan, 'keyFile' | 'device'>): string {
   const wifi =
     ssid === undefined
       ? '# boot.py connects the board to the network.\n'
@@ -228,7 +275,7 @@ while not wlan.isconnected():
 `;
   return `import time
 
-from benclient import client
+from ${CLIENTS[protocol].module} import client
 
 ${wifi}
 board = client(${pythonString(host)}, ${port})

@@ -1,5 +1,5 @@
 /**
- * Runs other programs, such as `git` and `mpremote`, without a shell: a file name is never read as a command.
+ * Runs other programs, such as `git` and `mpremote`, without a shell, so a file name is never read as a command.
  */
 import { spawn } from 'node:child_process';
 import type { CliIo, ProgramResult } from './io.js';

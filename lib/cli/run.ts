@@ -19,7 +19,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
   Object.entries({ keygen, provision, send, listen, fleet, decode, doctor }),
 );
 
-const HELP = `nestjs-ben-udp COMMAND [options]
+const HELP = `${PROGRAM} COMMAND [options]
 
 Tools for BenCommunication: MicroPython boards that send encrypted UDP requests, and the servers that answer them.
 

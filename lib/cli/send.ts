@@ -12,7 +12,7 @@ import {
 } from '../constants.js';
 import { BenUdpError, BenUdpRequestError } from '../errors.js';
 import { printable, printableLine } from '../printable.js';
-import { RequestClient } from '../client/index.js';
+import { RequestClient, V2RequestClient } from '../client/index.js';
 import { type Reply, Sealer, formatRequest, parseJson, readReply } from '../protocol/index.js';
 import { CliFailure, UsageError, defineCommand, readDuration, readInteger } from './command.js';
 import { EXIT_CODES, type ExitCode } from './exit-code.js';
@@ -26,19 +26,21 @@ const MAX_COUNT = 1_000_000;
 const HELP = `Sends a request as a board does, and prints the answer: a text as it is, anything else as JSON.
 The default port is ${DEFAULT_PORT}. An IPv6 address with a port is [::1]:8585. JSON is the data: '"hi"', -3.5, '{"a": 1}'.
 
-  --noreturn        do not wait for an answer (the server has an event handler); prints nothing
-  --timeout TIME    timeout of each step, ${MIN_TIMEOUT_MS}ms to 24h; default ${DEFAULT_TIMEOUT_MS / 1000}s
+  --v2              use protocol v2, as device/ben2.py: the answer is authentic
+  --noreturn        do not wait for an answer (the server has an event handler); prints nothing. With --v2 the server
+                    acknowledges it
+  --timeout TIME    timeout of each step, ${MIN_TIMEOUT_MS}ms to 24h; default ${DEFAULT_TIMEOUT_MS / 1000}s. With --v2 at most 15s counts
   --latency         print the time of the exchange on standard error
   --count N         send N requests, one after the other; stops at the first failure
   --local-port N    send from this port: upstream's own server answers to its own port number
   --local-address A send from this address of this machine
 ${KEY_HELP}
-  --json            one JSON document for each request, on a line of its own:
+  --json            one JSON document for each request, each on one line:
                     {"outcome": "answered", "data": …, "latencyMs": …}, or "error-reply" with "error",
                     "sent" for --noreturn, "failed" with "code", "step" and "message"
 
 Examples:
-  ${PROGRAM} send 192.168.1.10 echo '"hello"'
+  ${PROGRAM} send 192.168.1.10 echo '"hello"' --v2
   ${PROGRAM} send server.local:9000 dhtsensor '{"celsius": 21.5}' --noreturn
 
 Exit codes: 0 answered or sent, 1 not sent, 2 wrong usage, 3 no answer, 4 the server answered with an error, 130 Ctrl+C.`;
@@ -48,6 +50,7 @@ interface Plan {
   readonly port: number;
   readonly action: string;
   readonly text: string;
+  readonly isV2: boolean;
   readonly noreturn: boolean;
   readonly timeoutMs: number;
   readonly count: number;
@@ -62,6 +65,7 @@ export const send = defineCommand({
   help: HELP,
   options: {
     ...KEY_OPTIONS,
+    v2: { type: 'boolean' },
     noreturn: { type: 'boolean' },
     timeout: { type: 'string' },
     latency: { type: 'boolean' },
@@ -80,6 +84,7 @@ export const send = defineCommand({
       host,
       port,
       action: action!,
+      isV2: values.v2 === true,
       noreturn,
       text: formatText({ action: action!, data, noreturn }),
       timeoutMs: readDuration('timeout', values.timeout, DEFAULT_TIMEOUT_MS, MIN_TIMEOUT_MS, MAX_OPTION_MS),
@@ -90,7 +95,8 @@ export const send = defineCommand({
       isJson: values.json === true,
     };
     const key = await loadKey(values, io);
-    const client = await openClient(plan, key, io);
+    // The client has its own copy.
+    const client = await openClient(plan, key, io).finally(() => key.key.fill(0));
     try {
       return await askAll(plan, key, client, io);
     } finally {
@@ -143,23 +149,25 @@ export function formatText(request: Parameters<typeof formatRequest>[0]): string
   }
 }
 
-function openClient({ host, port, localPort, localAddress }: Plan, { key }: CliKey, io: CliIo): Promise<RequestClient> {
-  return RequestClient.create(
-    {
-      host,
-      port,
-      localPort,
-      localAddress,
-      bufferSize: DEFAULT_BUFFER_SIZE,
-      maxSockets: 1,
-      maxQueue: 1,
-      idleTimeout: DEFAULT_IDLE_TIMEOUT_MS,
-    },
-    new Sealer(key),
-    // Datagrams outside the exchange are noise here. A socket error fails the request.
-    { onIgnored: () => undefined, onError: () => undefined },
-    io.platform,
-  ).catch((error: unknown): never => {
+type Client = RequestClient | V2RequestClient;
+
+function openClient({ isV2, host, port, localPort, localAddress }: Plan, { key }: CliKey, io: CliIo): Promise<Client> {
+  const options = {
+    host,
+    port,
+    localPort,
+    localAddress,
+    bufferSize: DEFAULT_BUFFER_SIZE,
+    maxSockets: 1,
+    maxQueue: 1,
+    idleTimeout: DEFAULT_IDLE_TIMEOUT_MS,
+  };
+  // Datagrams outside the exchange are noise here. A socket error fails the request.
+  const handlers = { onIgnored: () => undefined, onError: () => undefined };
+  const opening: Promise<Client> = isV2
+    ? V2RequestClient.create(options, key, handlers, io.platform)
+    : RequestClient.create(options, new Sealer(key), handlers, io.platform);
+  return opening.catch((error: unknown): never => {
     if (error instanceof BenUdpError && error.code === 'BEN_HOST_UNKNOWN') {
       throw new CliFailure(`the host "${host}" is not known`, {
         code: error.code,
@@ -170,7 +178,7 @@ function openClient({ host, port, localPort, localAddress }: Plan, { key }: CliK
   });
 }
 
-async function askAll(plan: Plan, key: CliKey, client: RequestClient, io: CliIo): Promise<ExitCode> {
+async function askAll(plan: Plan, key: CliKey, client: Client, io: CliIo): Promise<ExitCode> {
   const latencies: number[] = [];
   let exitCode: ExitCode = EXIT_CODES.ok;
   while (exitCode === EXIT_CODES.ok && latencies.length < plan.count) {
@@ -195,9 +203,9 @@ const ERROR_PREFIX = 'The server answered with an error:';
 
 /** The text of the reply; `undefined` for `--noreturn`. */
 async function ask(
-  { action, text, noreturn, timeoutMs, host, port }: Plan,
+  { action, text, isV2, noreturn, timeoutMs, host, port }: Plan,
   { fingerprint }: CliKey,
-  client: RequestClient,
+  client: Client,
   { signal }: CliIo,
 ): Promise<string | undefined | typeof INTERRUPTED> {
   try {
@@ -207,7 +215,11 @@ async function ask(
     if (signal.aborted) {
       return INTERRUPTED;
     }
-    throw error instanceof BenUdpRequestError ? explainRequest(error, formatEndpoint(host, port), fingerprint) : error;
+    if (!(error instanceof BenUdpRequestError)) {
+      throw error;
+    }
+    const server = formatEndpoint(host, port);
+    throw (isV2 && explainV2Request(error, server, fingerprint)) || explainRequest(error, server, fingerprint);
   }
 }
 
@@ -286,6 +298,37 @@ function explainRequest(error: BenUdpRequestError, server: string, fingerprint: 
         ? 'Check that this machine is on the network, and that the port of --local-port is free.'
         : '',
   });
+}
+
+/** The v2 form of `explainRequest`: an opened session shows that the key is right. */
+function explainV2Request(error: BenUdpRequestError, server: string, fingerprint: string): CliFailure | undefined {
+  const { code, step, elapsedMs } = error;
+  const about = { code, exitCode: EXIT_CODES.noAnswer, facts: { step, elapsedMs } };
+  if (code === 'BEN_TIMEOUT') {
+    return step === 'hello'
+      ? new CliFailure(`${server} did not answer the opening of a session within ${elapsedMs} ms`, {
+          ...about,
+          hint: otherKeyOrV1(fingerprint),
+        })
+      : new CliFailure(`${server} opened a session, but did not answer the request within ${elapsedMs} ms`, {
+          ...about,
+          hint: MAY_HAVE_RUN,
+        });
+  }
+  // A cause is the error of the system: no program listens on the port.
+  return code === 'BEN_REFUSED' && error.cause === undefined
+    ? new CliFailure(`${server} refused the request, and did not run it`, { ...about, hint: REFUSED_V2 })
+    : undefined;
+}
+
+const MAY_HAVE_RUN = `The key is right, and the request may have run. Its handler takes longer than --timeout, or the server does not
+answer errors.`;
+
+const REFUSED_V2 = 'The server is closing. Try again when it has started again.';
+
+function otherKeyOrV1(fingerprint: string): string {
+  return `Most often the server has another key, because it does not answer then. The key here is ${fingerprint}; the server logs
+its own when it starts. Or the server supports only v1: try without --v2. Or no server listens there.`;
 }
 
 const NO_ANSWER_CODES: ReadonlySet<string> = new Set(['BEN_TIMEOUT', 'BEN_BAD_REPLY', 'BEN_REFUSED']);

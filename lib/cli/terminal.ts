@@ -56,6 +56,6 @@ function paint(line: string, style: LineStyle | undefined, stream: TextStream): 
     return line;
   }
   const { format, length = line.length } = style;
-  // `hasColors` has looked at the stream. styleText would look at standard output alone.
+  // `hasColors` has checked this stream. styleText would check only standard output.
   return styleText(format, line.slice(0, length), { validateStream: false }) + line.slice(length);
 }

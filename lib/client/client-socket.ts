@@ -44,6 +44,10 @@ export interface ClientSocketOptions {
 /** Errors of the system that a closed port of the server causes. Windows reports a reset connection. */
 const REFUSED_CODES: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ECONNRESET']);
 
+export function isRefusal(error: Error): boolean {
+  return REFUSED_CODES.has((error as NodeJS.ErrnoException).code);
+}
+
 export class ClientSocket {
   private socket!: DatagramSocket;
   private use: SocketUse | undefined;
@@ -191,7 +195,7 @@ export class ClientSocket {
     givenUp?.onEnd();
   }
 
-  /** Fixes the peer, because the system reports a closed port to a connected socket alone. */
+  /** Fixes the peer, because the system reports a closed port only to a connected socket. */
   private connect({ peer }: SocketUse): boolean {
     try {
       return this.socket.connect(peer.port, peer.address);
@@ -242,8 +246,7 @@ export class ClientSocket {
 
   private fail(error: Error): void {
     if (this.use) {
-      const isRefused = REFUSED_CODES.has((error as NodeJS.ErrnoException).code);
-      this.end(this.use, { kind: isRefused ? 'refused' : 'socket-error', error });
+      this.end(this.use, { kind: isRefusal(error) ? 'refused' : 'socket-error', error });
     } else if (!this.closing) {
       this.handlers.onError(error, this);
     }

@@ -5,17 +5,14 @@
 import type { Socket } from 'node:dgram';
 import { isIP, isIPv6 } from 'node:net';
 import type { BenUdpErrorCode, BenUdpRequestError, BenUdpRequestStep } from '../errors.js';
-import { ClientExchange, IGNORED_REASONS, type BenUdpIgnoredReason, maxRequestLength } from '../exchange/index.js';
-import { CLOSED, describeFailure } from './request-failure.js';
-import { RequestQueue } from './request-queue.js';
+import { ClientExchange, type BenUdpIgnoredReason, maxRequestLength } from '../exchange/index.js';
+import { type BenUdpClientStats, type ClientRequest, QueuedRequest, RequestBook } from './request-book.js';
+import { CLOSED, NO_LISTENER, delayAfterRefusal, describeFailure } from './request-failure.js';
 import type { ClientSocket, SocketOutcome, ClientPeer } from './client-socket.js';
 import { SocketPool } from './socket-pool.js';
 import type { Platform } from '../net/index.js';
 import { type NamedServer, ServerAddress, findServer } from './server-address.js';
 import type { Sealed, Sealer } from '../protocol/index.js';
-
-/** Wait before the second attempt after a refusal. Doubles with each attempt, up to the timeout of the request. */
-export const REFUSED_DELAY_MS = 100;
 
 export interface RequestClientOptions {
   /** Address or name of the server. */
@@ -38,77 +35,26 @@ export interface RequestClientOptions {
   readonly idleTimeout: number;
 }
 
-/** A request and its options. */
-export interface ClientRequest {
-  /** The Python text of the request. */
-  readonly text: string;
-  /** Whether the text says `noreturn`. */
-  readonly noreturn: boolean;
-  /** Names the request in errors. */
-  readonly pattern: string;
-  /** Timeout of each step in milliseconds. */
-  readonly timeout: number;
-  /** Further attempts after a timeout, a bad reply or a refusal. */
-  readonly retries: number;
-  /**
-   * Whether to retry after the request was sent, when its handler may have run. A server executes each id once, but every attempt has
-   * an id of its own, so the server can't recognise the same request.
-   */
-  readonly idempotent: boolean;
-}
-
-/** How a request ended. */
-export type BenUdpClientOutcome =
-  /** A reply arrived, possibly an error reply. */
-  | 'answered'
-  /** The request was handed to the socket. No reply is expected. */
-  | 'sent'
-  | 'failed'
-  /** Its signal was aborted. */
-  | 'cancelled';
-
-/** A snapshot of the counters since the client connected. */
-export interface BenUdpClientStats {
-  /** All requests: the sum of `outcomes`, `waiting` and `running`. */
-  readonly requests: number;
-  readonly outcomes: Readonly<Record<BenUdpClientOutcome, number>>;
-  /** Attempts after the first one of a request. */
-  readonly retries: number;
-  /** Datagrams that were ignored. */
-  readonly ignored: Readonly<Record<BenUdpIgnoredReason, number>>;
-  /** Requests that wait for a socket, or for their next attempt. */
-  readonly waiting: number;
-  /** Requests whose exchange is under way. */
-  readonly running: number;
-  /** Sockets that are bound or being bound. */
-  readonly sockets: number;
-}
-
 export interface RequestClientHandlers {
   onIgnored(reason: BenUdpIgnoredReason, remote: ClientPeer): void;
-  /** An idle socket failed, a lookup failed, or there is a bug here. The client goes on. */
+  /** An idle socket failed, a lookup failed, or there is a bug here. The client continues. */
   onError(error: unknown): void;
 }
 
-/** A request from `request` to its end. */
-class PendingRequest {
-  attempts = 0;
+class SealedRequest extends QueuedRequest {
   /** The latest one. */
   exchange: ClientExchange | undefined;
   /** The server's address in it. */
   peer: ClientPeer | undefined;
   /** The socket of the exchange under way. */
   socket: ClientSocket | undefined;
-  isSettled = false;
-  onSettled: () => void = () => undefined;
 
   constructor(
-    readonly input: ClientRequest,
     readonly sealed: Sealed,
-    readonly askedAt: number,
-    readonly resolve: (text: string | undefined) => void,
-    readonly reject: (error: unknown) => void,
-  ) {}
+    ...rest: ConstructorParameters<typeof QueuedRequest>
+  ) {
+    super(...rest);
+  }
 
   get step(): BenUdpRequestStep {
     return this.exchange?.step ?? 'waiting';
@@ -116,21 +62,10 @@ class PendingRequest {
 }
 
 export class RequestClient {
-  private readonly waiting = new RequestQueue<PendingRequest>();
-  /** Bounded by `maxSockets`. */
-  private readonly running = new Set<PendingRequest>();
-  /** Refused requests before their next attempt, with the function that cancels it. At most one for each past exchange. */
-  private readonly delayed = new Map<PendingRequest, () => void>();
+  private readonly book: RequestBook<SealedRequest>;
   private readonly address: ServerAddress;
   private readonly pool: SocketPool;
   private closing: Promise<void> | undefined;
-  private readonly outcomes: Record<BenUdpClientOutcome, number> = { answered: 0, sent: 0, failed: 0, cancelled: 0 };
-  private readonly ignored = Object.fromEntries(Object.keys(IGNORED_REASONS).map((reason) => [reason, 0])) as Record<
-    BenUdpIgnoredReason,
-    number
-  >;
-  private requests = 0;
-  private retries = 0;
 
   private constructor(
     private readonly options: RequestClientOptions,
@@ -141,6 +76,7 @@ export class RequestClient {
     private readonly platform: Platform,
   ) {
     const { localPort, maxSockets, idleTimeout } = options;
+    this.book = new RequestBook(platform, () => this.dispatch());
     const onUsable = () => {
       this.pool.sendFrom(this.localHost);
       this.dispatch();
@@ -157,10 +93,10 @@ export class RequestClient {
         onNone: (error) => {
           // The name may have an address of another family, which this machine lacks. Look it up again.
           this.address.doubt(this.address.peer);
-          this.failWaiting('BEN_SOCKET', `no socket could be bound: ${error.message}`, error);
+          this.failAll(this.book.waiting.takeAll(), 'BEN_SOCKET', `no socket could be bound: ${error.message}`, error);
         },
         onIgnored: (reason, remote) => {
-          this.ignored[reason]++;
+          this.book.countIgnored(reason);
           handlers.onIgnored(reason, remote);
         },
         onError: (error) => handlers.onError(error),
@@ -203,36 +139,16 @@ export class RequestClient {
   request(input: ClientRequest, signal?: AbortSignal): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
       const sealed = this.sealer.seal(input.text);
-      const request = new PendingRequest(input, sealed, this.platform.now(), resolve, reject);
-      this.requests++;
-      if (signal?.aborted) {
-        this.cancel(request, signal.reason);
-        return;
+      const request = new SealedRequest(sealed, input, this.platform.now(), resolve, reject);
+      if (this.book.add(request, signal, this.refuse(request), () => this.withdraw(request))) {
+        this.address.hasten(input.timeout);
+        this.dispatch();
       }
-      const refusal = this.refuse(request);
-      if (refusal) {
-        this.fail(request, refusal);
-        return;
-      }
-      this.listenTo(signal, request);
-      this.waiting.add(request);
-      if (this.address.isLookedUp) {
-        this.address.lookUp(input.timeout);
-      }
-      this.dispatch();
     });
   }
 
   stats(): BenUdpClientStats {
-    return {
-      requests: this.requests,
-      outcomes: { ...this.outcomes },
-      retries: this.retries,
-      ignored: { ...this.ignored },
-      waiting: this.waiting.length + this.delayed.size,
-      running: this.running.size,
-      sockets: this.pool.size,
-    };
+    return this.book.stats(this.pool.size);
   }
 
   /**
@@ -246,21 +162,17 @@ export class RequestClient {
 
   private async shutDown(): Promise<void> {
     this.address.close();
-    this.failWaiting('BEN_CLOSED', CLOSED);
-    for (const request of this.delayed.keys()) {
-      this.cancelRetry(request);
-      this.fail(request, this.failure(request, 'BEN_CLOSED', CLOSED));
-    }
+    this.failAll(this.book.close(), 'BEN_CLOSED', CLOSED);
     if (this.pool.isPortFixed) {
       // The upstream server waits for the request, and ends if none arrives.
       await Promise.all(this.pool.open.map((socket) => socket.requestSent()));
     }
-    this.running.forEach((request) => this.fail(request, this.failure(request, 'BEN_CLOSED', CLOSED)));
+    this.failAll([...this.book.running], 'BEN_CLOSED', CLOSED);
     await this.pool.close();
   }
 
   /** The reason to reject a request at once. */
-  private refuse(request: PendingRequest): BenUdpRequestError | undefined {
+  private refuse(request: SealedRequest): BenUdpRequestError | undefined {
     const { bufferSize, maxQueue } = this.options;
     if (this.closing) {
       return this.failure(request, 'BEN_CLOSED', CLOSED);
@@ -270,30 +182,15 @@ export class RequestClient {
       const reason = `the request takes up to ${length} bytes, and the server's buffer holds ${bufferSize} (bufferSize)`;
       return this.failure(request, 'BEN_REQUEST_TOO_LARGE', reason);
     }
-    if (this.waiting.length >= maxQueue + this.pool.vacancies) {
+    if (this.book.waiting.length >= maxQueue + this.pool.vacancies) {
       return this.failure(request, 'BEN_QUEUE_FULL', `${maxQueue} requests already wait for a socket (maxQueue)`);
     }
     return undefined;
   }
 
-  private listenTo(signal: AbortSignal | undefined, request: PendingRequest): void {
-    if (signal) {
-      const onAbort = () => {
-        this.cancel(request, signal.reason);
-        this.withdraw(request);
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      request.onSettled = () => signal.removeEventListener('abort', onAbort);
-    }
-  }
-
-  private cancel(request: PendingRequest, reason: unknown): void {
-    this.settle(request, 'cancelled', () => request.reject(reason));
-  }
-
   /** Takes a cancelled request from the queue, or from its socket. */
-  private withdraw(request: PendingRequest): void {
-    if (!this.waiting.remove(request) && !this.cancelRetry(request) && request.socket && !this.pool.isPortFixed) {
+  private withdraw(request: SealedRequest): void {
+    if (!this.book.remove(request) && request.socket && !this.pool.isPortFixed) {
       // Late datagrams go to a closed port. On a fixed port the exchange runs on: the upstream server ends without its request.
       void this.pool.discard(request.socket);
     }
@@ -301,25 +198,17 @@ export class RequestClient {
   }
 
   private dispatch(): void {
-    if (this.waiting.length > 0 && !this.address.isUsable) {
-      this.beginLookup();
+    const { address, pool } = this;
+    const { waiting } = this.book;
+    if (waiting.length > 0 && !address.isUsable) {
+      // Waiting requests continue when the lookup ends, or when it takes too long for one of them.
+      address.lookUp(() => this.book.shortestTimeout);
       return;
     }
     for (let socket = this.takeSocket(); socket; socket = this.takeSocket()) {
-      this.start(socket, this.waiting.take()!);
+      this.start(socket, waiting.take()!);
     }
-    this.pool.provide(this.waiting.length);
-  }
-
-  /** Waiting requests go on when the lookup ends, or when it takes too long for one of them. */
-  private beginLookup(): void {
-    if (!this.address.isLookedUp) {
-      let shortest = Infinity;
-      for (const { input } of this.waiting) {
-        shortest = Math.min(shortest, input.timeout);
-      }
-      this.address.lookUp(shortest);
-    }
+    pool.provide(waiting.length);
   }
 
   /** The address to send from, of the server's family. */
@@ -328,10 +217,10 @@ export class RequestClient {
   }
 
   private takeSocket(): ClientSocket | undefined {
-    return this.waiting.length > 0 ? this.pool.take() : undefined;
+    return this.book.waiting.length > 0 ? this.pool.take() : undefined;
   }
 
-  private start(socket: ClientSocket, request: PendingRequest): void {
+  private start(socket: ClientSocket, request: SealedRequest): void {
     const { noreturn, timeout } = request.input;
     const { peer } = this.address;
     request.attempts++;
@@ -345,26 +234,26 @@ export class RequestClient {
       noreturn,
       remnants: socket.remnants,
     });
-    this.running.add(request);
+    this.book.running.add(request);
     const onEnd = (outcome: SocketOutcome) => this.end(socket, request, outcome);
     socket.begin({ exchange: request.exchange, peer, noreturn, timeoutMs: timeout, onEnd });
   }
 
-  private end(socket: ClientSocket, request: PendingRequest, outcome: SocketOutcome): void {
+  private end(socket: ClientSocket, request: SealedRequest, outcome: SocketOutcome): void {
     request.socket = undefined;
-    this.running.delete(request);
+    this.book.running.delete(request);
     if (outcome.kind !== 'done') {
       this.address.doubt(request.peer!);
     }
     switch (outcome.kind) {
       case 'done':
-        this.settle(request, request.input.noreturn ? 'sent' : 'answered', () => request.resolve(outcome.text));
+        this.book.complete(request, outcome.text);
         this.pool.release(socket);
         return;
       case 'socket-error': {
         const { error } = outcome;
         void this.pool.discard(socket);
-        this.fail(request, this.failure(request, 'BEN_SOCKET', `the socket failed: ${error.message}`, error));
+        this.book.fail(request, this.failure(request, 'BEN_SOCKET', `the socket failed: ${error.message}`, error));
         break;
       }
       case 'timeout':
@@ -374,70 +263,35 @@ export class RequestClient {
         this.failOrRetry(socket, request, 'BEN_BAD_REPLY', 'the reply does not verify');
         break;
       case 'refused':
-        this.failOrRetry(socket, request, 'BEN_REFUSED', 'no program listens on that port', outcome.error);
+        this.failOrRetry(socket, request, 'BEN_REFUSED', NO_LISTENER, outcome.error);
     }
     this.dispatch();
   }
 
   private failOrRetry(
     socket: ClientSocket,
-    request: PendingRequest,
+    request: SealedRequest,
     code: BenUdpErrorCode,
     reason: string,
     cause?: Error,
   ): void {
-    const { timeout, retries, idempotent } = request.input;
+    const { timeout } = request.input;
     const wasSent = request.step === 'request' || request.step === 'reply';
+    const isRefused = code === 'BEN_REFUSED';
     // A server that refuses sends no late datagrams.
-    this.pool.retire(socket, code === 'BEN_REFUSED' ? 0 : timeout);
-    if (!request.isSettled && !this.closing && request.attempts <= retries && (idempotent || !wasSent)) {
-      this.retries++;
-      if (code === 'BEN_REFUSED') {
-        this.retryLater(request);
-      } else {
-        this.waiting.addRetry(request);
-      }
-    } else {
-      this.fail(request, this.failure(request, code, reason, cause));
+    this.pool.retire(socket, isRefused ? 0 : timeout);
+    // A refusal takes no time, and a server that restarts does.
+    const delay = isRefused ? delayAfterRefusal(request) : 0;
+    if (!this.book.retry(request, wasSent, delay)) {
+      this.book.fail(request, this.failure(request, code, reason, cause));
     }
   }
 
-  /** A refusal takes no time, and a server that restarts does. */
-  private retryLater(request: PendingRequest): void {
-    const delay = Math.min(request.input.timeout, REFUSED_DELAY_MS * 2 ** (request.attempts - 1));
-    const cancel = this.platform.schedule(() => {
-      this.delayed.delete(request);
-      this.waiting.addRetry(request);
-      this.dispatch();
-    }, delay);
-    this.delayed.set(request, cancel);
+  private failAll(requests: readonly SealedRequest[], code: BenUdpErrorCode, reason: string, cause?: Error): void {
+    requests.forEach((request) => this.book.fail(request, this.failure(request, code, reason, cause)));
   }
 
-  /** Drops the next attempt of a request. */
-  private cancelRetry(request: PendingRequest): boolean {
-    this.delayed.get(request)?.();
-    return this.delayed.delete(request);
-  }
-
-  private failWaiting(code: BenUdpErrorCode, reason: string, cause?: Error): void {
-    this.waiting.takeAll().forEach((request) => this.fail(request, this.failure(request, code, reason, cause)));
-  }
-
-  private fail(request: PendingRequest, error: BenUdpRequestError): void {
-    this.settle(request, 'failed', () => request.reject(error));
-  }
-
-  private settle(request: PendingRequest, outcome: BenUdpClientOutcome, tell: () => void): void {
-    if (!request.isSettled) {
-      request.isSettled = true;
-      request.onSettled();
-      this.running.delete(request);
-      this.outcomes[outcome]++;
-      tell();
-    }
-  }
-
-  private failure(request: PendingRequest, code: BenUdpErrorCode, reason: string, cause?: Error): BenUdpRequestError {
+  private failure(request: SealedRequest, code: BenUdpErrorCode, reason: string, cause?: Error): BenUdpRequestError {
     const { attempts, step, askedAt, input } = request;
     const elapsedMs = Math.round(this.platform.now() - askedAt);
     return describeFailure(code, reason, this.options, { pattern: input.pattern, step, attempts, elapsedMs }, cause);

@@ -6,8 +6,13 @@ import {
   type BenUdpRequestStep,
 } from '../errors.js';
 import { formatEndpoint } from '../format-endpoint.js';
+import type { QueuedRequest } from './request-book.js';
 
 export const CLOSED = 'the client was closed';
+export const NO_LISTENER = 'no program listens on that port';
+
+/** Wait before the second attempt after a refusal. Doubles with each attempt, up to the timeout of the request. */
+export const REFUSED_DELAY_MS = 100;
 
 /** Longest excerpt of a pattern in a message. */
 const MAX_QUOTED_PATTERN = 100;
@@ -20,6 +25,10 @@ const STEPS: Readonly<Record<BenUdpRequestStep, string>> = {
   request: 'the request was sent, no reply arrived',
   reply: 'part of a reply arrived',
 };
+
+export function delayAfterRefusal({ input, attempts }: Pick<QueuedRequest, 'input' | 'attempts'>): number {
+  return Math.min(input.timeout, REFUSED_DELAY_MS * 2 ** (attempts - 1));
+}
 
 export function describeFailure(
   code: BenUdpErrorCode,

@@ -1,6 +1,6 @@
 /**
  * The address behind the server's name. A restarted server may have another one, so the name is looked up again: before an
- * exchange if the address is old, and after a failed exchange. No timer runs while nothing is asked.
+ * exchange if the address is old, and after a failed exchange. No timer runs while there are no requests.
  */
 import { isIP } from 'node:net';
 import { BenUdpError } from '../errors.js';
@@ -103,25 +103,31 @@ export class ServerAddress {
     return this.isLiteral || !(this.isDoubtful || this.platform.now() - this.lookedUpAt > MAX_ADDRESS_AGE_MS);
   }
 
-  get isLookedUp(): boolean {
-    return this.lookup !== undefined;
-  }
-
-  /** An exchange with a peer failed, so the server may have moved. An older peer tells nothing about the latest lookup. */
+  /** An exchange with a peer failed, so the server may have moved. An older peer proves nothing about the latest lookup. */
   doubt(peer: ClientPeer): void {
     this.isDoubtful ||= peer === this.known;
   }
 
   /**
-   * Looks the name up, unless that is under way. `onUsable` tells when an exchange can begin.
+   * Looks the name up, unless that is under way. Calls `onUsable` when an exchange can begin.
    *
-   * @param timeoutMs of a request that waits. The shortest one counts.
+   * @param shortestTimeout in ms, of the requests that wait. Called when a lookup begins.
    */
-  lookUp(timeoutMs: number): void {
-    this.lookup ??= this.begin();
+  lookUp(shortestTimeout: () => number): void {
+    if (!this.lookup) {
+      this.lookup = this.begin();
+      this.hasten(shortestTimeout());
+    }
+  }
+
+  /** Another request waits. A lookup under way is overdue after its timeout, if not before. */
+  hasten(timeoutMs: number): void {
     const { lookup, platform } = this;
+    if (!lookup || lookup.isOverdue) {
+      return;
+    }
     const heldUntil = lookup.beganAt + Math.min(timeoutMs, LOOKUP_PATIENCE_MS);
-    if (!lookup.isOverdue && heldUntil < lookup.heldUntil) {
+    if (heldUntil < lookup.heldUntil) {
       lookup.heldUntil = heldUntil;
       lookup.cancelTimer();
       lookup.cancelTimer = platform.schedule(

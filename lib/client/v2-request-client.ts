@@ -5,61 +5,34 @@
 import type { Socket } from 'node:dgram';
 import { isIP, isIPv6 } from 'node:net';
 import type { BenUdpErrorCode, BenUdpRequestError, BenUdpRequestStep } from '../errors.js';
-import { type BenUdpIgnoredReason, IGNORED_REASONS, type V2ClientPhase } from '../exchange/index.js';
+import type { BenUdpIgnoredReason, V2ClientPhase } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
 import { v2RequestLength } from '../protocol/v2/index.js';
+import { copyOf } from '../secret.js';
 import type { ClientPeer } from './client-socket.js';
-import type {
-  BenUdpClientOutcome,
-  BenUdpClientStats,
-  ClientRequest,
-  RequestClientHandlers,
-  RequestClientOptions,
-} from './request-client.js';
-import { CLOSED, describeFailure } from './request-failure.js';
-import { RequestQueue } from './request-queue.js';
+import { type BenUdpClientStats, type ClientRequest, QueuedRequest, RequestBook } from './request-book.js';
+import type { RequestClientHandlers, RequestClientOptions } from './request-client.js';
+import { CLOSED, NO_LISTENER, delayAfterRefusal, describeFailure } from './request-failure.js';
 import { type NamedServer, ServerAddress, findServer } from './server-address.js';
-import { type LineOutcome, V2Line } from './v2-line.js';
+import { type SessionOutcome, V2ClientSession } from './v2-client-session.js';
 
-/** Sessions of a client: as many as a server keeps for the key of a device. */
+/** Sessions of a client: an eighth of those that a server keeps for the key of a device, so that a client can restart. */
 export const MAX_V2_SESSIONS = 8;
 
 /** Wait before the next attempt after a refusal, in milliseconds: the server closes or is in trouble. */
 export const V2_REFUSED_DELAY_MS = 1000;
 
-/** A request from `request` to its end. */
-class PendingRequest {
-  attempts = 0;
+class V2QueuedRequest extends QueuedRequest {
   step: BenUdpRequestStep = 'waiting';
-  line: V2Line | undefined;
-  isSettled = false;
-  onSettled: () => void = () => undefined;
-
-  constructor(
-    readonly input: ClientRequest,
-    readonly askedAt: number,
-    readonly resolve: (text: string | undefined) => void,
-    readonly reject: (error: unknown) => void,
-  ) {}
+  session: V2ClientSession | undefined;
 }
 
 export class V2RequestClient {
-  private readonly waiting = new RequestQueue<PendingRequest>();
-  /** Bounded by `maxSockets`, as `idle`. */
-  private readonly running = new Set<PendingRequest>();
-  /** Refused requests before their next attempt, with the function that cancels it. */
-  private readonly delayed = new Map<PendingRequest, () => void>();
-  /** The line that was used last is last, and is taken first. */
-  private readonly idle: V2Line[];
-  private readonly lines: readonly V2Line[];
-  private readonly outcomes: Record<BenUdpClientOutcome, number> = { answered: 0, sent: 0, failed: 0, cancelled: 0 };
-  private readonly ignored = Object.fromEntries(Object.keys(IGNORED_REASONS).map((reason) => [reason, 0])) as Record<
-    BenUdpIgnoredReason,
-    number
-  >;
+  private readonly book: RequestBook<V2QueuedRequest>;
+  /** Least recently used first. The last one is taken first. */
+  private readonly idle: V2ClientSession[];
+  private readonly sessions: readonly V2ClientSession[];
   private readonly address: ServerAddress;
-  private requests = 0;
-  private retries = 0;
   private closing: Promise<void> | undefined;
 
   private constructor(
@@ -71,17 +44,18 @@ export class V2RequestClient {
     private readonly platform: Platform,
   ) {
     const { bufferSize, idleTimeout, maxSockets } = options;
+    this.book = new RequestBook(platform, () => this.dispatch());
     const onError = (error: unknown) => handlers.onError(error);
     this.address = new ServerAddress(server, peer, { onUsable: () => this.dispatch(), onError }, platform);
     const onIgnored = (reason: BenUdpIgnoredReason, remote: ClientPeer) => {
-      this.ignored[reason]++;
+      this.book.countIgnored(reason);
       handlers.onIgnored(reason, remote);
     };
-    this.lines = Array.from(
+    this.sessions = Array.from(
       { length: maxSockets },
-      () => new V2Line({ key, bufferSize, idleTimeoutMs: idleTimeout }, { onIgnored, onError }, platform),
+      () => new V2ClientSession({ key, bufferSize, idleTimeoutMs: idleTimeout }, { onIgnored, onError }, platform),
     );
-    this.idle = [...this.lines];
+    this.idle = [...this.sessions];
   }
 
   /**
@@ -99,8 +73,7 @@ export class V2RequestClient {
     lookupTimeoutMs?: number,
   ): Promise<V2RequestClient> {
     const { host, port, localAddress } = options;
-    const own = Buffer.alloc(key.length);
-    own.set(key);
+    const own = copyOf(key);
     try {
       const server = { host, port, family: localAddress === undefined ? 0 : isIP(localAddress) };
       const peer = await findServer(server, lookupTimeoutMs, platform);
@@ -112,7 +85,7 @@ export class V2RequestClient {
 
   /** The bound sockets. */
   get sockets(): Socket[] {
-    return this.lines.flatMap(({ boundSocket }) => (boundSocket ? [boundSocket.socket] : []));
+    return this.sessions.flatMap(({ boundSocket }) => (boundSocket ? [boundSocket.socket] : []));
   }
 
   /**
@@ -124,33 +97,16 @@ export class V2RequestClient {
    */
   request(input: ClientRequest, signal?: AbortSignal): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
-      const request = new PendingRequest(input, this.platform.now(), resolve, reject);
-      this.requests++;
-      if (signal?.aborted) {
-        this.settle(request, 'cancelled', () => reject(signal.reason));
-        return;
+      const request = new V2QueuedRequest(input, this.platform.now(), resolve, reject);
+      if (this.book.add(request, signal, this.refuse(request), () => this.withdraw(request))) {
+        this.address.hasten(input.timeout);
+        this.dispatch();
       }
-      const refusal = this.refuse(request);
-      if (refusal) {
-        this.fail(request, refusal);
-        return;
-      }
-      this.listenTo(signal, request);
-      this.waiting.add(request);
-      this.dispatch();
     });
   }
 
   stats(): BenUdpClientStats {
-    return {
-      requests: this.requests,
-      outcomes: { ...this.outcomes },
-      retries: this.retries,
-      ignored: { ...this.ignored },
-      waiting: this.waiting.length + this.delayed.size,
-      running: this.running.size,
-      sockets: this.sockets.length,
-    };
+    return this.book.stats(this.sockets.length);
   }
 
   /** Fails all requests with `BEN_CLOSED` and closes the sockets. May be called more than once. */
@@ -161,16 +117,14 @@ export class V2RequestClient {
 
   private async shutDown(): Promise<void> {
     this.address.close();
-    const delayed = [...this.delayed.keys()];
-    delayed.forEach((request) => this.cancelRetry(request));
-    for (const request of [...this.waiting.takeAll(), ...delayed, ...this.running]) {
-      this.fail(request, this.failure(request, 'BEN_CLOSED', CLOSED));
+    for (const request of [...this.book.close(), ...this.book.running]) {
+      this.book.fail(request, this.failure(request, 'BEN_CLOSED', CLOSED));
     }
-    await Promise.all(this.lines.map((line) => line.close()));
+    await Promise.all(this.sessions.map((session) => session.close()));
   }
 
   /** The reason to reject a request at once. */
-  private refuse(request: PendingRequest): BenUdpRequestError | undefined {
+  private refuse(request: V2QueuedRequest): BenUdpRequestError | undefined {
     const { bufferSize, maxQueue } = this.options;
     if (this.closing) {
       return this.failure(request, 'BEN_CLOSED', CLOSED);
@@ -180,61 +134,53 @@ export class V2RequestClient {
       const reason = `the request takes ${length} bytes, and the server's buffer holds ${bufferSize} (bufferSize)`;
       return this.failure(request, 'BEN_REQUEST_TOO_LARGE', reason);
     }
-    if (this.waiting.length >= maxQueue + this.idle.length) {
+    if (this.book.waiting.length >= maxQueue + this.idle.length) {
       return this.failure(request, 'BEN_QUEUE_FULL', `${maxQueue} requests already wait for a session (maxQueue)`);
     }
     return undefined;
   }
 
-  private listenTo(signal: AbortSignal | undefined, request: PendingRequest): void {
-    if (signal) {
-      const onAbort = () => {
-        this.settle(request, 'cancelled', () => request.reject(signal.reason));
-        this.withdraw(request);
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      request.onSettled = () => signal.removeEventListener('abort', onAbort);
-    }
-  }
-
-  private withdraw(request: PendingRequest): void {
-    const { line } = request;
-    if (!this.waiting.remove(request) && !this.cancelRetry(request) && line) {
-      line.abandon();
-      this.free(line, request);
+  /** Takes a cancelled request from the queue, or from its session. */
+  private withdraw(request: V2QueuedRequest): void {
+    const { session } = request;
+    if (!this.book.remove(request) && session) {
+      session.abandon();
+      this.free(session, request);
     }
     this.dispatch();
   }
 
   private dispatch(): void {
-    if (this.waiting.length > 0 && !this.address.isUsable) {
-      const [first] = this.waiting;
-      this.address.lookUp(first!.input.timeout);
+    const { address, idle } = this;
+    const { waiting } = this.book;
+    if (waiting.length > 0 && !address.isUsable) {
+      // Waiting requests continue when the lookup ends, or when it takes too long for one of them.
+      address.lookUp(() => this.book.shortestTimeout);
       return;
     }
-    while (this.waiting.length > 0 && this.idle.length > 0 && !this.closing) {
-      this.start(this.idle.pop()!, this.waiting.take()!);
+    while (waiting.length > 0 && idle.length > 0 && !this.closing) {
+      this.start(idle.pop()!, waiting.take()!);
     }
   }
 
-  private start(line: V2Line, request: PendingRequest): void {
+  private start(session: V2ClientSession, request: V2QueuedRequest): void {
     const { text, noreturn, timeout } = request.input;
     const { peer } = this.address;
     const host = this.options.localAddress ?? (isIPv6(peer.address) ? '::' : '0.0.0.0');
     request.attempts++;
-    request.line = line;
-    this.running.add(request);
-    const onEnd = (outcome: LineOutcome) => this.end(line, request, peer, outcome);
-    void line.begin(
+    request.session = session;
+    this.book.running.add(request);
+    const onEnd = (outcome: SessionOutcome) => this.end(session, request, peer, outcome);
+    void session.begin(
       { host, port: this.options.localPort, receiveBufferSize: undefined },
       { text, noreturn, peer, timeoutMs: timeout, onEnd },
     );
   }
 
-  private end(line: V2Line, request: PendingRequest, peer: ClientPeer, outcome: LineOutcome): void {
-    this.free(line, request);
+  private end(session: V2ClientSession, request: V2QueuedRequest, peer: ClientPeer, outcome: SessionOutcome): void {
+    this.free(session, request);
     if (outcome.kind === 'done') {
-      this.settle(request, request.input.noreturn ? 'sent' : 'answered', () => request.resolve(outcome.text));
+      this.book.complete(request, outcome.text);
     } else {
       this.address.doubt(peer);
       request.step = stepOf(outcome.phase);
@@ -243,74 +189,47 @@ export class V2RequestClient {
     this.dispatch();
   }
 
-  private failOrRetry(request: PendingRequest, outcome: Exclude<LineOutcome, { kind: 'done' }>): void {
+  private failOrRetry(request: V2QueuedRequest, outcome: Exclude<SessionOutcome, { kind: 'done' }>): void {
     if (outcome.kind === 'socket-error') {
       const { error } = outcome;
-      this.fail(request, this.failure(request, 'BEN_SOCKET', `the socket failed: ${error.message}`, error));
+      this.book.fail(request, this.failure(request, 'BEN_SOCKET', `the socket failed: ${error.message}`, error));
       return;
     }
-    const { retries, idempotent, timeout } = request.input;
-    const { failure } = outcome;
-    // Refused or not even opened: nothing ran.
-    const mayHaveRun = failure === 'unknown' || failure === 'bad-reply';
-    if (failure === 'refused') {
-      request.step = 'hello';
-    }
-    if (!request.isSettled && !this.closing && request.attempts <= retries && (idempotent || !mayHaveRun)) {
-      this.retries++;
-      if (failure === 'refused') {
-        this.retryLater(request);
-      } else {
-        this.waiting.addRetry(request);
+    if (outcome.kind === 'no-listener') {
+      if (!this.book.retry(request, false, delayAfterRefusal(request))) {
+        this.book.fail(request, this.failure(request, 'BEN_REFUSED', NO_LISTENER, outcome.error));
       }
       return;
     }
+    const { failure } = outcome;
+    const isRefused = failure === 'refused';
+    if (isRefused) {
+      request.step = 'hello';
+    }
+    // Refused or not even opened: nothing ran.
+    const mayHaveRun = failure === 'unknown' || failure === 'bad-reply';
+    if (this.book.retry(request, mayHaveRun, isRefused ? V2_REFUSED_DELAY_MS : 0)) {
+      return;
+    }
+    const { timeout } = request.input;
     const [code, reason] = {
       'no-answer': ['BEN_TIMEOUT', `no answer within ${timeout} ms`],
       unknown: ['BEN_TIMEOUT', `no answer within ${timeout} ms, or the server restarted`],
       refused: ['BEN_REFUSED', 'the server refused it, and did not run it'],
-      'bad-reply': ['BEN_BAD_REPLY', 'the reply is no text'],
+      'bad-reply': ['BEN_BAD_REPLY', 'the reply is not text'],
     }[failure] as [BenUdpErrorCode, string];
-    this.fail(request, this.failure(request, code, reason));
+    this.book.fail(request, this.failure(request, code, reason));
   }
 
-  private retryLater(request: PendingRequest): void {
-    const cancel = this.platform.schedule(() => {
-      this.delayed.delete(request);
-      this.waiting.addRetry(request);
-      this.dispatch();
-    }, V2_REFUSED_DELAY_MS);
-    this.delayed.set(request, cancel);
+  private free(session: V2ClientSession, request: V2QueuedRequest): void {
+    request.session = undefined;
+    this.book.running.delete(request);
+    this.idle.push(session);
   }
 
-  private cancelRetry(request: PendingRequest): boolean {
-    this.delayed.get(request)?.();
-    return this.delayed.delete(request);
-  }
-
-  private free(line: V2Line, request: PendingRequest): void {
-    request.line = undefined;
-    this.running.delete(request);
-    this.idle.push(line);
-  }
-
-  private fail(request: PendingRequest, error: BenUdpRequestError): void {
-    this.settle(request, 'failed', () => request.reject(error));
-  }
-
-  private settle(request: PendingRequest, outcome: BenUdpClientOutcome, tell: () => void): void {
-    if (!request.isSettled) {
-      request.isSettled = true;
-      request.onSettled();
-      this.running.delete(request);
-      this.outcomes[outcome]++;
-      tell();
-    }
-  }
-
-  private failure(request: PendingRequest, code: BenUdpErrorCode, reason: string, cause?: Error): BenUdpRequestError {
-    const { attempts, line, askedAt, input } = request;
-    const step = line ? stepOf(line.phase) : request.step;
+  private failure(request: V2QueuedRequest, code: BenUdpErrorCode, reason: string, cause?: Error): BenUdpRequestError {
+    const { attempts, session, askedAt, input } = request;
+    const step = session ? stepOf(session.phase) : request.step;
     const elapsedMs = Math.round(this.platform.now() - askedAt);
     return describeFailure(code, reason, this.options, { pattern: input.pattern, step, attempts, elapsedMs }, cause);
   }

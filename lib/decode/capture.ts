@@ -1,5 +1,5 @@
 /**
- * Capture files: pcap from `tcpdump -w`, and pcapng from Wireshark. Strangers wrote their contents, so every length is checked. Only
+ * Capture files: pcap from `tcpdump -w`, and pcapng from Wireshark. Their contents are untrusted, so every length is checked. Only
  * views of the file are kept.
  */
 import { type Fragment, type UdpPacket, isFragment, parsePacket, parseUdp } from './packet.js';
@@ -108,7 +108,7 @@ function* readPcap(bytes: Buffer, skip: (reason: string) => void): Iterable<Pack
     return refuseRecording('the header of the pcap file is incomplete');
   }
   const read = reader(bytes, order.isLittle);
-  // The upper bits tell whether frames end in a checksum.
+  // The upper bits say whether frames end in a checksum.
   const linkType = read(20) & 0x0fff_ffff;
   for (let at = PCAP_HEADER_BYTES; at < bytes.length;) {
     const start = at + PCAP_RECORD_BYTES;
@@ -218,7 +218,7 @@ function reader(bytes: Buffer, isLittle: boolean): (offset: number) => number {
 
 /** Reassembles fragmented packets: Ethernet and Wi-Fi split a request of more than 1472 bytes. */
 class Assembler {
-  /** Bounded by the packets of the capture. */
+  /** Bounded by `MAX_OPEN_PACKETS`. */
   private readonly packets = new Map<string, Fragment[]>();
 
   /** Incomplete packets. */

@@ -5,7 +5,8 @@ import { DEFAULT_PORT } from '../constants.js';
 import { formatEndpoint } from '../format-endpoint.js';
 import { isHello, looksLikeEnvelope } from '../protocol/index.js';
 import type { CapturedDatagram } from './capture.js';
-import type { RecordedDatagram, Sender } from './recording.js';
+import type { RecordedDatagram, RecordedSender } from './recording.js';
+import { isV2OfDevice } from './steps-v2.js';
 
 interface Endpoint {
   readonly address: string;
@@ -32,7 +33,7 @@ export function findConversations(captured: readonly CapturedDatagram[], port?: 
     const conversation = conversations.get(key) ?? { datagrams: [], device: undefined };
     conversations.set(key, conversation);
     conversation.datagrams.push(datagram);
-    if (isHello(payload) || looksLikeEnvelope(payload)) {
+    if (isHello(payload) || looksLikeEnvelope(payload) || isV2OfDevice(payload)) {
       conversation.device ??= nameEndpoint(source);
     }
   }
@@ -59,7 +60,7 @@ function toRecorded({ datagrams, device: asking }: Conversation): RecordedDatagr
   }));
 }
 
-function senderOf(name: string, device: string | undefined): Sender | undefined {
+function senderOf(name: string, device: string | undefined): RecordedSender | undefined {
   return device === undefined ? undefined : name === device ? 'device' : 'server';
 }
 

@@ -1,5 +1,5 @@
 /**
- * Decodes a recording: names each step of each exchange, and opens it with the key or tells why that fails.
+ * Decodes a recording: names each step of each exchange, and opens it with the key or explains why that fails.
  */
 import { Sealer } from '../protocol/index.js';
 import { fingerprint } from '../keys/index.js';
@@ -7,45 +7,20 @@ import { isPcap, isPcapng, parseCapture } from './capture.js';
 import { findConversations } from './conversations.js';
 import { parseHexText } from './hex-text.js';
 import { type DecodeFault, MAX_READ_DATAGRAMS, type OpenedExchange, fault, openExchange, partsOf } from './opening.js';
-import { MAX_CAPTURE_BYTES, MAX_TEXT_BYTES, type Recording, refuseRecording } from './recording.js';
-import { type NamedDatagram, type NamedExchange, type Step, splitExchanges } from './steps.js';
-
-/** One datagram of an exchange. */
-export interface DecodedStep {
-  readonly step: Step;
-  readonly sender: 'device' | 'server';
-  /** Its length. */
-  readonly bytes: number;
-  /** Its line or packet in the recording. */
-  readonly place: string;
-  /** Milliseconds since the epoch, if the recording has times. */
-  readonly at: number | undefined;
-  /** For an `extra` datagram: the reason why it belongs to no step. */
-  readonly remark: string | undefined;
-}
-
-export interface DecodedExchange {
-  /** `device > server`; empty for hex text. */
-  readonly conversation: string;
-  /** Milliseconds since the epoch, if the recording has times. */
-  readonly at: number | undefined;
-  readonly steps: readonly DecodedStep[];
-  /** The fingerprint of the key that opens the exchange, if any does. */
-  readonly key: string | undefined;
-  /** Hex. */
-  readonly id: string | undefined;
-  /** The Python text that the device sent. */
-  readonly request: string | undefined;
-  /** Whether the device expected no reply; `undefined` if the request did not open. */
-  readonly noreturn: boolean | undefined;
-  /** The JSON text of the reply. */
-  readonly reply: string | undefined;
-  /** Empty for an exchange without problems. */
-  readonly faults: readonly DecodeFault[];
-}
+import { V2Decoder } from './opening-v2.js';
+import type { DecodedExchange, DecodedStep } from './decoded.js';
+import {
+  MAX_CAPTURE_BYTES,
+  MAX_TEXT_BYTES,
+  type RecordedDatagram,
+  type Recording,
+  refuseRecording,
+} from './recording.js';
+import { type NamedDatagram, type NamedExchange, splitExchanges } from './steps.js';
+import { splitV2Exchanges, v2StepOf } from './steps-v2.js';
 
 /**
- * Reads a recording: hex text, pcap or pcapng. Its first bytes tell which.
+ * Reads a recording: hex text, pcap or pcapng, recognised by its first bytes.
  *
  * @param port of the server, for captures. By default found by the hellos.
  * @throws BenUdpError `BEN_BAD_RECORDING`.
@@ -77,14 +52,34 @@ export function decodeExchanges(
 ): DecodedExchange[] {
   const sealers = keys.map((key) => ({ fingerprint: fingerprint(key), sealer: new Sealer(key) }));
   const sentBefore = new Map<string, Buffer[]>();
-  return splitExchanges(datagrams).map((exchange, index, { length }) => {
-    if (index % PROGRESS_STEP === 0 && index > 0) {
-      onProgress?.(index, length);
-    }
-    const before = sentBefore.get(exchange.conversation) ?? [];
-    sentBefore.set(exchange.conversation, lastPairs(exchange, before));
-    return decodeExchange(exchange, sealers, before);
-  });
+  const v2 = new V2Decoder(keys);
+  try {
+    return splitByProtocol(datagrams).map(({ v1: exchange, v2: further }, index, { length }) => {
+      if (index % PROGRESS_STEP === 0 && index > 0) {
+        onProgress?.(index, length);
+      }
+      if (!exchange) {
+        return v2.decode(further!);
+      }
+      const before = sentBefore.get(exchange.conversation) ?? [];
+      sentBefore.set(exchange.conversation, lastPairs(exchange, before));
+      return decodeExchange(exchange, sealers, before);
+    });
+  } finally {
+    v2.dispose();
+  }
+}
+
+/** The exchanges of both protocols, in the order in which they begin. */
+function splitByProtocol(datagrams: readonly RecordedDatagram[]) {
+  const places = new Map(datagrams.map((datagram, index) => [datagram, index]));
+  const isV2 = (datagram: RecordedDatagram) => v2StepOf(datagram) !== undefined;
+  const v1 = splitExchanges(datagrams.filter((datagram) => !isV2(datagram)));
+  const v2 = splitV2Exchanges(datagrams.filter(isV2));
+  return [
+    ...v1.map((exchange) => ({ v1: exchange, v2: undefined, place: places.get(exchange.datagrams[0]!.datagram)! })),
+    ...v2.map((exchange) => ({ v1: undefined, v2: exchange, place: places.get(exchange.datagrams[0]!.datagram)! })),
+  ].toSorted((one, other) => one.place - other.place);
 }
 
 /** Exchanges between two calls of `onProgress`. */
@@ -104,17 +99,19 @@ function decodeExchange(
   const right = tried.find(({ opened }) => opened.isRightKey);
   const opened = right?.opened;
   return {
+    protocol: 'v1',
     conversation: exchange.conversation,
     at: exchange.datagrams[0]?.datagram.at,
     steps: exchange.datagrams.map((named) => describeStep(named, exchange)),
     key: right?.key.fingerprint,
     id: opened?.id?.toString('hex'),
+    session: undefined,
     request: opened?.requestText,
     noreturn: opened?.request?.noreturn,
     reply: opened?.replyText,
     faults: [
       ...exchange.datagrams.filter(({ datagram }) => datagram.isCut).map(({ step }) => fault('cut-off', step)),
-      // If no key fits, each finds the same faults.
+      // If no key fits, every key reports the same faults.
       ...((opened ?? tried[0]?.opened)?.faults ?? []),
       ...missingSteps(exchange, opened),
     ],

@@ -2,12 +2,12 @@
  * Datagrams as hex, one on a line, as in a log: `> 2f4745544944`, `< 16 89 45…`.
  */
 import { MAX_DATAGRAM_BYTES } from '../protocol/index.js';
-import { type RecordedDatagram, type Recording, type Sender, checkRoom, refuseRecording } from './recording.js';
+import { type RecordedDatagram, type RecordedSender, type Recording, checkRoom, refuseRecording } from './recording.js';
 
 const COMMENT = '#';
 
 /** The sender by the mark before the datagram. */
-const MARKS: ReadonlyMap<string, Sender> = new Map([
+const MARKS: ReadonlyMap<string, RecordedSender> = new Map([
   ['>', 'device'],
   ['<', 'server'],
 ]);

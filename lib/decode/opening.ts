@@ -1,6 +1,6 @@
 /**
- * Opens an exchange with a key, or tells why it does not open. It can tell a wrong key from a wrong hash, because the sealed texts
- * decrypt without the id. A server does not tell.
+ * Opens an exchange with a key, or explains why it does not open. It can tell a wrong key from a wrong hash, because the sealed texts
+ * decrypt without the id. A server reports neither to the sender.
  */
 import { REJECTIONS, type BenUdpRejection, openId } from '../exchange/index.js';
 import {
@@ -12,13 +12,16 @@ import {
   type Sealer,
   decodeUtf8,
   digest,
+  isCiphertext,
+  isReplyText,
   openRequest,
   parseEnvelope,
   stripWhiteSpace,
 } from '../protocol/index.js';
 import type { NamedExchange, Step } from './steps.js';
+import type { V2Step } from './steps-v2.js';
 
-/** Reasons of the server to reject a request, in the words of its counters and events. */
+/** Reasons for which a server rejects a request, by the names of its counters and events. */
 type SharedFault = Extract<
   BenUdpRejection,
   'bad-envelope' | 'bad-sizes' | 'bad-padding' | 'bad-utf8' | 'bad-text' | 'bad-request'
@@ -34,12 +37,16 @@ export const DECODE_FAULTS = {
   'bad-request': REJECTIONS['bad-request'],
   'wrong-key': 'sealed with another key: it does not decrypt to a text',
   'bad-hash': 'the key is right, but the hash does not match id and text: changed on the way, or for another id',
-  'out-of-step': 'the device computed its id from other datagrams: it has some left to read, or lost one',
+  'out-of-step': 'the device computed its id from other datagrams: it has unread ones, or lost one',
   'bad-reply-hash': 'the hash does not match id and reply: another key, changed on the way, or for another exchange',
   'no-id': 'the id is not in the recording, so the hash can not be checked',
-  'no-answer': 'no answer to the hello',
-  'no-request': 'the device received an id and sent no request',
-  'no-reply': 'the device waited for a reply, and none arrived, or only a part',
+  'no-answer': 'no answer to the hello, or to OPEN',
+  'no-request': 'the device received an id or a GRANT, and sent no request',
+  'no-reply': 'the device waited for a reply, and at most a part of it arrived',
+  'other-key-id': 'protocol v2: no given key has this key id',
+  'bad-tag': 'protocol v2: the tag does not verify: changed on the way, or not for this exchange',
+  'no-session': 'protocol v2: the recording has no opening of this session, so its keys are unknown',
+  refused: 'protocol v2: the server refused the request, and did not run it',
   'cut-off': 'the recording holds only a part of it: record whole packets (tcpdump -s 0)',
 } as const satisfies Record<SharedFault, string> & Record<string, string>;
 
@@ -48,14 +55,14 @@ export type DecodeFaultName = keyof typeof DECODE_FAULTS;
 export interface DecodeFault {
   readonly fault: DecodeFaultName;
   /** The step with the fault. */
-  readonly step: Step;
+  readonly step: Step | V2Step;
   /** The words of `DECODE_FAULTS`, and details. */
   readonly message: string;
 }
 
 /** An exchange under one key. */
 export interface OpenedExchange {
-  /** Whether a hash is right, or a text opens that can't open by chance. */
+  /** Whether a hash verifies, or a text opens that could not open by chance. */
   readonly isRightKey: boolean;
   readonly id: Buffer | undefined;
   /** The Python text that the device sent. */
@@ -132,9 +139,9 @@ function openEnvelope(
   if (plainId && fits(envelope, plainId)) {
     return { id: plainId, isVerified: true, ...opened };
   }
-  const oddId = findOddId(envelope, sealer, unread);
-  if (oddId) {
-    return { id: oddId, isVerified: true, ...opened, faults: [...opened.faults, fault('out-of-step', 'request')] };
+  const id = findOutOfStepId(envelope, sealer, unread);
+  if (id) {
+    return { id, isVerified: true, ...opened, faults: [...opened.faults, fault('out-of-step', 'request')] };
   }
   const name = opened.request ? (pair ? 'bad-hash' : 'no-id') : looksLikeId(plainId) ? 'bad-hash' : 'wrong-key';
   // Under another key the text is noise, and its faults mean nothing.
@@ -147,7 +154,7 @@ function fits({ hash, data, iv }: Envelope, id: Buffer): boolean {
 }
 
 /** The id of a device that reads other datagrams than the last two. */
-function findOddId(envelope: Envelope, sealer: Sealer, unread: readonly Buffer[]): Buffer | undefined {
+function findOutOfStepId(envelope: Envelope, sealer: Sealer, unread: readonly Buffer[]): Buffer | undefined {
   const blocks = unread.slice(-MAX_READ_DATAGRAMS).filter(({ length }) => length === BLOCK_BYTES);
   for (const ciphertext of blocks) {
     for (const iv of blocks) {
@@ -175,7 +182,7 @@ function openText(
     return { ...opened, faults: [] };
   }
   const { reason, error, text } = opened;
-  // Without a text, the words of the fault say all that the error says.
+  // Without a text, the fault already says everything that the error would.
   return {
     text,
     request: undefined,
@@ -208,26 +215,13 @@ function openReplyParts(
     const faults = text === undefined ? [fault('bad-utf8', 'reply-ciphertext')] : [];
     return { isVerified, text, faults };
   }
-  const opens = text !== undefined && isJson(text);
+  // A wrong key does not lead to one.
+  const opens = text !== undefined && isReplyText(text);
   const name = id === undefined && opens ? 'no-id' : isRightKey || opens ? 'bad-reply-hash' : 'wrong-key';
   return { isVerified, text: opens ? text : undefined, faults: [fault(name, 'reply-hash')] };
 }
 
-/** Whether a text is a reply. A wrong key does not lead to one. */
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return text.startsWith('{');
-  } catch {
-    return false;
-  }
-}
-
-function isCiphertext({ length }: Buffer): boolean {
-  return length > 0 && length % BLOCK_BYTES === 0;
-}
-
-export function fault(name: DecodeFaultName, step: Step, detail?: string): DecodeFault {
+export function fault(name: DecodeFaultName, step: Step | V2Step, detail?: string): DecodeFault {
   const words = DECODE_FAULTS[name];
   return { fault: name, step, message: detail === undefined ? words : `${words}: ${detail}` };
 }

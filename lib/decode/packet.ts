@@ -1,5 +1,5 @@
 /**
- * The UDP datagram in a captured packet: link layer, IPv4 or IPv6, UDP. Strangers wrote the bytes: a malformed packet is skipped with
+ * The UDP datagram in a captured packet: link layer, IPv4 or IPv6, UDP. The bytes are untrusted: a malformed packet is skipped with
  * a reason.
  */
 

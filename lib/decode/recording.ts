@@ -3,12 +3,12 @@
  */
 import { BenUdpError } from '../errors.js';
 
-export type Sender = 'device' | 'server';
+export type RecordedSender = 'device' | 'server';
 
 export interface RecordedDatagram {
   readonly bytes: Buffer;
-  /** `undefined` if the recording has no marks. The bytes then tell the steps apart. */
-  readonly sender: Sender | undefined;
+  /** `undefined` if the recording has no marks. The bytes then identify the steps. */
+  readonly sender: RecordedSender | undefined;
   /** The two endpoints. Datagrams of one conversation are in order. */
   readonly conversation: string;
   /** Its place in the recording: `line 3`, `packet 12`. */
@@ -35,7 +35,7 @@ export const MAX_TEXT_BYTES = 16_777_216;
 /** Largest number of datagrams. */
 export const MAX_DATAGRAMS = 200_000;
 
-/** Rejects a recording. The message names the fault and the right form. */
+/** Rejects a recording. The message names the fault and the expected form. */
 export function refuseRecording(message: string): never {
   throw new BenUdpError('BEN_BAD_RECORDING', message);
 }

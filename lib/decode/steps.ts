@@ -1,10 +1,10 @@
 /**
- * Names the step of each datagram in its exchange. Needs no key, because sender, order, and the bytes of hello and request tell the
- * steps.
+ * Names the step of each datagram in its exchange. Needs no key, because the sender, the order, and the bytes of hello and request
+ * identify the steps.
  */
 import { DUPLICATE_HELLO_MS } from '../exchange/index.js';
 import { HASH_BYTES, isHello, looksLikeEnvelope } from '../protocol/index.js';
-import type { RecordedDatagram, Sender } from './recording.js';
+import type { RecordedDatagram, RecordedSender } from './recording.js';
 
 /** The seven datagrams of an exchange by name, in order; `extra` belongs to none of them. */
 export const STEPS = [
@@ -22,7 +22,7 @@ export type Step = (typeof STEPS)[number];
 
 export interface NamedDatagram {
   readonly step: Step;
-  readonly sender: Sender;
+  readonly sender: RecordedSender;
   readonly datagram: RecordedDatagram;
 }
 
@@ -56,6 +56,7 @@ export function splitExchanges(datagrams: readonly RecordedDatagram[]): NamedExc
 
 class OpenExchange implements NamedExchange {
   readonly datagrams: NamedDatagram[] = [];
+  /** Bounded by the steps of an exchange. */
   private readonly taken = new Map<Step, RecordedDatagram>();
 
   constructor(readonly conversation: string) {}
@@ -78,7 +79,7 @@ class OpenExchange implements NamedExchange {
     this.datagrams.push({ step, sender, datagram });
   }
 
-  private nextStep(datagram: RecordedDatagram, sender: Sender): Step {
+  private nextStep(datagram: RecordedDatagram, sender: RecordedSender): Step {
     if (sender === 'device') {
       const step = isHello(datagram.bytes) ? 'hello' : isRequest(datagram) ? 'request' : 'extra';
       return this.taken.has(step) ? 'extra' : step;

@@ -1,8 +1,8 @@
 /**
  * The client side of the exchange: handles the datagrams of the server, step by step. No socket, no timer.
  *
- * The functions compute as a device does, which trusts every sender. `ClientExchange` is for clients with more to lose: it checks the
- * sender and the size of a datagram, accepts no datagram twice, and accepts a reply by its hash alone.
+ * The functions compute as a device does, which trusts every sender. `ClientExchange` is stricter: it checks the sender and the size
+ * of a datagram, accepts no datagram twice, and accepts a reply only by its hash.
  */
 import { openId } from './ids/id-pair.js';
 import {
@@ -16,7 +16,9 @@ import {
   decodeUtf8,
   digest,
   formatEnvelope,
+  isCiphertext,
   isDigest,
+  isReplyText,
   stripWhiteSpace,
 } from '../protocol/index.js';
 
@@ -43,14 +45,14 @@ export function openReply(sealer: Sealer, id: Uint8Array, hash: Uint8Array, seal
   return decodeUtf8(stripWhiteSpace(sealer.open(sealed.ciphertext, sealed.iv)));
 }
 
-/** Every reason of a client to ignore a datagram, in words. */
+/** Every reason for which a client ignores a datagram, in words. */
 export const IGNORED_REASONS = {
   'other-sender': 'from another address or port than the server has',
   'wrong-size': 'not the size of any expected datagram',
   reflected: "the client's own request, or a part of it, sent back",
   duplicate: 'a second copy of a datagram of this exchange, or of the one before it',
   'bad-hash': 'matches no valid reply',
-  unasked: 'came while nothing was asked, or for a request that was given up',
+  unasked: 'arrived without a pending request, or for a request that was given up',
 } as const;
 
 /** Why a client ignored a datagram; `IGNORED_REASONS` has each in words. */
@@ -203,7 +205,7 @@ export class ClientExchange {
 
   /**
    * Finds the reply among the received datagrams. Tries their order first, then any other, because the network may swap datagrams or
-   * add others. Only the hash tells which belong together.
+   * add others. Only the hash shows which belong together.
    */
   private findReply(): string | undefined {
     const { sealer } = this.options;
@@ -237,20 +239,7 @@ function arrangements(datagrams: readonly Buffer[]): Array<[hash: Buffer, iv: Bu
  * a reply. A reply is JSON, and Python's text of a request never is.
  */
 function isRequestText(text: string): boolean {
-  return text.startsWith('{') && text.includes("'action': ") && !isJson(text);
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function isCiphertext({ length }: Buffer): boolean {
-  return length > 0 && length % BLOCK_BYTES === 0;
+  return text.startsWith('{') && text.includes("'action': ") && !isReplyText(text);
 }
 
 /** Ignores the zone of a link-local address, because it is a name in one place and a number in another. */

@@ -1,5 +1,5 @@
 /**
- * The decision on a datagram, and what it is about.
+ * The decision on a datagram.
  */
 import type { BenUdpProtocolError } from '../errors.js';
 import type { RingKey } from '../keys/index.js';
@@ -15,7 +15,7 @@ export interface Arrival {
   readonly slot: number;
   /** How long the datagram may have waited to be read. */
   readonly waited: number;
-  /** Whether the own health probe sent it. */
+  /** Whether this server's health probe sent it. */
   readonly isOwn: boolean;
 }
 
@@ -28,7 +28,7 @@ export interface VerifiedRequest extends Request {
   /** The decrypted Python text. */
   readonly text: string;
   readonly protocol: BenUdpProtocol;
-  /** The longest sealed reply that the device can receive, in bytes; `undefined` if it did not tell. */
+  /** The longest sealed reply that the device can receive, in bytes; `undefined` if the device did not say. */
   readonly replyBytes: number | undefined;
   /** When its pair was sent, in monotonic milliseconds; -Infinity if that is not known. */
   readonly pairSentAt: number;
@@ -38,14 +38,14 @@ export interface VerifiedRequest extends Request {
 export type BenUdpProtocol = 'v1' | 'v2';
 
 export type Decision =
-  /** A hello is answered: datagrams 2 and 3, or 2 alone. */
+  /** A hello is answered: datagrams 2 and 3, or only 2. */
   | { readonly kind: 'pair'; readonly datagrams: readonly Buffer[] }
   /** An opening of protocol v2 is answered. */
   | { readonly kind: 'grant'; readonly datagrams: readonly Buffer[] }
   /** The kept reply to a copy of a request is sent again. */
   | { readonly kind: 'resent'; readonly datagrams: readonly Buffer[] }
   | AcceptedDecision
-  /** The key of the request is searched for, or the hello waits for that. `step` goes on, and returns the decision. */
+  /** The key of the request is searched for, or the hello waits for that. `step` continues, and returns the decision. */
   | { readonly kind: 'searching' }
   | RejectedDecision;
 
@@ -68,7 +68,7 @@ export interface RejectedDecision {
   readonly error?: BenUdpProtocolError;
   /** Sent at once. They end the wait of a device that could not read a reply. */
   readonly datagrams?: readonly Buffer[];
-  /** Set if the device waits for a reply and can be told the reason. Must be passed to `finish`. */
+  /** Set if the device waits for a reply and may learn the reason. Must be passed to `finish`. */
   readonly pending?: PendingRequest;
 }
 
@@ -81,5 +81,6 @@ export interface LateDecision {
 }
 
 export function reject(reason: BenUdpRejection, key?: RingKey, error?: BenUdpProtocolError): RejectedDecision {
-  return { kind: 'rejected', reason, device: key?.device, ...(error && { error }) };
+  const device = key?.device;
+  return error ? { kind: 'rejected', reason, device, error } : { kind: 'rejected', reason, device };
 }

@@ -5,7 +5,7 @@ import type { Endpoint } from './endpoint.js';
 import { type Holder, type Holders, holderQuota } from './limits/holder.js';
 import type { EndpointKey } from './remote.js';
 
-/** Holders of one size class that an eviction looks at. The ones it looked at go to the end of their class. */
+/** Holders of one size class that an eviction examines. It then moves them to the end of their class. */
 const HOLDERS_TRIED = 32;
 
 /**
@@ -15,7 +15,7 @@ const HOLDERS_TRIED = 32;
  * quota replaces its own. If the table is full, one of the largest holders loses its oldest.
  */
 export class EndpointTable {
-  /** Bounded by `capacity`, except for the endpoints of the own probe. */
+  /** Bounded by `capacity`, except for the endpoints of the health probe. */
   private readonly endpoints = new Map<EndpointKey, Endpoint>();
   /** The holders of several endpoints by size class: the class of n holds those of 2^n to 2^(n+1) - 1. */
   private readonly classes: Array<Set<Holder>> = [];
@@ -51,7 +51,7 @@ export class EndpointTable {
   /**
    * Adds an endpoint; false if its holder has its quota or the table is full, and nothing may be evicted.
    *
-   * @param isOwn whether it belongs to the own probe, which always has a place.
+   * @param isOwn whether it belongs to the health probe, which always has a place.
    */
   add(key: EndpointKey, endpoint: Endpoint, slot: number, isOwn = false): boolean {
     const { holder } = endpoint;

@@ -11,14 +11,13 @@ import {
   REMEMBERED_PAIRS,
   type SentPair,
   isPacked,
-  isSamePair,
   packPair,
   unpackPair,
 } from './ids/pair-history.js';
 import type { Holder } from './limits/holder.js';
 import { type BenUdpRate, fullAfter, isWithinRate } from './limits/rate-limit.js';
 
-/** The answer to a hello: a pair, its first datagram alone, or none. */
+/** The answer to a hello: a pair, only its first datagram, or none. */
 export type HelloAnswer = 'pair' | 'single' | 'nothing';
 
 /**
@@ -28,8 +27,8 @@ export type HelloAnswer = 'pair' | 'single' | 'nothing';
 export const REPAIR_RATE: BenUdpRate = { perSecond: 1, burst: 40 };
 
 /**
- * How long an endpoint is under suspicion after a request has shown a pair that the device had not asked for. Meanwhile a hello is taken
- * for a stray if the pair before it can still be used: the device has that pair unread, or somebody else said hello in its name.
+ * How long an endpoint is under suspicion after a request has shown a pair that the device had not requested. Meanwhile a hello is taken
+ * for a stray if the pair before it can still be used: the device has that pair unread, or an attacker forged the hello.
  */
 export const SUSPICION_MS = 60_000;
 
@@ -40,15 +39,18 @@ export const MAX_STRAYS = 4;
 const MIN_DUPLICATE_MS = 20;
 export const DUPLICATE_HELLO_MS = 250;
 
-/** The device may take this many times as long as it took lately. */
+/** The device may take this many times its longest recent time. */
 const LATENESS = 2;
+
+/** Places in `packed`, after the pairs. */
+const SENT_AT = REMEMBERED_PAIRS;
+const FIRST_TAG = SENT_AT + 1;
 
 /** Marks a pair that no request has used. */
 const NO_TAG = -1;
 
 /** An address and port that holds a key. */
 export class Endpoint implements PairHistory {
-  sentAt: number;
   /** The derived bytes of the latest pair, until a request uses it: most requests come right after their hello. */
   derived: string | undefined;
   /** Whether a request has used the latest pair. */
@@ -57,7 +59,7 @@ export class Endpoint implements PairHistory {
   backlog: Backlog = NO_BACKLOG;
   /** Hellos that were withheld since the latest pair or request. */
   withheld = 0;
-  /** From a pair to its request, at the most lately, in whole milliseconds; -1 if it was not seen. */
+  /** The longest recent time from a pair to its request, in whole milliseconds; -1 if unknown. */
   requestMs = -1;
   /** Counts turns. A reply belongs to the turn of its request. */
   turn = 0;
@@ -70,8 +72,9 @@ export class Endpoint implements PairHistory {
   failuresFullAt: number | undefined = undefined;
 
   /**
-   * `REMEMBERED_PAIRS`, the latest first, or `NO_PAIR`. Then for each of them a tag of the request that used it, or `NO_TAG`: it tells a
-   * copy of that request from a forgery. Changed in place in one array, which takes the least memory.
+   * `REMEMBERED_PAIRS`, the latest first, or `NO_PAIR`. Then the time of the latest hello that was not a copy. Then for each pair a tag of
+   * the request that used it, or `NO_TAG`: it distinguishes a copy of that request from a forgery. Changed in place in one array, which
+   * takes the least memory: outside of it, V8 stores a number with a fraction as a separate object.
    */
   private readonly packed: PackedPair[];
   /** Unread datagrams on the device, as its last request shows. */
@@ -97,12 +100,16 @@ export class Endpoint implements PairHistory {
       packIfAny(second),
       packIfAny(third),
       packIfAny(fourth),
+      history.sentAt,
       NO_TAG,
       NO_TAG,
       NO_TAG,
       NO_TAG,
     ];
-    this.sentAt = history.sentAt;
+  }
+
+  get sentAt(): number {
+    return this.packed[SENT_AT]!;
   }
 
   get sent(): SentPair[] {
@@ -115,6 +122,10 @@ export class Endpoint implements PairHistory {
   get latest(): SentPair | undefined {
     const latest = this.packed[0]!;
     return latest === NO_PAIR ? undefined : unpackPair(latest);
+  }
+
+  isLatest(pair: PairName): boolean {
+    return isPacked(this.packed[0]!, pair);
   }
 
   /**
@@ -161,7 +172,7 @@ export class Endpoint implements PairHistory {
     } else {
       this.usedBefore = pair.n + 1;
     }
-    if (!this.isLatestUsed && this.latest && isSamePair(pair, this.latest)) {
+    if (!this.isLatestUsed && this.isLatest(pair)) {
       this.isLatestUsed = true;
       this.derived = undefined;
     }
@@ -180,14 +191,14 @@ export class Endpoint implements PairHistory {
 
   /** Whether a request with this tag has used one of the remembered pairs. */
   isReplay(tag: number): boolean {
-    return this.packed.includes(tag, REMEMBERED_PAIRS);
+    return this.packed.includes(tag, FIRST_TAG);
   }
 
   /** Records the tag of the request that used a pair, accepted or not: its copies show nothing about the device. */
   recordTag(pair: PairName, tag: number): void {
     for (let index = 0; index < REMEMBERED_PAIRS; index++) {
       if (isPacked(this.packed[index]!, pair)) {
-        this.packed[REMEMBERED_PAIRS + index] = tag;
+        this.packed[FIRST_TAG + index] = tag;
         return;
       }
     }
@@ -250,24 +261,24 @@ export class Endpoint implements PairHistory {
     return 'nothing';
   }
 
-  /** Records that a pair, or its first datagram alone, was sent. */
+  /** Records that a pair, or only its first datagram, was sent. */
   recordSent(pair: PairName, isSingle: boolean, now: number): void {
     const isLost = !this.isLatestUsed && this.latest?.isSingle === true;
     if (!isLost) {
       this.packed.copyWithin(1, 0, REMEMBERED_PAIRS - 1);
-      this.packed.copyWithin(REMEMBERED_PAIRS + 1, REMEMBERED_PAIRS, 2 * REMEMBERED_PAIRS - 1);
+      this.packed.copyWithin(FIRST_TAG + 1, FIRST_TAG, FIRST_TAG + REMEMBERED_PAIRS - 1);
     }
-    this.packed[REMEMBERED_PAIRS] = NO_TAG;
+    this.packed[FIRST_TAG] = NO_TAG;
     // A single datagram that no request used was lost, and is replaced. Its other half is still unread.
     this.packed[0] = packPair(pair, isSingle);
-    this.sentAt = now;
+    this.packed[SENT_AT] = now;
     this.isLatestUsed = false;
     this.withheld = 0;
   }
 
   /** Records that a hello was withheld. */
   recordWithheld(now: number): void {
-    this.sentAt = now;
+    this.packed[SENT_AT] = now;
     this.withheld++;
   }
 }

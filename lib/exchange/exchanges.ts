@@ -1,5 +1,5 @@
 /**
- * Both protocols on one port. The first byte of a datagram tells them apart, and they share the limits.
+ * Both protocols on one port. The first byte of a datagram identifies its protocol, and both share the limits.
  */
 import type { KeyRing } from '../keys/index.js';
 import { V2_START } from '../protocol/v2/index.js';
@@ -13,16 +13,18 @@ import { V2ServerExchange } from './v2/server-exchange.js';
 import type { V2ServerOptions } from './v2/server-options.js';
 
 export interface ExchangesOptions extends ServerExchangeOptions {
-  readonly v2: Pick<V2ServerOptions, 'maxResultBytes' | 'maxSessionsPerAddress' | 'route' | 'isRouteShared'>;
+  readonly v2: Pick<V2ServerOptions, 'maxResultBytes' | 'route'>;
 }
 
 export class Exchanges {
   private readonly v1: ServerExchange;
   private readonly v2: V2ServerExchange;
+  private readonly maxEndpoints: number;
 
   constructor({ v2, ...options }: ExchangesOptions) {
     this.v1 = new ServerExchange(options);
-    const { keys, maxDatagramBytes, random } = options;
+    const { keys, maxDatagramBytes, maxEndpoints, random } = options;
+    this.maxEndpoints = maxEndpoints;
     this.v2 = new V2ServerExchange({ keys, maxDatagramBytes, ...(random && { random }), ...v2 }, this.v1.parts);
   }
 
@@ -52,7 +54,7 @@ export class Exchanges {
   }
 
   awaitsRequests(now: number): boolean {
-    return this.v1.awaitsRequests(now);
+    return this.v1.awaitsRequests(now) || this.v2.awaitsRequests(now);
   }
 
   dispose(): void {
@@ -61,13 +63,13 @@ export class Exchanges {
   }
 
   /** As `ServerExchange#receive`. */
-  receive(datagram: Buffer, remote: BenUdpRemote, now: number, waited: number, isOwn: boolean): Decision {
+  receive(datagram: Buffer, remote: BenUdpRemote, now: number, waited = 0, isOwn = false): Decision {
     return datagram[0] === V2_START
       ? this.v2.receive(datagram, remote, now)
       : this.v1.receive(datagram, remote, now, waited, isOwn);
   }
 
-  /** Whether `step` has something to do. */
+  /** Whether `step` has work. */
   get isSearching(): boolean {
     return this.v1.isSearching;
   }
@@ -82,9 +84,11 @@ export class Exchanges {
     this.v1.remember(board);
   }
 
-  /** As `ServerExchange#knownBoards`. */
-  knownBoards(): Iterable<KnownBoard> {
-    return this.v1.knownBoards();
+  /** The boards that have verified, at most `maxEndpoints`. May be read in parts while datagrams arrive. */
+  *knownBoards(): Generator<KnownBoard> {
+    const room = this.maxEndpoints - this.v1.knownEndpoints;
+    yield* this.v1.knownBoards(Math.min(room, this.v2.sessionCount));
+    yield* this.v2.knownBoards(room);
   }
 
   /** As `ServerExchange#reply`. */

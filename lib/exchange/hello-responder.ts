@@ -2,14 +2,14 @@
  * Answers hellos. The answer is a pair, or less of it if the device has unread datagrams, or nothing if the hello is a copy.
  */
 import type { Hmac } from '../protocol/index.js';
+import { AwaitedRequests } from './awaited-requests.js';
 import { type Arrival, type Decision, reject } from './decision.js';
 import { DUPLICATE_HELLO_MS, type Endpoint, type HelloAnswer, MAX_STRAYS } from './endpoint.js';
 import { NO_BACKLOG, afterHello, awaitsRequest, isWithheld } from './ids/backlog.js';
 import type { HelloCache } from './ids/hello-cache.js';
 import { LIVE_SLOTS, derivePair, toPair } from './ids/id-pair.js';
 import type { PairHistory } from './ids/pair-history.js';
-import { UnusedPairs } from './ids/unused-pairs.js';
-import type { Gate } from './limits/gate.js';
+import type { Admissions } from './limits/admissions.js';
 import type { ReplySlots } from './reply-slots.js';
 
 /**
@@ -26,12 +26,12 @@ const STALE_SHARE = 0.2;
 
 export class HelloResponder {
   private isStopped = false;
-  private readonly unusedPairs = new UnusedPairs();
+  private readonly awaited = new AwaitedRequests();
 
   constructor(
     private readonly secret: Hmac,
     private readonly hellos: HelloCache,
-    private readonly gate: Gate,
+    private readonly admissions: Admissions,
     private readonly slots: ReplySlots,
     private readonly deviceTimeoutMs: number,
     private readonly repair: boolean,
@@ -44,12 +44,12 @@ export class HelloResponder {
 
   /** Whether a request may be on its way for a pair that was sent a moment ago. */
   awaitsRequests(now: number): boolean {
-    return this.unusedPairs.isAny(now);
+    return this.awaited.isAny(now);
   }
 
   /** Records that a request has used a pair. */
   recordUse(now: number): void {
-    this.unusedPairs.use(now);
+    this.awaited.use(now);
   }
 
   answer(arrival: Arrival, known: Endpoint | undefined): Decision {
@@ -68,10 +68,11 @@ export class HelloResponder {
     const rejection =
       hello && this.isDuplicate(hello, DUPLICATE_HELLO_MS, now)
         ? 'duplicate-hello'
-        : this.gate.ofStranger(sender, isOwn, hello !== undefined, now).admitHello(now);
+        : this.admissions.ofStranger(sender, isOwn, now).admitHello(now);
     if (rejection) {
       return reject(rejection);
     }
+    this.admissions.credits.grant(sender);
     const backlog = this.repair && hello ? hello.backlog : NO_BACKLOG;
     if (isWithheld(backlog)) {
       this.hellos.withhold(name, now);
@@ -86,7 +87,7 @@ export class HelloResponder {
     const isAwaited = !endpoint.isLatestUsed || awaitsRequest(endpoint.backlog);
     const isDuplicate =
       this.isReplyDue(endpoint, now) || (isAwaited && this.isDuplicate(endpoint, endpoint.duplicateMs, now));
-    const rejection = isDuplicate ? 'duplicate-hello' : this.gate.ofKnown(endpoint).admitHello(now);
+    const rejection = isDuplicate ? 'duplicate-hello' : this.admissions.ofKnown(endpoint).admitHello(now);
     if (rejection) {
       return reject(rejection);
     }
@@ -125,7 +126,7 @@ export class HelloResponder {
       latest !== undefined &&
       !latest.isSingle &&
       latest.slot > slot - LIVE_SLOTS &&
-      // Later, the device may have given up.
+      // After that, the device may have given up.
       now - sentAt < this.deviceTimeoutMs * SUSPICIOUS_SHARE
     );
   }
@@ -142,7 +143,7 @@ export class HelloResponder {
   }
 
   private sendPair(derived: string, isSingle: boolean, now: number): Decision {
-    this.unusedPairs.issue(now);
+    this.awaited.issue(now);
     const { ciphertext, iv } = toPair(derived);
     return { kind: 'pair', datagrams: isSingle ? [ciphertext] : [ciphertext, iv] };
   }

@@ -1,6 +1,6 @@
 /**
- * The boards that verified before a restart, and were not heard since. A hint only: it decides which key is tried first and whose budget
- * a hello draws on, never whether a request is accepted.
+ * The boards that verified before a restart and have not verified since. They are only hints: they decide which key is tried first and
+ * whose budget a hello draws on, never whether a request is accepted.
  */
 import type { KeyRing, RingKey } from '../keys/index.js';
 import type { BenUdpRemote, EndpointKey } from './remote.js';
@@ -10,11 +10,12 @@ export interface KnownBoard {
   readonly remote: BenUdpRemote;
   /** The key that verified last. */
   readonly key: RingKey;
-  /** On the clock of the exchange. Negative if it was heard before the process began. */
+  /** The time of its last request, on the clock of the exchange. Negative if that was before the process began. */
   readonly heardAt: number;
 }
 
 export class KnownBoards {
+  /** Bounded by `capacity`. */
   private readonly boards = new Map<EndpointKey, KnownBoard>();
 
   /** @param capacity boards that are remembered. More are ignored. */
@@ -30,7 +31,7 @@ export class KnownBoards {
     return this.boards.get(endpoint)?.key;
   }
 
-  /** The board was heard, so the table of endpoints has it. */
+  /** The board has verified again, so the table of endpoints has it. */
   remove(endpoint: EndpointKey): void {
     this.boards.delete(endpoint);
   }

@@ -1,6 +1,7 @@
 /**
  * The sender of a datagram. Its address is parsed at most once, when the first limit or table asks for a number.
  */
+import { type IpWords, mapIPv4, parseIPv4, parseIPv6 } from '../ip-address.js';
 
 /** The address and port that a datagram came from, and that its answer goes to. */
 export interface BenUdpRemote {
@@ -15,7 +16,10 @@ export interface BenUdpRemote {
  */
 export type EndpointKey = number | string;
 
-/** The part of an address that one host or one network owns, as two 32-bit numbers each. */
+/** Identifies an address as limits count it: an IPv4 address, or an IPv6 /64. A small integer is a key without an allocation. */
+export type AddressKey = number | string;
+
+/** The part of an address that one host or one network owns, as two 32-bit numbers each. Limits call the first a source. */
 export interface IpPrefix {
   /** The IPv4 address, or the IPv6 /64. */
   readonly high: number;
@@ -41,19 +45,20 @@ const IPV4_MAPPED = '::ffff:';
 /** No IPv6 address in use begins with these bits, so they keep IPv4 addresses apart. */
 const IPV4_HIGH = 0xffff_ffff;
 
-/** 0.0.0.0/8 is no host. From 224.0.0.0 on follow multicast, reserved addresses and the broadcast address. */
+/** 0.0.0.0/8 is not a host. From 224.0.0.0 on follow multicast, reserved addresses and the broadcast address. */
 const FIRST_MULTICAST_OCTET = 224;
 
 export class Sender {
   readonly key: EndpointKey;
   /** The address as a number; `undefined` for IPv6, except for an IPv4-mapped address. */
-  private readonly ipv4: number | undefined;
+  readonly ipv4: number | undefined;
+  private parsedIPv6: IpWords | undefined = undefined;
   private parsedPrefix: IpPrefix | undefined = undefined;
 
   constructor(readonly remote: BenUdpRemote) {
     const { address, port, family } = remote;
     if (family === 'IPv4') {
-      this.ipv4 = parseIPv4(address, 0);
+      this.ipv4 = parseIPv4(address);
       this.key = this.ipv4 * 0x1_0000 + port;
     } else {
       this.ipv4 =
@@ -83,8 +88,7 @@ export class Sender {
     return firstOctet > 0 && firstOctet < FIRST_MULTICAST_OCTET;
   }
 
-  /** Identifies the IPv4 address or the IPv6 /64. A small integer takes no memory of its own as a key. */
-  get addressKey(): number | string {
+  get addressKey(): AddressKey {
     return this.ipv4 === undefined ? `${this.prefix.high}:${this.prefix.low}` : this.ipv4 | 0;
   }
 
@@ -92,15 +96,21 @@ export class Sender {
   get addressBytes(): Buffer {
     const bytes = Buffer.alloc(this.ipv4 === undefined ? 16 : 4);
     if (this.ipv4 === undefined) {
-      parseIPv6Groups(this.remote.address).forEach((group, index) => bytes.writeUInt16BE(group, 2 * index));
+      this.ipv6.forEach((word, index) => bytes.writeInt32BE(word, 4 * index));
     } else {
       bytes.writeUInt32BE(this.ipv4);
     }
     return bytes;
   }
 
+  /** The whole address. An IPv4 address is IPv4-mapped. */
+  get ipv6(): IpWords {
+    this.parsedIPv6 ??= this.ipv4 === undefined ? parseIPv6(this.remote.address) : mapIPv4(this.ipv4);
+    return this.parsedIPv6;
+  }
+
   get prefix(): IpPrefix {
-    this.parsedPrefix ??= this.ipv4 === undefined ? parseIPv6Prefix(this.remote.address) : prefixOfIPv4(this.ipv4);
+    this.parsedPrefix ??= this.ipv4 === undefined ? prefixOfIPv6(this.ipv6) : prefixOfIPv4(this.ipv4);
     return this.parsedPrefix;
   }
 }
@@ -109,43 +119,7 @@ function prefixOfIPv4(low: number): IpPrefix {
   return { high: IPV4_HIGH, low, networkHigh: IPV4_HIGH, networkLow: (low & 0xffff_ff00) >>> 0 };
 }
 
-/** @param from the index of the first digit. */
-function parseIPv4(address: string, from: number): number {
-  let value = 0;
-  let byte = 0;
-  for (let index = from; index < address.length; index++) {
-    const unit = address.charCodeAt(index);
-    if (unit === 0x2e) {
-      value = (value << 8) | byte;
-      byte = 0;
-    } else {
-      byte = byte * 10 + unit - 0x30;
-    }
-  }
-  return ((value << 8) | byte) >>> 0;
-}
-
-function parseIPv6Prefix(address: string): IpPrefix {
-  const [a = 0, b = 0, c = 0, d = 0] = parseIPv6Groups(address);
-  const high = ((a << 16) | b) >>> 0;
-  return { high, low: ((c << 16) | d) >>> 0, networkHigh: high, networkLow: (c << 16) >>> 0 };
-}
-
-/** The eight groups. A `::` stands for the groups of zeros that are missing. */
-function parseIPv6Groups(address: string): number[] {
-  const [before = '', after] = (address.split('%', 1)[0] ?? '').split('::');
-  const head = groupsOf(before);
-  const tail = after === undefined ? [] : groupsOf(after);
-  const zeros = after === undefined ? 0 : 8 - head.length - tail.length;
-  return [...head, ...Array<number>(Math.max(0, zeros)).fill(0), ...tail];
-}
-
-/** An address may end in an IPv4 address. */
-function groupsOf(text: string): number[] {
-  return text === ''
-    ? []
-    : text.split(':').flatMap((group) => {
-        const ipv4 = group.includes('.') ? parseIPv4(group, 0) : undefined;
-        return ipv4 === undefined ? [Number.parseInt(group, 16)] : [ipv4 >>> 16, ipv4 & 0xffff];
-      });
+function prefixOfIPv6([a, b]: IpWords): IpPrefix {
+  const high = a >>> 0;
+  return { high, low: b >>> 0, networkHigh: high, networkLow: (b & 0xffff_0000) >>> 0 };
 }

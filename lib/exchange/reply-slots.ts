@@ -20,7 +20,7 @@ export type UnsentReply =
   /** The device does not wait: it has sent a hello or a request since, it has its reply, or it sent `noreturn`. */
   | 'superseded';
 
-/** What is needed to reply. */
+/** The state that a reply needs. */
 export interface ReplySlot {
   readonly endpoint: Endpoint;
   readonly key: RingKey;
@@ -38,7 +38,7 @@ interface PendingState extends ReplySlot {
 }
 
 export class ReplySlots {
-  /** Told when the device of a running handler no longer waits. Holds only the handlers that asked: bounded by `maxInFlight`. */
+  /** Called when the device of a running handler no longer waits. Holds only the handlers that asked: bounded by `maxInFlight`. */
   private readonly watches = new Map<Endpoint, () => void>();
 
   constructor(private readonly inFlight: InFlight) {}

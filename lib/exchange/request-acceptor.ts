@@ -1,9 +1,16 @@
 /**
- * Decides on a request when its id and key are found, or when none fits: learns from it, consumes its id, opens it, and decides whether it
- * can be answered.
+ * Decides on a request whose search for id and key has ended: updates the state of its endpoint, consumes the id, opens the request, and
+ * decides whether it can be answered.
  */
 import type { RingKey } from '../keys/index.js';
-import { BLOCK_BYTES, type Envelope, REPLY_DATAGRAMS, openRequest } from '../protocol/index.js';
+import {
+  BLOCK_BYTES,
+  type Envelope,
+  type OpenedRequest,
+  REPLY_DATAGRAMS,
+  type UnreadableRequest,
+  openRequest,
+} from '../protocol/index.js';
 import { type RandomFill, randomBytes } from '../random.js';
 import { type Arrival, type Decision, reject } from './decision.js';
 import { Endpoint } from './endpoint.js';
@@ -13,19 +20,19 @@ import { NO_BACKLOG, afterFailure, isDraining } from './ids/backlog.js';
 import type { HelloCache } from './ids/hello-cache.js';
 import type { IdCandidate } from './ids/id-candidate.js';
 import type { Match, SearchResult } from './ids/key-search.js';
-import { historyOf, isSamePair } from './ids/pair-history.js';
+import { historyOf } from './ids/pair-history.js';
 import { type Claim, isUsable } from './ids/verifier.js';
 import type { KnownBoards } from './known-boards.js';
-import type { Gate } from './limits/gate.js';
+import type { Admissions } from './limits/admissions.js';
 import { type Holders, holderKeyOf } from './limits/holder.js';
 import type { InFlight } from './limits/in-flight.js';
 import type { AttemptCharge } from './limits/key-attempt-budget.js';
 import type { BenUdpRejection } from './rejection.js';
 import type { Sender } from './remote.js';
-import type { ReplySlots } from './reply-slots.js';
+import type { ReplySlot, ReplySlots } from './reply-slots.js';
 
 /**
- * The share of the device timeout in which a reply may leave. The rest is for its way: a reply that arrives after the device gave
+ * The share of the device timeout in which a reply may leave. The rest is for the network: a reply that arrives after the device gave
  * up stays in its socket and spoils the next exchange.
  */
 const REPLY_SHARE = 0.9;
@@ -41,11 +48,23 @@ export interface ExchangeParts {
   readonly holders: Holders;
   readonly endpoints: EndpointTable;
   readonly hellos: HelloCache;
-  readonly gate: Gate;
+  readonly admissions: Admissions;
   readonly responder: HelloResponder;
   readonly inFlight: InFlight;
   readonly slots: ReplySlots;
   readonly boards: KnownBoards;
+}
+
+/** A request whose hash is right. */
+interface Verified extends ReplySlot {
+  readonly arrivedAt: number;
+  readonly pairSentAt: number;
+  /** Datagrams that the device has not read. */
+  readonly unread: number;
+  /** Whether the id is live and unused. */
+  readonly isLive: boolean;
+  /** Whether a reply would leave too late. */
+  readonly isLate: boolean;
 }
 
 export class RequestAcceptor {
@@ -65,9 +84,9 @@ export class RequestAcceptor {
 
   /** Counts a failed request against its sender. */
   refuse(reason: BenUdpRejection, known: Endpoint | undefined, arrival: Arrival): Decision {
-    const { gate, hellos } = this.parts;
+    const { admissions, hellos } = this.parts;
     const { sender, now } = arrival;
-    gate.of(known, arrival, true).countFailure(now);
+    admissions.of(known, arrival).countFailure(now);
     if (reason !== 'bad-hash') {
       return reject(reason);
     }
@@ -88,12 +107,12 @@ export class RequestAcceptor {
    * @param charge the attempts that it has cost.
    */
   accept(match: Match, claim: Claim, arrival: Arrival, charge?: AttemptCharge): Decision {
-    const { gate, responder } = this.parts;
+    const { admissions, responder } = this.parts;
     const { key, id, candidate } = match;
     const { envelope, known } = claim;
     if (key.protocol === 'v2' && !arrival.isOwn) {
       id.fill(0);
-      gate.ofStranger(arrival.sender, false, true, arrival.now).countFailure(arrival.now);
+      admissions.ofStranger(arrival.sender, false, arrival.now).countFailure(arrival.now);
       return reject('v1-refused', key);
     }
     const tag = tagOf(envelope.hash);
@@ -107,7 +126,7 @@ export class RequestAcceptor {
     if (isLive) {
       charge?.refundAll();
       responder.recordUse(arrival.now);
-      gate.ofKnown(endpoint).refundHello(arrival.now);
+      admissions.ofKnown(endpoint).refundHello(arrival.now);
     }
     if (endpoint.key !== key) {
       this.useKey(endpoint, key, arrival.sender);
@@ -122,14 +141,14 @@ export class RequestAcceptor {
 
   /** Remembers a stranger that has verified; `undefined` if there is no room. */
   private admit({ key, candidate }: Match, { sent }: Claim, arrival: Arrival): Endpoint | undefined {
-    const { holders, endpoints, gate } = this.parts;
+    const { holders, endpoints, admissions } = this.parts;
     const { sender, slot, isOwn, now } = arrival;
     const history = sent ?? historyOf([candidate.uses.slot], -Infinity);
     const endpoint = new Endpoint(key, history, holders.of(holderKeyOf(key.device, sender)));
     if (!endpoints.add(sender.key, endpoint, slot, isOwn)) {
       return undefined;
     }
-    gate.of(undefined, arrival, true).refundHello(now);
+    admissions.of(undefined, arrival).refundHello(now);
     return endpoint;
   }
 
@@ -144,7 +163,7 @@ export class RequestAcceptor {
   /**
    * Consumes the id, opens the request, and decides whether it can be answered.
    *
-   * @param isLive whether the id is live and unused. If not, it only shows which device sent the request, and what it has unread.
+   * @param isLive whether the id is live and unused. If not, it only shows which device sent the request, and its unread datagrams.
    */
   private open(
     envelope: Envelope,
@@ -153,43 +172,59 @@ export class RequestAcceptor {
     endpoint: Endpoint,
     arrival: Arrival,
   ): Decision {
-    const { sender, now, waited, isOwn } = arrival;
-    const arrivedAt = now - waited;
+    const { now, waited } = arrival;
     const { unread } = candidate;
-    const rest = REPLY_DATAGRAMS - unread;
-    const slot = { endpoint, key, id, deadline: arrivedAt + this.replyWithin(endpoint) };
-    const isLate = now > slot.deadline;
+    const arrivedAt = now - waited;
+    const deadline = arrivedAt + this.replyWithin(endpoint);
+    const isLate = now > deadline;
     const pairSentAt = learn(endpoint, candidate, isLive, arrivedAt);
+    const verified = { endpoint, key, id, deadline, arrivedAt, pairSentAt, unread, isLive, isLate };
     if (isLive) {
       this.consume(endpoint, candidate, key, arrival);
     }
     const opened = openRequest(key.sealer, { ciphertext: envelope.data, iv: envelope.iv });
     if ('error' in opened) {
-      const { reason, error, isNoreturn } = opened;
-      const canAnswer = isLive && unread === 0 && !isLate && !isNoreturn;
-      const rejected = reject(reason, key, error);
-      return canAnswer ? { ...rejected, pending: this.parts.slots.openRefusal(slot) } : rejected;
+      return this.rejectUnreadable(opened, verified);
     }
-    const { action, data, noreturn, metadata, droppedMetadata } = opened.request;
+    const { noreturn } = opened.request;
     // While a device waits for its reply, it reads the unread datagrams and takes them for the reply.
-    endpoint.recordUnread(noreturn ? unread : Math.max(0, -rest));
+    endpoint.recordUnread(noreturn ? unread : Math.max(0, unread - REPLY_DATAGRAMS));
     if (!noreturn && unread > 0) {
-      if (rest >= 0) {
-        endpoint.recordRead();
-      }
-      const rejected = reject(isLive ? 'out-of-step' : 'expired', key);
-      return rest > 0 && !isLate ? { ...rejected, datagrams: this.endWait(rest) } : rejected;
+      return this.rejectOutOfStep(verified);
     }
     if (!isLive) {
       return reject('expired', key);
     }
-    if (!noreturn && isLate) {
-      return reject('stale-request', key);
+    return !noreturn && isLate ? reject('stale-request', key) : this.begin(opened, verified, arrival);
+  }
+
+  private rejectUnreadable({ reason, error, isNoreturn }: UnreadableRequest, verified: Verified): Decision {
+    const { key, unread, isLive, isLate } = verified;
+    const rejected = reject(reason, key, error);
+    return isLive && unread === 0 && !isLate && !isNoreturn
+      ? { ...rejected, pending: this.parts.slots.openRefusal(verified) }
+      : rejected;
+  }
+
+  /** Rejects a request whose reply the device can't read. If it would wait for datagrams that are missing, it gets them. */
+  private rejectOutOfStep({ endpoint, key, unread, isLive, isLate }: Verified): Decision {
+    const missing = REPLY_DATAGRAMS - unread;
+    if (missing >= 0) {
+      endpoint.recordRead();
     }
-    const handler = isOwn ? undefined : this.parts.inFlight.begin(endpoint, noreturn, now);
+    const rejected = reject(isLive ? 'out-of-step' : 'expired', key);
+    return missing > 0 && !isLate ? { ...rejected, datagrams: this.endWait(missing) } : rejected;
+  }
+
+  /** Hands the request to a handler, if one may run. */
+  private begin({ request, text }: OpenedRequest, verified: Verified, { sender, now, isOwn }: Arrival): Decision {
+    const { endpoint, key, id, arrivedAt, pairSentAt } = verified;
+    const { action, data, noreturn, metadata, droppedMetadata } = request;
+    const { inFlight, slots } = this.parts;
+    const handler = isOwn ? undefined : inFlight.begin(endpoint, noreturn, now);
     if (!handler && !isOwn) {
       const rejected = reject('busy', key);
-      return noreturn ? rejected : { ...rejected, pending: this.parts.slots.openRefusal(slot) };
+      return noreturn ? rejected : { ...rejected, pending: slots.openRefusal(verified) };
     }
     if (noreturn) {
       id.fill(0);
@@ -203,7 +238,9 @@ export class RequestAcceptor {
         noreturn,
         metadata,
         droppedMetadata,
-        text: opened.text,
+        // Under v1 it is a key of the application.
+        rid: undefined,
+        text,
         remote: sender.remote,
         endpoint: sender.key,
         device: key.device,
@@ -211,7 +248,7 @@ export class RequestAcceptor {
         replyBytes: undefined,
         pairSentAt,
       },
-      pending: this.parts.slots.open(slot, noreturn ? undefined : arrivedAt, handler),
+      pending: slots.open(verified, noreturn ? undefined : arrivedAt, handler),
     };
   }
 
@@ -219,7 +256,7 @@ export class RequestAcceptor {
     if (endpoint.consume(uses, slot)) {
       this.parts.boards.remove(sender.key);
       this.parts.endpoints.touch(sender.key, endpoint);
-      this.parts.gate.verifiedSources.record(sender.prefix, key, now);
+      this.parts.admissions.verifiedSources.record(sender.prefix, key, now);
     }
   }
 
@@ -252,9 +289,9 @@ export function tagOf(hash: Buffer): number {
  * @returns when the pair of the request was sent, or -Infinity.
  */
 function learn(endpoint: Endpoint, { uses, unread }: IdCandidate, isLive: boolean, arrivedAt: number): number {
-  const { latest, sentAt } = endpoint;
+  const { sentAt } = endpoint;
   const wasWithheld = endpoint.withheld > 0;
-  const usesLatest = isLive && unread === 0 && latest !== undefined && isSamePair(uses, latest);
+  const usesLatest = isLive && unread === 0 && endpoint.isLatest(uses);
   endpoint.backlog = NO_BACKLOG;
   endpoint.withheld = 0;
   if (usesLatest && !wasWithheld) {

@@ -1,5 +1,5 @@
 /**
- * The server's side of the exchange: the decision on each datagram. It has no socket and no timer, and the clock is passed in, so a
+ * The server side of the exchange: the decision on each datagram. It has no socket and no timer, and the clock is passed in, so a
  * simulator can drive it.
  *
  * The checks run cheapest first. Until the hash has verified, each of them ends in silence and a counted reason:
@@ -18,8 +18,8 @@ import { slotAt } from './ids/id-pair.js';
 import type { KeySearch, SearchResult } from './ids/key-search.js';
 import { SearchQueue } from './ids/search-queue.js';
 import { type Claim, Verifier } from './ids/verifier.js';
+import { Admissions } from './limits/admissions.js';
 import type { BenUdpLimits } from './limits/exchange-limits.js';
-import { Gate } from './limits/gate.js';
 import { Holders } from './limits/holder.js';
 import { InFlight, type InFlightLimits } from './limits/in-flight.js';
 import type { AttemptCharge } from './limits/key-attempt-budget.js';
@@ -34,9 +34,10 @@ const SECRET_BYTES = 32;
 const REMEMBERED_HELLOS = 65_536;
 
 /**
- * Keys that are tried at once, and in each step. It takes 0.3 to 1 ms: the more keys there are, the fewer of them have a cipher at hand.
+ * Keys that are tried at once, and in each step: about a tenth of a millisecond, and 5 ms before V8 has compiled the code. With long data,
+ * fewer are tried, but at least one.
  */
-export const KEYS_PER_STEP = 200;
+export const KEYS_PER_STEP = 50;
 
 /** The share of the device timeout in which a key must be found. The rest is for the handler. */
 const SEARCH_SHARE = 0.5;
@@ -53,8 +54,8 @@ export interface ServerExchangeOptions {
   readonly inFlight: InFlightLimits;
   /** Whether requests of devices that are out of step are accepted, and the devices brought back. */
   readonly repair: boolean;
-  /** Whether an address is in a network with a budget of its own. Default: none is. */
-  readonly isReserved?: (remote: BenUdpRemote) => boolean;
+  /** Whether a sender is in a network with its own budget. Default: none is. */
+  readonly isReserved?: (sender: Sender) => boolean;
   readonly random?: RandomFill;
   /** Keys the id pairs. Default: random, so nothing recorded before a restart is valid after it. */
   readonly secret?: Uint8Array;
@@ -68,7 +69,7 @@ interface PendingSearch {
   readonly search: KeySearch;
   readonly charge: AttemptCharge;
   readonly deadline: number;
-  /** A hello of the same endpoint that came meanwhile. The pair to answer it with depends on what the search finds. */
+  /** A hello of the same endpoint that arrived meanwhile. The pair for its answer depends on the result of the search. */
   hello: Arrival | undefined;
 }
 
@@ -99,13 +100,13 @@ export class ServerExchange {
     this.envelopeBytes = Buffer.allocUnsafeSlow(options.maxDatagramBytes);
     const holders = new Holders();
     const hellos = new HelloCache(REMEMBERED_HELLOS, random);
-    const gate = new Gate(options.limits, options.isReserved, random);
+    const admissions = new Admissions(options.limits, options.isReserved, random);
     const endpoints = new EndpointTable(options.maxEndpoints, holders);
     const inFlight = new InFlight(options.inFlight, deviceTimeoutMs, holders);
     const slots = new ReplySlots(inFlight);
-    const responder = new HelloResponder(this.secret, hellos, gate, slots, deviceTimeoutMs, repair);
+    const responder = new HelloResponder(this.secret, hellos, admissions, slots, deviceTimeoutMs, repair);
     const boards = new KnownBoards(options.maxEndpoints);
-    this.parts = { holders, endpoints, hellos, gate, responder, inFlight, slots, boards };
+    this.parts = { holders, endpoints, hellos, admissions, responder, inFlight, slots, boards };
     this.verifier = new Verifier(this.secret, repair);
     this.requests = new RequestAcceptor(this.parts, deviceTimeoutMs, repair, random);
   }
@@ -115,30 +116,34 @@ export class ServerExchange {
     return this.parts.endpoints.size;
   }
 
-  /** Whether `step` has something to do. */
+  /** Whether `step` has work. */
   get isSearching(): boolean {
     return this.searches.size > 0;
   }
 
-  /** Accepts these keys from now on. An issued id is good for every key, so exchanges under way go on. */
+  /** Accepts these keys from now on. An issued id is valid for every key, so exchanges under way continue. */
   useKeys(keys: KeyRing): void {
     this.keys = keys;
-    this.parts.gate.verifiedSources.retain(keys);
+    this.parts.admissions.verifiedSources.retain(keys);
     this.parts.boards.retain(keys);
   }
 
-  /** Takes a board that verified before a restart as a hint. Its requests must verify as any others. */
+  /** Adds a board that verified before a restart, as a hint. Its requests must verify like any others. */
   remember(board: KnownBoard): void {
     const { key, prefix } = new Sender(board.remote);
     this.parts.boards.add(key, board);
-    this.parts.gate.verifiedSources.record(prefix, board.key, board.heardAt);
+    this.parts.admissions.verifiedSources.record(prefix, board.key, board.heardAt);
   }
 
-  /** The boards that have verified, at most `maxEndpoints`, the latest last. May be read in parts while datagrams arrive. */
-  *knownBoards(): Generator<KnownBoard> {
+  /**
+   * The boards that have verified, at most `maxEndpoints`, the latest last. May be read in parts while datagrams arrive.
+   *
+   * @param others boards of protocol v2. They come before those that verified only before a restart.
+   */
+  *knownBoards(others = 0): Generator<KnownBoard> {
     const { endpoints } = this.parts;
     const keys = endpoints.keys();
-    yield* this.parts.boards.list().slice(0, Math.max(0, this.options.maxEndpoints - keys.length));
+    yield* this.parts.boards.list().slice(0, Math.max(0, this.options.maxEndpoints - keys.length - others));
     for (const endpointKey of keys) {
       const { key, heardAt } = endpoints.get(endpointKey) ?? {};
       if (key && heardAt !== undefined) {
@@ -165,7 +170,7 @@ export class ServerExchange {
   /**
    * @param now monotonic milliseconds.
    * @param waited how long the datagram may have waited to be read, in milliseconds.
-   * @param isOwn whether the own health probe sent it. The probe must not fail because of strangers or devices.
+   * @param isOwn whether this server's health probe sent it. The probe must not fail because of strangers or devices.
    */
   receive(datagram: Buffer, remote: BenUdpRemote, now: number, waited = 0, isOwn = false): Decision {
     const sender = new Sender(remote);
@@ -183,9 +188,9 @@ export class ServerExchange {
   }
 
   /**
-   * Goes on with a search. It tries `KEYS_PER_STEP` keys at most, so it takes about a millisecond.
+   * Continues a search. Tries at most `KEYS_PER_STEP` keys.
    *
-   * @returns what has been decided: on the request, and on a hello that waited for it.
+   * @returns the decisions on the request and on a hello that waited for it.
    */
   step(now: number): readonly LateDecision[] {
     const pending = this.searches.current;
@@ -217,7 +222,7 @@ export class ServerExchange {
   }
 
   private receiveHello(arrival: Arrival): Decision {
-    const [pending] = this.searches.of(arrival.sender);
+    const pending = this.searches.of(arrival.sender)[0];
     if (!pending) {
       return this.parts.responder.answer(arrival, this.parts.endpoints.get(arrival.sender.key));
     }
@@ -232,8 +237,8 @@ export class ServerExchange {
     const { sender, now, slot } = arrival;
     const known = this.parts.endpoints.get(sender.key);
     const sent = known ?? this.parts.hellos.get(sender.name);
-    const limit = this.parts.gate.of(known, arrival, sent !== undefined).admitRequest(now);
-    // The key of a known device is tried for each request, so that junk in its name does not cost it one.
+    const limit = this.parts.admissions.of(known, arrival).admitRequest(now);
+    // The key of a known device is tried for each request, so junk from a spoofed address can't lock it out.
     if (limit && !known) {
       return reject(limit);
     }
@@ -261,14 +266,16 @@ export class ServerExchange {
     if (known) {
       return this.keys.has(known.key) ? [known.key] : [];
     }
-    const hints = new Set([this.parts.boards.keyOf(sender.key), this.parts.gate.verifiedSources.keyOf(sender.prefix)]);
+    const { boards, admissions } = this.parts;
+    const hints = new Set([boards.keyOf(sender.key), admissions.verifiedSources.keyOf(sender.prefix)]);
     return Array.from(hints).filter((key): key is RingKey => key !== undefined && this.keys.has(key));
   }
 
   /** Begins a search, and mostly ends it at once. */
   private search(claim: Claim, arrival: Arrival): Decision {
     const { sender, now, waited, isOwn } = arrival;
-    const charge = this.parts.gate.keyAttempts.open(sender.prefix, claim.envelope.data.length, now, isOwn);
+    const source = claim.sent && sender.prefix;
+    const charge = this.parts.admissions.keyAttempts.open(source, claim.envelope.data.length, now, isOwn);
     const search = this.verifier.search(claim, this.keys, charge);
     const result = search.run(KEYS_PER_STEP);
     if (result !== undefined) {

@@ -1,4 +1,4 @@
-/** Device keys: key files, the key options, and the ring of keys that a server accepts. Below `cli` only this layer reads files. */
+/** Device keys: key files, the key options, and the ring of keys that a server accepts. No other layer reads key files. */
 export * from './derive-key.js';
 export * from './key-directory.js';
 export * from './key-file.js';

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { BenUdpError } from '../errors.js';
 import { type FileSignature, readSignature } from './key-file.js';
 
-/** Other files in the folder are no key files, and are left alone. */
+/** Other files in the folder are not key files, and are ignored. */
 export const KEY_FILE_SUFFIX = '.sec';
 
 export interface DirectoryEntry {
@@ -15,7 +15,7 @@ export interface DirectoryEntry {
 }
 
 /**
- * Lists the key files of a folder, by name. Names that begin with a dot are left out: editors and secret stores write such files.
+ * Lists the key files of a folder, by name. Ignores names that begin with a dot, because editors and secret stores write such files.
  *
  * @throws BenUdpError `BEN_KEY_DIRECTORY` if the folder can't be read or holds no key file.
  */
@@ -33,7 +33,7 @@ export async function listKeyDirectory(directory: string): Promise<DirectoryEntr
     .toSorted()
     .map((name) => ({ device: name.slice(0, -KEY_FILE_SUFFIX.length), path: join(directory, name) }));
   if (entries.length === 0) {
-    // An empty ring would be a server that hears nobody.
+    // A server with an empty ring would accept nobody.
     throw new BenUdpError(
       'BEN_KEY_DIRECTORY',
       `the key directory "${absolute}" holds no file NAME${KEY_FILE_SUFFIX}. Make one with ` +
@@ -44,8 +44,8 @@ export async function listKeyDirectory(directory: string): Promise<DirectoryEntr
 }
 
 /**
- * Tells the state of a folder from every other: its own signature, and those of its key files that are not `known`. A file that is
- * added changes the folder, but the rest of it is written later.
+ * Identifies the state of a folder: its own signature, and those of its key files that are not `known`. A new file changes the folder
+ * at once, but the content of the file may be written later.
  */
 export async function readDirectorySignature(
   directory: string,

@@ -16,12 +16,12 @@ export const POLL_INTERVAL_MS = 400;
  */
 export const SETTLE_MS = 100;
 
-/** Parallel polls. One after the other they take four times the processor time. */
+/** Parallel polls. Sequential polls take four times the processor time. */
 const PARALLEL_POLLS = 8;
 
 /**
- * Files that one poll looks at, in turns: 2000 take some 20 ms of a core. A folder is looked at in each poll, and it changes if a file
- * is added, removed or replaced by a rename. Only a file that is written in place waits for its turn.
+ * Files that one poll checks, in turns: 2000 take about 20 ms of a core. A folder is checked by each poll, and it changes if a file is
+ * added, removed or replaced by a rename. Only a file that is written in place waits for its turn.
  */
 export const MAX_POLLED_FILES = 2000;
 
@@ -45,7 +45,7 @@ export class KeyFileWatcher {
    * @param onChange called when files have changed and are settled. Not called again for the same state.
    */
   constructor(
-    files: ReadonlyMap<string, FileSignature>,
+    files: ReadonlyMap<string, FileSignature | undefined>,
     private readonly platform: Platform,
     private readonly onChange: () => void,
     private readonly directory?: WatchedDirectory,

@@ -8,14 +8,14 @@ import { resolve } from 'node:path';
 import { platform } from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { BenUdpError } from '../errors.js';
-import { deriveKey, fingerprint } from '../keys/derive-key.js';
+import { deriveKey, fingerprint } from './derive-key.js';
 import { KEY_BYTES } from '../protocol/wire.js';
 
-/** Owner may read and write, nobody else. */
+/** Only the owner may read and write. */
 const KEY_FILE_MODE = 0o600;
 const GROUP_AND_OTHERS = 0o077;
 
-/** Upstream hashes a file of any length. Hardly any board could read more than 64 KiB, so a longer file is a mistake: a log, say. */
+/** Upstream hashes a file of any length. Hardly any board can read more than 64 KiB, so a longer file is a mistake, such as a log. */
 export const MAX_KEY_FILE_BYTES = 65_536;
 
 /** The size of the first read. Each further read doubles the total. */
@@ -81,7 +81,7 @@ export async function generateKeyFile(path: string): Promise<string> {
 
 /** The bytes and the state of a key file. */
 export interface KeyFile {
-  /** The key, or the contents that it is derived from. In memory of its own, which the caller overwrites after use. */
+  /** The key, or the contents that it is derived from. A separate allocation, which the caller overwrites after use. */
   readonly bytes: Buffer;
   /** Changes with every change of the file. */
   readonly signature: FileSignature;

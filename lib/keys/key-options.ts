@@ -6,12 +6,13 @@ import { KEY_BYTES } from '../protocol/index.js';
 import { Secret } from '../secret.js';
 import { deriveKey } from './derive-key.js';
 import type { BenUdpKeyFileChecks } from './key-file.js';
+import { KeyMemory, type KeyPlace } from './key-memory.js';
 import type { BenUdpProtocolRule } from './ring-key.js';
 
 /** The source of a key: the path of a key file, or the contents of one. */
 export type BenUdpKeySource = string | Uint8Array;
 
-/** The key of a device, and what the device may speak. */
+/** The key of a device, and the protocols that the device may use. */
 export interface BenUdpKeyEntry {
   /** Path of a key file, or several. Either this or `key`. */
   readonly keyFile?: string | readonly string[];
@@ -33,7 +34,7 @@ export interface BenUdpDeviceKey {
   readonly protocol?: BenUdpProtocolRule;
 }
 
-/** Gives all keys, from a database or a vault. Called at the start and by each `reloadKeys()`. */
+/** Returns all keys, from a database or a vault. Called at the start and by each `reloadKeys()`. */
 export type BenUdpKeyProvider = () =>
   | AsyncIterable<BenUdpDeviceKey>
   | Iterable<BenUdpDeviceKey>
@@ -46,16 +47,17 @@ export interface BenUdpKeyOptions {
   /** The contents of a key file, at least 32 bytes, or several. */
   key?: Uint8Array | readonly Uint8Array[];
   /**
-   * Keys by device name, each a path or contents; several for one device while its key is being replaced. As
-   * `{ keyFile, protocol: 'v2' }` the device may only speak protocol v2.
+   * Keys by device name, each a path or contents; several for one device while its key is being replaced. With
+   * `{ keyFile, protocol: 'v2' }`, the device may use only protocol v2.
    */
   keys?: Readonly<Record<string, BenUdpKeySource | readonly BenUdpKeySource[] | BenUdpKeyEntry>>;
   /**
    * Path of a folder in which `NAME.sec` is the key file of device NAME. With `watchKeyFiles`, added and removed boards need no
-   * restart. At least one file must be there.
+   * restart. A file that can't be used is skipped, and the error is logged. If its key was in use, it stays until the file is removed.
+   * At least one file must be a key.
    */
   keyDirectory?: string;
-  /** Function that gives `{ device, key }` for each board, say from a database. After a change call `reloadKeys()`. */
+  /** Function that returns `{ device, key }` for each board, for example from a database. After a change, call `reloadKeys()`. */
   keyProvider?: BenUdpKeyProvider;
   /**
    * `strict` (default) refuses key files that are shorter than 32 bytes or accessible to other users of the machine. `upstream`
@@ -75,7 +77,7 @@ export const DEFAULT_KEY_FILE = 'key.sec';
 export interface NamedKeySource {
   readonly device: string | undefined;
   /** The path of a key file, or a key. Keys are derived at once, so the owner of the contents may overwrite them. */
-  readonly source: string | Secret;
+  readonly source: string | KeyPlace;
   readonly protocol?: BenUdpProtocolRule | undefined;
 }
 
@@ -106,7 +108,7 @@ export function resolveKeyOptions<Options extends BenUdpKeyOptions>(
   if (named.length > 1) {
     throw new TypeError(
       `${reader.owner} takes its keys from one option, got ${named.map((name) => `"${name}"`).join(' and ')}. To accept a shared ` +
-        'key beside named ones, give it a name in "keys"',
+        'key in addition to named ones, give it a name in "keys"',
     );
   }
   if (named.length === 1) {
@@ -114,7 +116,7 @@ export function resolveKeyOptions<Options extends BenUdpKeyOptions>(
   }
   const given = SOURCE_NAMES.find((name) => options[name] !== undefined);
   if (given) {
-    // Never the default file instead: an operator who removes the last key wants to lock everybody out.
+    // Not the default file: an operator who removes the last key wants to lock everybody out.
     reader.failRange(given, 'at least one key', 'none');
   }
   const sharedFile = { device: undefined, source: DEFAULT_KEY_FILE };
@@ -127,9 +129,10 @@ function readSources<Options extends BenUdpKeyOptions>(
   reader: OptionReader<Options>,
   keyFileChecks: BenUdpKeyFileChecks,
 ): NamedKeySource[] {
-  const read = (name: string, source: unknown): string | Secret => {
+  const memory = new KeyMemory();
+  const read = (name: string, source: unknown): string | KeyPlace => {
     if (source instanceof Secret) {
-      return source;
+      return { block: source, at: 0 };
     }
     if (!(source instanceof Uint8Array)) {
       return isFilledString(source) ? source : reader.fail(name, 'the path of a key file or bytes', source);
@@ -137,7 +140,7 @@ function readSources<Options extends BenUdpKeyOptions>(
     if (source.length < KEY_BYTES && keyFileChecks === 'strict') {
       reader.failRange(name, `at least ${KEY_BYTES} bytes`, `${source.length} bytes`);
     }
-    return deriveSecret(source);
+    return withDerived(source, (key) => memory.add(key));
   };
   const shared = [
     ...toList(options.keyFile).map((path) =>
@@ -146,13 +149,13 @@ function readSources<Options extends BenUdpKeyOptions>(
     ...toList(options.key).map((bytes) =>
       (bytes as unknown) instanceof Uint8Array || (bytes as unknown) instanceof Secret
         ? read('key', bytes)
-        : reader.fail('key', 'bytes (for text, say Buffer.from(text, "base64"))', bytes),
+        : reader.fail('key', 'bytes (for text, such as Buffer.from(text, "base64"))', bytes),
     ),
   ];
   const sources: NamedKeySource[] = shared.map((source) => ({ device: undefined, source }));
   if (options.keys !== undefined) {
     const { keys } = options;
-    // A list or a Map would be read as something else, or as empty.
+    // A list or a Map would be misread, or read as empty.
     if (typeof keys !== 'object' || keys === null || Array.isArray(keys) || keys instanceof Map) {
       reader.fail('keys', 'an object of device name to key', options.keys);
     }
@@ -187,7 +190,7 @@ function isEntry(value: unknown): value is BenUdpKeyEntry {
   return isObject && !Array.isArray(value) && !(value instanceof Uint8Array) && !(value instanceof Secret);
 }
 
-/** Whether an option names a key. An empty list or object does not: it may stand beside another option. */
+/** Whether an option names a key. An empty list or object does not, so it may be combined with another option. */
 function names(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) {
     return value !== undefined;
@@ -195,7 +198,7 @@ function names(value: unknown): boolean {
   return Array.isArray(value) ? value.length > 0 : value instanceof Secret || Object.keys(value).length > 0;
 }
 
-/** Checks key options that stand alone. */
+/** Checks key options without further options. */
 export function readKeyOptions(owner: string, options: BenUdpKeyOptions): ResolvedKeyOptions {
   return resolveKeyOptions(options, new OptionReader(owner, options, KEY_OPTION_NAMES));
 }
@@ -226,10 +229,15 @@ export function withoutKeyBytes<Options extends BenUdpKeyOptions>(options: Optio
 }
 
 function deriveSecret(contents: Uint8Array): Secret {
+  return withDerived(contents, (key) => new Secret(key));
+}
+
+/** @param copy must copy the key, which is overwritten afterwards. */
+function withDerived<T>(contents: Uint8Array, copy: (key: Buffer) => T): T {
   const key = deriveKey(contents);
-  const secret = new Secret(key);
+  const copied = copy(key);
   key.fill(0);
-  return secret;
+  return copied;
 }
 
 function toList<T>(value: T | readonly T[] | undefined): readonly T[] {

@@ -1,15 +1,17 @@
 /**
  * The keys that a server accepts, and the device of each.
  */
+import { timingSafeEqual } from 'node:crypto';
 import { BenUdpError } from '../errors.js';
 import { createRandomBlockSource } from '../protocol/index.js';
+import { keyIdOf } from '../protocol/v2/index.js';
 import { type RandomFill, systemRandom } from '../random.js';
-import { type BenUdpProtocolRule, ReadyKeys, RingKey, digestOf } from './ring-key.js';
+import { type BenUdpProtocolRule, ReadyKeys, RingKey } from './ring-key.js';
 
 /** Keys that one log line names. */
 const MAX_DESCRIBED = 8;
 
-/** Keys with one key id of protocol v2 that are tried. Two keys with one id are a chance of 1 in 2^64. */
+/** Keys that are tried for one key id of protocol v2. Two keys have the same id with a chance of 1 in 2^64. */
 export const KEYS_PER_ID = 4;
 
 export interface NamedKey {
@@ -25,8 +27,13 @@ export class KeyRing {
   readonly keys: readonly RingKey[];
   private readonly members: ReadonlySet<RingKey>;
   private readonly readyKeys: ReadyKeys;
-  /** The keys by their id of protocol v2. Made for the first datagram of that protocol. */
-  private byV2Id: ReadonlyMap<string, readonly RingKey[]> | undefined;
+  /**
+   * The keys by their id of protocol v2. Made at once: otherwise the first datagram of a stranger would hold the event loop for as long as
+   * that takes.
+   */
+  private readonly byV2Id = new Map<string, RingKey>();
+  /** Keys with the id of another key. */
+  private readonly sameId: readonly RingKey[];
 
   /**
    * @param keys each a key, or a member of `previous` that stays.
@@ -35,29 +42,27 @@ export class KeyRing {
    */
   constructor(keys: ReadonlyArray<NamedKey | RingKey>, previous?: KeyRing, random: RandomFill = systemRandom) {
     this.readyKeys = previous?.readyKeys ?? new ReadyKeys(createRandomBlockSource(random));
-    const known = new Map(previous?.keys.map((each) => [each.digest, each]));
-    const ring = new Map<string, RingKey>();
-    const rules = new Map<RingKey, BenUdpProtocolRule>();
-    for (const each of keys) {
-      const { device, protocol = 'any' } = each;
-      const digest = each instanceof RingKey ? each.digest : digestOf(each.key);
-      const other = ring.get(digest);
-      if (other) {
-        throw new BenUdpError(
-          'BEN_KEY_DUPLICATE',
-          `${describeOwner(device)} and ${describeOwner(other.device)} have the same key. Give each device its own key, or ` +
-            'configure a shared key once',
-        );
-      }
-      const same = each instanceof RingKey ? each : known.get(digest);
-      const key = same?.device === device && same ? same : this.create(each as NamedKey, digest);
-      ring.set(digest, key);
-      rules.set(key, protocol);
+    const known = previous?.byV2Id ?? NO_RING;
+    const ids = keys.map(idOf);
+    // First, because a ring that can't be made must change nothing.
+    const [copy] = copiesIn(keys, ids, known).values();
+    if (copy) {
+      throw copy;
     }
-    // Last, because a ring that can't be made must change nothing.
-    rules.forEach((protocol, key) => (key.protocol = protocol));
-    this.keys = [...ring.values()];
+    this.keys = keys.map((each, index) => {
+      const key = each instanceof RingKey ? each : this.findOrCreate(each, ids[index]!, known);
+      key.protocol = each.protocol ?? 'any';
+      return key;
+    });
     this.members = new Set(this.keys);
+    this.keys.forEach((key, index) => this.byV2Id.set(ids[index]!, key));
+    // Usually none.
+    this.sameId = this.byV2Id.size === ids.length ? [] : this.keys.filter((key) => this.byV2Id.get(key.v2Id) !== key);
+  }
+
+  /** Overwrites the keys that are not in the ring that has replaced this one. */
+  retire(next: KeyRing): void {
+    this.keys.filter((key) => !next.has(key)).forEach((key) => key.leave());
   }
 
   /** For logs: the owners of these keys and their fingerprints, at most the first eight. */
@@ -76,7 +81,7 @@ export class KeyRing {
     return `${this.keys.length} in all, ${changes.join('; ') || 'none added or removed'}`;
   }
 
-  /** The devices that have a key of their own. A device may have several. */
+  /** The devices that have their own key. A device may have several. */
   deviceNames(): string[] {
     return this.keys.flatMap(({ device }) => device ?? []);
   }
@@ -85,30 +90,74 @@ export class KeyRing {
     return this.members.has(key);
   }
 
-  /** The keys with an id of protocol v2, at most `KEYS_PER_ID`. */
+  /** The keys with an id of protocol v2, at most `KEYS_PER_ID`. A key that has left this ring is not found. */
   withV2Id(id: string): readonly RingKey[] {
-    this.byV2Id ??= indexById(this.keys);
-    return this.byV2Id.get(id) ?? NO_KEYS;
+    const first = this.byV2Id.get(id);
+    const keys = first ? [first, ...this.sameId.filter(({ v2Id }) => v2Id === id)] : [];
+    return keys.filter(({ hasLeft }) => !hasLeft).slice(0, KEYS_PER_ID);
   }
 
-  private create({ device, key }: NamedKey, digest: string): RingKey {
-    return new RingKey(device, key, digest, this.readyKeys);
+  /** As `findCopies`: a key of this ring is the original. */
+  findCopies(keys: ReadonlyArray<NamedKey | RingKey>): Map<number, BenUdpError> {
+    return copiesIn(keys, keys.map(idOf), this.byV2Id);
+  }
+
+  private findOrCreate({ device, key }: NamedKey, id: string, known: ReadonlyMap<string, RingKey>): RingKey {
+    const same = known.get(id);
+    return same?.device === device && same?.is(key) ? same : new RingKey(device, key, this.readyKeys, id);
   }
 }
 
-const NO_KEYS: readonly RingKey[] = [];
+const NO_RING: ReadonlyMap<string, RingKey> = new Map();
 
-function indexById(keys: readonly RingKey[]): Map<string, RingKey[]> {
-  const index = new Map<string, RingKey[]>();
-  for (const key of keys) {
-    const same = index.get(key.v2Id);
-    if (!same) {
-      index.set(key.v2Id, [key]);
-    } else if (same.length < KEYS_PER_ID) {
-      same.push(key);
+/**
+ * Finds equal keys by their ids. A map of keys would need strings of them, which can't be overwritten.
+ *
+ * @param previous a key that was in use is the original.
+ * @returns `BEN_KEY_DUPLICATE` for the index of each copy.
+ */
+export function findCopies(keys: ReadonlyArray<NamedKey | RingKey>, previous?: KeyRing): Map<number, BenUdpError> {
+  return previous ? previous.findCopies(keys) : copiesIn(keys, keys.map(idOf), NO_RING);
+}
+
+function copiesIn(
+  keys: ReadonlyArray<NamedKey | RingKey>,
+  ids: readonly string[],
+  known: ReadonlyMap<string, RingKey>,
+): Map<number, BenUdpError> {
+  const originals = new Map<string, number>();
+  const copies = new Map<number, BenUdpError>();
+  for (const [index, id] of ids.entries()) {
+    const earlier = originals.get(id);
+    if (earlier === undefined || !isSame(keys[index]!, keys[earlier]!)) {
+      originals.set(id, index);
+      continue;
     }
+    const inUse = known.get(id);
+    const wasInUse = inUse !== undefined && inUse.device === keys[index]!.device;
+    const [original, copy] = wasInUse ? [index, earlier] : [earlier, index];
+    originals.set(id, original);
+    copies.set(
+      copy,
+      new BenUdpError(
+        'BEN_KEY_DUPLICATE',
+        `${describeOwner(keys[copy]!.device)} and ${describeOwner(keys[original]!.device)} have the same key. Give each device its ` +
+          'own key, or configure a shared key once',
+      ),
+    );
   }
-  return index;
+  return copies;
+}
+
+function idOf(key: NamedKey | RingKey): string {
+  return key instanceof RingKey ? key.v2Id : keyIdOf(key.key);
+}
+
+function isSame(one: NamedKey | RingKey, other: NamedKey | RingKey): boolean {
+  if (one instanceof RingKey) {
+    return other instanceof RingKey ? one === other : one.is(other.key);
+  }
+  return other instanceof RingKey ? other.is(one.key) : timingSafeEqual(one.key, other.key);
 }
 
 function describeSome(keys: readonly RingKey[]): string {

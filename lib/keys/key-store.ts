@@ -13,6 +13,8 @@ export interface KeyStoreHandlers {
   onReplaced(keys: KeyRing, previous: KeyRing): void;
   /** Key files changed, and could not be loaded. The old keys stay. */
   onReloadFailed(error: unknown): void;
+  /** Files of the key directory can't be used. A key that was in use stays. */
+  onLeftOut(errors: readonly BenUdpError[]): void;
 }
 
 export class KeyStore {
@@ -53,7 +55,10 @@ export class KeyStore {
    * @throws BenUdpError as `loadKeyRing`; `BEN_CLOSED` if the store was closed meanwhile.
    */
   async reload(options?: ResolvedKeyOptions): Promise<void> {
-    await this.enqueue(() => this.replace(options ?? this.options));
+    // Without the states of the files, all are read again.
+    await this.enqueue(() =>
+      this.replace(options ?? this.options, this.loaded && { ...this.loaded, files: new Map() }),
+    );
   }
 
   /** Forgets the keys. `load` may be called again. */
@@ -69,20 +74,24 @@ export class KeyStore {
     await reloading;
   }
 
-  /** @param unchanged files in the state of this one are not read again. */
-  private async replace(options: ResolvedKeyOptions, unchanged?: LoadedRing): Promise<void> {
+  /** @param replaced files in the state of this one are not read again. */
+  private async replace(options: ResolvedKeyOptions, replaced?: LoadedRing): Promise<void> {
     const previous = this.current;
-    const loaded = await loadKeyRing(options, () => previous, this.platform.randomFill, unchanged);
+    const loaded = await loadKeyRing(options, () => previous, this.platform.randomFill, replaced);
     if (this.loaded?.keys !== previous) {
       throw new BenUdpError('BEN_CLOSED', 'the transport was closed while its keys were read');
     }
     this.options = options;
     this.use(loaded);
     this.handlers.onReplaced(loaded.keys, previous);
+    previous.retire(loaded.keys);
   }
 
   private use(loaded: LoadedRing): void {
     this.loaded = loaded;
+    if (loaded.leftOut.length > 0) {
+      this.handlers.onLeftOut(loaded.leftOut);
+    }
     this.watcher?.stop();
     const path = this.options.directory;
     this.watcher = this.isWatching

@@ -5,20 +5,22 @@ import { BenUdpError } from '../errors.js';
 import { isFilledString } from '../option-reader.js';
 import { KEY_BYTES } from '../protocol/index.js';
 import { type RandomFill, systemRandom } from '../random.js';
+import { copyOf } from '../secret.js';
 import { deriveKey } from './derive-key.js';
 import { listKeyDirectory } from './key-directory.js';
 import { type BenUdpKeyFileChecks, type FileSignature, loadKeyFile, readSignature } from './key-file.js';
+import { type KeyPlace, bytesAt } from './key-memory.js';
 import type { BenUdpKeyProvider, NamedKeySource, ResolvedKeyOptions } from './key-options.js';
-import { KeyRing, type NamedKey } from './key-ring.js';
+import { KeyRing, type NamedKey, findCopies } from './key-ring.js';
 import type { RingKey } from './ring-key.js';
 
-/** Key files that are read in parallel. More would gain nothing, and a process may only open a limited number of files. */
+/** Key files that are read in parallel. More would not be faster, and a process may open only a limited number of files. */
 const PARALLEL_READS = 8;
 
 /** Loaded keys, and the state of each file when it was read. */
 export interface LoadedKeys<Keys> {
   readonly keys: Keys;
-  readonly files: ReadonlyMap<string, FileSignature>;
+  readonly files: ReadonlyMap<string, FileSignature | undefined>;
   /** The state of the key directory before it was read; `undefined` without a directory. */
   readonly directory: FileSignature | undefined;
 }
@@ -26,69 +28,98 @@ export interface LoadedKeys<Keys> {
 /** A ring, and the key of each file in it. */
 export interface LoadedRing extends LoadedKeys<KeyRing> {
   readonly keyOf: ReadonlyMap<string, RingKey>;
+  /** Why files of the key directory are not used. */
+  readonly leftOut: readonly BenUdpError[];
 }
-
-/** The key of a file in an earlier ring, if the file is still the same. */
-type FindUnchanged = (path: string, device: string | undefined) => Promise<Loaded | undefined>;
 
 interface Loaded {
   readonly key: NamedKey | RingKey;
-  readonly file?: { readonly path: string; readonly signature: FileSignature };
+  /** The place of the key in the options, which own its bytes, so they are not overwritten. */
+  readonly place?: KeyPlace;
+  readonly file?: { readonly path: string; readonly signature: FileSignature | undefined };
 }
 
 /**
  * Reads the keys.
  *
- * @returns keys in memory of their own, which the caller overwrites after use.
- * @throws BenUdpError as `loadKeyFile`, `BEN_KEY_DIRECTORY`, `BEN_KEY_PROVIDER`; TypeError, RangeError if the provider gives something
- * else than keys.
+ * @returns keys as separate allocations, which the caller overwrites after use.
+ * @throws BenUdpError as `loadKeyFile`, `BEN_KEY_DIRECTORY`, `BEN_KEY_PROVIDER`; TypeError, RangeError if the provider returns anything
+ * but keys.
  */
 export async function loadKeys(options: ResolvedKeyOptions): Promise<LoadedKeys<NamedKey[]>> {
   const { loaded, directory } = await load(options, undefined);
-  return { keys: loaded.map(({ key }) => key as NamedKey), files: filesOf(loaded), directory };
+  const keys = loaded.map(({ key: each, place }) => {
+    const { key, ...rest } = each as NamedKey;
+    return { ...rest, key: place ? copyOf(key) : key };
+  });
+  return { keys, files: filesOf(loaded), directory };
 }
 
 /**
  * Reads the keys into a ring, and overwrites them.
  *
- * @param previous as for `KeyRing`, asked after the files were read.
- * @param unchanged the result that this one replaces: files in the same state are not read again.
+ * @param previous as for `KeyRing`, called after the files were read.
+ * @param replaced the result that this one replaces. Files in the same state are not read again, and the key of a file in a key
+ * directory stays while the file can't be used.
  * @throws BenUdpError as `loadKeys` and `KeyRing`.
  */
 export async function loadKeyRing(
   options: ResolvedKeyOptions,
   previous?: () => KeyRing,
   random: RandomFill = systemRandom,
-  unchanged?: LoadedRing,
+  replaced?: LoadedRing,
 ): Promise<LoadedRing> {
-  const { loaded, directory } = await load(options, unchanged && findIn(unchanged));
-  const keys = loaded.map(({ key }) => key);
+  const { loaded, directory, leftOut } = await load(options, replaced);
+  const known = previous?.();
   try {
-    const ring = new KeyRing(keys, previous?.(), random);
+    const { ring, used, copies } = createRing(loaded, known, random, options.directory !== undefined);
     const keyOf = new Map<string, RingKey>();
-    loaded.forEach(({ file }, index) => file && keyOf.set(file.path, ring.keys[index]!));
-    return { keys: ring, files: filesOf(loaded), directory, keyOf };
+    used.forEach(({ file }, index) => file && keyOf.set(file.path, ring.keys[index]!));
+    const files = new Map([...filesOf(loaded), ...leftOut.map(({ path, signature }) => [path, signature] as const)]);
+    const errors = [...leftOut.map(({ error }) => error), ...copies];
+    return { keys: ring, files, directory, keyOf, leftOut: errors };
   } finally {
-    wipe(keys);
+    wipe(loaded);
   }
 }
 
-function findIn({ files, keyOf }: LoadedRing): FindUnchanged {
-  return async (path, device) => {
-    const signature = await readSignature(path);
-    const key = keyOf.get(path);
-    return key?.device === device && key && signature !== undefined && files.get(path) === signature
-      ? { key, file: { path, signature } }
-      : undefined;
-  };
+/** @param mayLeaveOut whether copies are skipped. Otherwise they are an error. */
+function createRing(
+  loaded: readonly Loaded[],
+  known: KeyRing | undefined,
+  random: RandomFill,
+  mayLeaveOut: boolean,
+): { ring: KeyRing; used: readonly Loaded[]; copies: readonly BenUdpError[] } {
+  try {
+    return { ring: new KeyRing(keysOf(loaded), known, random), used: loaded, copies: [] };
+  } catch (error) {
+    if (!mayLeaveOut) {
+      throw error;
+    }
+    const copies = findCopies(keysOf(loaded), known);
+    const used = loaded.filter((_each, index) => !copies.has(index));
+    return { ring: new KeyRing(keysOf(used), known, random), used, copies: [...copies.values()] };
+  }
+}
+
+function keysOf(loaded: readonly Loaded[]): Array<NamedKey | RingKey> {
+  return loaded.map(({ key }) => key);
+}
+
+/** A file of the key directory that can't be used, and its state. */
+interface LeftOut {
+  readonly path: string;
+  /** `undefined` if it can't be inspected, such as a link to nowhere. */
+  readonly signature: FileSignature | undefined;
+  readonly error: BenUdpError;
 }
 
 async function load(
   { sources, directory, provider, keyFileChecks }: ResolvedKeyOptions,
-  findUnchanged: FindUnchanged | undefined,
-): Promise<{ loaded: Loaded[]; directory: FileSignature | undefined }> {
+  replaced: LoadedRing | undefined,
+): Promise<{ loaded: Loaded[]; directory: FileSignature | undefined; leftOut: LeftOut[] }> {
   if (provider) {
-    return { loaded: await loadProvided(provider, keyFileChecks), directory: undefined };
+    return { loaded: await loadProvided(provider, keyFileChecks), directory: undefined, leftOut: [] };
   }
   // Read before the list: what changes meanwhile is noticed later.
   const signature = directory === undefined ? undefined : await readSignature(directory);
@@ -96,38 +127,64 @@ async function load(
     directory === undefined
       ? sources
       : (await listKeyDirectory(directory)).map(({ device, path }): NamedKeySource => ({ device, source: path }));
-  const loaded: Loaded[] = [];
+  const found: Array<Loaded | undefined> = [];
+  const leftOut: LeftOut[] = [];
   const remaining = all.entries();
   const readSome = async () => {
-    for (const [index, source] of remaining) {
-      loaded[index] = await loadSource(source, keyFileChecks, findUnchanged);
+    for (const [index, { device, source, protocol }] of remaining) {
+      if (typeof source !== 'string') {
+        found[index] = { key: { device, protocol, key: bytesAt(source) }, place: source };
+        continue;
+      }
+      try {
+        found[index] = await loadFile(source, { device, protocol }, keyFileChecks, replaced);
+      } catch (error) {
+        // One damaged file must not keep a stolen key in the ring.
+        if (directory === undefined || !(error instanceof BenUdpError)) {
+          throw error;
+        }
+        const left = { path: source, signature: await readSignature(source), error };
+        leftOut.push(left);
+        found[index] = keyInUse(left, device, replaced);
+      }
     }
   };
   const results = await Promise.allSettled(Array.from({ length: PARALLEL_READS }, readSome));
+  const loaded = found.filter((each) => each !== undefined);
   const failed = results.find((each) => each.status === 'rejected');
   if (failed) {
-    wipe(loaded.filter((each) => each !== undefined).map(({ key }) => key));
+    wipe(loaded);
     throw failed.reason;
   }
-  return { loaded, directory: signature };
+  if (loaded.length === 0 && leftOut[0]) {
+    throw leftOut[0].error;
+  }
+  return { loaded, directory: signature, leftOut };
 }
 
-async function loadSource(
-  { device, source, protocol }: NamedKeySource,
+/** The key of a file that can't be used now, unless the file was removed. */
+function keyInUse(
+  { path, signature, error }: LeftOut,
+  device: string | undefined,
+  replaced: LoadedRing | undefined,
+): Loaded | undefined {
+  const key = error.code === 'BEN_KEY_FILE_MISSING' ? undefined : replaced?.keyOf.get(path);
+  return key && key.device === device ? { key, file: { path, signature } } : undefined;
+}
+
+async function loadFile(
+  path: string,
+  owner: Omit<NamedKey, 'key'>,
   checks: BenUdpKeyFileChecks,
-  findUnchanged: FindUnchanged | undefined,
+  replaced: LoadedRing | undefined,
 ): Promise<Loaded> {
-  if (typeof source !== 'string') {
-    const key = Buffer.alloc(KEY_BYTES);
-    source.expose().copy(key);
-    return { key: { device, key, protocol } };
+  const key = replaced?.keyOf.get(path);
+  const known = replaced?.files.get(path);
+  if (key?.device === owner.device && key && known !== undefined && known === (await readSignature(path))) {
+    return { key, file: { path, signature: known } };
   }
-  const unchanged = await findUnchanged?.(source, device);
-  if (unchanged) {
-    return unchanged;
-  }
-  const { bytes, signature } = await loadKeyFile(source, checks);
-  return { key: { device, key: bytes, protocol }, file: { path: source, signature } };
+  const { bytes, signature } = await loadKeyFile(path, checks);
+  return { key: { ...owner, key: bytes }, file: { path, signature } };
 }
 
 async function loadProvided(provider: BenUdpKeyProvider, checks: BenUdpKeyFileChecks): Promise<Loaded[]> {
@@ -138,11 +195,11 @@ async function loadProvided(provider: BenUdpKeyProvider, checks: BenUdpKeyFileCh
       loaded.push({ key: { device, key: deriveKey(key), protocol } });
     }
     if (loaded.length === 0) {
-      throw new BenUdpError('BEN_KEY_PROVIDER', '"keyProvider" gave no key. A server without a key would hear nobody');
+      throw new BenUdpError('BEN_KEY_PROVIDER', '"keyProvider" returned no key. Return at least one { device, key }');
     }
     return loaded;
   } catch (error) {
-    wipe(loaded.map(({ key }) => key));
+    wipe(loaded);
     throw error;
   }
 }
@@ -166,29 +223,31 @@ async function* iterate(provider: BenUdpKeyProvider) {
 
 function checkProvided(device: unknown, key: unknown, protocol: unknown, checks: BenUdpKeyFileChecks): void {
   if (!isFilledString(device)) {
-    throw new TypeError(`"keyProvider" must give { device, key } with a non-empty device name, got ${typeof device}`);
+    throw new TypeError(`"keyProvider" must return { device, key } with a non-empty device name, got ${typeof device}`);
   }
   if (!(key instanceof Uint8Array)) {
-    throw new TypeError(`"keyProvider" must give bytes as the key of "${device}", got ${typeof key}`);
+    throw new TypeError(`"keyProvider" must return bytes as the key of "${device}", got ${typeof key}`);
   }
   if (protocol !== undefined && protocol !== 'any' && protocol !== 'v2') {
-    throw new TypeError(`"keyProvider" must give "any" or "v2" as the protocol of "${device}", got ${typeof protocol}`);
+    throw new TypeError(
+      `"keyProvider" must return "any" or "v2" as the protocol of "${device}", got ${typeof protocol}`,
+    );
   }
   if (key.length < KEY_BYTES && checks === 'strict') {
     throw new RangeError(
-      `"keyProvider" must give at least ${KEY_BYTES} bytes as the key of "${device}", got ${key.length}`,
+      `"keyProvider" must return at least ${KEY_BYTES} bytes as the key of "${device}", got ${key.length}`,
     );
   }
 }
 
-function filesOf(loaded: readonly Loaded[]): Map<string, FileSignature> {
+function filesOf(loaded: readonly Loaded[]): Map<string, FileSignature | undefined> {
   return new Map(loaded.flatMap(({ file }) => (file ? [[file.path, file.signature] as const] : [])));
 }
 
-function wipe(keys: ReadonlyArray<NamedKey | RingKey>): void {
-  for (const each of keys) {
-    if ('key' in each) {
-      each.key.fill(0);
+function wipe(loaded: readonly Loaded[]): void {
+  for (const { key, place } of loaded) {
+    if ('key' in key && !place) {
+      key.key.fill(0);
     }
   }
 }

@@ -1,30 +1,22 @@
 /**
- * A key that a server accepts. A cipher takes 4 kB and a key 32 bytes, so a fleet of 100,000 keys has ciphers for some of them only.
+ * A key that a server accepts. A cipher takes 4 kB and a key 32 bytes, so only some keys of a fleet of 100,000 have ciphers.
  */
-import { type KeyObject, createHmac, createSecretKey, randomBytes } from 'node:crypto';
-import { type RandomBlockSource, Sealer } from '../protocol/index.js';
+import { type KeyObject, createSecretKey, timingSafeEqual } from 'node:crypto';
+import { type RandomBlockSource, type Sealed, Sealer, decryptBlock } from '../protocol/index.js';
 import { keyIdOf } from '../protocol/v2/index.js';
+import { type Secret, copyOf } from '../secret.js';
 import { fingerprint } from './derive-key.js';
+import { KeyMemory, bytesAt } from './key-memory.js';
 
 /**
- * Keys that keep their ciphers; 8 MiB of memory. The others set theirs up for each message, which takes about 5 µs. With more boards
- * than this, each reporting in turn, an exchange costs that much more.
+ * Keys that keep their ciphers; 8 MiB of memory. The others set theirs up for each message, which takes about 5 µs. If more boards than
+ * this report in turn, each exchange takes that much longer.
  */
 export const MAX_READY_KEYS = 2048;
 
-/**
- * Keys the digests by which equal keys are recognised. With a plain hash, an attacker who sees a digest could test guesses of a weak
- * key file.
- */
-const DIGEST_SECRET = randomBytes(32);
-
-/** Tells keys apart without keeping them. */
-export function digestOf(key: Uint8Array): string {
-  return createHmac('sha256', DIGEST_SECRET).update(key).digest('base64');
-}
-
-/** The keys with ciphers, shared by a ring and those that replace it. */
+/** The memory of the keys, and those with ciphers, shared by a ring and those that replace it. */
 export class ReadyKeys {
+  readonly memory = new KeyMemory();
   /** Oldest first from `next`. Bounded by `capacity`. */
   private readonly keys: RingKey[] = [];
   private next = 0;
@@ -34,13 +26,9 @@ export class ReadyKeys {
     private readonly capacity: number = MAX_READY_KEYS,
   ) {}
 
-  get hasRoom(): boolean {
-    return this.keys.length < this.capacity;
-  }
-
-  /** Adds a key; the one that was added first gives up its cipher if there is no room. */
+  /** Adds a key. If there is no room, the key that was added first releases its cipher. */
   add(key: RingKey): void {
-    if (this.hasRoom) {
+    if (this.keys.length < this.capacity) {
       this.keys.push(key);
       return;
     }
@@ -50,56 +38,88 @@ export class ReadyKeys {
   }
 }
 
-/** What a device may speak: `any` for both protocols, `v2` for that one alone. */
+/** The protocols that a device may use: `any` for both, `v2` for only that one. */
 export type BenUdpProtocolRule = 'any' | 'v2';
 
 export class RingKey {
-  /** Names the key in logs. */
-  readonly fingerprint: string;
-  /** The key id of protocol v2, as Latin-1. Computed at once: a stranger must not be able to cause the work for a whole ring. */
-  readonly v2Id: string;
-  /** Node overwrites the bytes when this is collected. */
-  private readonly secret: KeyObject;
+  /** The memory that has the key from `at` on. */
+  private readonly block: Secret;
+  private readonly at: number;
+  /** The key after it has left the ring. Node overwrites its bytes when this is collected. */
+  private left: KeyObject | undefined;
   private ready: Sealer | undefined;
 
   /**
-   * @param key 32 bytes; not kept.
+   * @param key 32 bytes; copied into the memory of `readyKeys`.
+   * @param v2Id the key id of protocol v2, as Latin-1. Computed at once: a stranger must not be able to cause the work for a whole ring.
    * @param protocol may change while the key stays, by a reload.
    */
   constructor(
     readonly device: string | undefined,
     key: Uint8Array,
-    readonly digest: string,
     private readonly readyKeys: ReadyKeys,
+    readonly v2Id: string = keyIdOf(key),
     public protocol: BenUdpProtocolRule = 'any',
   ) {
-    this.fingerprint = fingerprint(key);
-    this.v2Id = keyIdOf(key);
-    this.secret = createSecretKey(key);
+    ({ block: this.block, at: this.at } = readyKeys.memory.add(key));
   }
 
-  /** Names the key in lists of known boards, in hex: the key id of protocol v2, an HMAC of a label under the key. */
+  /** Names the key in logs. */
+  get fingerprint(): string {
+    return this.withBytes(fingerprint);
+  }
+
+  /**
+   * Names the key in lists of known boards, in hex: the key id of protocol v2, an HMAC of a label under the key. Guesses of a weak key
+   * file can be tested with it, as with any recording.
+   */
   get boardFingerprint(): string {
     return Buffer.from(this.v2Id, 'latin1').toString('hex');
   }
 
-  /** Seals and opens messages. If you keep it, it works on, and its memory is beyond the bound of `ReadyKeys`. */
+  /** Whether it has left the ring, so no request of it is accepted. */
+  get hasLeft(): boolean {
+    return this.left !== undefined;
+  }
+
+  /** Seals and opens messages. If you keep it, it stays usable, and its memory is beyond the bound of `ReadyKeys`. */
   get sealer(): Sealer {
     if (!this.ready) {
-      this.ready = new Sealer(this.secret, this.readyKeys.randomBlock);
+      this.ready = new Sealer(this.left ?? this.bytes(), this.readyKeys.randomBlock);
       this.readyKeys.add(this);
     }
     return this.ready;
   }
 
-  /** For one attempt among many keys: takes no other key's cipher away. */
-  get trialSealer(): Sealer {
-    return this.ready ?? (this.readyKeys.hasRoom ? this.sealer : new Sealer(this.secret, this.readyKeys.randomBlock));
+  /**
+   * Decrypts one block. A key that has a cipher uses it, because an attacker could collect the blocks of a board in use. For one attempt
+   * with any other key no cipher is set up, because that takes ten times as long.
+   *
+   * @param target gets the 16 bytes of the plaintext.
+   * @returns false for a key that has left the ring: it opens nothing, because its memory may already hold the key of another board.
+   */
+  openBlock({ ciphertext, iv }: Sealed, target: Buffer): boolean {
+    if (this.left) {
+      return false;
+    }
+    if (this.ready) {
+      const plaintext = this.ready.open(ciphertext, iv);
+      target.set(plaintext);
+      plaintext.fill(0);
+    } else {
+      decryptBlock(this.block.expose(), this.at, ciphertext, iv, target);
+    }
+    return true;
   }
 
-  /** Calls `use` with the bytes of the key, and overwrites them afterwards. */
+  /** Whether these are the bytes of the key, while it is in use. */
+  is(key: Uint8Array): boolean {
+    return !this.left && timingSafeEqual(this.bytes(), key);
+  }
+
+  /** Calls `use` with a copy of the key, and overwrites it afterwards. */
   withBytes<T>(use: (key: Buffer) => T): T {
-    const bytes = this.secret.export();
+    const bytes = this.left?.export() ?? copyOf(this.bytes());
     try {
       return use(bytes);
     } finally {
@@ -107,8 +127,21 @@ export class RingKey {
     }
   }
 
-  /** Gives the cipher up. The next message sets up another one. */
+  /** Releases the cipher. The next message sets up another one. */
   rest(): void {
     this.ready = undefined;
+  }
+
+  /** Overwrites the key, because it has left the ring. It still seals the replies to requests under way. */
+  leave(): void {
+    if (!this.left) {
+      this.left = createSecretKey(this.bytes());
+      this.readyKeys.memory.remove({ block: this.block, at: this.at });
+    }
+  }
+
+  // A getter would be called by tools that print objects.
+  private bytes(): Buffer {
+    return bytesAt({ block: this.block, at: this.at });
   }
 }

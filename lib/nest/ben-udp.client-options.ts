@@ -20,7 +20,7 @@ import type { BenUdpProtocol } from '../exchange/index.js';
 import { OptionReader } from '../option-reader.js';
 import { type ResolvedKeyOptions, resolveKeyOptions } from '../keys/index.js';
 import type { BenUdpKeyFileChecks } from '../keys/index.js';
-import { MAX_DATAGRAM_BYTES } from '../protocol/index.js';
+import { MAX_DATAGRAM_BYTES, MAX_REQUEST_ID_LENGTH } from '../protocol/index.js';
 
 /** Options of one request. */
 export interface BenUdpCallOptions {
@@ -30,17 +30,27 @@ export interface BenUdpCallOptions {
    */
   timeout?: number;
   /**
-   * Further attempts after `BEN_TIMEOUT` or `BEN_BAD_REPLY`, 0 to 100. Default 0. Each attempt is a whole exchange with a new id.
-   * Unless `idempotent` is set, a failure is final once the request was sent, because the handler may have run. An event (`emit`)
-   * is never sent twice.
+   * Further attempts after `BEN_TIMEOUT`, `BEN_BAD_REPLY` or `BEN_REFUSED`, 0 to 100. Default 0. Each attempt is a whole exchange with a
+   * new id. If the request was sent, its handler may have run, so the failure is final unless `idempotent` is set. An event (`emit`) is
+   * never sent twice.
    */
   retries?: number;
   /**
    * Whether `retries` also repeat a request that was sent but got no reply. Default false. A server runs each id once, but it can't
-   * tell that two attempts are the same request. With this option, a handler may run more than once for one `send`. Right for
-   * readings and settings, wrong for "toggle" and "add".
+   * recognise two attempts as the same request. With this option, a handler may run more than once for one `send`. Set it for readings
+   * and settings, not for "toggle" and "add".
    */
   idempotent?: boolean;
+}
+
+/** Options of a record. They apply only to its request. */
+export interface BenUdpRecordOptions extends BenUdpCallOptions {
+  /**
+   * The id of the request, 1 to 64 characters, for clients with `protocol: 'v2'`. The server runs its handler once for all requests with
+   * this id, from any session and process, and answers each with that result. So `retries` repeat it without `idempotent`. Use a new
+   * random id for each request, such as `randomUUID()`, and keep it for its retries.
+   */
+  idempotencyKey?: string | undefined;
 }
 
 /** Options of `BenUdpClient`. */
@@ -53,8 +63,8 @@ export interface BenUdpClientOptions extends BenUdpCallOptions {
   keyFileChecks?: BenUdpKeyFileChecks;
   /**
    * The version of the protocol. Default `v1`, which upstream's server speaks too. With `v2` replies are authentic, a lost datagram is
-   * sent again, and a retry after a lost reply does not run the handler again. `timeout` is then the time until a request fails, at most
-   * 15 s, `bufferSize` at least 512, and `emit` completes when the server has acknowledged the event.
+   * sent again, and a retry after a lost reply does not run the handler again. `timeout` is then the time that each step waits for
+   * its answer, ± 25 %, at most 15 s, `bufferSize` at least 512, and `emit` completes when the server has acknowledged the event.
    */
   protocol?: BenUdpProtocol;
   /**
@@ -65,9 +75,9 @@ export interface BenUdpClientOptions extends BenUdpCallOptions {
   /** Port of the server, 1 to 65535. Default 8585. */
   port?: number;
   /**
-   * Port to send from, 0 to 65535. Default 0: any free port. For the upstream server set it to the server's own port, because that
+   * Port to send from, 0 to 65535. Default 0: any free port. For the upstream server, set it to the server's own port, because that
    * server answers to this port. The client then has one socket and makes one request at a time. It completes an exchange that has
-   * begun even if nobody waits for it any more, and `close` still sends its request: without it the upstream server ends.
+   * begun even if nobody waits for it any more, and `close` still sends its request, because the upstream server exits without it.
    */
   localPort?: number;
   /** IP address to send from. Default: the system's choice. */
@@ -85,7 +95,7 @@ export interface BenUdpClientOptions extends BenUdpCallOptions {
   idleTimeout?: number;
   /** Changes the contents of an outgoing packet, `{ pattern, data }`. */
   serializer?: Serializer;
-  /** Changes the contents of an answer, `{ response, isDisposed }` or `{ err, isDisposed }`. */
+  /** Changes the contents of a reply, `{ response, isDisposed }` or `{ err, isDisposed }`. */
   deserializer?: Deserializer;
 }
 
@@ -110,6 +120,10 @@ const OPTION_NAMES = [
 ] as const;
 
 export type ResolvedCallOptions = Readonly<Required<BenUdpCallOptions>>;
+
+export interface ResolvedRecordOptions extends ResolvedCallOptions {
+  readonly idempotencyKey: string | undefined;
+}
 
 export interface ResolvedClientOptions {
   /** Exactly one key. */
@@ -137,7 +151,7 @@ export function resolveClientOptions(options: BenUdpClientOptions): ResolvedClie
   }
   const protocol = reader.oneOf('protocol', ['v1', 'v2'], 'v1');
   if (protocol === 'v2' && maxSockets > MAX_V2_SESSIONS) {
-    const expected = `at most ${MAX_V2_SESSIONS} with "protocol" v2, because a server keeps that many sessions of a key`;
+    const expected = `at most ${MAX_V2_SESSIONS} with "protocol" v2, because a server keeps only 64 sessions of a key, also those from before a restart`;
     reader.failRange('maxSockets', expected, String(maxSockets));
   }
   const minBufferSize = protocol === 'v2' ? MIN_V2_BUFFER_SIZE : MIN_BUFFER_SIZE;
@@ -162,12 +176,18 @@ export function resolveClientOptions(options: BenUdpClientOptions): ResolvedClie
  *
  * @throws TypeError, RangeError naming the option.
  */
-export function resolveCallOptions(
+export function resolveRecordOptions(
   owner: string,
-  options: BenUdpCallOptions,
+  options: BenUdpRecordOptions,
   defaults: ResolvedCallOptions = DEFAULT_CALL_OPTIONS,
-): ResolvedCallOptions {
-  return readCallOptions(new OptionReader(owner, options, CALL_OPTION_NAMES), defaults);
+): ResolvedRecordOptions {
+  const reader = new OptionReader(owner, options, [...CALL_OPTION_NAMES, 'idempotencyKey']);
+  const { idempotencyKey } = options;
+  if (idempotencyKey !== undefined && reader.string('idempotencyKey', '').length > MAX_REQUEST_ID_LENGTH) {
+    const actual = `${idempotencyKey.length} characters`;
+    reader.failRange('idempotencyKey', `a text of 1 to ${MAX_REQUEST_ID_LENGTH} characters`, actual);
+  }
+  return { ...readCallOptions(reader, defaults), idempotencyKey };
 }
 
 function readCallOptions<Options extends BenUdpCallOptions>(

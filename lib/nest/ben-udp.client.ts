@@ -10,8 +10,9 @@ import {
   type BenUdpClientOptions,
   type ResolvedCallOptions,
   type ResolvedClientOptions,
-  resolveCallOptions,
+  type ResolvedRecordOptions,
   resolveClientOptions,
+  resolveRecordOptions,
 } from './ben-udp.client-options.js';
 import type { BenUdpActionName, BenUdpData, BenUdpMessageName, BenUdpReply } from '../actions.js';
 import { debugLog } from '../debug-log.js';
@@ -50,19 +51,19 @@ export type BenUdpClientData<Name, Actions> =
     ? [data?: BenUdpRecord<undefined>]
     : [data: BenUdpData<Name, Actions> | BenUdpRecord<BenUdpData<Name, Actions>>];
 
-/** `this` of the methods for a client with a map of actions, and for one without. The other methods then do not match. */
+/** The `this` types of the overloads: for a client with a map of actions, and for one without. */
 type TypedThis<Actions> = [keyof Actions] extends [never] ? never : unknown;
 type UntypedThis<Actions> = [keyof Actions] extends [never] ? unknown : never;
 
 /** Replaces an error without content, which Nest would not recognise as an error. */
 const UNNAMED_ERROR = { status: 'error', message: 'Unknown error' } as const;
 
-type Caller = RequestClient | V2RequestClient;
+type ConnectedClient = RequestClient | V2RequestClient;
 
 /** Exists from `connect` to `close`. */
 interface Connection {
-  caller: Caller | undefined;
-  opening: Promise<Caller>;
+  client: ConnectedClient | undefined;
+  opening: Promise<ConnectedClient>;
   isClosed: boolean;
 }
 
@@ -72,10 +73,10 @@ interface Connection {
  *     ClientsModule.register([{ name: 'BOARDS', customClass: BenUdpClient, options: { host: '192.168.1.10', keyFile: 'key.sec' } }])
  *
  * `send` emits the result of the handler and completes. If the server sends an error reply, it fails with the content of that reply,
- * as Nest's other transports do. If no reply comes, it fails with a `BenUdpRequestError`. `emit` completes when the socket has
+ * as Nest's other transports do. If no reply arrives, it fails with a `BenUdpRequestError`. `emit` completes when the socket has
  * accepted the request. An event gets no reply, so nobody knows whether it arrived.
  *
- * As `BenUdpClient<BenUdpActions>`, `send` and `emit` accept the names and the data of these actions alone, and `send` emits their reply.
+ * With `BenUdpClient<BenUdpActions>`, `send` and `emit` accept only the names and the data of these actions, and `send` emits their reply.
  *
  * @publicApi
  */
@@ -126,7 +127,7 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
   /**
    * Fails all waiting and running requests with `BEN_CLOSED`, and closes the sockets. May be called at any time and more than once.
    * The next request connects again. If `localPort` is set, `close` first waits until a begun exchange has sent its request, at most
-   * twice `timeout`, because the upstream server ends without it. It does not wait for the reply: before you use this port again,
+   * twice `timeout`, because the upstream server exits without it. It does not wait for the reply: before you use this port again,
    * wait until the reply must have arrived.
    */
   close(): Promise<void> {
@@ -134,7 +135,9 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
     if (connection) {
       this.connection = undefined;
       connection.isClosed = true;
-      this.closing = this.disconnect(connection);
+      this.closing = this.disconnect(connection).finally(() =>
+        this.events.endWaiting(new BenUdpError('BEN_CLOSED', 'the client was closed before the event')),
+      );
     }
     return this.closing;
   }
@@ -147,7 +150,7 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
   /**
    * Asks the server. The Observable is cold: each subscription is a request.
    *
-   * @param data left out for an action without data, or a `BenUdpRecord`. Nest refuses `null` and `undefined`.
+   * @param data omitted for an action without data, or a `BenUdpRecord`. Nest refuses `null` and `undefined`.
    */
   override send<Name extends BenUdpMessageName<Actions>>(
     this: TypedThis<Actions>,
@@ -188,8 +191,9 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
   }
 
   /**
-   * Registers a listener for the next event alone. Without a listener, returns a promise of the arguments of the next event:
-   * `const [ignored] = await client.once('ignored')`. At run time, `events.once` of Node works too.
+   * Registers a listener for only the next event. Without a listener, returns a promise of the arguments of the next event:
+   * `const [ignored] = await client.once('ignored')`. The promise rejects with `BEN_CLOSED` if `close` comes first. `events.once` of Node
+   * works too, but its types ask for a whole `EventEmitter`, so TypeScript needs a cast.
    */
   once<EventKey extends keyof BenUdpClientEvents>(event: EventKey): Promise<Parameters<BenUdpClientEvents[EventKey]>>;
   once<EventKey extends keyof BenUdpClientEvents>(event: EventKey, callback: BenUdpClientEvents[EventKey]): this;
@@ -254,7 +258,7 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
       .then(tell, (err: unknown) => tell({ err }))
       .catch((error: unknown) => this.logger.error(error));
     return () => {
-      // Nest calls this after the end too. An abort would do nothing then, and costs more than this check.
+      // Nest also calls this after the end. An abort would then do nothing, and costs more than this check.
       if (!isOver) {
         abort.abort();
       }
@@ -262,19 +266,31 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
   }
 
   protected override async dispatchEvent<T = unknown>(packet: ReadPacket): Promise<T> {
-    await this.request(packet, true);
+    const text = await this.request(packet, true);
+    if (text !== undefined) {
+      // Protocol v2 acknowledges an event that will run. Any other reply is an error.
+      throw (await this.read(text)).err;
+    }
     return undefined as T;
   }
 
   private async request(packet: ReadPacket, noreturn: boolean, signal?: AbortSignal): Promise<string | undefined> {
     const pattern = this.describePattern(packet.pattern);
     // Nest has awaited `connect`. If the client is closed from here on, also during serialization, this request fails.
-    const caller = this.connection?.caller ?? this.failClosed(pattern);
+    const client = this.connection?.client ?? this.failClosed(pattern);
     const { data, options } = unpackRecord(packet.data, this.options.call);
+    const { idempotencyKey: rid } = options;
+    if (rid !== undefined && this.options.protocol === 'v1') {
+      throw new TypeError(
+        `BenUdpRecord option "idempotencyKey" must be absent with protocol v1, whose servers ignore it. Set protocol: 'v2'`,
+      );
+    }
     const outgoing = await this.serialize({ ...packet, data });
     const { pattern: action, metadata } = outgoing;
-    const text = formatRequest({ action, data: outgoing.data as unknown, metadata, noreturn });
-    return caller.request({ ...options, text, noreturn, pattern }, signal);
+    const text = formatRequest({ action, data: outgoing.data as unknown, metadata, noreturn, rid });
+    const { timeout, retries } = options;
+    const idempotent = options.idempotent || rid !== undefined;
+    return client.request({ timeout, retries, idempotent, text, noreturn, pattern }, signal);
   }
 
   private failClosed(pattern: string): never {
@@ -303,16 +319,16 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
     return typeof pattern === 'string' ? pattern : String(this.normalizePattern(pattern as string));
   }
 
-  private connected(): Promise<Caller> {
+  private connected(): Promise<ConnectedClient> {
     if (!this.connection) {
-      const connection = { caller: undefined, isClosed: false } as unknown as Connection;
+      const connection = { client: undefined, isClosed: false } as unknown as Connection;
       this.connection = connection;
       connection.opening = this.open(connection);
     }
     return this.connection.opening;
   }
 
-  private async open(connection: Connection): Promise<Caller> {
+  private async open(connection: Connection): Promise<ConnectedClient> {
     const handlers: RequestClientHandlers = {
       onIgnored: (reason, remote) => {
         if (debugLog.enabled) {
@@ -327,11 +343,11 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
     try {
       // A fixed port is only free after the previous connection has closed it.
       await this.closing;
-      const caller = await this.createCaller(handlers);
+      const client = await this.createClient(handlers);
       if (connection.isClosed) {
         throw new BenUdpError('BEN_CLOSED', 'the client was closed while it connected');
       }
-      connection.caller = caller;
+      connection.client = client;
     } catch (error) {
       if (this.connection === connection) {
         this.connection = undefined;
@@ -340,10 +356,10 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
     }
     this._status$.next(BenUdpStatus.CONNECTED);
     this.events.emit('connect');
-    return connection.caller;
+    return connection.client;
   }
 
-  private async createCaller(handlers: RequestClientHandlers): Promise<Caller> {
+  private async createClient(handlers: RequestClientHandlers): Promise<ConnectedClient> {
     const { client: options, call, protocol } = this.options;
     const { keys } = await loadKeys(this.options.keys);
     const { key } = keys[0]!;
@@ -356,24 +372,24 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
     }
   }
 
-  private async disconnect({ caller, opening }: Connection): Promise<void> {
-    if (!caller) {
-      // A caller that waits for it gets `BEN_CLOSED`.
+  private async disconnect({ client, opening }: Connection): Promise<void> {
+    if (!client) {
+      // A waiting `connect` gets `BEN_CLOSED`.
       await opening.catch(() => undefined);
       return;
     }
-    const closed = caller.close();
+    const closed = client.close();
     this._status$.next(BenUdpStatus.CLOSED);
     this.events.emit('close');
     await closed;
   }
 
-  private current(): Caller {
-    const caller = this.connection?.caller;
-    if (!caller) {
+  private current(): ConnectedClient {
+    const client = this.connection?.client;
+    if (!client) {
       throw new Error('Not initialized. Please call the "connect" method first.');
     }
-    return caller;
+    return client;
   }
 
   private reportError(error: unknown): void {
@@ -385,8 +401,11 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
 }
 
 /** The data and options of a record. Other data has the options of the client. */
-function unpackRecord(data: unknown, defaults: ResolvedCallOptions): { data: unknown; options: ResolvedCallOptions } {
+function unpackRecord(
+  data: unknown,
+  defaults: ResolvedCallOptions,
+): { data: unknown; options: ResolvedCallOptions & Partial<ResolvedRecordOptions> } {
   return isRecord(data)
-    ? { data: data.data, options: resolveCallOptions('BenUdpRecord', data.options, defaults) }
+    ? { data: data.data, options: resolveRecordOptions('BenUdpRecord', data.options, defaults) }
     : { data, options: defaults };
 }

@@ -9,7 +9,7 @@ export type BenUdpContextArgs = [
   request: VerifiedRequest,
   pattern: string,
   receivedAt: number,
-  /** Shared by all contexts, so a context that nobody asks for its signal costs nothing. */
+  /** Shared by all contexts, so a context costs nothing unless its signal is used. */
   signalOf: (request: VerifiedRequest) => AbortSignal,
 ];
 
@@ -70,7 +70,7 @@ export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
   }
 
   /**
-   * Texts beside the payload, under `meta` in the request dict: a trace id, for example. A frozen flat record of at most 16 entries
+   * Texts in addition to the payload, under `meta` in the request dict: a trace id, for example. A frozen flat record of at most 16 entries
    * of 1024 characters. Other entries are dropped and counted (`getStats().droppedMetadata`). `undefined` without metadata: the
    * upstream client sends none, and `BenUdpClient` sends the `metadata` that its serializer returns.
    */
@@ -82,8 +82,8 @@ export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
    * Fires when nobody waits for the handler any more, so it can stop its work:
    *
    * - the device has stopped waiting: its timeout has passed, or it has sent its next request. `signal.reason` is a `BenUdpError` with
-   *   `BEN_TIMEOUT`. Nobody waits for an event (`noreturn`), so this never happens there;
-   * - the server shuts down, and nine tenths of `shutdownTimeout` have passed. Then the code is `BEN_CLOSED`.
+   *   `BEN_TIMEOUT`. This never happens for an event (`noreturn`), because nobody waits for it;
+   * - the server shuts down, and nine tenths of `shutdownTimeout` have passed. The code is then `BEN_CLOSED`.
    *
    * It does not fire after the handler has ended. The signal is made by the first call, and further calls return the same.
    */

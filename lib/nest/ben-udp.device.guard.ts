@@ -1,5 +1,5 @@
 /**
- * A guard that lets in devices by the name of their key.
+ * A guard that allows devices by the name of their key.
  */
 import { type CanActivate, type ExecutionContext, SetMetadata, UseGuards, applyDecorators } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
@@ -11,8 +11,8 @@ const ALLOWED_DEVICES = 'nestjs-ben-udp:allowed-devices';
 /**
  * The guard behind `@AllowDevices()`. Name it in `overrideGuard` in tests.
  *
- * As a global guard, it lets in every device that has a key of its own, except where `@AllowDevices()` names some. Handlers of
- * other transports that have no `@AllowDevices()` are left alone.
+ * As a global guard, it allows every device that has its own key, unless `@AllowDevices()` names some. It ignores handlers of other
+ * transports that have no `@AllowDevices()`.
  *
  * @publicApi
  */
@@ -34,13 +34,13 @@ export class BenUdpDeviceGuard implements CanActivate {
 }
 
 /**
- * Lets in only the devices of these names, or, without names, every device that has a key of its own. The name belongs to the key
+ * Allows only the devices with these names. Without names, it allows every device that has its own key. The name belongs to the key
  * (option `keys`), so it can't be forged. Boards with a shared key, and requests of other transports, are refused.
  *
- * For a method or a whole controller; that of the method replaces that of its controller. A refused board gets "Forbidden resource",
- * as from each of Nest's guards.
+ * For a method or a whole controller. On a method, it replaces the one on the controller. A refused board gets "Forbidden resource", as
+ * with any guard of Nest.
  *
- * @throws TypeError for a name that is no text, or an empty one.
+ * @throws TypeError for a name that is not a text, or is empty.
  * @publicApi
  */
 export function AllowDevices(...names: string[]): ClassDecorator & MethodDecorator {

@@ -37,8 +37,9 @@ export interface BenUdpExchange {
   /** Milliseconds from the request to its reply, or to the end of its handlers. */
   readonly durationMs: number;
   /**
-   * The times of the steps, in milliseconds since the epoch with fractions. Their differences come from a monotonic clock. The pair was
-   * sent at this time; `undefined` if the request used an older pair, if the server had forgotten the hello, and with protocol v2.
+   * The time at which the pair was sent. This and the following times are milliseconds since the epoch with fractions, and their
+   * differences come from a monotonic clock. `undefined` if the request used an older pair, if the server had forgotten the hello, and with
+   * protocol v2.
    */
   readonly pairSentAt: number | undefined;
   /** The request was read from the socket. */
@@ -63,6 +64,6 @@ export type BenUdpEvents = {
   rejected: (rejected: BenUdpRejectedDatagram) => void;
   /** A request has ended. */
   exchange: (exchange: BenUdpExchange) => void;
-  /** A device has been silent for longer than `silentAfter`. Emitted once until the device is heard again. */
+  /** A device has been silent for longer than `silentAfter`. Emitted once until the device sends another request. */
   deviceSilent: (device: BenUdpHeardDevice) => void;
 };

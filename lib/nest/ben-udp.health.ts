@@ -19,7 +19,7 @@ export type BenUdpHealth =
     };
 
 /**
- * Checks with a real exchange that a transport answers: over loopback, with a socket of its own, under the first key.
+ * Checks with a real exchange that a transport answers: over loopback, with its own socket, under the first key.
  *
  *     health.check([() => boards.pingCheck('boards')])
  *

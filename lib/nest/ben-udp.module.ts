@@ -82,7 +82,7 @@ export class BenUdpModule {
 
 /**
  * Injects the transport of `BenUdpModule`: `constructor(@InjectBenUdpTransport() private readonly boards: BenUdpTransport) {}`. It
- * works with the type alone, and if the class comes from another copy of this package.
+ * needs only the type, and also works if the class comes from another copy of this package.
  *
  * @publicApi
  */
@@ -90,7 +90,7 @@ export function InjectBenUdpTransport(): ParameterDecorator & PropertyDecorator 
   return Inject(BEN_UDP_TRANSPORT);
 }
 
-/** Learns of the start and end of the app, which Nest does not tell a strategy. */
+/** Observes the start and the end of the app, which Nest does not report to a strategy. */
 class TransportLifecycle implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(private readonly transport: BenUdpTransport) {}
 

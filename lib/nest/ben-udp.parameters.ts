@@ -1,5 +1,5 @@
 /**
- * Parameter decorators for handlers. In a handler that runs for another transport, each of them gives `undefined`.
+ * Parameter decorators for handlers. If a handler runs for another transport, each of them is `undefined`.
  */
 import { type PipeTransform, type Type, createParamDecorator } from '@nestjs/common';
 import { type BenUdpRequest, getBenUdpRequest } from './ben-udp.request.js';

@@ -1,19 +1,19 @@
 /**
- * Decorators for handlers of this transport alone.
+ * Decorators for handlers of only this transport.
  */
 import { EventPattern, MessagePattern } from '@nestjs/microservices';
 import type { Observable } from 'rxjs';
 import type { BenUdpActionName, BenUdpMessageName, BenUdpReply } from '../actions.js';
 import { BEN_UDP_TRANSPORT } from '../constants.js';
 
-/** A pattern that is no text. The compiler checks the names of actions alone. */
+/** A pattern that is not a text. The compiler checks only the names of actions. */
 export type BenUdpLiteralPattern = object | number | bigint | boolean | null;
 
-/** The results of a handler that gives this reply. */
+/** The results of a handler that returns this reply. */
 export type BenUdpResult<Reply> = Reply | Observable<Reply> | Promise<Reply | Observable<Reply>>;
 
 /**
- * A decorator for methods that give this reply. Their parameters are not checked.
+ * A decorator for methods that return this reply. Their parameters are not checked.
  *
  * @typeParam Method the decorated method.
  */

@@ -1,7 +1,7 @@
 /**
  * Data, together with options for one request.
  */
-import { type BenUdpCallOptions, resolveCallOptions } from './ben-udp.client-options.js';
+import { type BenUdpRecordOptions, resolveRecordOptions } from './ben-udp.client-options.js';
 
 /** Marks records. Every copy of this package uses the same symbol, so the copies recognise each other's records. */
 const RECORD = Symbol.for('nestjs-ben-udp record');
@@ -17,7 +17,7 @@ export class BenUdpRecord<Data = unknown> {
   constructor(
     /** `undefined` for a request without data: the handler is called without an argument. */
     readonly data: Data,
-    readonly options: Readonly<BenUdpCallOptions> = {},
+    readonly options: Readonly<BenUdpRecordOptions> = {},
   ) {}
 }
 
@@ -32,7 +32,7 @@ export class BenUdpRecord<Data = unknown> {
  * @publicApi
  */
 export class BenUdpRecordBuilder<Data = undefined> {
-  private options: BenUdpCallOptions = {};
+  private options: BenUdpRecordOptions = {};
 
   constructor(private data?: Data) {}
 
@@ -57,13 +57,21 @@ export class BenUdpRecordBuilder<Data = undefined> {
     return this.set({ idempotent });
   }
 
+  /**
+   * The id of the request, 1 to 64 characters, for clients with `protocol: 'v2'`: its handler runs once, for all copies of the request
+   * in any session. `setRetries` then repeats it without `setIdempotent`.
+   */
+  setIdempotencyKey(key: string): this {
+    return this.set({ idempotencyKey: key });
+  }
+
   /** Returns the record. */
   build(): BenUdpRecord<Data> {
     return new BenUdpRecord(this.data as Data, this.options);
   }
 
-  private set(options: BenUdpCallOptions): this {
-    resolveCallOptions('BenUdpRecordBuilder', options);
+  private set(options: BenUdpRecordOptions): this {
+    resolveRecordOptions('BenUdpRecordBuilder', options);
     this.options = { ...this.options, ...options };
     return this;
   }

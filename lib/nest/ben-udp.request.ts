@@ -4,13 +4,13 @@
 import type { ExecutionContext } from '@nestjs/common';
 import { BenUdpContext } from './ben-udp.context.js';
 
-/** The facts about a board's request. A `BenUdpContext` has them all; a worker behind a broker has those that travelled with the payload. */
+/** The facts about a board's request. A `BenUdpContext` has all of them; a worker behind a broker has those that the broker carries. */
 export interface BenUdpRequest {
   /** The name of the device whose key verified the request; `undefined` if the key has no name. */
   getDevice(): string | undefined;
   /** The address of the sender. */
   getRemoteAddress(): string | undefined;
-  /** The texts that the board sent beside the payload; `undefined` if there are none. */
+  /** The texts that the board sent in addition to the payload; `undefined` if there are none. */
   getMetadata(): Readonly<Record<string, string>> | undefined;
   /** The time at which the request arrived. */
   getReceivedAt(): Date | undefined;
@@ -42,7 +42,7 @@ export function getBenUdpRequest(context: ExecutionContext): BenUdpRequest | und
 
 /**
  * @internal
- * Gives the context of another transport the request that arrived with its message, so the decorators work there too.
+ * Attaches the request that arrived with a message to the context of another transport, so the decorators work there too.
  *
  * @param context the object that `@Ctx()` injects.
  */

@@ -11,7 +11,7 @@ import type { BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
 import type { VerifiedRequest } from '../exchange/index.js';
 import { lastValue } from './last-value.js';
 import { LimitedLog } from './limited-log.js';
-import { describeError, listSome, quotePattern } from './log-text.js';
+import { describeError, describeSender, listSome, quotePattern } from './log-text.js';
 import type { Platform } from '../net/index.js';
 import { WildcardPatterns, hasWildcard } from './wildcard-patterns.js';
 
@@ -19,10 +19,10 @@ import { WildcardPatterns, hasWildcard } from './wildcard-patterns.js';
 const NO_MESSAGE_HANDLER = 'There is no matching message handler defined in the remote service.';
 const NO_EVENT_HANDLER = 'There is no matching event handler defined in the remote service.';
 
-/** Nest's exception layer sends this instead of an error that callers must not see. It has logged that error. */
+/** Nest's exception layer sends this instead of an error that clients must not see. It logs that error, unless it is an `HttpException`. */
 export const HIDDEN_ERROR = { status: 'error', message: 'Internal server error' } as const;
 
-/** Actions whose handler is remembered. Further actions are looked up each time, so made-up actions take no memory. */
+/** Actions whose handler is cached. Further actions are looked up each time, so invented actions take no memory. */
 const MAX_REMEMBERED_ROUTES = 1024;
 
 /** The result of a handler, in the terms of Nest's packets. */
@@ -147,7 +147,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     }
     try {
       const response = isObservable(result) ? await this.takeLast(result, handler, context) : result;
-      // The device does not get the result of an event handler. If it waits, it only learns that the handler ran.
+      // The device does not get the result of an event handler. If it waits, it learns only that the handler ran.
       return { response: handler.isEventHandler ? undefined : response, isDisposed: true };
     } catch (error) {
       // Filters answer with plain objects, texts and RpcExceptions. Any other Error has passed no filter.
@@ -157,10 +157,45 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
       if (error instanceof Error) {
         return { err: this.hide(error, handler, context), isDisposed: true };
       }
-      if (!context.isReplyExpected() && !this.isLoggedByNest(handler, error)) {
+      if (isHiddenError(error)) {
+        this.logHidden(handler, context);
+      } else if (context.isReplyExpected()) {
+        this.logErrorReply(error, handler, context);
+      } else if (!this.isLoggedByNest(handler)) {
         this.logFailure(error, handler, context);
       }
       return { err: error, isDisposed: true };
+    }
+  }
+
+  /** Names the device and the action of a hidden error, because Nest's own line names neither. */
+  private logHidden(handler: MessageHandler, context: BenUdpContext): void {
+    this.limitedLog.record(
+      `hidden ${this.patterns.get(handler)}`,
+      'warn',
+      () =>
+        `${this.describeRequest(context)} failed: ${HIDDEN_ERROR.message}. Nest logs the cause, unless it is an HttpException. ` +
+        'A ValidationPipe throws one; give it an exceptionFactory that returns an RpcException',
+    );
+  }
+
+  private describeRequest(context: BenUdpContext): string {
+    const remote = { address: context.getRemoteAddress(), port: context.getRemotePort() };
+    const what = context.isReplyExpected() ? 'Request' : 'Event';
+    return `${what} ${this.quote(context.getPattern())} of ${describeSender(context.getDevice(), remote)}`;
+  }
+
+  /**
+   * In a stream, rxjs turns an exception of a filter into an error like any other. So an object or a text may be an answer, or a mistake
+   * that the device must not see: the log shows it. Nest's own answers are not mistakes.
+   */
+  private logErrorReply(error: unknown, handler: MessageHandler, context: BenUdpContext): void {
+    if (!isNestAnswer(error)) {
+      this.limitedLog.record(
+        `error reply ${this.patterns.get(handler)}`,
+        'debug',
+        () => `${this.describeRequest(context)} got the error reply ${describeError(error)}`,
+      );
     }
   }
 
@@ -169,11 +204,11 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     this.limitedLog.record(
       `event ${this.patterns.get(handler)}`,
       'error',
-      () => `Event ${this.quote(context.getPattern())} failed: ${describeError(error)}`,
+      () => `${this.describeRequest(context)} failed: ${describeError(error)}`,
     );
   }
 
-  /** The reply for an error that bypassed Nest's exception layer: hidden and logged, as that layer does. */
+  /** The reply for an error that bypassed Nest's exception layer. Hides and logs the error, as that layer does. */
   private hide(error: unknown, handler: MessageHandler, context: BenUdpContext): unknown {
     this.limitedLog.record(
       `unhandled ${this.patterns.get(handler)}`,
@@ -283,12 +318,9 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     });
   }
 
-  /** Nest logs every error that it hides. From 12 on (`propagatesEventHandlerErrors`) it also logs every failure of an event handler. */
-  private isLoggedByNest(handler: MessageHandler, error: unknown): boolean {
-    return (
-      (error as typeof HIDDEN_ERROR | undefined)?.message === HIDDEN_ERROR.message ||
-      (handler.isEventHandler === true && 'propagatesEventHandlerErrors' in this)
-    );
+  /** From 12 on (`propagatesEventHandlerErrors`) Nest logs the exceptions of event handlers, `RpcException` included. */
+  private isLoggedByNest(handler: MessageHandler): boolean {
+    return handler.isEventHandler === true && 'propagatesEventHandlerErrors' in this;
   }
 }
 
@@ -296,7 +328,7 @@ export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLik
   return typeof (value as { then?: unknown } | undefined)?.then === 'function';
 }
 
-/** A list, tuple, set, bytes, or a dict with a key that is no str. Nest would route them by properties that they do not have. */
+/** A list, tuple, set, bytes, or a dict with a key that is not a str. Nest would route them by properties that they do not have. */
 function isContainer(value: unknown): boolean {
   return Array.isArray(value) || value instanceof Map || value instanceof Set || value instanceof Uint8Array;
 }
@@ -304,6 +336,17 @@ function isContainer(value: unknown): boolean {
 /** Also matches an exception of another copy of Nest. Test runners load several copies. */
 function isRpcException(error: unknown): error is { getError(): unknown } {
   return error instanceof Error && 'getError' in error && typeof error.getError === 'function';
+}
+
+function isHiddenError(error: unknown): boolean {
+  return isNestAnswer(error) && (error as typeof HIDDEN_ERROR).message === HIDDEN_ERROR.message;
+}
+
+/** Nest's exception layer makes such an answer of an `RpcException` with a text, and of every error that it hides. */
+function isNestAnswer(error: unknown): boolean {
+  return (
+    typeof error === 'object' && error !== null && 'message' in error && Object.keys(error).join() === 'status,message'
+  );
 }
 
 /** The answer of Nest's exception layer for an `RpcException`. */

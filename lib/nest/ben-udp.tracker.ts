@@ -17,7 +17,7 @@ export function getBenUdpTracker(_request: unknown, context: ExecutionContext): 
   const tracker = request?.getDevice() ?? request?.getRemoteAddress();
   if (tracker === undefined) {
     throw new TypeError(
-      'getBenUdpTracker: this handler runs for another transport. Give the ThrottlerGuard of other handlers a tracker of its own',
+      'getBenUdpTracker: this handler runs for another transport. Give the ThrottlerGuard of other handlers its own tracker',
     );
   }
   return tracker;

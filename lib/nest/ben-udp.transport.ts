@@ -1,7 +1,6 @@
 /**
  * The strategy that makes BenCommunication one of Nest's transports. It binds the socket and passes verified requests to handlers.
  */
-import cluster from 'node:cluster';
 import type { Socket } from 'node:dgram';
 import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
 import { brand } from '../brand.js';
@@ -12,7 +11,6 @@ import { formatEndpoint } from '../format-endpoint.js';
 import { type BenUdpKeyOptions, KeyStore, readKeyOptions } from '../keys/index.js';
 import { type Platform, nodePlatform } from '../net/index.js';
 import { OptionReader } from '../option-reader.js';
-import { formatErrorReply, formatReply, formatUnreadableReply } from '../protocol/index.js';
 import {
   type Answer,
   type BenUdpDevice,
@@ -21,8 +19,10 @@ import {
   DeviceRegistry,
   KnownBoardsFile,
   Listener,
+  IdempotentAnswers,
   type ListenerHandlers,
 } from '../server/index.js';
+import { AnswerWriter } from './answer-writer.js';
 import { type BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
 import { BenUdpRouter, HIDDEN_ERROR, type Outcome, isPromiseLike } from './ben-udp.router.js';
 import {
@@ -30,14 +30,12 @@ import {
   type ResolvedTransportOptions,
   resolveTransportOptions,
 } from './ben-udp.transport-options.js';
+import { BindRetry } from './bind-retry.js';
 import { GuardedEmitter } from './guarded-emitter.js';
 import { ListenReminder } from './listen-reminder.js';
 import { describeError, listSome, quotePattern } from './log-text.js';
 import { LoopbackProbe } from './loopback-probe.js';
 import { Reporter } from './reporter.js';
-
-/** Tells a device that its request was not run: too many handlers are running. */
-const BUSY_ERROR = { status: 'error', message: 'busy: too many handlers are running, try again later' } as const;
 
 /** Exists between `listen` and `close`. */
 interface RunningServer {
@@ -69,10 +67,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   private readonly reporter: Reporter;
   private readonly keys: KeyStore;
   private readonly reminder: ListenReminder;
+  private readonly answers: AnswerWriter;
+  private readonly idempotent: IdempotentAnswers;
   private server: RunningServer | undefined;
   private starting: Promise<void> | undefined;
+  private binding: BindRetry | undefined;
   private closing: Promise<void> | undefined;
-  private cancelRetry: () => void = () => undefined;
 
   /** @internal */
   protected readonly signalOf = (request: VerifiedRequest): AbortSignal =>
@@ -94,6 +94,16 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     this.events = new GuardedEmitter((error) => this.reporter.logFailure(error), ['exchange']);
     this.reporter = new Reporter(this.events, this.limitedLog, (action) => this.describePattern(action), platform);
     this.keys = this.createKeyStore();
+    this.answers = new AnswerWriter(resolved, (error, action) => {
+      const describe = () =>
+        `The result of ${quotePattern(this.describePattern(action))} can't be sent: ${describeError(error)}`;
+      this.limitedLog.record('unsendable', 'error', describe);
+    });
+    this.idempotent = new IdempotentAnswers(resolved.resultStore, {
+      refuse: (message, request) => this.answers.refuse(message, request),
+      onStoreFailed: (error) =>
+        this.limitedLog.record('result store', 'error', () => `The result store failed: ${describeError(error)}`),
+    });
     this.reminder = new ListenReminder(platform, () =>
       this.logger.warn(
         'The transport does not listen, so no board is answered. In a hybrid app call "await app.startAllMicroservices()", ' +
@@ -127,12 +137,14 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   /**
    * Stops issuing ids, still accepts requests for issued ids, waits up to `shutdownTimeout` for running handlers and their replies,
-   * then closes the socket. With `reusePort` it closes the socket within a second, and sends the replies through sockets of their own.
+   * then closes the socket. With `reusePort` it closes the socket within a second, and sends the replies through separate sockets.
    * May be called at any time and more than once.
    */
   close(): Promise<void> {
     this.reminder.stop();
-    this.closing ??= this.stop();
+    this.closing ??= this.stop().finally(() =>
+      this.events.endWaiting(new BenUdpError('BEN_CLOSED', 'the transport was closed before the event')),
+    );
     return this.closing;
   }
 
@@ -148,8 +160,9 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   /**
-   * Registers a listener for the next event alone. Without a listener, returns a promise of the arguments of the next event:
-   * `const [exchange] = await transport.once('exchange')`. At run time, `events.once` of Node works too.
+   * Registers a listener for only the next event. Without a listener, returns a promise of the arguments of the next event:
+   * `const [exchange] = await transport.once('exchange')`. The promise rejects with `BEN_CLOSED` if `close` comes first. `events.once` of
+   * Node works too, but its types ask for a whole `EventEmitter`, so TypeScript needs a cast.
    */
   once<EventKey extends keyof BenUdpEvents>(event: EventKey): Promise<Parameters<BenUdpEvents[EventKey]>>;
   once<EventKey extends keyof BenUdpEvents>(event: EventKey, callback: BenUdpEvents[EventKey]): this;
@@ -205,8 +218,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   /**
-   * The devices that the server has heard since `listen`, at most `maxEndpoints`, and those of the option `keys` that it has not heard.
-   * The latter come first, then the device with the longest silence.
+   * The devices that have sent a request since `listen`, at most `maxEndpoints`, and those of the option `keys` that have not. The latter
+   * come first, then the device with the longest silence.
    *
    * @throws Error before `listen` has succeeded and after `close`.
    */
@@ -215,8 +228,9 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   /**
-   * Makes a real exchange with itself over loopback, under the first of its keys. `getStats()` counts it like any other. It records no
-   * device and runs no handler. It makes at most one exchange a second; further calls return the same result.
+   * Runs a real exchange against itself over loopback, under the first of its keys. `getStats()` counts it like any other. It records no
+   * device and runs no handler. It makes at most one exchange a second; further calls return the same result. Within the timeout it
+   * begins three attempts, because the system drops datagrams in a flood.
    *
    * @returns its duration in milliseconds.
    * @throws BenUdpError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_SOCKET`; `BEN_CLOSED` before `listen` has succeeded and after `close`.
@@ -262,6 +276,10 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
           this.server?.listener.useKeys(ring);
           this.logger.log(`Keys loaded: ${ring.describeChange(previous)}`);
         },
+        onLeftOut: (errors) =>
+          this.logger.error(
+            `Key files are left out, except for keys in use: ${listSome(errors.map(({ message }) => message))}`,
+          ),
         onReloadFailed: (error) =>
           this.logger.error(`Key files changed and could not be loaded; the old keys stay: ${describeError(error)}`),
       },
@@ -274,7 +292,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       throw new BenUdpError('BEN_ALREADY_LISTENING', 'this transport is listening already; close it first');
     }
     this.closing = undefined;
-    this.starting = this.bind();
+    this.binding = new BindRetry(this.options, this.platform, (message) => this.logger.warn(message));
+    this.starting = this.bind(this.binding);
     try {
       await this.starting;
     } catch (error) {
@@ -284,7 +303,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     }
   }
 
-  private async bind(): Promise<void> {
+  private async bind(binding: BindRetry): Promise<void> {
     const { bufferSize, maxEndpoints, silentAfter, reusePort } = this.options;
     await this.keys.load();
     const devices = new DeviceRegistry(this.platform, maxEndpoints, silentAfter, (device) =>
@@ -298,12 +317,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       knownBoards: this.createKnownBoardStore(),
     };
     // The keys may be reloaded while another process still has the port.
-    const listener = await this.retryWhileInUse(() =>
-      Listener.bind(options, this.keys.current, handlers, this.platform),
-    );
+    const listener = await binding.run(() => Listener.bind(options, this.keys.current, handlers, this.platform));
     const { address, receiveBufferSize } = listener;
     probe.aim(address);
     this.server = { listener, devices, probe };
+    // A reload while this waited for the port or the known boards has not reached the listener.
+    listener.useKeys(this.keys.current);
     devices.start();
     this.logger.log(
       `Listening on ${formatEndpoint(address.address, address.port)} for ${this.keys.current.describe()}, ` +
@@ -318,16 +337,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return {
       onRequest: (request, receivedAt) => {
         devices.record(request);
-        return this.answer(request, receivedAt);
+        return request.rid === undefined
+          ? this.answer(request, receivedAt)
+          : this.idempotent.answer(request, () => this.answer(request, receivedAt));
       },
       onRejected: (rejected, remote) => this.reporter.rejected(rejected, remote),
-      onRefused: ({ error }) => {
-        const { errorReply } = this.options;
-        if (errorReply === 'none') {
-          return undefined;
-        }
-        return error ? formatUnreadableReply(error, errorReply) : this.formatError(BUSY_ERROR);
-      },
+      onRefused: ({ error }) => this.answers.formatRefusal(error),
       onEnded: (ended) => this.reporter.ended(ended),
       onError: (error) => this.reporter.failed(error),
       onStoreFailed: (action, error) => {
@@ -347,44 +362,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   /** Never a failure: known boards are hints. */
   private warnOfKnownBoards(message: string): void {
-    this.limitedLog.record('known boards', 'warn', () => `${message}. The server goes on without them`);
-  }
-
-  /** An earlier run of the app may still have the port: `nest start --watch` starts a new run before the old one has ended. */
-  private async retryWhileInUse(bind: () => Promise<Listener>): Promise<Listener> {
-    const { retryAttempts, retryDelay, host, port, reusePort } = this.options;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await bind();
-      } catch (error) {
-        const isInUse = error instanceof BenUdpError && error.code === 'BEN_ADDRESS_IN_USE';
-        if (!isInUse || (cluster.isWorker && !reusePort) || attempt > retryAttempts) {
-          throw error;
-        }
-      }
-      this.logger.warn(
-        `${formatEndpoint(host, port)} is in use; trying again in ${retryDelay} ms (${attempt} of ${retryAttempts})`,
-      );
-      await this.pauseUnlessClosed(retryDelay);
-      if (this.closing) {
-        throw new BenUdpError('BEN_CLOSED', 'the transport was closed before it listened');
-      }
-    }
-  }
-
-  private pauseUnlessClosed(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancelTimer = this.platform.schedule(resolve, ms);
-      this.cancelRetry = () => {
-        cancelTimer();
-        resolve();
-      };
-    });
+    this.limitedLog.record('known boards', 'warn', () => `${message}. The server continues without them`);
   }
 
   private async stop(): Promise<void> {
-    this.cancelRetry();
-    // The caller of `listen` has the error of a failed start.
+    this.binding?.cancel();
+    // After a failed start, the caller of `listen` already has the error.
     await this.starting?.catch(() => undefined);
     const { server } = this;
     if (!server) {
@@ -416,37 +399,17 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
     return this.server;
   }
 
-  private async answer(request: VerifiedRequest, receivedAt: number): Promise<Answer> {
-    let outcome: Outcome = { err: HIDDEN_ERROR, isDisposed: true };
-    try {
-      outcome = await this.route(request, this.platform.wallClock() - (this.platform.now() - receivedAt));
-    } catch (error) {
+  private answer(request: VerifiedRequest, receivedAt: number): Answer | Promise<Answer> {
+    const write = (outcome: Outcome) => this.answers.write(request, outcome, this.serializer);
+    const fail = (error: unknown) => {
       this.reporter.logFailure(error);
-    }
-    if (request.noreturn) {
-      return { text: undefined, isError: 'err' in outcome };
-    }
-    const bufferSize = Math.min(this.options.bufferSize, request.replyBytes ?? Infinity);
+      return write({ err: HIDDEN_ERROR, isDisposed: true });
+    };
     try {
-      const serialized = this.serializer.serialize(outcome as Outcome & { id: string });
-      const packet: Outcome = isPromiseLike(serialized) ? await serialized : serialized;
-      return 'err' in packet
-        ? { text: this.formatError(packet.err, bufferSize), isError: true }
-        : { text: formatReply(packet.response, bufferSize), isError: false };
+      const outcome = this.route(request, this.platform.wallClock() - (this.platform.now() - receivedAt));
+      return isPromiseLike(outcome) ? outcome.then(write, fail) : write(outcome);
     } catch (error) {
-      const pattern = () => quotePattern(this.describePattern(request.action));
-      this.limitedLog.record(
-        'unsendable',
-        'error',
-        () => `The result of ${pattern()} can't be sent: ${describeError(error)}`,
-      );
-      const message = error instanceof BenUdpError ? error.message : HIDDEN_ERROR.message;
-      return { text: this.formatError({ status: 'error', message }), isError: true };
+      return fail(error);
     }
-  }
-
-  private formatError(error: unknown, bufferSize = this.options.bufferSize): string | undefined {
-    const { errorReply } = this.options;
-    return errorReply === 'none' ? undefined : formatErrorReply(error, errorReply, bufferSize);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Events for the listeners of our users. If a listener throws, or if its promise rejects, the error is reported and stops nothing else:
- * datagrams cause events, so a remote peer could crash the process.
+ * Events for the listeners of an app. If a listener throws, or if its promise rejects, the error is only reported. Datagrams cause
+ * events, so otherwise a remote peer could crash the process.
  *
  * A listener runs in the async scope in which it was registered. The scope of a socket or a timer would carry a store from one event
  * to the next. Listeners of events that belong to a request run in the scope of that request.
@@ -15,6 +15,8 @@ type AnyListener = (...args: unknown[]) => unknown;
 type WrappedListener = AnyListener & { listener?: AnyListener };
 
 export class GuardedEmitter<Events extends Listeners<Events>> {
+  /** Rejects a promise of `next` that is not settled. */
+  private readonly waiting = new Set<(error: Error) => void>();
   private readonly emitter = new EventEmitter({ captureRejections: true });
 
   /** @param requestEvents events that belong to a request. */
@@ -38,11 +40,31 @@ export class GuardedEmitter<Events extends Listeners<Events>> {
     this.emitter.on(event, Object.assign(once, { listener: wrapped.listener }));
   }
 
-  /** The arguments of the next event. */
+  /** The arguments of the next event. Rejects if `endWaiting` is called first. */
   next<Name extends keyof Events & string>(event: Name): Promise<Parameters<Events[Name]>> {
-    return new Promise((resolve) => {
-      this.once(event, ((...args: Parameters<Events[Name]>) => resolve(args)) as unknown as Events[Name]);
+    const next = new Promise<Parameters<Events[Name]>>((resolve, reject) => {
+      const take = (...args: Parameters<Events[Name]>) => {
+        this.waiting.delete(giveUp);
+        resolve(args);
+      };
+      const listener = take as unknown as Events[Name];
+      const giveUp = (error: Error) => {
+        this.off(event, listener);
+        reject(error);
+      };
+      this.waiting.add(giveUp);
+      this.once(event, listener);
     });
+    // A promise that nobody looks at must not end the process when the transport closes.
+    next.catch(() => undefined);
+    return next;
+  }
+
+  /** Rejects the promises of `next`, because no event comes any more. */
+  endWaiting(error: Error): void {
+    const waiting = [...this.waiting];
+    this.waiting.clear();
+    waiting.forEach((giveUp) => giveUp(error));
   }
 
   /** Removes the latest registration of this listener, by `on` or by `once`. */
@@ -69,7 +91,7 @@ export class GuardedEmitter<Events extends Listeners<Events>> {
   }
 }
 
-/** Each call has a scope of its own within that of the registration, so the next call does not see a store that this one enters. */
+/** Each call has its own scope within that of the registration, so the next call does not see a store that this one enters. */
 function inScopeOfRegistration(listener: AnyListener): AnyListener {
   const registration = new AsyncResource('BenUdpListener');
   return (...args) =>

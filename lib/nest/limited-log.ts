@@ -1,13 +1,14 @@
 /**
  * Log lines that a peer can cause without limit. The first line of a kind is written at once. The lines of the next ten seconds become
- * one line with their number. So a flood neither fills the disk nor hides lines of another kind.
+ * one line with their count. So a flood neither fills the disk nor hides lines of another kind.
  */
+import { AsyncResource } from 'node:async_hooks';
 import type { Platform } from '../net/index.js';
 
 /** At most one line of a kind is written in this time. */
 export const LOG_INTERVAL_MS = 10_000;
 
-/** Kinds that are counted separately. Further kinds share one, so errors with made-up names take no memory. */
+/** Kinds that are counted separately. Further kinds share one, so errors with invented names take no memory. */
 const MAX_KINDS = 1024;
 const OTHER_KINDS = 'others';
 
@@ -30,6 +31,9 @@ interface Kind {
 export class LimitedLog {
   /** Kinds with a line in the last ten seconds. Bounded by `MAX_KINDS` plus one. */
   private readonly kinds = new Map<string, Kind>();
+
+  /** Timers run in this scope. In that of a request, lines of other requests would be written with its store. */
+  private readonly scope = new AsyncResource('BenUdpLog');
 
   constructor(
     private readonly platform: Platform,
@@ -68,7 +72,9 @@ export class LimitedLog {
         this.kinds.delete(name);
       }
     };
-    kind.cancel = this.platform.schedule(atEnd, LOG_INTERVAL_MS, { isBackground: true });
+    kind.cancel = this.scope.runInAsyncScope(() =>
+      this.platform.schedule(atEnd, LOG_INTERVAL_MS, { isBackground: true }),
+    );
   }
 
   /** Whether a line was held back. */

@@ -2,7 +2,9 @@
  * Texts for log lines. A device may have chosen part of them, so they are quoted, cut and escaped.
  */
 import { inspect } from 'node:util';
-import { excerptOf } from '../printable.js';
+import type { BenUdpRemote } from '../exchange/index.js';
+import { formatEndpoint } from '../format-endpoint.js';
+import { excerptOf, printableLine, toEscape } from '../printable.js';
 
 /** Patterns in one log line. */
 const MAX_LISTED = 10;
@@ -15,23 +17,40 @@ const MAX_ERROR = 2000;
 
 /** A pattern in quotes, cut, and with everything but printable ASCII escaped. */
 export function quotePattern(pattern: string): string {
-  return JSON.stringify(pattern.slice(0, MAX_PATTERN)).replaceAll(
-    /[^\x20-\x7e]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  return JSON.stringify(pattern.slice(0, MAX_PATTERN)).replaceAll(/[^\x20-\x7e]/g, (unit) =>
+    toEscape(unit.charCodeAt(0)),
   );
 }
 
-/** The first ten names, and the number of the others. */
+/** The sender of a datagram: its device, if the key has a name, and its address. */
+export function describeSender(
+  device: string | undefined,
+  { address, port }: Pick<BenUdpRemote, 'address' | 'port'>,
+): string {
+  const endpoint = formatEndpoint(address, port);
+  return device === undefined ? endpoint : `${device} at ${endpoint}`;
+}
+
+/** The first ten names, and the number of further ones. */
 export function listSome(names: readonly string[]): string {
   const distinct = [...new Set(names)];
   const rest = distinct.length - MAX_LISTED;
   return distinct.slice(0, MAX_LISTED).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
 }
 
-/** The stack or message of an error. Its other properties may hold secrets. */
+/**
+ * The stack or message of an error. Its other properties may hold secrets. A key holder may have chosen the message, so it stays on one
+ * line: further lines could imitate lines of the log.
+ */
 export function describeError(error: unknown): string {
   const { stack, message } = (error ?? {}) as { stack?: unknown; message?: unknown };
-  const description = error instanceof Error ? (stack ?? message) : (message ?? error);
-  const text = typeof description === 'string' ? description : inspect(description);
-  return excerptOf(text, MAX_ERROR);
+  if (error instanceof Error && typeof stack === 'string') {
+    const lines = stack.split('\n');
+    const framesAt = lines.findLastIndex((line) => !line.startsWith('    at ')) + 1;
+    const head = printableLine(lines.slice(0, framesAt).join('\n'));
+    return excerptOf([head, ...lines.slice(framesAt)].join('\n'), MAX_ERROR);
+  }
+  const description = message ?? error;
+  const text = typeof description === 'string' ? description : inspect(description, { breakLength: Infinity });
+  return excerptOf(printableLine(text), MAX_ERROR);
 }

@@ -1,6 +1,5 @@
 /**
- * A client of this process's own server. A real exchange over loopback checks the socket, the event loop, the keys and the exchange,
- * and not only that an object exists.
+ * A client of this process's own server. A real exchange over loopback checks the socket, the event loop, the keys and the exchange.
  */
 import { RequestClient } from '../client/index.js';
 import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../constants.js';
@@ -18,14 +17,20 @@ const FRESH_MS = 1000;
 /** Longer than the usual interval of health checks, so the socket stays open between them. */
 const IDLE_TIMEOUT_MS = 60_000;
 
-/** On a shared port: how long a hello may take to this process, before the probe tries another source port. It is there at once. */
+/** On a shared port: how long the probe waits for its own hello before it tries another source port. */
 const SEARCH_MS = 5;
+
+/**
+ * In a flood, the system drops unread datagrams. A probe that failed because of one of them would restart a working server. Attempts
+ * overlap, because in a flood a datagram also waits long to be read.
+ */
+const ATTEMPTS = 3;
 
 const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/;
 
 const HEALTHY: Answer = { text: formatReply('ok', DEFAULT_BUFFER_SIZE), isError: false };
 
-/** The reason of an attempt that ended because another process got its hello. */
+/** Ends an attempt whose hello another process got. */
 const ELSEWHERE = new Error('another process on the port got the hello');
 
 interface Result {
@@ -41,9 +46,12 @@ export class LoopbackProbe {
    */
   private readonly action: string;
   private server: { readonly address: string; readonly port: number } | undefined;
-  private client: { readonly of: Promise<RequestClient>; readonly ring: KeyRing } | undefined;
+  private client: { readonly connected: Promise<RequestClient>; readonly ring: KeyRing } | undefined;
   private latest: Result | undefined;
-  /** The ports that its sockets have bound, at most two for each key ring in use. No other process can send from them on this machine. */
+  /**
+   * The ports that its sockets have bound, at most `ATTEMPTS` for each key ring in use. No other process can send from them on this
+   * machine.
+   */
   private readonly ports = new Set<number>();
   /** Whether this process got the hello of the current attempt. */
   private isHeard = false;
@@ -85,9 +93,9 @@ export class LoopbackProbe {
   }
 
   /**
-   * Makes one exchange. If one is running or ended less than a second ago, returns its result.
+   * Makes one exchange, in several attempts if datagrams are lost. If one is running or ended less than a second ago, returns its result.
    *
-   * @returns its duration in milliseconds.
+   * @returns its duration in milliseconds, from the first attempt on.
    * @throws BenUdpError `BEN_TIMEOUT`, `BEN_BAD_REPLY`, `BEN_SOCKET`.
    */
   run(timeoutMs: number): Promise<number> {
@@ -105,11 +113,11 @@ export class LoopbackProbe {
   }
 
   async close(): Promise<void> {
-    const client = await this.client?.of.catch(() => undefined);
+    const client = await this.client?.connected.catch(() => undefined);
     await client?.close();
   }
 
-  /** A port alone would let anybody on the network pass who guesses it. The system drops such addresses if they come from outside. */
+  /** A check of only the port would let anybody on the network pass who guesses it. The system drops loopback addresses from outside. */
   private isOfThisMachine(address: BenUdpRemote['address']): boolean {
     return LOOPBACK.test(address) || address === this.server?.address;
   }
@@ -122,8 +130,8 @@ export class LoopbackProbe {
     const socket = await this.platform.bindSocket(options, {
       ...handlers,
       onDatagram: (datagram, remote) => {
-        // Another process has the same keys. With its pair, the client would send it the request.
-        if (this.isHeard) {
+        // Another process has the same keys. If its pair were accepted, the client would send it the request.
+        if (this.isHeard || !this.isShared) {
           handlers.onDatagram(datagram, remote);
         }
       },
@@ -148,13 +156,33 @@ export class LoopbackProbe {
     }, timeoutMs);
     const startedAt = this.platform.now();
     try {
-      while (!(await this.attempt(timeoutMs, abort.signal))) {
-        // The next attempt has another source port.
-      }
+      await (this.isShared ? this.findOwnPort(timeoutMs, abort.signal) : this.repeat(timeoutMs, abort.signal));
       return Math.round((this.platform.now() - startedAt) * 1000) / 1000;
     } finally {
       stopTimer();
+      abort.abort();
     }
+  }
+
+  private async findOwnPort(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    while (!(await this.attempt(timeoutMs, signal))) {
+      // The next attempt has another source port.
+    }
+  }
+
+  /** Begins another exchange after each third of the time. The first that ends decides. */
+  private async repeat(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    let cancel: () => void = () => undefined;
+    const result = new Promise<void>((resolve, reject) => {
+      const begin = (count: number) => {
+        this.attempt(timeoutMs, signal).then(() => resolve(), reject);
+        if (count < ATTEMPTS) {
+          cancel = this.platform.schedule(() => begin(count + 1), timeoutMs / ATTEMPTS);
+        }
+      };
+      begin(1);
+    });
+    await result.finally(() => cancel());
   }
 
   /** @returns false if another process on the port got the hello. */
@@ -205,15 +233,15 @@ export class LoopbackProbe {
     if (this.client?.ring !== ring) {
       void this.close();
       const { address, port } = this.server!;
-      const of = RequestClient.create(
+      const connected = RequestClient.create(
         {
           host: loopbackOf(address),
           port,
           localAddress: undefined,
           localPort: 0,
           bufferSize: DEFAULT_BUFFER_SIZE,
-          // A second socket, because the first may rest after a failed exchange.
-          maxSockets: 2,
+          // One for each attempt.
+          maxSockets: ATTEMPTS,
           maxQueue: 0,
           idleTimeout: IDLE_TIMEOUT_MS,
         },
@@ -221,9 +249,9 @@ export class LoopbackProbe {
         { onIgnored: () => undefined, onError: () => undefined },
         withBindSocket(this.platform, this.bindSocket),
       );
-      this.client = { of, ring };
+      this.client = { connected, ring };
     }
-    return this.client.of;
+    return this.client.connected;
   }
 }
 

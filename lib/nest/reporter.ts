@@ -3,17 +3,16 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { type BenUdpRejection, type BenUdpRemote, REJECTIONS, type RejectedDecision } from '../exchange/index.js';
-import { formatEndpoint } from '../format-endpoint.js';
 import type { BenUdpOutcome, EndedExchange } from '../server/index.js';
 import type { BenUdpEvents, BenUdpExchange, BenUdpRejectedDatagram } from './ben-udp.events.js';
 import type { Platform } from '../net/index.js';
 import { exchangeChannel, rejectedChannel } from './diagnostics.js';
 import type { GuardedEmitter } from './guarded-emitter.js';
 import type { LimitedLog } from './limited-log.js';
-import { describeError, quotePattern } from './log-text.js';
+import { describeError, describeSender, quotePattern } from './log-text.js';
 
 /**
- * Rejections that are normal on a network. They are logged at level `debug`. The others need the operator: a key is wrong, or a limit
+ * Rejections that are normal on a network. They are logged at level `debug`. The others need an operator: a key is wrong, or a limit
  * or the machine is too small.
  */
 const ORDINARY_REJECTIONS: ReadonlySet<BenUdpRejection> = new Set<BenUdpRejection>([
@@ -58,7 +57,7 @@ export class Reporter {
     }
     const report: BenUdpRejectedDatagram = { reason, remote, device };
     this.events.emit('rejected', report);
-    // In a scope of its own, because a store that a subscriber enters would otherwise stay with the socket.
+    // In a separate scope, because a store that a subscriber enters would otherwise stay with the socket.
     new AsyncResource('BenUdpRejection').runInAsyncScope(() => rejectedChannel.publish(report));
   }
 
@@ -94,7 +93,7 @@ export class Reporter {
     exchangeChannel.publish(report);
   }
 
-  /** Reports a failure that the user has to know. */
+  /** Reports a failure that the user must know about. */
   failed(error: unknown): void {
     this.logFailure(error);
     if (this.events.hasListeners('error')) {
@@ -110,8 +109,6 @@ export class Reporter {
 }
 
 /** Shows nothing of the content of the datagram except, if it verified, the mistake in its text. */
-function describeRejection({ reason, device, error }: RejectedDecision, { address, port }: BenUdpRemote): string {
-  const endpoint = formatEndpoint(address, port);
-  const sender = device === undefined ? endpoint : `${device} at ${endpoint}`;
-  return `Datagram of ${sender} rejected: ${reason}, ${error?.message ?? REJECTIONS[reason]}`;
+function describeRejection({ reason, device, error }: RejectedDecision, remote: BenUdpRemote): string {
+  return `Datagram of ${describeSender(device, remote)} rejected: ${reason}, ${error?.message ?? REJECTIONS[reason]}`;
 }

@@ -15,7 +15,7 @@ export class WildcardPatterns {
 
   add(pattern: string): void {
     this.patterns.push(pattern.split('.'));
-    this.patterns.sort((a, b) => countSpelt(b) - countSpelt(a) || countOf(a, ANY_WORDS) - countOf(b, ANY_WORDS));
+    this.patterns.sort((a, b) => countLiterals(b) - countLiterals(a) || countOf(a, ANY_WORDS) - countOf(b, ANY_WORDS));
   }
 
   /** The best pattern that matches. */
@@ -51,7 +51,7 @@ function fits(pattern: readonly string[], words: readonly string[]): boolean {
   return at === pattern.length;
 }
 
-function countSpelt(words: readonly string[]): number {
+function countLiterals(words: readonly string[]): number {
   return words.length - countOf(words, ONE_WORD) - countOf(words, ANY_WORDS);
 }
 

@@ -1,6 +1,6 @@
 /**
- * Whether several processes can share a port here. Node 20 and 23.0 ignore the option of a socket silently, and a second process
- * then fails with EADDRINUSE, which would send its owner in a wrong direction.
+ * Whether several processes can share a port here. Node 20 and 23.0 silently ignore the option of a socket, and a second process then
+ * fails with EADDRINUSE, which would mislead its owner.
  */
 import { BenUdpError } from '../errors.js';
 

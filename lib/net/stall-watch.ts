@@ -1,5 +1,5 @@
 /**
- * Notices that the event loop was blocked. Datagrams that arrived in that time have waited to be read, and nothing in them tells it.
+ * Notices that the event loop was blocked. Datagrams that arrived in that time have waited to be read, and do not show it.
  */
 import type { Platform } from './platform.js';
 
@@ -28,8 +28,12 @@ export class StallWatch {
     this.tick();
   }
 
-  /** How long a datagram that is read now may have waited, in milliseconds; 0 if the loop was not blocked. */
-  waited(now: number): number {
+  /**
+   * Counts a datagram that is read now.
+   *
+   * @returns how long it may have waited, in milliseconds; 0 if the loop was not blocked.
+   */
+  recordDatagram(now: number): number {
     if (this.stalledSince === undefined) {
       this.check(now);
     } else if (this.stalledAgain(now)) {
@@ -64,8 +68,8 @@ export class StallWatch {
 
   private begin(since: number, now: number): void {
     this.stalledSince = since;
-    // Reading a backlog takes no longer than it took to arrive, unless the server is overloaded. Then every turn is full and tells
-    // nothing. Without this bound a flood could extend a stall for as long as it lasts, and every hello would be refused.
+    // Reading a backlog takes no longer than it took to arrive, unless the server is overloaded. Then every turn is full and proves
+    // nothing. Without this bound, a flood could extend a stall for as long as it lasts, and every hello would be dropped.
     this.caughtUpAt = now + (now - since);
     this.lastSeen = now;
     this.datagramsThisTurn = 0;

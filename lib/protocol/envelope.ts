@@ -3,8 +3,8 @@
  *
  *     {'hash': b'…', 'data': b'…', 'iv': b'…'}
  *
- * This is the only parser of strangers' bytes. So it returns and never throws, allocates no more than the length of the datagram,
- * and accepts exactly the output of `str(dict)`.
+ * This is the only parser of bytes from strangers. So it never throws, allocates no more than the length of the datagram, and accepts
+ * exactly the output of `str(dict)`.
  */
 import { SIMPLE_ESCAPES, printBytes } from './python-text/string.js';
 import { BLOCK_BYTES, HASH_BYTES } from './wire.js';

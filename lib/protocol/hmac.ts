@@ -8,9 +8,10 @@ import { hash } from 'node:crypto';
 import { Secret } from '../secret.js';
 import { HASH_BYTES } from './wire.js';
 
-const SHA256_BLOCK_BYTES = 64;
-const INNER_PAD = 0x36;
-const OUTER_PAD = 0x5c;
+/** The constants of HMAC with SHA-256. */
+export const SHA256_BLOCK_BYTES = 64;
+export const INNER_PAD = 0x36;
+export const OUTER_PAD = 0x5c;
 
 /** Longer texts are allowed, but cost a buffer. */
 const USUAL_TEXT_BYTES = 128;

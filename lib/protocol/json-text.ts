@@ -1,12 +1,10 @@
 /**
- * Prints a handler's result as JSON for a device. `JSON.stringify` would refuse a bigint, turn bytes into a long object and a Map into
+ * Prints a handler's result as JSON for a device. `JSON.stringify` would throw for a bigint, turn bytes into a long object and a Map into
  * `{}`, and write a text of any size before the size is checked.
  */
 import { BenUdpError } from '../errors.js';
-import { nameOfKey } from './python-text/key-name.js';
-import { type Bytes, REFUSED, isSent, kindOf, toBuffer, toKey, unbox } from './value-kind.js';
-
-const MAX_DEPTH = 64;
+import { MAX_DEPTH, jsonKeyOf, refuseDepth, refuseObject, refuseType } from './json-rules.js';
+import { type Bytes, isSent, kindOf, toBuffer, unbox } from './value-kind.js';
 
 /**
  * The JSON text of a value, raw UTF-8 (MicroPython does not join surrogate escapes).
@@ -21,11 +19,11 @@ const MAX_DEPTH = 64;
  * | `Map` | object; keys as Python's `json.dumps` writes them: str, int, float, bool, None |
  * | anything with `toJSON` | the result of it: a `Date` becomes its ISO string |
  * | any other object | its own enumerable properties |
- * | property that is `undefined`, a function or a symbol | left out |
+ * | property that is `undefined`, a function or a symbol | omitted |
  *
  * @param maxLength UTF-16 units. Commas and colons do not count here, because the bytes are counted again when the text is sealed.
- * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions and symbols elsewhere, promises, iterators, Observables, other `Map` keys,
- * and values that are nested deeper than 64 levels or contain themselves; `BEN_REPLY_TOO_LARGE` beyond `maxLength`.
+ * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions and symbols elsewhere, promises, iterators, Observables, Errors, opaque objects,
+ * other `Map` keys, and values that are nested deeper than 64 levels or contain themselves; `BEN_REPLY_TOO_LARGE` beyond `maxLength`.
  */
 export function printJson(value: unknown, maxLength: number): string {
   return new JsonPrinter(maxLength).print(value, 0);
@@ -52,7 +50,7 @@ class JsonPrinter {
       case 'object':
         return value === null ? this.leaf('null') : this.printObject(value, depth);
       default:
-        throw new BenUdpError('BEN_UNSERIALIZABLE', `JSON can't carry a ${typeof value}. Return data instead`);
+        return refuseType(typeof value);
     }
   }
 
@@ -72,7 +70,7 @@ class JsonPrinter {
       return this.print(unbox(value), depth);
     }
     if (depth === MAX_DEPTH) {
-      throw new BenUdpError('BEN_UNSERIALIZABLE', `nested deeper than ${MAX_DEPTH} levels, or contains itself`);
+      refuseDepth();
     }
     const inner = depth + 1;
     this.count(2);
@@ -83,7 +81,7 @@ class JsonPrinter {
       case 'map':
         return `{${this.printEntries(value as ReadonlyMap<unknown, unknown>, inner)}}`;
       case 'refused':
-        throw new BenUdpError('BEN_UNSERIALIZABLE', REFUSED);
+        return refuseObject(value);
       case 'record':
         return `{${this.printProperties(value, inner)}}`;
     }
@@ -100,7 +98,7 @@ class JsonPrinter {
   private printEntries(entries: ReadonlyMap<unknown, unknown>, depth: number): string {
     let text = '';
     for (const [key, item] of entries) {
-      text += (text && ',') + this.printPair(printJsonKey(key), item, depth);
+      text += (text && ',') + this.printPair(jsonKeyOf(key), item, depth);
     }
     return text;
   }
@@ -145,14 +143,4 @@ function printJsonNumber(value: number): string {
     return 'null';
   }
   return Object.is(value, -0) ? '-0.0' : String(value);
-}
-
-function printJsonKey(mapKey: unknown): string {
-  const key = toKey(mapKey);
-  // A number is a float if Python text would print it as one.
-  const name = nameOfKey(key, !Number.isSafeInteger(key));
-  if (name === undefined) {
-    throw new BenUdpError('BEN_UNSERIALIZABLE', "JSON can't carry a Map key that is no str, number, bool or None");
-  }
-  return name;
 }

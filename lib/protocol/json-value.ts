@@ -1,13 +1,10 @@
 /**
- * Turns a value into one that JSON carries, for a broker: what arrives on the other side is what this returns. `JSON.stringify` would
- * refuse a bigint, turn bytes into a long object and a Map into `{}`.
+ * Turns a value into one that JSON carries unchanged, for a broker. `JSON.stringify` would throw for a bigint, turn bytes into a long
+ * object and a Map into `{}`.
  */
-import { BenUdpError } from '../errors.js';
-import { nameOfKey } from './python-text/key-name.js';
-import { type Bytes, REFUSED, isSent, kindOf, toBuffer, toKey, unbox } from './value-kind.js';
+import { MAX_DEPTH, jsonKeyOf, refuseDepth, refuseObject, refuseType } from './json-rules.js';
 import { setOwnProperty } from './own-property.js';
-
-const MAX_DEPTH = 64;
+import { type Bytes, isSent, kindOf, toBuffer, unbox } from './value-kind.js';
 
 /**
  * | value | crosses as |
@@ -22,8 +19,8 @@ const MAX_DEPTH = 64;
  * | anything with `toJSON` | the result of it: a `Date` becomes its ISO text |
  * | any other object | its own enumerable properties |
  *
- * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions, symbols, promises, iterators, Observables, other `Map` keys, and values that
- * are nested deeper than 64 levels or contain themselves.
+ * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions, symbols, promises, iterators, Observables, Errors, opaque objects,
+ * other `Map` keys, and values that are nested deeper than 64 levels or contain themselves.
  */
 export function toJsonValue(value: unknown): unknown {
   return convert(value, 0);
@@ -42,7 +39,7 @@ function convert(value: unknown, depth: number): unknown {
     case 'object':
       return value === null ? null : convertObject(value, depth);
     default:
-      throw new BenUdpError('BEN_UNSERIALIZABLE', `JSON can't carry a ${typeof value}. Return data instead`);
+      return refuseType(typeof value);
   }
 }
 
@@ -59,7 +56,7 @@ function convertObject(value: object, depth: number, isAsked = false): unknown {
     return convert(unbox(value), depth);
   }
   if (depth === MAX_DEPTH) {
-    throw new BenUdpError('BEN_UNSERIALIZABLE', `nested deeper than ${MAX_DEPTH} levels, or contains itself`);
+    refuseDepth();
   }
   switch (kind) {
     case 'list':
@@ -67,7 +64,7 @@ function convertObject(value: object, depth: number, isAsked = false): unknown {
       return Array.from(value as Iterable<unknown>, (item) => convert(item, depth + 1) ?? null);
     case 'map':
       return toRecord(
-        Array.from(value as ReadonlyMap<unknown, unknown>, ([key, item]) => [nameOf(key), item]),
+        Array.from(value as ReadonlyMap<unknown, unknown>, ([key, item]) => [jsonKeyOf(key), item]),
         depth,
       );
     case 'record':
@@ -76,7 +73,7 @@ function convertObject(value: object, depth: number, isAsked = false): unknown {
         depth,
       );
     case 'refused':
-      throw new BenUdpError('BEN_UNSERIALIZABLE', REFUSED);
+      return refuseObject(value);
   }
 }
 
@@ -86,13 +83,4 @@ function toRecord(entries: ReadonlyArray<[key: string, item: unknown]>, depth: n
     setOwnProperty(record, key, convert(item, depth + 1) ?? null);
   }
   return record;
-}
-
-function nameOf(mapKey: unknown): string {
-  const key = toKey(mapKey);
-  const name = nameOfKey(key, !Number.isSafeInteger(key));
-  if (name === undefined) {
-    throw new BenUdpError('BEN_UNSERIALIZABLE', "JSON can't carry a Map key that is no str, number, bool or None");
-  }
-  return name;
 }

@@ -1,6 +1,6 @@
 /**
- * Metadata: texts beside the payload, such as a trace id. Third parties read them (tracing, diagnostics), so they have the one shape
- * that every reader can handle: a flat, frozen record of few short texts.
+ * Metadata: texts in addition to the payload, such as a trace id. Third parties read them (tracing, diagnostics), so they have a shape
+ * that every reader can handle: a flat, frozen record of a few short texts.
  */
 import { BenUdpError } from '../errors.js';
 import type { BenUdpValue } from './python-text/index.js';

@@ -7,10 +7,19 @@ import { type Metadata, checkMetadata, readMetadata } from './metadata.js';
 import { type PythonTextLimits, type BenUdpValue, parsePythonText, printPythonText } from './python-text/index.js';
 
 /**
- * Names the dict of values beside the payload, such as a trace id. Upstream does not have it: its server ignores keys that it does not
- * know, and its client does not send this one.
+ * Names the dict of values in addition to the payload, such as a trace id. Upstream does not have it: its server ignores unknown keys,
+ * and its client does not send this one.
  */
 export const METADATA_KEY = 'meta';
+
+/**
+ * Names the id of a request, which protocol v2 reads: a retry with the same id gets the result of the first one, in any session. Under v1
+ * it is a key of the application.
+ */
+export const REQUEST_ID_KEY = 'rid';
+
+/** UTF-16 units of a request id. */
+export const MAX_REQUEST_ID_LENGTH = 64;
 
 export interface Request {
   /** Names the handler: any literal; `undefined` if the device sent none. */
@@ -19,10 +28,12 @@ export interface Request {
   readonly data: BenUdpValue | undefined;
   /** Whether the device does not wait for a reply: the key `noreturn` exists. Like upstream, this ignores its value. */
   readonly noreturn: boolean;
-  /** Texts beside the payload; `undefined` if there are no valid ones. */
+  /** Texts in addition to the payload; `undefined` if there are no valid ones. */
   readonly metadata: Metadata | undefined;
   /** Entries of the metadata that were dropped. */
   readonly droppedMetadata: number;
+  /** The id of the request as the device sent it, of any type; `undefined` if it sent none. */
+  readonly rid: BenUdpValue | undefined;
 }
 
 /**
@@ -43,16 +54,19 @@ export function parseRequest(text: string, limits?: PythonTextLimits): Request {
     data: get('data'),
     noreturn: has('noreturn'),
     ...readMetadata(get(METADATA_KEY)),
+    rid: get(REQUEST_ID_KEY),
   };
 }
 
-/** A request to send. Members that are `undefined` are left out. */
+/** A request to send. Members that are `undefined` are omitted. */
 export interface OutgoingRequest {
   readonly action: unknown;
   readonly data?: unknown;
   readonly noreturn?: boolean;
   /** A flat record of texts. */
   readonly metadata?: unknown;
+  /** The id of the request. */
+  readonly rid?: unknown;
 }
 
 /**
@@ -60,14 +74,15 @@ export interface OutgoingRequest {
  *
  * @throws BenUdpError `BEN_UNSERIALIZABLE`.
  */
-export function formatRequest({ action, data, noreturn, metadata }: OutgoingRequest): string {
+export function formatRequest({ action, data, noreturn, metadata, rid }: OutgoingRequest): string {
   const pairs: Array<[key: string, value: unknown]> = [
     ['action', action],
     ['data', data],
     [METADATA_KEY, metadata === undefined ? undefined : checkMetadata(metadata)],
     ['noreturn', noreturn || undefined],
+    [REQUEST_ID_KEY, rid],
   ];
-  // A Map, because from an object a function would silently be left out.
+  // A Map, because a function in an object would silently be omitted.
   return printPythonText(new Map(pairs.filter(([, value]) => value !== undefined)));
 }
 

@@ -20,8 +20,8 @@ const SPACE = 0x20;
 const ZERO_IV = Buffer.alloc(BLOCK_BYTES);
 
 /**
- * Parts are joined here for one call of node:crypto, because a call costs more than its bytes. Memory of its own: ids and texts never
- * lie in the pool that Node shares between small Buffers.
+ * Parts are joined here for one call of node:crypto, because a call costs more than its bytes. A separate allocation, because ids and
+ * texts must not lie in the pool that Node shares between small Buffers.
  */
 const SCRATCH = Buffer.allocUnsafeSlow(4096);
 const EXPECTED_DIGEST = Buffer.allocUnsafeSlow(HASH_BYTES);
@@ -130,7 +130,7 @@ export class Sealer {
 
 /**
  * Removes the padding of a plaintext: 1 to 16 spaces, as every device adds them. `undefined` for any other number of spaces, because
- * the last block was tampered with.
+ * then the last block was changed.
  */
 export function unpad(plaintext: Buffer): Buffer | undefined {
   let end = plaintext.length;
@@ -142,8 +142,8 @@ export function unpad(plaintext: Buffer): Buffer | undefined {
 }
 
 /**
- * Strict UTF-8, with the byte order mark kept; `undefined` for anything else. `toString()` alone would turn garbage into U+FFFD, and so
- * pass a forged request on to the parser.
+ * Strict UTF-8, with the byte order mark kept; `undefined` for anything else. `toString()` would turn garbage into U+FFFD, so a forged
+ * request would reach the parser.
  */
 export function decodeUtf8(bytes: Buffer): string | undefined {
   return isUtf8(bytes) ? bytes.toString('utf8') : undefined;
@@ -159,7 +159,7 @@ export function stripWhiteSpace(bytes: Buffer): Buffer {
   while (end > start && isWhiteSpace(bytes[end - 1])) {
     end--;
   }
-  // Mostly nothing has to be removed, and a new view costs more than this check.
+  // Usually nothing has to be removed, and a new view costs more than this check.
   return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
 }
 

@@ -1,5 +1,5 @@
 /**
- * The reply to a verified request that can't be read. A board with a wrong text learns the reason. A board with a wrong key gets no
+ * The reply to a verified request that can't be read. A board that sends a wrong text gets the reason. A board with a wrong key gets no
  * reply, so its owner can tell the two cases apart.
  */
 import type { BenUdpProtocolError } from '../errors.js';

@@ -1,14 +1,14 @@
 /**
- * Sorts objects for both printers, JSON and Python text, so that a value is sent by one rule in both directions.
+ * Classifies objects for both printers, JSON and Python text, so a value is sent by one rule in both directions.
  *
  * | kind | objects |
  * |---|---|
- * | `bytes` | `Uint8Array`, `Buffer`, `DataView`, `ArrayBuffer`, `SharedArrayBuffer` |
+ * | `bytes` | `Uint8Array`, `Buffer`, `DataView`, `SharedArrayBuffer`, `ArrayBuffer` but for one of the length of Node's pool |
  * | `list` | arrays, all other typed arrays |
  * | `set`, `map` | `Set`, `Map` |
  * | `json` | anything else with a method `toJSON`: its result is sent |
- * | `boxed` | `new Number(1)` and the like: the value inside is sent |
- * | `refused` | promises, iterators, Observables: their own properties are never the data that the caller means |
+ * | `boxed` | `new Number(1)` and similar: the value inside is sent |
+ * | `refused` | promises, iterators, Observables, Errors, opaque objects (RegExp, Blob): their properties are not the data |
  * | `record` | any other object: its own enumerable properties |
  */
 import { types } from 'node:util';
@@ -26,7 +26,7 @@ export function kindOf(value: object, isAsked = false): ValueKind {
     return types.isUint8Array(value) || types.isDataView(value) ? 'bytes' : 'list';
   }
   if (types.isAnyArrayBuffer(value)) {
-    return 'bytes';
+    return mayBePool(value) ? 'refused' : 'bytes';
   }
   // The name is cheaper, so it is checked first. `instanceof` does not recognise objects of another realm: in Jest, the results of
   // structuredClone are such objects.
@@ -43,7 +43,7 @@ export function kindOf(value: object, isAsked = false): ValueKind {
   if (types.isBoxedPrimitive(value)) {
     return 'boxed';
   }
-  return isDeferred(value) ? 'refused' : 'record';
+  return isDeferred(value) || isOpaque(value, name) ? 'refused' : 'record';
 }
 
 /** The primitive in a `boxed` value: its own, because a class may have another `valueOf`. */
@@ -71,7 +71,14 @@ export function toKey(key: unknown): unknown {
 }
 
 /** The error of a `refused` value. */
-export const REFUSED = 'a promise, an iterator or an Observable is not sent; await it first';
+export function describeRefusal(value: object): string {
+  if (types.isArrayBuffer(value)) {
+    return `an ArrayBuffer of ${Buffer.poolSize} bytes may hold data of others, because Node shares such memory between Buffers; send a Buffer or Uint8Array`;
+  }
+  return isDeferred(value)
+    ? 'a promise, an iterator or an Observable is not sent; await it first'
+    : `a value of the type ${Object.prototype.toString.call(value).slice(8, -1)} is not sent; make an object or a text of its data`;
+}
 
 /** Bytes as a Buffer on the same memory. */
 export function toBuffer(value: Bytes): Buffer {
@@ -92,6 +99,24 @@ function isDeferred(value: object): boolean {
     Symbol.asyncIterator in value ||
     // An Observable of any library. A record may well have a method `subscribe`.
     (has(value, 'subscribe') && has(value, 'pipe'))
+  );
+}
+
+/**
+ * Whether an ArrayBuffer may be the pool that Node shares between small Buffers: `payload.buffer` of a Buffer that a tool has copied.
+ * Node makes pools one after the other and names none of them, so only their size tells. A view of the same memory is sent.
+ */
+function mayBePool(value: ArrayBufferLike): boolean {
+  return types.isArrayBuffer(value) && value.byteLength === Buffer.poolSize;
+}
+
+/**
+ * An `Error`, or an object that keeps its data inside, which would print as `{}`. Ordinary objects are named `Object`: no cost for them.
+ */
+function isOpaque(value: object, name: string): boolean {
+  return (
+    name !== '[object Object]' &&
+    (name === '[object Error]' || types.isNativeError(value) || Object.keys(value).length === 0)
   );
 }
 

@@ -1,8 +1,8 @@
 /**
- * Fixed bytes and sizes of protocol v1 (a leaf: imports nothing).
+ * Fixed bytes and sizes of protocol v1.
  */
 
-/** Datagram 1: asks for an id. Nothing comes before or after it. */
+/** Datagram 1: requests an id. The datagram contains nothing else. */
 export const HELLO = Buffer.alloc(6, '/GETID', 'ascii');
 
 /** AES block: the size of an IV and of a sealed id, and the unit of every ciphertext. */
@@ -19,6 +19,11 @@ export const REPLY_DATAGRAMS = 3;
 
 /** The largest payload of a UDP datagram over IPv4. */
 export const MAX_DATAGRAM_BYTES = 65_507;
+
+/** Whether bytes have the size of a ciphertext: whole blocks, at least one. */
+export function isCiphertext({ length }: Uint8Array): boolean {
+  return length > 0 && length % BLOCK_BYTES === 0;
+}
 
 /** Whether a datagram is exactly the hello. Upstream compares the whole datagram too. */
 export function isHello(datagram: Uint8Array): boolean {

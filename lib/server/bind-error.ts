@@ -1,5 +1,5 @@
 /**
- * Explains why a server could not be bound, and names the next step. The system says `bind EADDRINUSE` alone.
+ * Explains why a server could not be bound, and names the next step. The system says only `bind EADDRINUSE`.
  */
 import cluster from 'node:cluster';
 import { BenUdpError, type BenUdpErrorCode } from '../errors.js';
@@ -15,9 +15,9 @@ const IN_USE_HINT =
 const IN_USE_BY_WORKER_HINT =
   'This process is a node:cluster worker, as "pm2 -i" starts them, and a hello and its request must reach the same process. ' +
   'Set reusePort: true (Node 22.12 or later on Linux), run the transport in one process (pm2: exec_mode "fork", one instance), or ' +
-  'give each worker a port of its own';
+  'give each worker its own port';
 
-/** The system lets only sockets share a port that all have the option, and belong to one user. */
+/** Sockets share a port only if all of them set the option and belong to one user. */
 const NOT_SHARED_HINT =
   'The other process listens without reusePort, or belongs to another user. Set reusePort: true there too, or choose another port. ' +
   'To find it: "ss -lunp"';

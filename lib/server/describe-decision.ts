@@ -1,5 +1,5 @@
 /**
- * Decisions in words, for the debug log: nothing that the datagram contains.
+ * Describes decisions for the debug log, without anything that the datagram contains.
  */
 import { type Decision, REJECTIONS } from '../exchange/index.js';
 

@@ -1,7 +1,7 @@
 /**
- * The devices that were heard: when each sent its last request, and which have fallen silent.
+ * The devices that have sent requests: when each sent its last one, and which are silent.
  */
-import type { BenUdpRemote, EndpointKey, VerifiedRequest } from '../exchange/index.js';
+import { type EndpointKey, type VerifiedRequest, remoteOfEndpoint } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
 import type { Platform } from '../net/index.js';
 
@@ -11,14 +11,14 @@ export interface BenUdpDevice {
   readonly name: string;
   /** Whether `name` is from the `keys` option. */
   readonly isNamed: boolean;
-  /** The address and port of its last request; `undefined` if it was never heard. */
+  /** The address and port of its last request; `undefined` before its first request. */
   readonly address: string | undefined;
   readonly port: number | undefined;
-  /** The time of its last request, in milliseconds since the epoch; `undefined` if it was never heard. */
+  /** The time of its last request, in milliseconds since the epoch; `undefined` before its first request. */
   readonly lastSeenAt: number | undefined;
   /** Accepted requests since `listen`. */
   readonly requests: number;
-  /** Whether its last request is older than `silentAfter`. False if it was never heard. */
+  /** Whether its last request is older than `silentAfter`. False before its first request. */
   readonly isSilent: boolean;
 }
 
@@ -29,13 +29,12 @@ export interface BenUdpHeardDevice extends BenUdpDevice {
   readonly lastSeenAt: number;
 }
 
-/** Changed in place: a busy device is recorded many times a second. */
+/** Changed in place, because a busy device is recorded many times a second. */
 interface Entry {
-  readonly device: string | undefined;
-  address: string;
-  port: number;
+  /** The endpoint of its last request; `undefined` for an unnamed device, whose map key is its endpoint. */
+  endpoint: EndpointKey | undefined;
   requests: number;
-  /** On the monotonic clock, because the wall clock may jump. */
+  /** On the monotonic clock, because the wall clock may jump. In whole milliseconds, because V8 stores a fraction as a separate object. */
   seenAt: number;
   isSilent: boolean;
 }
@@ -47,10 +46,10 @@ export class DeviceRegistry {
   private cancel: () => void = () => undefined;
 
   /**
-   * @param capacity devices that are remembered. Beyond it, the one heard longest ago is forgotten, and one without a name first: the
-   * holder of a shared key can be at any number of endpoints, and must not hide the silence of a named device.
+   * @param capacity devices that are remembered. Beyond it, the one with the longest silence is evicted, unnamed ones first: the holder
+   * of a shared key can use any number of endpoints, and must not hide the silence of a named device.
    * @param silentAfterMs 0 for never.
-   * @param onSilent called once each time a device falls silent.
+   * @param onSilent called once each time a device becomes silent.
    */
   constructor(
     private readonly platform: Platform,
@@ -66,23 +65,23 @@ export class DeviceRegistry {
     }
   }
 
-  record({ device, endpoint, remote }: Pick<VerifiedRequest, 'device' | 'endpoint' | 'remote'>): void {
+  record({ device, endpoint }: Pick<VerifiedRequest, 'device' | 'endpoint'>): void {
     if (device === undefined) {
-      this.recordIn(this.unnamed, endpoint, device, remote);
+      this.recordIn(this.unnamed, endpoint, undefined);
     } else {
-      this.recordIn(this.named, device, device, remote);
+      this.recordIn(this.named, device, endpoint);
     }
   }
 
   /**
-   * Those never heard first, then the one heard longest ago.
+   * Those without a request first, then the one with the longest silence.
    *
    * @param expected the names of all keys, heard or not.
    */
   list(expected: Iterable<string>): BenUdpDevice[] {
-    const heard = [...this.named.values(), ...this.unnamed.values()]
-      .toSorted((a, b) => a.seenAt - b.seenAt)
-      .map((entry) => this.describe(entry));
+    const heard = [...this.named, ...this.unnamed]
+      .toSorted(([, a], [, b]) => a.seenAt - b.seenAt)
+      .map(([key, entry]) => this.describe(key, entry));
     const unheard = [...new Set(expected)].filter((name) => !this.named.has(name)).map(describeUnheard);
     return [...unheard, ...heard];
   }
@@ -91,27 +90,21 @@ export class DeviceRegistry {
     this.cancel();
   }
 
-  private recordIn<Key>(
-    devices: Map<Key, Entry>,
-    key: Key,
-    device: string | undefined,
-    { address, port }: BenUdpRemote,
-  ): void {
-    const entry = devices.get(key) ?? this.createEntry(device);
-    entry.address = address;
-    entry.port = port;
+  private recordIn<Key>(devices: Map<Key, Entry>, key: Key, endpoint: EndpointKey | undefined): void {
+    const entry = devices.get(key) ?? this.createEntry();
+    entry.endpoint = endpoint;
     entry.requests++;
-    entry.seenAt = this.platform.now();
+    entry.seenAt = Math.round(this.platform.now());
     entry.isSilent = false;
     devices.delete(key);
     devices.set(key, entry);
   }
 
-  private createEntry(device: string | undefined): Entry {
+  private createEntry(): Entry {
     if (this.named.size + this.unnamed.size >= this.capacity) {
       forgetOldest(this.unnamed.size > 0 ? this.unnamed : this.named);
     }
-    return { device, address: '', port: 0, requests: 0, seenAt: 0, isSilent: false };
+    return { endpoint: undefined, requests: 0, seenAt: 0, isSilent: false };
   }
 
   /** Checks ten times per `silentAfter`, so a silence is noticed at most a tenth too late. */
@@ -128,23 +121,25 @@ export class DeviceRegistry {
   private reportSilent(): void {
     const heardSince = this.platform.now() - this.silentAfterMs;
     for (const devices of [this.named, this.unnamed]) {
-      for (const entry of devices.values()) {
+      for (const [key, entry] of devices) {
         if (entry.seenAt > heardSince) {
           break;
         }
         if (!entry.isSilent) {
           entry.isSilent = true;
-          this.onSilent(this.describe(entry));
+          this.onSilent(this.describe(key, entry));
         }
       }
     }
   }
 
-  private describe({ device, address, port, requests, seenAt, isSilent }: Entry): BenUdpHeardDevice {
+  /** @param key the name of the device, or its endpoint. */
+  private describe(key: EndpointKey, { endpoint, requests, seenAt, isSilent }: Entry): BenUdpHeardDevice {
+    const { address, port } = remoteOfEndpoint(endpoint ?? key);
     const ageMs = this.platform.now() - seenAt;
     return {
-      name: device ?? formatEndpoint(address, port),
-      isNamed: device !== undefined,
+      name: endpoint === undefined ? formatEndpoint(address, port) : String(key),
+      isNamed: endpoint !== undefined,
       address,
       port,
       lastSeenAt: this.platform.wallClock() - Math.round(ageMs),

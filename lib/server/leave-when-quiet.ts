@@ -1,16 +1,16 @@
 /**
- * Waits for the best moment to close a socket on a shared port. The system drops what is unread in it and gives its boards to the
- * other processes, to which the ids of this one mean nothing: a board between hello and request loses that exchange.
+ * Waits for the best moment to close a socket on a shared port. The system drops its unread datagrams and gives its boards to the other
+ * processes, which do not know the ids of this one: a board between hello and request, or between GRANT and REQ1, loses that exchange.
  */
 import type { Platform } from '../net/index.js';
 
-/** How often it looks. */
+/** Interval of the checks. */
 const TICK_MS = 1;
 
 /** How long it waits for a moment in which no board is about to use an id. */
 export const QUIET_WITHIN_MS = 500;
 
-/** How long it then reads what has arrived, and issues no ids. */
+/** How long it then reads the datagrams that have arrived, and issues no ids. */
 export const READ_ALL_WITHIN_MS = 250;
 
 export interface LeavingServer {

@@ -1,11 +1,12 @@
 /**
- * What a listener is told, and whom it tells.
+ * Options of a listener, and the handlers that it calls.
  */
 import type {
   BenUdpLimits,
   BenUdpRemote,
   InFlightLimits,
   RejectedDecision,
+  Sender,
   VerifiedRequest,
 } from '../exchange/index.js';
 import type { BenUdpKnownBoardStore } from './known-board-store.js';
@@ -24,13 +25,13 @@ export interface ListenerOptions {
   readonly repair: boolean;
   /** Whether other processes listen on the same port. Default false. */
   readonly reusePort?: boolean;
-  /** Whether an address is in a network with a budget of its own. */
-  readonly isReserved?: (remote: BenUdpRemote) => boolean;
+  /** Whether a sender is in a network with its own budget. */
+  readonly isReserved?: (sender: Sender) => boolean;
   /** Bytes of all replies of protocol v2 that are kept to be sent again. */
   readonly maxResultBytes: number;
-  /** Sessions of protocol v2 for a shared key at one address. */
-  readonly maxSessionsPerAddress: number;
-  /** Keeps the known boards beyond a restart. Default: nothing does. */
+  /** Names this process for protocol v2. Default: none, so other processes may have run requests that this one has not. */
+  readonly route?: number | undefined;
+  /** Keeps the known boards beyond a restart. Default: they are not kept. */
   readonly knownBoards?: BenUdpKnownBoardStore | undefined;
 }
 
@@ -53,20 +54,20 @@ export interface EndedExchange {
   readonly endedAt: number;
 }
 
-/** Answers requests, and is told what happens. */
+/** Answers requests and receives events. */
 export interface ListenerHandlers {
-  /** Whether the own health probe sent a datagram. */
+  /** Whether this server's health probe sent a datagram. */
   isOwn?(remote: BenUdpRemote): boolean;
   /** @param receivedAt the time of its arrival, in monotonic milliseconds. An event may have been queued since. */
-  onRequest(request: VerifiedRequest, receivedAt: number): Promise<Answer>;
+  onRequest(request: VerifiedRequest, receivedAt: number): Answer | Promise<Answer>;
   onRejected(rejected: RejectedDecision, remote: BenUdpRemote): void;
   /** The text of the reply to a verified request that can't be read, or that finds the server busy; `undefined` to send none. */
   onRefused(rejected: RejectedDecision): string | undefined;
   onEnded(ended: EndedExchange): void;
-  /** A bug here or in one of these handlers, or a failure of the socket. The listener goes on. */
+  /** A bug here or in one of these handlers, or a failure of the socket. The listener continues. */
   onError(error: unknown): void;
-  /** The known boards could not be loaded or saved. The server goes on without. */
+  /** The known boards could not be loaded or saved. The server continues without them. */
   onStoreFailed?(action: 'load' | 'save', error: unknown): void;
-  /** The system refused to send a datagram. A forged sender address can cause this, so it is no failure here. */
+  /** The system refused to send a datagram. A forged sender address can cause this, so it is not a failure of the server. */
   onSendError(error: Error): void;
 }

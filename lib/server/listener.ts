@@ -1,6 +1,6 @@
 /**
- * A server without Nest: a socket, the exchange behind it, and the handlers in between. It passes requests to `onRequest`, and sends
- * the answers: spaced, in time, or not at all.
+ * A server without Nest: a socket, the exchange behind it, and the handlers in between. It passes requests to `onRequest`, and sends the
+ * answers with `datagramGap` between their datagrams. It never sends an answer late.
  */
 import { AsyncResource } from 'node:async_hooks';
 import type { Socket } from 'node:dgram';
@@ -14,6 +14,7 @@ import {
   type LateDecision,
   type PendingRequest,
   type RejectedDecision,
+  SHARED_ROUTE,
   type VerifiedRequest,
 } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
@@ -21,7 +22,7 @@ import type { KeyRing } from '../keys/index.js';
 import { type DatagramSocket, type DatagramSocketOptions, type Platform, StallWatch } from '../net/index.js';
 import { toBindError } from './bind-error.js';
 import { describeDecision } from './describe-decision.js';
-import { KnownBoardKeeper } from './known-board-store.js';
+import { KnownBoardKeeper } from './known-board-keeper.js';
 import { leaveWhenQuiet } from './leave-when-quiet.js';
 import type { Answer, ListenerHandlers, ListenerOptions } from './listener.options.js';
 import { PartingReplies } from './parting-replies.js';
@@ -32,7 +33,7 @@ import { type BenUdpOutcome, type BenUdpStats, Statistics } from './statistics.j
 /** How often a shutdown checks whether it still has to wait. */
 const DRAIN_TICK_MS = 10;
 
-/** The last share of the time for a shutdown, in which the signals of running handlers have fired, so that they can still end. */
+/** The last share of the time for a shutdown. The signals of running handlers fire before it, so the handlers can still end. */
 const CUT_OFF_SHARE = 0.1;
 
 const NO_ANSWER: Answer = { text: undefined, isError: true };
@@ -48,7 +49,7 @@ export class Listener {
   private readonly signals: RequestSignals;
   /** Requests whose handlers run or are queued. Bounded by `maxInFlight`. */
   private readonly running = new Map<VerifiedRequest, PendingRequest>();
-  /** Answers whose datagrams are being spaced. */
+  /** Answers that are being sent with `datagramGap` between their datagrams. */
   private sending = 0;
   private readonly statistics = new Statistics();
   private readonly stallWatch: StallWatch;
@@ -67,7 +68,7 @@ export class Listener {
     private readonly platform: Platform,
   ) {
     const { maxDatagramBytes, timeout, maxEndpoints, inFlight, limits, repair, isReserved } = options;
-    const { maxResultBytes, maxSessionsPerAddress } = options;
+    const { maxResultBytes, route = SHARED_ROUTE } = options;
     this.exchange = new Exchanges({
       keys,
       maxDatagramBytes,
@@ -78,8 +79,7 @@ export class Listener {
       repair,
       ...(isReserved && { isReserved }),
       random: platform.randomFill,
-      // Without reusePort the bind is exclusive, so no other process has this port and route.
-      v2: { maxResultBytes, maxSessionsPerAddress, route: 0, isRouteShared: options.reusePort ?? false },
+      v2: { maxResultBytes, route },
     });
     this.signals = new RequestSignals((...args) => this.exchange.watch(...args), platform);
     this.boards =
@@ -139,7 +139,7 @@ export class Listener {
 
   /**
    * Fires when nobody waits for the handler of a request any more: the device has stopped waiting for the reply, or `drain` is about
-   * to cut the handler off. For a handler that has ended, it never fires.
+   * to cut the handler off. It never fires for a handler that has ended.
    */
   signalOf(request: VerifiedRequest): AbortSignal {
     const pending = this.running.get(request);
@@ -147,7 +147,7 @@ export class Listener {
   }
 
   /**
-   * Refuses new exchanges. Those under way go on. On a shared port it refuses none, but leaves the boards to the other processes.
+   * Refuses new exchanges. Those under way continue. On a shared port it refuses none, but leaves the boards to the other processes.
    *
    * @returns resolves at once, or within a second when the process has left a shared port.
    */
@@ -184,21 +184,25 @@ export class Listener {
     this.isClosed = true;
     this.stallWatch.stop();
     this.searches.stop();
-    await this.leaving;
     await Promise.all([this.parting?.close(), this.socket.close()]);
     await this.boards?.close();
     this.exchange.dispose();
   }
 
-  private bindSocket(options: DatagramSocketOptions): Promise<DatagramSocket> {
+  private bindSocket(
+    options: DatagramSocketOptions,
+    onError: (error: Error) => void = (error) => this.handlers.onError(error),
+  ): Promise<DatagramSocket> {
     return this.platform.bindSocket(options, {
       onDatagram: (datagram, remote) => this.receive(datagram, remote),
-      onError: (error) => this.handlers.onError(error),
-      onSendError: (error) => {
-        this.statistics.countSendError();
-        this.handlers.onSendError(error);
-      },
+      onError,
+      onSendError: (error) => this.countSendError(error),
     });
+  }
+
+  private countSendError(error: Error): void {
+    this.statistics.countSendError();
+    this.handlers.onSendError(error);
   }
 
   /** Closes the socket, because a socket leaves the group of a shared port in no other way. Replies that are owed leave after that. */
@@ -211,7 +215,11 @@ export class Listener {
     const { address, port } = this.address;
     const { datagramGap, receiveBufferSize } = this.options;
     this.parting = new PartingReplies({
-      bind: (peer) => this.bindSocket({ host: address, port, receiveBufferSize, reusePort: true, peer }),
+      // A connected socket reports a closed port of its board. A board must not cause errors of the transport.
+      bind: (peer) =>
+        this.bindSocket({ host: address, port, receiveBufferSize, reusePort: true, peer }, (error) =>
+          this.countSendError(error),
+        ),
       pause: datagramGap > 0 ? () => this.pause(datagramGap) : undefined,
       onError: (error) => this.handlers.onError(error),
     });
@@ -223,13 +231,14 @@ export class Listener {
     try {
       const now = this.platform.now();
       const isOwn = this.handlers.isOwn?.(remote) ?? false;
-      this.act(this.exchange.receive(datagram, remote, now, this.stallWatch.waited(now), isOwn), remote, now, now);
+      const waited = this.stallWatch.recordDatagram(now);
+      this.act(this.exchange.receive(datagram, remote, now, waited, isOwn), remote, now, now);
     } catch (error) {
       this.handlers.onError(error);
     }
   }
 
-  /** Receives what a search has decided. */
+  /** Receives the decisions of a search. */
   private receiveLate({ decision, remote, receivedAt }: LateDecision, now: number): void {
     try {
       this.act(decision, remote, now, receivedAt);

@@ -1,6 +1,6 @@
 /**
  * Sends the replies of a process that has left a shared port. A socket that stays bound would still get hellos of other boards, so
- * each reply gets a socket of its own, connected to its board and closed behind the last datagram.
+ * each reply gets a separate socket, connected to its board and closed after the last datagram.
  */
 import type { BenUdpRemote } from '../exchange/index.js';
 import type { DatagramSocket } from '../net/index.js';
@@ -17,6 +17,7 @@ export interface PartingRepliesOptions {
 }
 
 export class PartingReplies {
+  /** Bounded by `MAX_PARTING_SOCKETS`. */
   private readonly open = new Set<Promise<void>>();
 
   constructor(private readonly options: PartingRepliesOptions) {}

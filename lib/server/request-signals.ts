@@ -1,6 +1,6 @@
 /**
- * Abort signals for handlers: they fire when nobody waits for the handler any more. A handler gets its signal when it asks for it, so the
- * others cost nothing.
+ * Abort signals for handlers: they fire when nobody waits for the handler any more. A signal is created when its handler asks for it, so
+ * other handlers cost nothing.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { BenUdpError } from '../errors.js';
@@ -38,7 +38,7 @@ export class RequestSignals {
     return created.signal;
   }
 
-  /** The handler has ended: its signal does not fire any more. */
+  /** The handler has ended, so its signal can't fire any more. */
   end(request: VerifiedRequest): void {
     if (this.signals.size > 0) {
       this.signals.get(request)?.cancelTimer();
@@ -46,7 +46,7 @@ export class RequestSignals {
     }
   }
 
-  /** The server is about to close. Fires all signals, and those that are asked for from now on. */
+  /** The server is about to close. Fires all signals, also those that are created from now on. */
   cutOff(): void {
     this.isCutOff = true;
     for (const signal of this.signals.values()) {

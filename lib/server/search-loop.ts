@@ -1,11 +1,11 @@
 /**
- * Goes on with searches for keys, in slices, so that datagrams are read in between.
+ * Continues searches for keys in slices, so datagrams are read in between.
  */
 import type { Exchanges, LateDecision } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
 
-/** The time for searches in one turn of the event loop. One more step, of about a millisecond, may follow it. */
-export const SEARCH_SLICE_MS = 2;
+/** The time for searches in one turn of the event loop. One more step may follow it. */
+export const SEARCH_SLICE_MS = 1;
 
 export class SearchLoop {
   private isPlanned = false;

@@ -1,6 +1,6 @@
 /**
- * Counts what happens, so nothing is lost silently: every datagram that arrives is an answered hello, an accepted request, the copy of
- * one, or a rejection with its reason.
+ * Counts every datagram that arrives, as an answered hello, an accepted request, a copy of one, or a rejection with its reason. So nothing
+ * is lost silently.
  */
 import { type RecordableHistogram, createHistogram } from 'node:perf_hooks';
 import { type BenUdpRejection, REJECTIONS } from '../exchange/index.js';
@@ -47,8 +47,8 @@ export interface BenUdpStats {
   readonly resent: number;
   readonly rejected: Readonly<Record<BenUdpRejection, number>>;
   /**
-   * The rejected datagrams whose hash was right, by the device of the key. Only devices with a key of their own that had some; at most
-   * 4096 of them.
+   * The rejected datagrams whose hash was right, by the device of the key. Lists at most 4096 devices that have their own key and had a
+   * rejection.
    */
   readonly rejectedByDevice: Readonly<Record<string, Readonly<Partial<Record<BenUdpRejection, number>>>>>;
   readonly outcomes: Readonly<Record<BenUdpOutcome, number>>;
@@ -66,7 +66,7 @@ export interface BenUdpStats {
   readonly sessions: number;
 }
 
-/** Devices whose rejections are counted apart. An app has a name for each of its keys, and may have many keys over time. */
+/** Devices whose rejections are counted separately. An app may have many device names over time. */
 export const MAX_DEVICES_WITH_REJECTIONS = 4096;
 
 const MICROSECONDS_PER_MS = 1000;
@@ -81,6 +81,7 @@ export class Statistics {
   private sendErrors = 0;
   private droppedMetadata = 0;
   private readonly rejected = zeros(Object.keys(REJECTIONS) as BenUdpRejection[]);
+  /** Bounded by `MAX_DEVICES_WITH_REJECTIONS`. */
   private readonly rejectedByDevice = new Map<string, Map<BenUdpRejection, number>>();
   private readonly outcomes = zeros(OUTCOMES);
   private readonly handlerTime: RecordableHistogram = createHistogram({
@@ -124,7 +125,7 @@ export class Statistics {
     this.handlerTime.record(Math.max(1, Math.round(bounded * MICROSECONDS_PER_MS)));
   }
 
-  /** `undefined` for a further device than are counted apart. */
+  /** `undefined` beyond `MAX_DEVICES_WITH_REJECTIONS`. */
   private countsOf(device: string): Map<BenUdpRejection, number> | undefined {
     const existing = this.rejectedByDevice.get(device);
     if (existing || this.rejectedByDevice.size >= MAX_DEVICES_WITH_REJECTIONS) {

@@ -1,5 +1,5 @@
 /**
- * Runs callbacks at their times, in order. Several timers of the same millisecond would not keep the order.
+ * Runs callbacks at their times, in order. Separate timers of the same millisecond would not keep the order.
  */
 import type { Platform } from '../net/index.js';
 

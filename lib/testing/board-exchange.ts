@@ -1,6 +1,7 @@
 /**
  * One exchange of the upstream client, step by step, with its habits: it reads strictly in order, trusts every sender, and does not
- * discard left-over datagrams. It has no socket and no clock: the caller sends, reads, and passes on what it read.
+ * discard left-over datagrams. It has no socket and no clock: the caller sends, reads, and passes on the datagrams. A caller that gives up
+ * calls `return`, which overwrites the id.
  */
 import { openId, openReply, sealRequest } from '../exchange/index.js';
 import { type EnvelopeKey, HELLO, type Sealer, BLOCK_BYTES } from '../protocol/index.js';
@@ -10,7 +11,7 @@ export interface BoardExchangeRequest {
   readonly noreturn: boolean;
   /** Order of the keys of the envelope, arbitrary on a board. */
   readonly keyOrder?: readonly EnvelopeKey[];
-  /** Called with the id under which the request is sealed. */
+  /** Called with the id under which the request is sealed. It is overwritten at the end of the exchange. */
   readonly onSealed?: (id: Buffer) => void;
 }
 
@@ -42,12 +43,17 @@ export function* boardExchange(
     return { kind: 'error', message: 'the two datagrams are not a sealed id and its IV' };
   }
   const id = openId(sealer, sealedId);
-  yield { kind: 'compute' };
-  onSealed?.(id);
-  yield { kind: 'send', datagram: sealRequest(sealer, id, text, keyOrder) };
-  if (noreturn) {
-    return { kind: 'noreturn' };
+  try {
+    yield { kind: 'compute' };
+    onSealed?.(id);
+    yield { kind: 'send', datagram: sealRequest(sealer, id, text, keyOrder) };
+    return noreturn ? { kind: 'noreturn' } : yield* readReply(sealer, id);
+  } finally {
+    id.fill(0);
   }
+}
+
+function* readReply(sealer: Sealer, id: Buffer): Generator<BoardStep, BoardEnding, Buffer> {
   const hash = yield* read();
   const iv = yield* read();
   const ciphertext = yield* read();

@@ -1,5 +1,5 @@
 /**
- * One direction of a bad network: loses, doubles, delays, reorders and damages datagrams, by chance and by a seed.
+ * One direction of a bad network: loses, duplicates, delays, reorders and damages datagrams, at random from a seed.
  */
 import type { Random } from './random.js';
 
@@ -94,7 +94,7 @@ export class FaultyLink {
     const { fates } = this;
     fates.sent++;
     const state = this.flowOf(flow);
-    // The fate has a generator of its own, so one fault does not move others to other datagrams.
+    // Each datagram has its own generator, so one fault does not move others to other datagrams.
     const random = this.random.fork();
     const [isLost, doubling, holding] = [this.isLost(state, random), random.fork(), random.fork()];
     if (sentAt < this.cutUntil || isLost) {

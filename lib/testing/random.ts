@@ -57,7 +57,7 @@ export class Random {
     }
   };
 
-  /** A generator of its own: drawing from it does not change this one. */
+  /** An independent generator: drawing from it does not change this one. */
   fork(): Random {
     return new Random(this.next());
   }

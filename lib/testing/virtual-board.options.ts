@@ -20,9 +20,12 @@ export interface VirtualBoardOptions {
   port: number;
   /** Address or name of the server. Default `127.0.0.1`. */
   host?: string;
-  /** The version of the protocol. Default `v1`. A board of `v2` behaves as `device/ben2.py`. */
+  /** The version of the protocol. Default `v1`. A `v2` board behaves as `device/ben2.py`. */
   protocol?: 'v1' | 'v2';
-  /** With `v2` the milliseconds until `send` gives up, at most 15000. With `v1` the milliseconds to wait for each datagram, 1 to 86400000. Default 10000, as upstream. */
+  /**
+   * With `v2` the milliseconds that each step waits for its answer, at most 15000. With `v1` the milliseconds to wait for each datagram, 1
+   * to 86400000. Default 10000, as upstream.
+   */
   timeout?: number;
   /** Bytes that the board can receive in one datagram, 1 to 65507. It cuts off longer ones. Default 4096, as upstream. */
   bufferSize?: number;
@@ -39,7 +42,7 @@ export interface VirtualBoardOptions {
   receiveSlots?: number;
   /**
    * Milliseconds from the arrival of a datagram until the board has taken it out of its socket, 0 to 1000. Default 0, or 2 if
-   * `receiveSlots` is set, because an infinitely fast board needs no second slot.
+   * `receiveSlots` is set, because an infinitely fast board would need no second slot.
    */
   readDelay?: number;
   /** Datagrams that are unread in the socket from the beginning, as after an earlier failure. Default none. */

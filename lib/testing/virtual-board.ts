@@ -9,6 +9,7 @@ import { deriveKey } from '../keys/index.js';
 import { type DatagramSocket, type Platform, nodePlatform } from '../net/index.js';
 import { Sealer, createRandomBlockSource, formatRequest, parseReply } from '../protocol/index.js';
 import type { BenUdpActionName, BenUdpData, BenUdpReply } from '../actions.js';
+import { copyOf } from '../secret.js';
 import { Agenda } from './agenda.js';
 import { type BoardEnding, boardExchange } from './board-exchange.js';
 import { FaultyLink, type LinkFaults } from './faulty-link.js';
@@ -167,7 +168,7 @@ export class VirtualBoard<Actions = unknown> {
   }
 
   /**
-   * Makes one exchange, like upstream's `client.send(dict, noreturn=False)`. A board makes one at a time: calls wait for each other.
+   * Runs one exchange, as upstream's `client.send(dict, noreturn=False)`. A board runs one at a time, so calls wait for each other.
    *
    * @returns the result of upstream: the value under `data`, the whole text if there is no `data`, `{}` for `noreturn`.
    * @throws BenUdpError `BEN_TIMEOUT` if a datagram does not arrive (upstream: OSError), `BEN_BAD_REPLY` if the hash of a reply does
@@ -187,7 +188,9 @@ export class VirtualBoard<Actions = unknown> {
     return text === undefined ? {} : parseReply(text);
   }
 
-  /** Makes one exchange with any text as the request. Resolves to the text of the reply; `undefined` for `noreturn` or an empty datagram. */
+  /**
+   * Makes one exchange with any text as the request. Resolves to the text of the reply; `undefined` for `noreturn` or an empty datagram.
+   */
   exchange(requestText: string, noreturn = false): Promise<string | undefined> {
     const result = this.turn.then(() => this.exchangeNow(requestText, noreturn));
     this.turn = result.catch(() => undefined);
@@ -202,7 +205,7 @@ export class VirtualBoard<Actions = unknown> {
     );
   }
 
-  /** The next datagram from any sender, in memory of its own. */
+  /** The next datagram from any sender, as a separate Buffer. */
   async receive(): Promise<Buffer> {
     // A datagram that arrived twice is one Buffer in the inbox.
     return copyOf(await this.inbox.read(this.options.timeout));
@@ -233,17 +236,21 @@ export class VirtualBoard<Actions = unknown> {
     }
     const { keyOrder } = this.options;
     const steps = boardExchange(this.chooseSealer(), { text: requestText, noreturn, keyOrder });
-    let step = steps.next();
-    while (!step.done) {
-      let datagram: Buffer | undefined;
-      if (step.value.kind === 'send') {
-        this.sendDatagram(step.value.datagram);
-      } else if (step.value.kind === 'read') {
-        datagram = await this.receive();
+    try {
+      let step = steps.next();
+      while (!step.done) {
+        let datagram: Buffer | undefined;
+        if (step.value.kind === 'send') {
+          this.sendDatagram(step.value.datagram);
+        } else if (step.value.kind === 'read') {
+          datagram = await this.receive();
+        }
+        step = steps.next(datagram!);
       }
-      step = steps.next(datagram!);
+      return textOf(step.value);
+    } finally {
+      steps.return({ kind: 'error', message: 'the board gave up' });
     }
-    return textOf(step.value);
   }
 
   private async exchangeV2(requestText: string, noreturn: boolean): Promise<string | undefined> {
@@ -301,7 +308,7 @@ const V2_FAILURES: Readonly<Record<V2Failure, () => BenUdpError>> = {
   'no-answer': () => new BenUdpError('BEN_TIMEOUT', 'no answer to the opening: nothing ran'),
   unknown: () => new BenUdpError('BEN_TIMEOUT', 'no reply: the request may have run'),
   refused: () => new BenUdpError('BEN_REFUSED', 'the server refused the request twice: it did not run'),
-  'bad-reply': () => new BenUdpError('BEN_BAD_REPLY', 'the reply is no text'),
+  'bad-reply': () => new BenUdpError('BEN_BAD_REPLY', 'the reply is not text'),
 };
 
 function toLinkFaults({ loss, duplicate, reorder, delay }: ResolvedBoardFaults): Partial<LinkFaults> {
@@ -321,11 +328,4 @@ function textOf(ending: BoardEnding): string | undefined {
     throw new BenUdpError('BEN_BAD_REPLY', ending.message);
   }
   return ending.kind === 'reply' ? ending.text : undefined;
-}
-
-/** Memory of its own: not in the pool that Node shares, and not a part of a longer datagram. */
-function copyOf(bytes: Uint8Array): Buffer {
-  const copy = Buffer.alloc(bytes.length);
-  copy.set(bytes);
-  return copy;
 }

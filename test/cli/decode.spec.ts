@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { decode } from '../../lib/cli/index.js';
+import { decode } from '../../lib/cli/decode.js';
 import { describe, expect, it } from 'vitest';
 import { nodePlatform } from '../../lib/net/index.js';
 import { fingerprint, deriveKey } from '../../lib/keys/index.js';
@@ -58,7 +58,7 @@ describe('decode', () => {
   it('reads standard input if the file is -', async () => {
     const { exitCode, io } = await runCommand(decode, ['-'], { stdin: await readFile(CAPTURE) });
     expect(exitCode).toBe(0);
-    expect(io.text).toContain('3 exchanges: steps named, nothing opened: name the key by --key-file.');
+    expect(io.text).toContain('3 exchanges: steps named, nothing opened: name the key with --key-file.');
     expect(io.text).toContain('Exchange 1, 127.0.0.2:18585 > 127.0.0.1:18585, 2026-');
   });
 

@@ -2,7 +2,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { join } from 'node:path';
-import { doctor } from '../../lib/cli/index.js';
+import { doctor } from '../../lib/cli/doctor.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { listAddresses } from '../../lib/cli/addresses.js';
 import { describeContents } from '../../lib/cli/doctor.js';
@@ -59,7 +59,7 @@ describe('doctor', () => {
     const lines = io.text.split('\n');
     expect(lines[0]).toMatch(new RegExp(`^ok +key file +".*" is readable: key ${fingerprint(deriveKey(CONTENTS))}$`));
     expect(lines[1]).toBe('ok     port       0.0.0.0:9000 is free');
-    expect(lines[2]).toMatch(/^ok +loopback +an exchange on 127\.0\.0\.1 worked \(\d+ ms\)$/);
+    expect(lines[2]).toMatch(/^ok +loopback +exchanges on 127\.0\.0\.1 worked \(v1 \d+ ms, v2 \d+ ms\)$/);
     expect(lines[3]).toBe('ok     addresses  boards in the same network reach 192.168.1.2');
     expect(lines[4]).toContain('192.168.1.2  wlan0');
     expect(io.text).toContain('sudo ufw allow 9000/udp');
@@ -155,7 +155,9 @@ describe('doctor', () => {
     const words = ['--key-file', '/nowhere/key.sec', '--host', '127.0.0.1'];
     const { exitCode, io } = await runCommand(doctor, words, { interfaces: () => HOME, platform: FREE });
     expect(exitCode).toBe(1);
-    expect(io.text).toMatch(/^WRONG {2}key file {3}the key file "\/nowhere\/key\.sec" does not exist\n {18}Name it by/);
+    expect(io.text).toMatch(
+      /^WRONG {2}key file {3}the key file "\/nowhere\/key\.sec" does not exist\n {18}Name it with/,
+    );
     expect(io.text).toContain('Found a problem');
   });
 

@@ -3,7 +3,12 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { type CliIo, EXIT_CODES, decode, listen, run, send } from '../../lib/cli/index.js';
+import { decode } from '../../lib/cli/decode.js';
+import { EXIT_CODES } from '../../lib/cli/exit-code.js';
+import type { CliIo } from '../../lib/cli/io.js';
+import { listen } from '../../lib/cli/listen.js';
+import { run } from '../../lib/cli/run.js';
+import { send } from '../../lib/cli/send.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { escapeUnprintable, excerptOf, printable } from '../../lib/printable.js';
 import { describeBug, excerpt, printDocument } from '../../lib/cli/text.js';
@@ -144,7 +149,6 @@ describe('an io whose parts are private', () => {
     readonly err = (line: string) => this.#io.err(line);
     readonly progress = (line: string) => this.#io.progress(line);
     readonly runProgram: CliIo['runProgram'] = (...args) => this.#io.runProgram(...args);
-    readonly wallClock = () => this.#io.wallClock();
     readonly interfaces = () => this.#io.interfaces();
 
     get stdin() {
@@ -488,9 +492,12 @@ describe('words on the command line', () => {
       const words = [...ODD_WORDS, ...Object.values(OPTIONS).flat(), '--help', '--key=secret', '--unknown', '-x'];
       for (let round = 0; round < 150; round++) {
         const args = Array.from({ length: random.below(5) }, () => random.pick(words));
-        // A new key file must be gone after the test. A lone dash is a file name, not an option.
-        const isOption = (arg: string) => arg.startsWith('-') && arg !== '-';
-        const safe = args.map((arg) => (command === 'keygen' && !isOption(arg) ? join(folder, 'missing', arg) : arg));
+        // A new key file must be gone after the test. A lone dash is a file name, a negative number too, and every word after two dashes.
+        const end = args.includes('--') ? args.indexOf('--') : Infinity;
+        const isOption = (arg: string, index: number) => index <= end && /^-[-a-z]/.test(arg);
+        const safe = args.map((arg, index) =>
+          command === 'keygen' && !isOption(arg, index) ? join(folder, 'missing', arg) : arg,
+        );
         expect((await tryRun([command, ...safe])).exitCode).not.toBe(EXIT_CODES.bug);
       }
     },

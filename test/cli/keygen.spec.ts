@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { keygen } from '../../lib/cli/index.js';
+import { keygen } from '../../lib/cli/keygen.js';
 import { describe, expect, it } from 'vitest';
 import { printCLiteral, printPythonLiteral } from '../../lib/cli/keygen.js';
 import { deriveKey, fingerprint } from '../../lib/keys/index.js';

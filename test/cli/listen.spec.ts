@@ -1,11 +1,15 @@
 /** `listen` with virtual boards over real datagrams. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listen } from '../../lib/cli/index.js';
-import { describe, expect, it } from 'vitest';
+import { listen } from '../../lib/cli/listen.js';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { VirtualBoard } from 'nestjs-ben-udp/testing';
 import { deriveKey, fingerprint } from '../../lib/keys/index.js';
+import { type Platform, nodePlatform } from '../../lib/net/index.js';
 import { MAX_HELP_LINES, runCommand, startCommand } from '../support/cli-io.js';
-import { KEY_CONTENTS, startBoard } from '../support/nest-app.js';
+import { FakePlatform } from '../support/fake-platform.js';
+import { MovablePlatform } from '../support/movable-platform.js';
+import { KEY_CONTENTS, startBoard, unanswered } from '../support/nest-app.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
 async function keyFile(): Promise<string> {
@@ -15,8 +19,12 @@ async function keyFile(): Promise<string> {
 }
 
 async function start(...args: string[]) {
+  return startOn(nodePlatform, ...args);
+}
+
+async function startOn(platform: Platform, ...args: string[]) {
   const words = ['--host', '127.0.0.1', '--port', '0', '--key-file', await keyFile(), ...args];
-  const { io, exitCode } = startCommand(listen, words);
+  const { io, exitCode } = startCommand(listen, words, { platform });
   const first = await io.line(/istening/);
   const port = Number(/127\.0\.0\.1:(\d+)|"port":(\d+)/.exec(first)!.slice(1).join(''));
   return { io, exitCode, port };
@@ -65,6 +73,7 @@ describe('listen', () => {
         event: 'request',
         at,
         from: `127.0.0.1:${board.address.port}`,
+        protocol: 'v1',
         text: "{'action': 'echo', 'data': 7}",
         action: 'echo',
         data: 7,
@@ -73,6 +82,16 @@ describe('listen', () => {
       },
       { event: 'closed', at, requests: 1, rejected: 0 },
     ]);
+  });
+
+  it('marks requests of protocol v2', async () => {
+    const { io, port } = await start();
+    const board = await VirtualBoard.start({ key: KEY_CONTENTS, port, protocol: 'v2' });
+    onTestFinished(() => board.close());
+    await board.send({ action: 'echo', data: 7 });
+    expect(await io.line(/action/)).toMatch(
+      /^\d\d:\d\d:\d\d 127\.0\.0\.1:\d+ {2}v2 {2}\{'action': 'echo', 'data': 7\}$/,
+    );
   });
 
   it('prints only the text of data without a JSON form, and answers with an error', async () => {
@@ -97,14 +116,17 @@ describe('listen', () => {
     const board = await startBoard(port);
     board.sendDatagram(Buffer.from('junk'));
     expect(await io.line(/unknown-datagram/)).toContain('no answer (unknown-datagram): neither a hello nor');
-    const stranger = await startBoard(port, { key: Buffer.alloc(32, 'other'), timeout: 100 });
-    await expect(stranger.send({ action: 'echo' })).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
+    const clock = new MovablePlatform();
+    const stranger = await startBoard(port, { key: Buffer.alloc(32, 'other') }, clock);
+    const isRejected = () => io.text.includes('bad-hash');
+    const outcome = await unanswered(clock, stranger.send({ action: 'echo' }), isRejected);
+    expect(outcome).toMatchObject({ code: 'BEN_TIMEOUT' });
     expect(await io.line(/bad-hash/)).toContain('wrong key');
     expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
   });
 
   it('prints at most 10 lines a second about datagrams without an answer, and counts the rest', async () => {
-    const { io, port, exitCode } = await start('--json');
+    const { io, port, exitCode } = await startOn(new FakePlatform(), '--json');
     const board = await startBoard(port);
     for (let index = 0; index < 25; index++) {
       board.sendDatagram(Buffer.from('junk'));

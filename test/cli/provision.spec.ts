@@ -1,9 +1,10 @@
 /** `provision` with a stand-in for `mpremote` on the PATH, which notes its arguments and keeps the copied files. */
 import { chmod, mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { BOARD_CLIENT } from '../../lib/cli/board-client.js';
-import { provision } from '../../lib/cli/index.js';
+import { BOARD_CLIENT_V2 } from '../../lib/cli/board-client-v2.js';
+import { provision } from '../../lib/cli/provision.js';
 import { formatProgram } from '../../lib/cli/provision.js';
 import { deriveKey, fingerprint } from '../../lib/keys/index.js';
 import { MAX_HELP_LINES, runCommand } from '../support/cli-io.js';
@@ -64,6 +65,26 @@ describe.skipIf(process.platform === 'win32')('provision', () => {
     expect(io.text).toContain('It sends to 192.168.1.10:8585.');
   });
 
+  it('copies the client of protocol v2 with --v2, and prints a line of the server that refuses v1', async () => {
+    const { run, keyFile, board, folder } = await setUp();
+    const { exitCode, io } = await run('--v2');
+    expect([io.errors, exitCode]).toEqual(['', 0]);
+    expect((await board('ben2.py')).toString()).toBe(BOARD_CLIENT_V2);
+    expect((await board('main.py')).toString()).toContain('from ben2 import client\n');
+    expect(await readdir(join(folder, 'board'))).not.toContain('benclient.py');
+    expect(io.text).toContain('Copied key.sec, ben2.py and main.py');
+    expect(io.text).toContain(
+      `The server:  new BenUdpTransport({ keys: { kitchen: { keyFile: '${keyFile}', protocol: 'v2' } } })`,
+    );
+  });
+
+  it('quotes a name that is no identifier', async () => {
+    const { words, env } = await setUp();
+    const { io } = await runCommand(provision, [...words.with(0, 'room-2'), '--v2', '--dry-run', '--json'], { env });
+    expect(io.documents[0]!['server']).toContain("keys: { 'room-2': { keyFile: ");
+    expect(io.documents[0]!['commands']).toContain('mpremote cp ben2.py :ben2.py');
+  });
+
   it('uses a key file that is there', async () => {
     const { run, keyFile, folder } = await setUp();
     await mkdir(join(folder, 'keys'));
@@ -101,7 +122,9 @@ describe.skipIf(process.platform === 'win32')('provision', () => {
     const { run, folder, keyFile } = await setUp();
     const { exitCode, io } = await run('--dry-run', '--ssid', 'home');
     expect(exitCode).toBe(0);
-    expect(io.stdout.slice(1, 6)).toEqual([
+    expect(io.stdout.slice(2, 9)).toEqual([
+      `  mpremote exec "import os; print('main.py' in os.listdir())"`,
+      `  mkdir -p -m 700 ${dirname(keyFile)}`,
       `  npx nestjs-ben-udp keygen ${keyFile}`,
       `  mpremote cp ${keyFile} :key.sec`,
       '  mpremote cp benclient.py :benclient.py',
@@ -110,6 +133,25 @@ describe.skipIf(process.platform === 'win32')('provision', () => {
     ]);
     expect(io.text).toContain('  wlan.connect("home", "…")');
     expect((await readdir(folder)).toSorted()).toEqual(['bin', 'board']);
+  });
+
+  it('prints the same steps with --dry-run as it runs', async () => {
+    const { run, folder, log } = await setUp();
+    const { io } = await run('--dry-run', '--json');
+    const planned = (io.documents[0]!['commands'] as string[]).filter((command) => command.startsWith('mpremote '));
+    await run();
+    const ran = (await log()).trim().split('\n');
+    const verbOf = (command: string) => command.replace('mpremote ', '').split(' ')[0];
+    expect(ran.map(verbOf)).toEqual(planned.map(verbOf));
+    expect((await stat(join(folder, 'keys'))).mode & 0o777).toBe(0o700);
+  });
+
+  it('makes no folder for a key file in this one', async () => {
+    const { words, env } = await setUp();
+    const args = [...words.slice(0, 3), '--key-file', 'kitchen.sec', '--dry-run'];
+    const { io } = await runCommand(provision, args, { env });
+    expect(io.text).toContain('  npx nestjs-ben-udp keygen kitchen.sec\n');
+    expect(io.text).not.toContain('mkdir -p');
   });
 
   it('prints no password of the Wi-Fi, and writes it to the board', async () => {
@@ -143,7 +185,9 @@ describe.skipIf(process.platform === 'win32')('provision', () => {
     [['../kitchen', '--host', 'h'], /NAME is 1 to 64 letters/],
     [['x'.repeat(65), '--host', 'h'], /NAME is 1 to 64 letters/],
     [['kitchen', '--host', 'h', '--port', '0'], /--port/],
-    [['kitchen'], /name the server by --host/],
+    [['kitchen'], /name the server with --host/],
+    [['kitchen', '--host', ''], /--host is empty: name an address, or leave it out for that of this machine/],
+    [['kitchen', '--host', '', '--dry-run'], /--host is empty/],
   ])('refuses %j', async (args, message) => {
     const { exitCode, io } = await runCommand(provision, args, { interfaces: () => ({}) });
     expect(exitCode).toBe(2);
@@ -158,13 +202,14 @@ describe.skipIf(process.platform === 'win32')('provision', () => {
 });
 
 describe('the files of a board', () => {
-  it('are the client that the package contains', async () => {
+  it('are the clients that the package contains', async () => {
     const file = new URL('../../sample/device/benclient.py', import.meta.url);
     expect(BOARD_CLIENT).toBe(await readFile(file, 'utf8'));
+    expect(BOARD_CLIENT_V2).toBe(await readFile(new URL('../../device/ben2.py', import.meta.url), 'utf8'));
   });
 
   it('contain a program in which quotes and backslashes are escaped', () => {
-    const options = { name: 'kitchen', host: 'h', port: 9000, ssid: 'a"b\\c', password: '' };
+    const options = { name: 'kitchen', host: 'h', port: 9000, ssid: 'a"b\\c', password: '', protocol: 'v1' } as const;
     expect(formatProgram(options)).toContain('wlan.connect("a\\"b\\\\c", "")');
     expect(formatProgram({ ...options, ssid: undefined })).toContain('# boot.py connects the board');
   });

@@ -1,6 +1,7 @@
 /** The list of commands, and the choice of one. */
 import { readFileSync } from 'node:fs';
-import { EXIT_CODES, run } from '../../lib/cli/index.js';
+import { EXIT_CODES } from '../../lib/cli/exit-code.js';
+import { run } from '../../lib/cli/run.js';
 import { describe, expect, it } from 'vitest';
 import { readDuration } from '../../lib/cli/command.js';
 import { MAX_HELP_LINES, runCommand } from '../support/cli-io.js';
@@ -24,7 +25,7 @@ describe('run', () => {
   it.each(COMMANDS)('has %s', async (name) => {
     const { exitCode, io } = await runCommand(run, [name, '--help']);
     expect(exitCode).toBe(0);
-    expect(io.text).toMatch(new RegExp(`^nestjs-ben-udp ${name} [\\s\\S]+\\nExit codes: 0`));
+    expect(io.text).toMatch(new RegExp(`^npx nestjs-ben-udp ${name} [\\s\\S]+\\nExit codes: 0`));
   });
 
   it.each(COMMANDS)('explains %s after help', async (name) => {

@@ -1,15 +1,19 @@
 /** `send` over real datagrams, to servers of this package and to others. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listen, send } from '../../lib/cli/index.js';
+import { listen } from '../../lib/cli/listen.js';
+import { send } from '../../lib/cli/send.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { parseTarget } from '../../lib/cli/send.js';
 import { bindDatagramSocket } from '../../lib/net/index.js';
 import { deriveKey, fingerprint } from '../../lib/keys/index.js';
 import { MAX_HELP_LINES, TestIo, runCommand, startCommand } from '../support/cli-io.js';
+import { MovablePlatform } from '../support/movable-platform.js';
 import { ScriptedServer } from '../support/scripted-server.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
+import { unreachablePort } from '../support/unreachable-port.js';
 import { UpstreamServer } from '../support/upstream-server.js';
+import { createV2Server, datagramOf } from '../support/v2-server.js';
 
 const CONTENTS = Buffer.alloc(32, 'k');
 const OTHER = Buffer.alloc(32, 'o');
@@ -28,6 +32,23 @@ async function startServer(...args: string[]) {
   const target = `127.0.0.1:${io.documents[0]!['port']}`;
   const ask = (...words: string[]) => runCommand(send, [target, ...words, '--key-file', file]);
   return { target, file, ask, io };
+}
+
+/**
+ * Runs `send` to its end on a clock of the test, which goes on once `isHandled`. In real time, a busy machine could end a step too early.
+ */
+async function sendInVain(words: readonly string[], isHandled: () => boolean) {
+  const clock = new MovablePlatform();
+  const { exitCode, io } = startCommand(send, words, { platform: clock });
+  let isOver = false;
+  void exitCode.then(() => (isOver = true));
+  await expect.poll(isHandled).toBe(true);
+  const isOverLater = () => {
+    clock.advance(1000);
+    return isOver;
+  };
+  await expect.poll(isOverLater).toBe(true);
+  return { exitCode: await exitCode, io };
 }
 
 describe('send', () => {
@@ -79,6 +100,62 @@ describe('send', () => {
     expect((await ask('report', '--noreturn', '--json')).io.documents).toMatchObject([{ outcome: 'sent' }]);
   });
 
+  it('speaks protocol v2 with --v2', async () => {
+    const { ask, io: server } = await startServer();
+    const { exitCode, io } = await ask('echo', '"hi"', '--v2', '--count', '2');
+    expect([io.stdout, io.stderr, exitCode]).toEqual([['hi', 'hi'], [], 0]);
+    await ask('report', '{"celsius": 21.5}', '--v2', '--noreturn');
+    const requests = server.documents.filter(({ event }) => event === 'request');
+    expect(requests.map(({ protocol, noreturn }) => [protocol, noreturn])).toEqual([
+      ['v2', false],
+      ['v2', false],
+      ['v2', true],
+    ]);
+  });
+
+  it('names the next step if the opening of a v2 session is not answered', async () => {
+    const { target } = await startServer();
+    const words = [target, 'echo', '--v2', '--timeout', '100ms', '--key-file', await keyFile(OTHER)];
+    const { exitCode, io } = await runCommand(send, words);
+    expect(exitCode).toBe(3);
+    expect(io.errors).toMatch(
+      new RegExp(
+        `${target} did not answer the opening of a session within \\d+ ms\\n.*${fingerprint(deriveKey(OTHER))}`,
+      ),
+    );
+    expect((await runCommand(send, [...words, '--json'])).io.documents).toMatchObject([
+      { outcome: 'failed', code: 'BEN_TIMEOUT', step: 'hello' },
+    ]);
+  });
+
+  it('says that a v2 request may have run if its reply does not come', async () => {
+    const key = deriveKey(CONTENTS);
+    const exchange = createV2Server({ keys: [{ device: 'board', key }], startedAt: -60_000 });
+    let received = 0;
+    const socket = await bindDatagramSocket(
+      { host: '127.0.0.1', port: 0, receiveBufferSize: undefined },
+      {
+        onDatagram: (datagram, remote) => {
+          received++;
+          const answer = datagramOf(exchange.receive(datagram, remote, 0));
+          if (answer) {
+            socket.send(answer, remote.port, remote.address);
+          }
+        },
+        onError: () => undefined,
+      },
+    );
+    onTestFinished(() => socket.close());
+    const words = [`127.0.0.1:${socket.address.port}`, 'x', '--v2', '--key-file', await keyFile()];
+    // The opening and the request.
+    const { exitCode, io } = await sendInVain(words, () => received === 2);
+    expect(exitCode).toBe(3);
+    expect(io.errors).toMatch(/opened a session, but did not answer the request within \d+ ms\n.*may have run/);
+    exchange.stopIssuing();
+    const silent = await runCommand(send, [...words, '--timeout', '100ms']);
+    expect(silent.io.errors).toContain('did not answer the opening');
+  });
+
   it('exits with 4 if the server answers with an error', async () => {
     const file = await keyFile();
     const script = new ScriptedServer(deriveKey(CONTENTS));
@@ -121,9 +198,9 @@ describe('send', () => {
   });
 
   it('names the key if the server does not answer the request, as with another key', async () => {
-    const { target } = await startServer();
-    const file = await keyFile(OTHER);
-    const { exitCode, io } = await runCommand(send, [target, 'echo', '--timeout', '100', '--key-file', file]);
+    const { target, io: server } = await startServer();
+    const words = [target, 'echo', '--key-file', await keyFile(OTHER)];
+    const { exitCode, io } = await sendInVain(words, () => server.text.includes('bad-hash'));
     expect(exitCode).toBe(3);
     expect(io.errors).toContain('issued an id, but did not answer the request');
     expect(io.errors).toContain(
@@ -134,10 +211,12 @@ describe('send', () => {
   it('exits with 3 if the answer does not verify', async () => {
     const script = new ScriptedServer(deriveKey(CONTENTS));
     const liar = new ScriptedServer(deriveKey(CONTENTS), 'another id');
+    let received = 0;
     const socket = await bindDatagramSocket(
       { host: '127.0.0.1', port: 0, receiveBufferSize: undefined },
       {
         onDatagram: (datagram, { port, address }) => {
+          received++;
           const answer = datagram.length === 6 ? script.pair() : liar.reply('{"data":1}');
           answer.forEach((each) => socket.send(each, port, address));
         },
@@ -145,8 +224,8 @@ describe('send', () => {
       },
     );
     onTestFinished(() => socket.close());
-    const words = [`127.0.0.1:${socket.address.port}`, 'x', '--timeout', '100', '--key-file', await keyFile()];
-    const { exitCode, io } = await runCommand(send, words);
+    const words = [`127.0.0.1:${socket.address.port}`, 'x', '--key-file', await keyFile()];
+    const { exitCode, io } = await sendInVain(words, () => received === 2);
     expect(exitCode).toBe(3);
     expect(io.errors).toContain('answered, but with another key or to another request');
   });
@@ -167,17 +246,20 @@ describe('send', () => {
   });
 
   it('fails at once if no program listens on the port', async () => {
-    const socket = await bindDatagramSocket(
-      { host: '127.0.0.1', port: 0, receiveBufferSize: undefined },
-      { onDatagram: () => undefined, onError: () => undefined },
-    );
-    const target = `127.0.0.1:${socket.address.port}`;
-    await socket.close();
+    const target = `127.0.0.1:${await unreachablePort()}`;
     // The test would run out of time if the command waited.
     const words = [target, 'echo', '--timeout', '10m', '--key-file', await keyFile(), '--json'];
     const { exitCode, io } = await runCommand(send, words);
     expect(exitCode).toBe(3);
     expect(io.documents).toMatchObject([{ outcome: 'failed', code: 'BEN_REFUSED', step: 'hello' }]);
+    expect(io.errors).toContain(`${target} refused the request: no program listens on that port\nStart the server`);
+  });
+
+  it('fails at once with --v2 too', async () => {
+    const target = `127.0.0.1:${await unreachablePort()}`;
+    const words = [target, 'echo', '--v2', '--timeout', '10m', '--key-file', await keyFile()];
+    const { exitCode, io } = await runCommand(send, words);
+    expect(exitCode).toBe(3);
     expect(io.errors).toContain(`${target} refused the request: no program listens on that port\nStart the server`);
   });
 

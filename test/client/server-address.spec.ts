@@ -74,7 +74,7 @@ describe('ServerAddress', () => {
     await platform.advance(1);
     expect(address.isUsable).toBe(false);
     platform.names.set('ben.test', '10.0.0.2');
-    address.lookUp(1000);
+    address.lookUp(() => 1000);
     expect(address.isUsable).toBe(false);
     await settle();
     expect(onUsable).toHaveBeenCalledOnce();
@@ -87,7 +87,7 @@ describe('ServerAddress', () => {
     const { address } = await create();
     address.doubt(address.peer);
     expect(address.isUsable).toBe(false);
-    address.lookUp(1000);
+    address.lookUp(() => 1000);
     await settle();
     expect(address.isUsable).toBe(true);
   });
@@ -96,7 +96,7 @@ describe('ServerAddress', () => {
     const { address } = await create();
     const before = address.peer;
     address.doubt(before);
-    address.lookUp(1000);
+    address.lookUp(() => 1000);
     await settle();
     address.doubt(before);
     expect(address.isUsable).toBe(true);
@@ -124,7 +124,7 @@ describe('ServerAddress', () => {
     const { answer } = hang();
     for (let round = 0; round < 5; round++) {
       address.doubt(address.peer);
-      address.lookUp(1000);
+      address.lookUp(() => 1000);
       await platform.advance(LOOKUP_PATIENCE_MS);
       expect(address.isUsable).toBe(true);
     }
@@ -139,10 +139,10 @@ describe('ServerAddress', () => {
     const { platform, address, onUsable, hang } = await create();
     hang();
     address.doubt(address.peer);
-    address.lookUp(900);
+    address.lookUp(() => 900);
     await platform.advance(100);
-    address.lookUp(500);
-    address.lookUp(800);
+    address.hasten(500);
+    address.hasten(800);
     await platform.advance(399);
     expect([address.isUsable, onUsable.mock.calls]).toEqual([false, []]);
     await platform.advance(1);
@@ -155,9 +155,9 @@ describe('ServerAddress', () => {
     const { platform, address, hang } = await create();
     hang();
     address.doubt(address.peer);
-    address.lookUp(900);
+    address.lookUp(() => 900);
     await platform.advance(600);
-    address.lookUp(50);
+    address.hasten(50);
     await platform.advance(0);
     expect(address.isUsable).toBe(true);
   });
@@ -166,7 +166,7 @@ describe('ServerAddress', () => {
     const { platform, address, hang } = await create();
     hang();
     address.doubt(address.peer);
-    address.lookUp(86_400_000);
+    address.lookUp(() => 86_400_000);
     expect(LOOKUP_PATIENCE_MS).toBe(1000);
     await platform.advance(999);
     expect(address.isUsable).toBe(false);
@@ -178,7 +178,7 @@ describe('ServerAddress', () => {
     const { platform, address, onError, onUsable } = await create();
     const lookUp = async () => {
       address.doubt(address.peer);
-      address.lookUp(1000);
+      address.lookUp(() => 1000);
       await settle();
       expect(address.isUsable).toBe(true);
     };
@@ -205,7 +205,7 @@ describe('ServerAddress', () => {
     const { platform, address } = await create();
     platform.names.clear();
     await platform.advance(MAX_ADDRESS_AGE_MS + 1);
-    address.lookUp(1000);
+    address.lookUp(() => 1000);
     await settle();
     await platform.advance(MAX_ADDRESS_AGE_MS);
     expect(address.isUsable).toBe(true);
@@ -217,7 +217,7 @@ describe('ServerAddress', () => {
     const { platform, address, onUsable, onError, hang } = await create();
     const { fail } = hang();
     address.doubt(address.peer);
-    address.lookUp(1000);
+    address.lookUp(() => 1000);
     expect(platform.pendingTimers).toBe(1);
     address.close();
     expect(platform.pendingTimers).toBe(0);

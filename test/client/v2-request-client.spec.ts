@@ -6,6 +6,8 @@ import {
   V2RequestClient,
   V2_REFUSED_DELAY_MS,
 } from '../../lib/client/index.js';
+import { REFUSED_DELAY_MS } from '../../lib/client/request-failure.js';
+import { MAX_ADDRESS_AGE_MS } from '../../lib/client/server-address.js';
 import type { BenUdpRequestError } from '../../lib/errors.js';
 import { KEY, remoteOf } from '../support/pure-device.js';
 import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
@@ -22,6 +24,7 @@ interface Result {
 
 async function create(options: Partial<RequestClientOptions> = {}) {
   const platform = new ScriptedPlatform();
+  platform.names.set('ben.test', SERVER.address);
   const executed: string[] = [];
   const state = {
     answer: '{"data":1}',
@@ -151,15 +154,19 @@ describe('V2RequestClient', () => {
     expect([result.text, executed.length, sent.slice(2)]).toEqual(['{"data":1}', 2, ['REQ', 'REQ', 'REQ']]);
   });
 
-  it('is not disturbed by a restart that is over', async () => {
+  it.each([
+    [1000, { text: '{"data":1}' }, 2, ['REQ', 'OPEN', 'REQ1']],
+    [999, { error: { code: 'BEN_TIMEOUT', step: 'request' } }, 1, ['REQ', 'OPEN']],
+  ])('goes on after a restart only if it was over a second before: %i ms', async (upMs, outcome, runs, datagrams) => {
     const { ask, exchange, platform, restart, sent, executed } = await create();
     ask();
     await exchange();
     await platform.advance(5000);
-    restart(platform.now() - 2000);
+    restart(platform.now() - upMs);
     const result = ask();
     await exchange();
-    expect([result.text, executed.length, sent.slice(2)]).toEqual(['{"data":1}', 2, ['REQ', 'OPEN', 'REQ1']]);
+    expect(result).toMatchObject(outcome);
+    expect([executed.length, sent.slice(2)]).toEqual([runs, datagrams]);
   });
 
   it.each([
@@ -211,6 +218,35 @@ describe('V2RequestClient', () => {
     expect([retried.text, executed.length]).toEqual(['{"data":1}', 2]);
   });
 
+  it.each(['ECONNREFUSED', 'ECONNRESET'])('fails at once if no program listens on the port (%s)', async (code) => {
+    const { ask, platform, client } = await create();
+    const [final, retried] = [ask(), ask({ retries: 1 })];
+    await settle();
+    const error = Object.assign(new Error('recvmsg'), { code });
+    platform.sockets.forEach((socket) => socket.fail(error));
+    await settle();
+    expect(final.error).toMatchObject({ code: 'BEN_REFUSED', step: 'hello', attempts: 1, elapsedMs: 0, cause: error });
+    expect(client.stats()).toMatchObject({ waiting: 1, running: 0 });
+    await platform.advance(REFUSED_DELAY_MS);
+    expect([retried.isSettled, client.stats().running]).toEqual([false, 1]);
+  });
+
+  it('waits on if the port closes after the opening, because a restarted server can prove that nothing ran', async () => {
+    const { ask, exchange, platform, state } = await create();
+    ask();
+    await exchange();
+    state.upward = () => [];
+    const result = ask();
+    await exchange();
+    platform.sockets[0]!.fail(Object.assign(new Error('recvmsg'), { code: 'ECONNREFUSED' }));
+    await settle();
+    expect(result.isSettled).toBe(false);
+    state.upward = (datagram) => [datagram];
+    await platform.advance(1500);
+    await exchange();
+    expect(result.text).toBe('{"data":1}');
+  });
+
   it('completes a noreturn request with its acknowledgement', async () => {
     const { ask, exchange, client, state } = await create();
     state.upward = (datagram) => [datagram, datagram];
@@ -253,6 +289,16 @@ describe('V2RequestClient', () => {
     expect([next.text, sent.slice(-2)]).toEqual(['{"data":1}', ['OPEN', 'REQ1']]);
   });
 
+  it('binds one socket for a session, also if a request was cancelled meanwhile', async () => {
+    const { ask, exchange, platform } = await create({ maxSockets: 1 });
+    const abort = new AbortController();
+    ask({}, abort.signal);
+    abort.abort(new Error('enough'));
+    const next = ask();
+    await exchange();
+    expect([next.text, platform.openSockets.length]).toEqual(['{"data":1}', 1]);
+  });
+
   it('fails all requests when it is closed', async () => {
     const { ask, client } = await create({ maxSockets: 1 });
     const results = [ask(), ask()];
@@ -261,5 +307,34 @@ describe('V2RequestClient', () => {
     await settle();
     expect([...results, ask()].map(({ error }) => error?.code)).toEqual(['BEN_CLOSED', 'BEN_CLOSED', undefined]);
     expect(client.sockets).toEqual([]);
+  });
+
+  describe('with a server whose name gets another address', () => {
+    it('does not hold a request longer than the shortest timeout while the name is looked up', async () => {
+      const { ask, exchange, platform, sent } = await create({ host: 'ben.test' });
+      ask();
+      await exchange();
+      platform.names.set('ben.test', new Promise(() => undefined));
+      await platform.advance(MAX_ADDRESS_AGE_MS + 1);
+      const [patient, hasty] = [ask(), ask({ timeout: 50 })];
+      await exchange();
+      expect(sent).toHaveLength(2);
+      await platform.advance(50);
+      await exchange();
+      expect([patient.text, hasty.text]).toEqual(['{"data":1}', '{"data":1}']);
+    });
+
+    it('sends from a socket of its family, and keeps the session', async () => {
+      const { ask, exchange, platform, sent } = await create({ host: 'ben.test', idleTimeout: 86_400_000 });
+      ask();
+      await exchange();
+      platform.names.set('ben.test', '2001:db8::2');
+      await platform.advance(MAX_ADDRESS_AGE_MS + 1);
+      const moved = ask();
+      await exchange();
+      expect([moved.text, sent]).toEqual(['{"data":1}', ['OPEN', 'REQ1', 'REQ']]);
+      expect(platform.bound.map(({ host }) => host)).toEqual(['0.0.0.0', '::']);
+      expect(platform.openSockets).toHaveLength(1);
+    });
   });
 });

@@ -1,7 +1,7 @@
 /** Capture files of every form that is read, built here, and the kept one, which the kernel's own packets are in. */
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { type DecodedExchange, decodeExchanges, readRecording } from '../../lib/cli/index.js';
+import { type DecodedExchange, decodeExchanges, readRecording } from '../../lib/decode/index.js';
 import { describe, expect, it } from 'vitest';
 import { deriveKey } from '../../lib/keys/index.js';
 import { direction, ethernet, ipv4, ipv6, pcap, pcapng, udp } from '../support/pcap.js';

@@ -8,7 +8,7 @@ import {
   type Step,
   decodeExchanges,
   readRecording,
-} from '../../lib/cli/index.js';
+} from '../../lib/decode/index.js';
 import { describe, expect, it } from 'vitest';
 import { REJECTIONS } from 'nestjs-ben-udp';
 import { openId, sealRequest } from '../../lib/exchange/index.js';
@@ -25,7 +25,7 @@ const TEXT = "{'action': 'echo', 'data': 1}";
 
 const STEPS_WITH_REPLY: Step[] = ['hello', 'id', 'id-iv', 'request', 'reply-hash', 'reply-iv', 'reply-ciphertext'];
 
-function stepsOf({ steps }: DecodedExchange): Step[] {
+function stepsOf({ steps }: DecodedExchange): string[] {
   return steps.map(({ step }) => step);
 }
 
@@ -179,7 +179,7 @@ describe('an exchange that fails', () => {
     ['bad-padding', Buffer.from(`${TEXT}${' '.repeat(16 + 16 - (TEXT.length % 16))} `.padEnd(64)), undefined],
     ['bad-padding', Buffer.from("{'action': 'ab'}"), undefined],
     ['bad-utf8', Buffer.concat([Buffer.from("{'a': '"), Buffer.from([0xff, 0xfe]), Buffer.from("'}     ")]), undefined],
-    ['bad-text', Buffer.from("{'action': evil()}".padEnd(32)), 'a word that is no literal at position 11'],
+    ['bad-text', Buffer.from("{'action': evil()}".padEnd(32)), 'a word that is not a literal at position 11'],
     ['bad-request', Buffer.from('[1, 2]'.padEnd(16)), 'a request is a dict'],
   ] as const)('%s (%#)', (name, plaintext, detail) => {
     const datagram = fromDevice(requestOf(plaintext, server.id));
@@ -216,9 +216,9 @@ describe('an exchange that fails', () => {
     const second = goodLines(new ScriptedServer(KEY, '222222'));
     const bytesOf = (line: string) => Buffer.from(line.slice(2), 'hex');
     // One datagram behind: the second half of the previous pair, and the first half of this one. A device strips white space.
-    const oddId = openId(server.sealer, { ciphertext: bytesOf(first.idIv), iv: bytesOf(second.id) });
+    const outOfStepId = openId(server.sealer, { ciphertext: bytesOf(first.idIv), iv: bytesOf(second.id) });
     const noreturn = "{'action': 'report', 'noreturn': True}";
-    const odd = fromDevice(sealRequest(server.sealer, oddId, noreturn));
+    const odd = fromDevice(sealRequest(server.sealer, outOfStepId, noreturn));
     const exchanges = decodeHex([
       hello,
       first.id,

@@ -76,6 +76,8 @@ const slowDown = (board: MicroPythonBoard) => board.run('client.rto = 200');
 
 const countOf = (peer: V2Peer, data: string) => peer.executed.filter((text) => text.includes(data)).length;
 
+const asItIs = (datagram: Buffer) => [datagram];
+
 const typeOf = (datagram: Buffer) => datagram[1]!;
 
 /** The id of the session that the first OPEN and its GRANT lead to. */
@@ -135,12 +137,29 @@ print("done")`);
       ['{"data":null,"error":{"message":"no"}}', 'None'],
       ['{"error":1}', `'{"error":1}'`],
       ['[1]', "'[1]'"],
+      ['7', "'7'"],
+      ['null', "'null'"],
+      ['"data"', `'"data"'`],
       ['no JSON', "'no JSON'"],
       ['{"data":"h\u00e9 \u20ac \u{1f600}"}', String.raw`'h\xe9 \u20ac \U0001f600'`],
     ] as const) {
       peer.answer = () => answer;
       expect(await send(board, '1')).toBe(value);
     }
+  });
+
+  it('raises MemoryError for a reply that is too large to parse, and keeps its session', async () => {
+    const { peer, board } = await startOpen();
+    await board.run(`
+import ben2
+class Full:
+    def loads(text):
+        raise MemoryError()
+json, ben2.json = ben2.json, Full`);
+    await expect(send(board, '1')).rejects.toThrow('MemoryError');
+    await board.run('ben2.json = json');
+    expect(await send(board, '"next"')).toContain('next');
+    expect(peer.upTypes).toEqual([REQ, REQ]);
   });
 
   it('with noreturn gets {} when the server has the request, and is sent again until then', async () => {
@@ -265,6 +284,22 @@ print(good)`);
     expect(await send(board, '"next"')).toContain('next');
   });
 
+  it('can make a call take five steps of five transmissions, and not more', async () => {
+    const { peer, board } = await startOpen();
+    await board.run('client.rto = 40');
+    // Late, so the server refuses the request. Of each step the last transmission arrives, and of the last step none.
+    peer.skip(20_500);
+    peer.upward = (datagram, turn) => (turn % 5 === 0 && turn < 25 ? [datagram] : []);
+    peer.downward = () => {
+      peer.downward = asItIs;
+      return [Buffer.concat([Buffer.from([0xb2, AGAIN]), peer.up[0]!.subarray(2, 10)])];
+    };
+    await expect(send(board, '1')).rejects.toThrow('Unknown: the request may have run');
+    const steps = [0, 5, 10, 15, 20].map((first) => peer.upTypes.slice(first, first + 5));
+    expect(steps).toEqual([REQ, OPEN, REQ, OPEN, REQ1].map((type) => [type, type, type, type, type]));
+    expect(peer.up).toHaveLength(25);
+  });
+
   it('that can not be reached is the same as one that loses everything, and Unknown is an OSError', async () => {
     const { board } = await startOpen();
     await hasten(board);
@@ -330,6 +365,32 @@ describe('AGAIN', () => {
     expect(peer.upTypes).toEqual([REQ]);
   });
 
+  it.each([
+    ['reply', 0, [REQ, OPEN]],
+    ['refusal', 20_500, [REQ, OPEN, OPEN, REQ1]],
+  ])('that is forged does not keep the board from the %s, if the GRANT is lost', async (_name, delayMs, types) => {
+    const { peer, board } = await startOpen();
+    peer.skip(delayMs);
+    const late: Buffer[] = [];
+    peer.downward = (datagram) => {
+      late.push(datagram);
+      return [Buffer.concat([Buffer.from([0xb2, AGAIN]), peer.up[0]!.subarray(2, 10)])];
+    };
+    peer.upward = (datagram) => {
+      if (typeOf(datagram) === OPEN) {
+        peer.downward = () => {
+          Object.assign(peer, { upward: asItIs, downward: asItIs });
+          return late;
+        };
+      }
+      return [datagram];
+    };
+    expect(await send(board, '"once"')).toContain('once');
+    expect([peer.upTypes, countOf(peer, 'once')]).toEqual([types, 1]);
+    expect(await send(board, '"next"')).toContain('next');
+    expect(peer.upTypes).toEqual([...types, REQ]);
+  });
+
   it('after a restart that is over: the call returns as if nothing had been', async () => {
     const { peer, board } = await startOpen();
     peer.restart({ upMs: 5000 });
@@ -354,7 +415,7 @@ describe('AGAIN', () => {
   it.each([
     ['a restart during the request', { upMs: 10 }],
     ['a restart less than a second before', { upMs: 990 }],
-    ['a server that shares its route', { upMs: 60_000, isRouteShared: true }],
+    ['a server without a route', { upMs: 60_000, route: 0 }],
     ['the server of another route', { upMs: 60_000, route: 7 }],
   ])('from %s is Unknown: the request may have run', async (_name, restart) => {
     const { peer, board } = await startOpen();
@@ -425,19 +486,98 @@ describe('a refusal', () => {
   });
 });
 
-describe('a busy server', () => {
-  it('stays silent, and runs a later copy', async () => {
-    const { peer, board } = await startOpen();
-    peer.server.isBusy = true;
-    peer.upward = (datagram, turn) => {
-      peer.server.isBusy = turn < 3;
+describe('an exception during a call', () => {
+  /** What a board does to fail at its `n`-th call of `name`: `left` counts down to 0. */
+  const failAt = (name: string, n: number) => `
+import ben2
+left = ${n}
+def failing(*args, original=ben2.${name}):
+    global left
+    left -= 1
+    if left == 0:
+        raise MemoryError()
+    return original(*args)
+ben2.${name}, original = failing, ben2.${name}
+try:
+    client.send(${requestOf('"first"')})
+except (MemoryError, OSError) as error:
+    print(type(error).__name__)
+ben2.${name} = original`;
+
+  it('while it waits for the first reply: the next call runs once, whatever the network has kept', async () => {
+    const { peer, board } = await start({ rtcMemory: Buffer.alloc(0) });
+    peer.restart({ upMs: 60_000 });
+    const kept: Buffer[] = [];
+    peer.upward = (datagram) => {
+      kept.push(datagram);
+      return typeOf(datagram) === REQ1 ? [] : [datagram];
+    };
+    await board.run(`
+class Socket:
+    settimeout, sendto = client.socket.settimeout, client.socket.sendto
+    def recvfrom(self, size):
+        if self.last[1] == ${REQ1}:
+            raise MemoryError()
+        return socket.recvfrom(size)
+    def sendto(self, data, address):
+        self.last = data
+        return socket.sendto(data, address)
+socket, client.socket = client.socket, Socket()
+try:
+    client.send(${requestOf('"first"')})
+except MemoryError:
+    client.socket = socket`);
+    expect(await rtcOf(board)).toEqual(Buffer.alloc(0));
+    peer.upward = (datagram) => {
+      kept.push(datagram);
       return [datagram];
     };
-    expect(await send(board, '"once"')).toContain('once');
-    expect([peer.upTypes, peer.reasons]).toEqual([
-      [REQ, REQ, REQ],
-      ['busy', 'busy'],
-    ]);
+    expect(await send(board, '"second"')).toContain('second');
+    peer.upward = (datagram) => [...kept, ...kept, datagram];
+    expect(await send(board, '"third"')).toContain('third');
+    expect(['first', 'second', 'third'].map((data) => countOf(peer, data))).toEqual([1, 1, 1]);
+  });
+
+  it.each([
+    ['sha256', 'the same client', ''],
+    ['aes', 'the same client', ''],
+    [
+      'sha256',
+      'a client that starts from the RTC memory',
+      'client = ben2.client(*client.server, timeout=1.5, rtc=rtc)',
+    ],
+    ['aes', 'a client that starts from the RTC memory', 'client = ben2.client(*client.server, timeout=1.5, rtc=rtc)'],
+  ])('at any call of %s: %s uses no session that the server has not made', async (name, _who, restart) => {
+    const { peer, board } = await start({ rtcMemory: Buffer.alloc(0), timeoutMs: 1500 });
+    let turns = 0;
+    let outcome = 'MemoryError';
+    for (; outcome === 'MemoryError'; turns++) {
+      peer.upward = (datagram) => (typeOf(datagram) === REQ1 ? [] : [datagram]);
+      const { stdout } = await board.run(`client.forget()${failAt(name, turns + 1)}`);
+      outcome = stdout.trim();
+      peer.upward = (datagram) => [datagram];
+      await board.run(restart);
+      expect(await send(board, '"next"')).toContain('next');
+      expect(peer.reasons).toEqual([]);
+      // A key has a quota of sessions that were used in the last 30 s.
+      peer.skip(31_000);
+    }
+    expect(outcome).toBe('Unknown');
+    expect(turns).toBeGreaterThan(name === 'aes' ? 1 : 20);
+  });
+});
+
+describe('a busy server', () => {
+  it.each([
+    ['a further request', startOpen, 'once'],
+    ['the first request of a session', start, 'once'],
+  ])('answers %s: send returns None, and nothing runs', async (_name, connect, text) => {
+    const { peer, board } = await connect();
+    peer.server.isBusy = true;
+    expect(await send(board, `"${text}"`)).toContain('None');
+    peer.server.isBusy = false;
+    expect([peer.reasons, countOf(peer, text)]).toEqual([['busy'], 0]);
+    expect(await send(board, '"next"')).toContain('next');
   });
 });
 
@@ -594,10 +734,11 @@ import os
 os.urandom = lambda size: bytes.fromhex("${vector.nd}")
 def exchange(datagram, check):
     print(datagram.hex())
-    return check(bytes.fromhex("${vector.grant}"))
+    grant = bytes.fromhex("${vector.grant}")
+    return grant if check(grant) else None
 client.exchange = exchange
-client.start(*client.open(bytes.fromhex("${vector.old}")))
-print(client.sid.hex(), client.p.hex(), client.ke.hex(), client.kre.hex())`);
+sid = client.start(*client.open(bytes.fromhex("${vector.old}")))
+print(sid.hex(), client.p.hex(), client.ke.hex(), client.kre.hex())`);
     expect(stdout.trim().split(/\s+/)).toEqual([vector.open, vector.sid, vector.P, vector.ke, vector.kre]);
   });
 
@@ -610,13 +751,14 @@ class Clock:
     ticks_ms = staticmethod(lambda: 5000)
     ticks_add, ticks_diff = real.ticks_add, real.ticks_diff
 ben2.time = Clock
-client.derive(bytes(2), bytes.fromhex("${vectors.openings[0]!.P}"))
+client.sid = client.derive(bytes(2), bytes.fromhex("${vectors.openings[0]!.P}"))
 client.ctr, client.began = 1, 5000
 def exchange(datagram, check):
     print(datagram.hex())
     for each in (${datagrams.map(({ datagram }) => `"${datagram}"`).join(', ')}):
-        print(check(bytes.fromhex(each)) is None)
-    return check(bytes.fromhex("${reply}"))
+        print(not check(bytes.fromhex(each)))
+    reply = bytes.fromhex("${reply}")
+    return reply if check(reply) else None
 client.exchange = exchange
 print(client.send({"action": "echo"}))`);
     expect(stdout.trim().split('\n')).toEqual([request, ...datagrams.map(() => 'True'), '1']);
@@ -637,7 +779,7 @@ ben2.time = Clock
 client.load()
 print(client.ctr, ben2.since(client.began), client.sid.hex())
 rtc.memory(b"")
-client.save()`);
+client.save(client.sid)`);
     expect(stdout.trim()).toBe(`${ctr} ${t} ${vectors.openings[0]!.sid}`);
     expect((await rtcOf(board)).toString('hex')).toBe(state);
   });
@@ -693,7 +835,7 @@ def exchange():
     made.send(request)
 `;
 
-  it('takes at most 6 kB for the client and one exchange of 100 bytes of data', async () => {
+  it('takes at most 6 kB for the client and an exchange of 100 bytes in its session, and 12 kB for the first one', async () => {
     const { peer, board } = await start();
     peer.answer = () => JSON.stringify({ data: 'x'.repeat(100) });
     await board.run(MEASURE);
@@ -729,9 +871,16 @@ describe('the file', () => {
     expect(code).not.toMatch(/\b\d+\.\d+\b/);
   });
 
-  it('is listed for mip, with the version of the package', () => {
-    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  it('is listed for mip, with the version of the package, and by a full URL: mip before 2025 knows no relative ones', () => {
+    const { version, repository } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      version: string;
+      repository: { url: string };
+    };
+    const [, name] = /github\.com\/(.*)\.git$/.exec(repository.url)!;
     const listed = JSON.parse(readFileSync(join(root, 'device/package.json'), 'utf8')) as object;
-    expect(listed).toEqual({ urls: [['ben2.py', 'ben2.py']], deps: [], version });
+    expect(listed).toEqual({ urls: [['ben2.py', `github:${name!}/device/ben2.py`]], deps: [], version });
+    const page = readFileSync(join(root, 'docs/protocol-v2.md'), 'utf8');
+    expect(page).toContain(`mpremote mip install github:${name!}/device@v${version}\n`);
+    expect(page).toContain(`mip.install("github:${name!}/device", version="v${version}")\n`);
   });
 });

@@ -18,6 +18,8 @@ const SHOWN = 5;
 /**
  * What is refused though `literal_eval` reads it: the rules of docs/python-text.md, with the codes that each can lead to.
  * The Python side finds out which of them a text breaks.
+ *
+ * @type {Record<string, string[]>}
  */
 const DOCUMENTED_REFUSALS = {
   'hex, octal, binary int': ['BAD_NUMBER'],
@@ -45,7 +47,7 @@ const DOCUMENTED_CLAIMS = [
   { words: '## What `repr` prints', claim: 'prints' },
   { words: '`literal_eval` reads these too.', claim: 'reads' },
   { words: 'Here `literal_eval` is stricter.', claim: 'refuses' },
-  { words: '`literal_eval` reads the following', claim: 'reads' },
+  { words: '`literal_eval` accepts the following', claim: 'reads' },
   { words: '`literal_eval` refuses these as well.', claim: 'refuses' },
 ];
 
@@ -429,7 +431,19 @@ const { parsePythonText, printPythonText } = await import('#lib/protocol/index.j
   process.exit(1);
 });
 
+/**
+ * What `PYTHON` says of a text: the text, its value, its value with the two extensions, and the rules that it breaks.
+ *
+ * @typedef {[text: string, expected: string | null, extended: string | null, reasons: string[]]} Judgement
+ *
+ * A value as Python prints it, its canonical form, and whether it is printed the same here.
+ *
+ * @typedef {[repr: string, ascii: string, expected: string, survives: boolean]} Case
+ */
+
+/** @type {object[]} */
 const differences = [];
+/** @type {Map<string, number>} */
 const counts = new Map();
 const started = performance.now();
 
@@ -460,8 +474,10 @@ function readPage() {
   });
 }
 
+/** @param {ReturnType<typeof readPage>} rows */
 async function checkPage(rows) {
   const batch = 'docs/python-text.md';
+  /** @type {Judgement[]} */
   const judgements = await python.ask({ op: 'judge', texts: rows.map(({ text }) => text) });
   for (const [index, judgement] of judgements.entries()) {
     const { text, claim } = rows[index];
@@ -474,13 +490,19 @@ async function checkPage(rows) {
   }
   const texts = rows.filter(({ claim }) => claim === 'prints').map(({ text }) => text);
   const answers = await python.ask({ op: 'printed', texts });
-  for (const text of texts.filter((_, index) => !answers[index])) {
+  for (const text of texts.filter((_text, index) => !answers[index])) {
     differ({ batch, text, claim: 'repr or ascii prints it' });
   }
 }
 
-/** Reads the texts that Python printed, and lets Python read those printed here. */
+/**
+ * Reads the texts that Python printed, and lets Python read those printed here.
+ *
+ * @param {number} size
+ * @param {string} batch
+ */
 async function checkValues(size, batch) {
+  /** @type {Case[]} */
   const cases = await python.ask({ op: 'values', seed: batch, count: size });
   const printed = cases.map(([repr, ascii, expected, survives]) => {
     for (const [name, text] of Object.entries({ repr, ascii })) {
@@ -509,8 +531,13 @@ async function checkValues(size, batch) {
   }
 }
 
+/**
+ * @param {number} size
+ * @param {string} batch
+ */
 async function checkMutants(size, batch) {
   const texts = documented.map(({ text }) => text);
+  /** @type {Judgement[]} */
   const judgements = await python.ask({ op: 'mutants', seed: batch, count: size, texts });
   for (const judgement of judgements) {
     add('mutants');
@@ -523,6 +550,8 @@ async function checkMutants(size, batch) {
 /**
  * Both read the same, except for two extensions. A text that only Python reads breaks a documented rule.
  *
+ * @param {Judgement} judgement
+ * @param {string} batch
  * @returns what to count the text as.
  */
 function checkJudgement([text, expected, extended, reasons], batch) {
@@ -537,8 +566,8 @@ function checkJudgement([text, expected, extended, reasons], batch) {
   if (expected === null) {
     return ['refused by both'];
   }
-  const { code } = outcome.error;
-  const broken = reasons.filter((rule) => DOCUMENTED_REFUSALS[rule]?.includes(code?.replace('BEN_TEXT_', '')));
+  const { code = '' } = outcome.error;
+  const broken = reasons.filter((rule) => DOCUMENTED_REFUSALS[rule]?.includes(code.replace('BEN_TEXT_', '')));
   if (broken.length === 0) {
     differ({ batch, text, python: expected, ours, reasons });
   }
@@ -557,6 +586,7 @@ function tryParse(text) {
   }
 }
 
+/** @param {unknown} value */
 function tryPrint(value) {
   try {
     return printPythonText(value);
@@ -573,7 +603,12 @@ function canonicalOutcome({ value, error }) {
   return error.name === 'BenUdpProtocolError' ? `${error.code} at ${error.position}` : `BUG: ${error.stack}`;
 }
 
-/** The form described at `PYTHON`; anything that the reader must not return becomes `unsupported`. */
+/**
+ * The form described at `PYTHON`; anything that the reader must not return becomes `unsupported`.
+ *
+ * @param {unknown} value
+ * @returns {string}
+ */
 function canonical(value) {
   switch (typeof value) {
     case 'boolean':
@@ -605,6 +640,7 @@ function canonical(value) {
     : `unsupported ${typeof value}`;
 }
 
+/** @param {[unknown, unknown][]} pairs */
 function canonicalPairs(pairs) {
   return `{${pairs
     .map(([key, value]) => `${canonical(key)}:${canonical(value)}`)
@@ -612,6 +648,7 @@ function canonicalPairs(pairs) {
     .join(',')}}`;
 }
 
+/** @param {number} value */
 function canonicalNumber(value) {
   const bytes = Buffer.alloc(8);
   bytes.writeDoubleBE(value);
@@ -625,6 +662,10 @@ function startPython() {
   const child = spawn('python3', ['-c', PYTHON], { stdio: ['pipe', 'pipe', 'inherit'], env });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
+    /**
+     * @param {object} request
+     * @returns {Promise<any>} as the request says.
+     */
     async ask(request) {
       if (!child.stdin.write(`${JSON.stringify(request)}\n`)) {
         await once(child.stdin, 'drain');
@@ -639,10 +680,12 @@ function startPython() {
   };
 }
 
+/** @param {string} what */
 function add(what) {
   counts.set(what, (counts.get(what) ?? 0) + 1);
 }
 
+/** @param {object} difference */
 function differ(difference) {
   differences.push(difference);
 }

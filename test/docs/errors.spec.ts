@@ -31,7 +31,7 @@ describe('docs/errors.md', () => {
     expect([...new Set(told)].toSorted()).toEqual(codes.toSorted());
   });
 
-  it('has every step of a message', () => {
+  it('has every step of a request', () => {
     const steps = namesIn(readTable(PAGE, 'Codes')).filter((name) => !name.startsWith('BEN_'));
     expect(steps).toEqual(readUnion('errors.ts', 'BenUdpRequestStep'));
   });

@@ -3,73 +3,21 @@
  *
  *     npx vitest run --config test/vitest.config.ts test/docs/options.spec.ts -u
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
-import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
+import { KEY_OPTION_NAMES } from '../../lib/keys/key-options.js';
 import { resolveClientOptions } from '../../lib/nest/ben-udp.client-options.js';
 import { resolveTransportOptions } from '../../lib/nest/ben-udp.transport-options.js';
+import { type Member, formatDefault, readMembers } from './interfaces.js';
 import { root } from './pages.js';
 
 const PAGE = join(root, 'docs/options.md');
 
-interface Option {
-  readonly name: string;
-  readonly type: string;
-  /** The docstring. */
-  readonly meaning: string;
-}
-
-const FILES = [
-  'keys/key-options.ts',
-  'nest/ben-udp.transport-options.ts',
-  'nest/ben-udp.client-options.ts',
-  'exchange/limits/exchange-limits.ts',
-].map((file) => {
-  const text = readFileSync(join(root, 'lib', file), 'utf8');
-  return ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true);
-});
-
-/** The members of an interface in the sources of the library, with inherited ones. */
-function readOptions(name: string): Option[] {
-  for (const file of FILES) {
-    const declaration = file.statements.find(
-      (each): each is ts.InterfaceDeclaration => ts.isInterfaceDeclaration(each) && each.name.text === name,
-    );
-    if (declaration) {
-      const inherited = (declaration.heritageClauses ?? [])
-        .flatMap(({ types }) => types)
-        .flatMap((type) => readOptions(type.expression.getText(file)));
-      return [
-        ...inherited,
-        ...declaration.members.filter(ts.isPropertySignature).map((member) => readMember(member, file)),
-      ];
-    }
-  }
-  throw new Error(`no interface ${name} in lib`);
-}
-
-function readMember(member: ts.PropertySignature, file: ts.SourceFile): Option {
-  const meaning = ts
-    .getJSDocCommentsAndTags(member)
-    .map(({ comment }) => ts.getTextOfJSDocComment(comment) ?? '')
-    .join(' ');
-  return {
-    name: member.name.getText(file),
-    type: member.type!.getText(file).replaceAll(/\s+/g, ' '),
-    meaning: meaning.replaceAll(/\s+/g, ' ').trim(),
-  };
-}
-
 /** Escapes the text of a cell. */
 const inCell = (text: string) => text.replaceAll('|', '\\|');
 
-function formatDefault(value: unknown): string {
-  return value === undefined ? '–' : `\`${typeof value === 'string' ? `'${value}'` : JSON.stringify(value)}\``;
-}
-
-function formatTable(options: readonly Option[], defaults: Readonly<Record<string, unknown>>): string {
+function formatTable(options: readonly Member[], defaults: Readonly<Record<string, unknown>>): string {
   const rows = options.map(
     ({ name, type, meaning }) =>
       `| \`${name}\` | ${formatDefault(defaults[name])} | ${inCell(meaning)} | \`${inCell(type)}\` |`,
@@ -92,7 +40,7 @@ const SECTIONS = {
 } as const;
 
 function formatPage(): string {
-  const table = (name: keyof typeof SECTIONS) => formatTable(readOptions(name), SECTIONS[name] as never);
+  const table = (name: keyof typeof SECTIONS) => formatTable(readMembers(name), SECTIONS[name] as never);
   return `# Options
 
 <!-- Made from the docstrings by test/docs/options.spec.ts; changes by hand are lost. -->
@@ -104,7 +52,7 @@ names the option, the expectation and the wrong value, but never a key. \`listen
 ## Server
 
 These are the options of \`new BenUdpTransport(options)\` and \`BenUdpModule.forRoot(options)\`, and the result of the factory of
-\`BenUdpModule.forRootAsync\`. \`reloadKeys\` takes the first four.
+\`BenUdpModule.forRootAsync\`. \`reloadKeys\` takes the first ${KEY_OPTION_NAMES.length}.
 
 ${table('BenUdpTransportOptions')}
 
@@ -118,7 +66,7 @@ ${table('BenUdpLimits')}
 ## Client
 
 These are the options of \`new BenUdpClient(options)\` and \`ClientsModule.register([{ name, customClass: BenUdpClient, options }])\`.
-\`BenUdpRecordBuilder\` sets \`timeout\`, \`retries\` and \`idempotent\` for a single message.
+\`BenUdpRecordBuilder\` sets \`timeout\`, \`retries\` and \`idempotent\` for a single request, and its \`idempotencyKey\`.
 
 ${table('BenUdpClientOptions')}
 `;
@@ -131,7 +79,7 @@ describe('docs/options.md', () => {
   });
 
   it.each(Object.entries(SECTIONS))('%s has a docstring for each option', (name, defaults) => {
-    const options = readOptions(name);
+    const options = readMembers(name);
     expect(options.filter(({ meaning }) => meaning === '')).toEqual([]);
     expect(options.length).toBeGreaterThan(5);
     const unknown = Object.keys(defaults).filter((each) => !options.some((option) => option.name === each));
@@ -139,7 +87,7 @@ describe('docs/options.md', () => {
   });
 
   it.each(Object.entries(SECTIONS))('the docstrings of %s give the real defaults', (name, defaults) => {
-    const told = readOptions(name).flatMap((option) => {
+    const told = readMembers(name).flatMap((option) => {
       const [, after] = /Default:? `?([^\s`,;]+?)`?(?=[\s,;:]|\.?$|\. )/.exec(option.meaning) ?? [];
       const [, before] = /(?:^|[\s:])`?([\w.]+)`? \(default\)/.exec(option.meaning) ?? [];
       return (after ?? before) ? [[option.name, after ?? before] as const] : [];

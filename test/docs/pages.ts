@@ -11,11 +11,13 @@ export const PAGES = [
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'sample/README.md',
+  'sample/04-cores/README.md',
+  'sample/05-fleet/README.md',
   'sample/06-dashboard/README.md',
   ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
 ].filter((page) => page.endsWith('.md'));
 
-const FOLDERS = ['.ci', '.github', 'bench', 'docs', 'lib', 'sample', 'test', 'tools'];
+const FOLDERS = ['.ci', '.github', 'bench', 'device', 'docs', 'lib', 'sample', 'test', 'tools'];
 const TEXT = new Set(['', '.json', '.md', '.mjs', '.py', '.ts', '.yml']);
 
 /** Pages, code and workflows, relative to the root; without recordings and inputs of the fuzzer. */

@@ -62,9 +62,9 @@ describe('async context of a request', () => {
     expect(await one.send({ action: 'enters' })).toBe(-1);
     expect(await other.send({ action: 'plain' })).toBeNull();
     await one.send({ action: 'told' }, { noreturn: true });
-    await vi.waitFor(() => expect(seenByEvent).toHaveLength(1));
+    await expect.poll(() => seenByEvent).toHaveLength(1);
     await one.send({ action: 'told' }, { noreturn: true });
-    await vi.waitFor(() => expect(ended.filter(([pattern]) => pattern === 'told')).toHaveLength(2));
+    await expect.poll(() => ended.filter(([pattern]) => pattern === 'told')).toHaveLength(2);
     expect(seenByEvent).toEqual([undefined, undefined]);
     expect(seenByGuard).toEqual([undefined, undefined]);
     expect(ended).toEqual([
@@ -95,7 +95,7 @@ describe('async context of a request', () => {
     transport.on('rejected', rejected);
     const device = await board();
     device.sendDatagram(Buffer.from('junk'));
-    await vi.waitFor(() => expect(rejected).toHaveBeenCalled());
+    await expect.poll(() => rejected).toHaveBeenCalled();
     expect(await device.send({ action: 'plain' })).toBeNull();
   });
 
@@ -106,14 +106,14 @@ describe('async context of a request', () => {
     subscribe('nestjs-ben-udp:exchange', note);
     onTestFinished(() => void unsubscribe('nestjs-ben-udp:exchange', note));
     const answer = await (await board()).send({ action: 'guarded' });
-    await vi.waitFor(() => expect(seen).toEqual([['guarded', answer]]));
+    await expect.poll(() => seen).toEqual([['guarded', answer]]);
   });
 });
 
 describe("async context of a client's request", () => {
   it('is that of its subscription, over shared sockets, queued, retried and given up', async () => {
     const { port } = await startApp({ controllers: [Stores] });
-    const client = new BenUdpClient({ port, key: KEY_CONTENTS, maxSockets: 2, timeout: 2000 });
+    const client = new BenUdpClient({ port, key: KEY_CONTENTS, maxSockets: 2 });
     onTestFinished(() => client.close());
     const seen = await Promise.all(
       Array.from({ length: 20 }, (_, index) =>

@@ -2,7 +2,8 @@
 import { Controller } from '@nestjs/common';
 import { EventPattern, MessagePattern } from '@nestjs/microservices';
 import { describe, expect, it } from 'vitest';
-import { startApp } from '../support/nest-app.js';
+import { MovablePlatform } from '../support/movable-platform.js';
+import { startApp, unanswered } from '../support/nest-app.js';
 
 const heard: number[] = [];
 let release: () => void = () => undefined;
@@ -56,10 +57,15 @@ describe('a board that sends faster than its handlers end', () => {
       { controllers: [Handlers] },
       { errorReply: 'none', maxInFlightPerDevice: 1 },
     );
-    const device = await board({ timeout: 200 });
+    const clock = new MovablePlatform();
+    const device = await board({}, clock);
     await device.send({ action: 'note', data: 0 }, { noreturn: true });
-    await expect(device.exchange("{'action': 'echo'}")).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
-    expect(transport.getStats().rejected.busy).toBe(1);
+    const outcome = await unanswered(
+      clock,
+      device.exchange("{'action': 'echo'}"),
+      () => transport.getStats().rejected.busy === 1,
+    );
+    expect(outcome).toMatchObject({ code: 'BEN_TIMEOUT' });
     release();
   });
 

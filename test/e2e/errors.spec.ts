@@ -2,11 +2,13 @@
  * What a board sees when something goes wrong, and what the log says. The claim is about datagrams: exactly one reply, none
  * for noreturn, none that a board's buffer would cut off.
  */
-import { Controller } from '@nestjs/common';
-import { MessagePattern, Payload, RpcException } from '@nestjs/microservices';
+import { Controller, ValidationPipe } from '@nestjs/common';
+import { EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
+import { IsNumber } from 'class-validator';
 import { NEVER, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { startApp } from '../support/nest-app.js';
+import { MovablePlatform } from '../support/movable-platform.js';
+import { KEY_CONTENTS, startApp, unanswered } from '../support/nest-app.js';
 
 @Controller()
 class Handlers {
@@ -82,10 +84,13 @@ describe('an error', () => {
   });
 
   it('as none is silence: the device times out, as with upstream', async () => {
-    const { board } = await startApp({ controllers: [Handlers] }, { errorReply: 'none' });
-    const device = await board({ timeout: 300 });
-    await expect(device.send({ action: 'rpc' })).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
-    await expect(device.send({ action: 'circle' })).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
+    const { board, transport } = await startApp({ controllers: [Handlers] }, { errorReply: 'none' });
+    const clock = new MovablePlatform();
+    const device = await board({}, clock);
+    for (const [index, action] of ['rpc', 'circle'].entries()) {
+      const isSilent = () => transport.getStats().outcomes['error-silent'] === index + 1;
+      expect(await unanswered(clock, device.send({ action }), isSilent)).toMatchObject({ code: 'BEN_TIMEOUT' });
+    }
     expect(await device.send({ action: 'echo', data: 1 })).toBe(1);
   });
 
@@ -131,17 +136,20 @@ describe('a reply', () => {
   });
 
   it('that comes too late is not sent: the device has given up, and a late datagram would spoil its next exchange', async () => {
+    const asked: string[] = [];
     let finish = (): void => undefined;
     @Controller()
     class Slow {
       @MessagePattern('slow')
       slow() {
+        asked.push('slow');
         return new Promise<string>((resolve) => {
           finish = () => resolve('late');
         });
       }
       @MessagePattern('never')
       never() {
+        asked.push('never');
         return NEVER;
       }
       @MessagePattern('echo')
@@ -149,15 +157,17 @@ describe('a reply', () => {
         return data;
       }
     }
-    const { board, logs } = await startApp({ controllers: [Slow] }, { timeout: 200, shutdownTimeout: 0 });
-    const device = await board({ timeout: 200 });
-    await expect(device.send({ action: 'slow' })).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
+    const clock = new MovablePlatform();
+    const { board, logs } = await startApp({ controllers: [Slow] }, { shutdownTimeout: 0 }, undefined, clock);
+    const device = await board({}, clock);
+    const askInVain = (action: string) => unanswered(clock, device.send({ action }), () => asked.includes(action));
+    expect(await askInVain('slow')).toMatchObject({ code: 'BEN_TIMEOUT' });
     finish();
     expect(await device.send({ action: 'echo', data: 1 })).toBe(1);
-    await expect(device.send({ action: 'never' })).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
+    expect(await askInVain('never')).toMatchObject({ code: 'BEN_TIMEOUT' });
     expect(await device.send({ action: 'echo', data: 2 })).toBe(2);
     expect(device.leftovers).toBe(0);
-    expect(logs.of('warn').filter((line) => line.includes('stopped waiting (late)'))).toHaveLength(1);
+    expect(logs.of('warn').filter((line) => line.includes('stopped waiting (late)'))).toHaveLength(2);
   });
 
   it('to a device that has meanwhile asked again is not sent, though its time has not run out', async () => {
@@ -169,9 +179,11 @@ describe('a reply', () => {
         return new Promise<string>((resolve) => finish.push(resolve));
       }
     }
-    const { board, logs } = await startApp({ controllers: [Slow] }, { timeout: 900 });
-    const impatient = await board({ timeout: 100 });
-    await expect(impatient.send({ action: 'slow' })).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
+    const clock = new MovablePlatform();
+    const { board, logs } = await startApp({ controllers: [Slow] }, { timeout: 60_000 }, undefined, clock);
+    const impatient = await board({}, clock);
+    const first = impatient.send({ action: 'slow' });
+    expect(await unanswered(clock, first, () => finish.length === 1)).toMatchObject({ code: 'BEN_TIMEOUT' });
     const second = impatient.send({ action: 'slow' });
     await expect.poll(() => finish.length).toBe(2);
     finish[0]!('first');
@@ -179,5 +191,50 @@ describe('a reply', () => {
     expect(await second).toBe('second');
     expect(impatient.leftovers).toBe(0);
     expect(logs.of('warn').filter((line) => line.includes('(superseded)'))).toHaveLength(1);
+  });
+});
+
+describe('an error that Nest hides', () => {
+  class Reading {
+    @IsNumber()
+    celsius!: number;
+  }
+
+  @Controller()
+  class Validating {
+    @MessagePattern('store')
+    store(@Payload(new ValidationPipe()) reading: Reading) {
+      return reading;
+    }
+    @EventPattern('report')
+    report(@Payload(new ValidationPipe()) _reading: Reading) {}
+    @MessagePattern('bug')
+    bug() {
+      throw new Error('first');
+    }
+  }
+
+  const start = async () => {
+    const app = await startApp({ controllers: [Validating] }, { key: [], keys: { kitchen: KEY_CONTENTS } });
+    return { ...app, device: await app.board() };
+  };
+
+  it.each(['store', 'bug'])(
+    'in the handler of %j leaves a warning with device and action, once in 10 s',
+    async (action) => {
+      const { device, logs } = await start();
+      for (let turn = 0; turn < 3; turn++) {
+        await device.send({ action, data: { celsius: 'hot' } });
+      }
+      expect(logs.of('warn')).toEqual([expect.stringContaining(`"${action}" of kitchen at 127.0.0.1:`)]);
+      expect(logs.of('warn')[0]).toContain('unless it is an HttpException');
+    },
+  );
+
+  it('in an event handler leaves the same warning', async () => {
+    const { device, logs, transport } = await start();
+    await device.send({ action: 'report', data: { celsius: 'hot' } }, { noreturn: true });
+    await expect.poll(() => transport.getStats().outcomes['event-failed']).toBe(1);
+    expect(logs.of('warn')).toEqual([expect.stringContaining('"report" of kitchen at 127.0.0.1:')]);
   });
 });

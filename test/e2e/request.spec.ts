@@ -22,7 +22,8 @@ import { CONTEXT, Ctx, EventPattern, MessagePattern, Payload, RpcException } fro
 import { BEN_UDP_TRANSPORT, BenUdpContext } from 'nestjs-ben-udp';
 import { NEVER, Observable, Subject, concat, firstValueFrom, map, of, throwError, toArray, take } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { startApp } from '../support/nest-app.js';
+import { MovablePlatform } from '../support/movable-platform.js';
+import { startApp, unanswered } from '../support/nest-app.js';
 
 describe('a request', () => {
   it('gets the result of the handler: a value, a promise, or the last value of an Observable', async () => {
@@ -77,10 +78,17 @@ describe('a request', () => {
         return endless('told');
       }
     }
-    const { app, transport, board } = await startApp({ controllers: [Handlers] }, { timeout: 200, shutdownTimeout: 0 });
-    const device = await board({ timeout: 200 });
+    const clock = new MovablePlatform();
+    const { app, transport, board } = await startApp(
+      { controllers: [Handlers] },
+      { shutdownTimeout: 0 },
+      undefined,
+      clock,
+    );
+    const device = await board({}, clock);
     await device.send({ action: 'told' }, { noreturn: true });
-    await expect(device.send({ action: 'asked' })).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
+    const outcome = await unanswered(clock, device.send({ action: 'asked' }), () => running.has('asked'));
+    expect(outcome).toMatchObject({ code: 'BEN_TIMEOUT' });
     await expect.poll(() => transport.getStats().outcomes.late).toBe(1);
     expect([...running]).toEqual(['told']);
     await app.close();
@@ -264,7 +272,7 @@ describe('a request', () => {
     const { board } = await startApp({ controllers: [Handlers] }, { timeout: 60_000 });
     const boards = await Promise.all(
       Array.from({ length: 1000 }, (_, index) =>
-        board({ localAddress: `127.1.${index >> 8}.${index & 255}`, timeout: 15_000 }),
+        board({ localAddress: `127.1.${index >> 8}.${index & 255}`, timeout: 60_000 }),
       ),
     );
     const answers = await Promise.all(boards.map((device, index) => device.send({ action: 'meet', data: index })));
@@ -287,7 +295,8 @@ describe('the context', () => {
       { key: undefined as never, keys: { hall: Buffer.alloc(32, 3) } },
     );
     const device = await board({ key: Buffer.alloc(32, 3), localAddress: '127.0.0.9' });
-    const before = Date.now();
+    // The server takes its monotonic clock from the wall clock, which drops the fraction of a millisecond.
+    const before = Date.now() - 1;
     await device.exchange("{'data': (1,), 'action': {'cmd': 'see'}}");
     const [ctx] = contexts;
     expect(ctx).toBeInstanceOf(BenUdpContext);

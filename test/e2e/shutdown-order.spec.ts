@@ -1,7 +1,6 @@
 /**
- * What is there while the transport drains. Nest runs `onModuleDestroy`, then `beforeApplicationShutdown`, then closes the
- * transport, which awaits its handlers, then runs `onApplicationShutdown`. A database that `onModuleDestroy` closes is gone too
- * early.
+ * The parts of the app that exist while the transport drains. Nest runs `onModuleDestroy`, then `beforeApplicationShutdown`, then closes
+ * the transport, which awaits its handlers, then runs `onApplicationShutdown`. A database that `onModuleDestroy` closes is gone too early.
  */
 import 'reflect-metadata';
 import { Controller, Inject, Injectable, Module } from '@nestjs/common';
@@ -9,7 +8,8 @@ import { NestFactory } from '@nestjs/core';
 import { MessagePattern, type MicroserviceOptions } from '@nestjs/microservices';
 import { BEN_UDP_TRANSPORT, BenUdpModule, BenUdpTransport } from 'nestjs-ben-udp';
 import { describe, expect, it } from 'vitest';
-import { KEY_CONTENTS, startBoard } from '../support/nest-app.js';
+import { MovablePlatform } from '../support/movable-platform.js';
+import { KEY_CONTENTS, startBoard, unanswered } from '../support/nest-app.js';
 
 /** A promise, and the function that resolves it. */
 function gate(): { readonly opened: Promise<void>; open: () => void } {
@@ -85,9 +85,10 @@ describe('BenUdpModule', () => {
 
       /** Runs after every onModuleDestroy, and before Nest closes the transport. */
       async beforeApplicationShutdown() {
-        const board = await startBoard(this.transport.unwrap().address().port, { timeout: 100 });
-        heard.push(await board.send({ action: 'any' }).catch(({ code }: { code: string }) => code));
-        heard.push(this.transport.getStats().rejected.closing);
+        const clock = new MovablePlatform();
+        const board = await startBoard(this.transport.unwrap().address().port, {}, clock);
+        const isRejected = () => this.transport.getStats().rejected.closing === 1;
+        heard.push(await unanswered(clock, board.send({ action: 'any' }), isRejected));
       }
     }
     @Module({ imports: [BenUdpModule.forRoot(server)], providers: [Late] })
@@ -97,6 +98,6 @@ describe('BenUdpModule', () => {
     await app.startAllMicroservices();
     await app.init();
     await app.close();
-    expect(heard).toEqual(['BEN_TIMEOUT', 1]);
+    expect(heard).toMatchObject([{ code: 'BEN_TIMEOUT' }]);
   });
 });

@@ -1,4 +1,9 @@
 /** An edge and workers over real brokers: NATS on both majors of Nest, Redis on Nest 12. */
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Controller } from '@nestjs/common';
 import { Ctx, NatsContext, Payload, ServerNats, ServerRedis, Transport } from '@nestjs/microservices';
@@ -7,6 +12,7 @@ import {
   BenUdpEventPattern,
   BenUdpMessagePattern,
   BenUdpRelayModule,
+  type BenUdpRelayOptions,
   Device,
   ReceivedAt,
   RemoteAddress,
@@ -21,7 +27,14 @@ import { missing, startEngine } from './support/engines.js';
 const DEVICE = 'hall\nKüche % \ud800';
 const REPLACED = 'hall\nKüche % \ufffd';
 
-const state = { executed: [] as string[], events: [] as unknown[], hold: undefined as Promise<void> | undefined };
+const RELAY_TIMEOUT_MS = 1500;
+
+const state = {
+  executed: [] as string[],
+  events: [] as unknown[],
+  hold: undefined as Promise<void> | undefined,
+  releases: [] as Array<() => void>,
+};
 
 @Controller()
 class Board {
@@ -32,6 +45,12 @@ class Board {
     state.executed.push(String(data));
     Board.workers.set(this, (Board.workers.get(this) ?? 0) + 1);
     await state.hold;
+    return data;
+  }
+
+  @BenUdpMessagePattern('wait')
+  async wait(@Payload() data: unknown) {
+    await new Promise<void>((resolve) => state.releases.push(resolve));
     return data;
   }
 
@@ -84,18 +103,24 @@ async function startWorker(
   return { close };
 }
 
-async function startEdge(broker: Broker, port: number) {
+async function startEdge(
+  broker: Broker,
+  port: number,
+  natsOptions: object = {},
+  relayOptions: Partial<BenUdpRelayOptions> = {},
+) {
   return startApp(
     {
       imports: [
         BenUdpRelayModule.forRoot({
           client:
             broker === 'nats-server'
-              ? { transport: Transport.NATS, options: { servers: `nats://127.0.0.1:${port}` } }
+              ? { transport: Transport.NATS, options: { servers: `nats://127.0.0.1:${port}`, ...natsOptions } }
               : { transport: Transport.REDIS, options: { host: '127.0.0.1', port } },
-          messages: ['echo', 'who'],
+          messages: ['echo', 'wait', 'who'],
           events: ['report'],
-          timeout: 1500,
+          timeout: RELAY_TIMEOUT_MS,
+          ...relayOptions,
         }),
       ],
     },
@@ -104,7 +129,7 @@ async function startEdge(broker: Broker, port: number) {
 }
 
 async function startPair(broker: Broker, trustEdgeIdentity = true) {
-  Object.assign(state, { executed: [], events: [], hold: undefined });
+  Object.assign(state, { executed: [], events: [], hold: undefined, releases: [] });
   Board.workers.clear();
   const engine = await startEngine(broker);
   const worker = await startWorker(broker, engine.port, trustEdgeIdentity);
@@ -142,6 +167,29 @@ describe.each<[Broker, string | undefined]>([
       await expect.poll(() => state.events).toEqual([[7, REPLACED]]);
     });
 
+    it('gives each board the answer to its own request, whatever the order of the answers', async () => {
+      const { board } = await startPair(broker);
+      const boards = await Promise.all(Array.from({ length: 5 }, () => board({ timeout: 5000 })));
+      const answers = boards.map((each, index) => each.send({ action: 'wait', data: index }));
+      await expect.poll(() => state.releases).toHaveLength(5);
+      state.releases.toReversed().forEach((release) => release());
+      expect(await Promise.all(answers)).toEqual([0, 1, 2, 3, 4]);
+    });
+
+    it('answers at once if no worker listens, and is served by one that starts', async () => {
+      Object.assign(state, { executed: [], hold: undefined });
+      const engine = await startEngine(broker);
+      const { board } = await startEdge(broker, engine.port);
+      const device = await board({ timeout: 5000 });
+      const startedAt = performance.now();
+      expect(await device.exchange("{'action': 'echo', 'data': 1}")).toMatch(/no worker could be asked/);
+      expect(performance.now() - startedAt).toBeLessThan(1000);
+      await startWorker(broker, engine.port, false);
+      // The broker may learn of the worker a moment after the worker has started.
+      await untilServed(device);
+      expect(state.executed).toEqual(['back']);
+    });
+
     it('carries the identity beside the payload, any name of a device too', async () => {
       const { device } = await startPair(broker);
       const reply = await device.exchange("{'action': 'who', 'meta': {'trace': 'é\\n'}}");
@@ -169,11 +217,11 @@ describe.each<[Broker, string | undefined]>([
       state.hold = new Promise((resolve) => {
         release = resolve;
       });
-      const waiting = device.send({ action: 'echo', data: 'held' });
+      const waiting = device.exchange("{'action': 'echo', 'data': 'held'}");
       await expect.poll(() => state.executed).toContain('held');
       const diedAt = performance.now();
       await engine.kill();
-      expect(await waiting).toBe(null);
+      expect(await waiting).toMatch(/the request may have run/);
       const other = await board({ timeout: 5000 });
       const memory = process.memoryUsage().heapUsed;
       for (let count = 0; count < 200; count++) {
@@ -221,3 +269,109 @@ describe.each<[Broker, string | undefined]>([
     });
   });
 });
+
+describe.skipIf(missing('nats-server') !== undefined)('an edge on NATS (needs nats-server)', () => {
+  it('notices a frozen NATS within 6 s, and holds at most maxPending events', async () => {
+    const engine = await startEngine('nats-server');
+    const { board, transport } = await startEdge('nats-server', engine.port, {}, { timeout: 60_000, maxPending: 10 });
+    const device = await board({ timeout: 20_000 });
+    engine.freeze();
+    const frozenAt = performance.now();
+    const answer = device.exchange("{'action': 'echo'}");
+    const other = await board({ timeout: 5000 });
+    for (let count = 0; count < 40; count++) {
+      await other.send({ action: 'report', data: count }, { noreturn: true });
+    }
+    await expect.poll(() => transport.getStats().outcomes['event-failed']).toBe(30);
+    expect(transport.getStats().outcomes.event).toBe(0);
+    expect(await answer).toMatch(/the request may have run/);
+    expect(performance.now() - frozenAt).toBeLessThan(8000);
+    await expect.poll(() => transport.getStats().outcomes['event-failed']).toBe(40);
+  });
+
+  it('answers at once if NATS does not let it hear answers', async () => {
+    const engine = await startEngine('nats-server', '-c', await writeUsers());
+    const { board } = await startEdge('nats-server', engine.port, { user: 'edge', pass: 'word' });
+    const device = await board({ timeout: 5000 });
+    for (let count = 0; count < 2; count++) {
+      const startedAt = performance.now();
+      expect(await device.exchange("{'action': 'echo'}")).toMatch(/the request may have run/);
+      expect(performance.now() - startedAt).toBeLessThan(1000);
+    }
+  });
+
+  it.each(['{"response"', ''])(
+    'says that the request may have run if a worker answers %j, which is not JSON',
+    async (answer) => {
+      const engine = await startEngine('nats-server');
+      await answerWith(engine.port, 'ben.echo', answer);
+      const { board } = await startEdge('nats-server', engine.port);
+      const device = await board({ timeout: 5000 });
+      expect(await device.exchange("{'action': 'echo'}")).toMatch(/the request may have run/);
+    },
+  );
+});
+
+describe.skipIf(missing('nats-server') !== undefined)('a worker in another language (needs nats-server)', () => {
+  it.each([
+    ['"on"', 'on'],
+    ['{"on":true}', { on: true }],
+    ['{"response":{"id":7},"isDisposed":true}', { id: 7 }],
+  ])('answers with %s', async (answer, expected) => {
+    const engine = await startEngine('nats-server');
+    const requests = await answerWith(engine.port, 'ben.echo', answer);
+    const { board } = await startEdge('nats-server', engine.port);
+    const device = await board({ timeout: 5000 });
+    expect(await device.send({ action: 'echo', data: [1] })).toEqual(expected);
+    expect(requests.map((text) => JSON.parse(text) as unknown)).toEqual([
+      { pattern: 'ben.echo', data: [1], id: expect.any(String) },
+    ]);
+  });
+
+  it('is ignored if its bare answer has a key "id"', async () => {
+    const engine = await startEngine('nats-server');
+    await answerWith(engine.port, 'ben.echo', '{"id":7}');
+    const { board } = await startEdge('nats-server', engine.port);
+    const device = await board({ timeout: 5000 });
+    expect(await device.exchange("{'action': 'echo'}")).toMatch(/the worker did not answer in time/);
+  });
+});
+
+/** A user who may publish requests and may not subscribe to answers. */
+async function writeUsers(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'ben-udp-nats-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const path = join(folder, 'nats.conf');
+  const permissions = '{ publish: ["ben.>"], subscribe: ["elsewhere"] }';
+  await writeFile(path, `authorization { users = [ { user: edge, password: word, permissions: ${permissions} } ] }`);
+  return path;
+}
+
+/**
+ * A worker that speaks the protocol of NATS itself, as one in another language does, and answers each request with this text. Resolves to
+ * the requests.
+ */
+async function answerWith(port: number, subject: string, text: string): Promise<string[]> {
+  const requests: string[] = [];
+  const socket = connect(port, '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  let received = '';
+  const heard = new Promise<void>((resolve) => {
+    socket.setEncoding('utf8').on('data', (chunk: string) => {
+      received += chunk;
+      if (received.includes('PONG')) {
+        resolve();
+      }
+      const [request, inbox] = /MSG \S+ 1 (\S+) /.exec(received) ?? [];
+      if (request) {
+        requests.push(...(/\{"pattern".*\}/.exec(received) ?? []));
+        received = '';
+        socket.write(`PUB ${inbox} ${text.length}\r\n${text}\r\n`);
+      }
+    });
+  });
+  await once(socket, 'connect');
+  socket.write(`CONNECT {"verbose":false,"headers":true}\r\nSUB ${subject} 1\r\nPING\r\n`);
+  await heard;
+  return requests;
+}

@@ -7,12 +7,12 @@
  *     npm run test:engines -- --case reuse-port        one case
  */
 import { cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root } from '../../tools/support/pack.mjs';
 import { mustRun, run } from '../../tools/support/run.mjs';
-import { installNodes } from '../../tools/consumers/project.mjs';
+import { CACHE, findNodes } from '../../tools/support/nodes.mjs';
+import { prepareSample } from '../../tools/support/sample.mjs';
 import { ENGINES, explainMissing, findMissing } from './support/programs.mjs';
 
 const { values: options } = parseArgs({
@@ -22,7 +22,11 @@ const { values: options } = parseArgs({
   },
 });
 
-/** Versions of Nest, with the libraries of the brokers that each of them loads. */
+/**
+ * Versions of Nest, with the libraries of the brokers that each of them loads.
+ *
+ * @type {Record<string, { version: string, libraries: string[] }>}
+ */
 const NESTS = {
   11: { version: '11.0.0', libraries: ['nats@2'] },
   12: { version: '12', libraries: ['@nats-io/transport-node@3', 'ioredis@5'] },
@@ -30,40 +34,34 @@ const NESTS = {
 
 /**
  * Each case: its spec, the versions of Node on which it runs (the first is that of the short run), and of Nest if not that of this folder.
+ * A sample has specs, a Nest and a vitest of its own. The short run leaves out the measurements, which take minutes.
  *
- * @typedef {{ name: string, spec: string, nodes: string[], nest?: string }} EngineCase
+ * @typedef {{ name: string, spec?: string, sample?: string, nodes: string[], nest?: string, isLong?: boolean }} EngineCase
  * @type {EngineCase[]}
  */
 const CASES = [
-  { name: 'reuse-port', spec: 'test/engines/reuse-port.spec.ts', nodes: ['22', '24'] },
+  // The last two ignore the flag silently.
+  { name: 'reuse-port', spec: 'test/engines/reuse-port.spec.ts', nodes: ['22', '24', '22.11', '20'] },
   { name: 'relay-11', spec: 'test/engines/relay.spec.ts', nodes: ['22'], nest: '11' },
   { name: 'relay-12', spec: 'test/engines/relay.spec.ts', nodes: ['22'], nest: '12' },
+  { name: 'relay-load', spec: 'test/engines/relay-load.spec.ts', nodes: ['22'], nest: '12', isLong: true },
+  { name: 'nginx', spec: 'test/engines/nginx.spec.ts', nodes: ['22'] },
+  { name: 'cores', sample: '04-cores', nodes: ['22', '24'] },
+  { name: 'fleet', sample: '05-fleet', nodes: ['22'] },
 ];
 
 const NEST_PACKAGES = ['common', 'core', 'microservices', 'platform-express', 'testing'];
 
-/** What the specs import, from here. */
+/** The packages that the specs import. */
 const SOURCES = ['lib', 'test', 'tools', 'package.json', 'tsconfig.json'];
-
-const CACHE = join(tmpdir(), 'nestjs-ben-udp-engines');
 
 const VITEST_TIMEOUT_MS = 600_000;
 
-/** Versions of Node, by major. Those in the cache are used again. */
-async function findNodes(majors) {
-  const folder = join(CACHE, 'nodes');
-  const marker = join(folder, 'installed.json');
-  await mkdir(folder, { recursive: true });
-  const installed = await readFile(marker, 'utf8').then(JSON.parse, () => []);
-  if (majors.every((major) => installed.some(({ spec }) => spec === major))) {
-    return installed;
-  }
-  const nodes = await installNodes(majors, folder);
-  await writeFile(marker, JSON.stringify(nodes));
-  return nodes;
-}
-
-/** A copy of this project with another Nest. The installed packages stay in the cache. */
+/**
+ * A copy of this project with another Nest. The installed packages stay in the cache.
+ *
+ * @param {string} name
+ */
 async function prepareNest(name) {
   const { version, libraries } = NESTS[name];
   const folder = join(CACHE, `nest-${name}`);
@@ -95,7 +93,8 @@ async function prepareNest(name) {
 }
 
 function selectCases() {
-  const names = options.case?.split(',') ?? CASES.map(({ name }) => name);
+  const usual = CASES.filter(({ isLong }) => !(options.short && isLong));
+  const names = options.case?.split(',') ?? usual.map(({ name }) => name);
   return names.map((name) => {
     const found = CASES.find((each) => each.name === name);
     if (!found) {
@@ -109,11 +108,11 @@ function selectCases() {
  * @param {EngineCase} each
  * @param {{ binary: string, version: string }} node
  */
-async function runCase({ name, spec, nest }, node) {
+async function runCase({ name, spec, sample, nest }, node) {
   const startedAt = performance.now();
-  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
-  const args = [vitest, 'run', '--config', 'test/engines/vitest.config.ts', spec];
-  const cwd = nest ? await prepareNest(nest) : root;
+  const cwd = sample ? await prepareSample(sample, 'some 30 MB to download') : nest ? await prepareNest(nest) : root;
+  const vitest = join(sample ? cwd : root, 'node_modules/vitest/vitest.mjs');
+  const args = [vitest, 'run', ...(sample ? [] : ['--config', 'test/engines/vitest.config.ts', spec ?? ''])];
   const env = { ...process.env, BEN_NEST: nest, NO_COLOR: '1', BEN_ENGINES_SHORT: options.short ? '1' : '' };
   const { ok, output } = await run(node.binary, args, { cwd, env, timeoutMs: VITEST_TIMEOUT_MS });
   console.log(`\n${output.trim()}\n`);
@@ -136,12 +135,7 @@ async function main() {
   const results = [];
   for (const each of cases) {
     for (const spec of each.nodes) {
-      results.push(
-        await runCase(
-          each,
-          nodes.find((node) => node.spec === spec),
-        ),
-      );
+      results.push(await runCase(each, /** @type {{ binary: string, version: string }} */ (nodes.get(spec))));
     }
   }
   process.exitCode = results.every(Boolean) ? 0 : 1;

@@ -1,8 +1,10 @@
-/** What the exchange tells of its boards, and takes as a hint after a restart. */
+/** The known boards of an exchange, before a restart and as hints after it. */
 import { describe, expect, it } from 'vitest';
 import type { Decision } from '../../lib/exchange/index.js';
 import { KeyRing } from '../../lib/keys/index.js';
 import { PureDevice, createServer, remoteOf } from '../support/pure-device.js';
+import { PureV2Device } from '../support/v2-device.js';
+import { createExchanges } from '../support/v2-server.js';
 
 const NORETURN = "{'action': 'log', 'noreturn': True}";
 const namedKeys = Array.from({ length: 1000 }, (_, index) => ({
@@ -32,6 +34,32 @@ describe('knownBoards', () => {
     expect([...server.knownBoards()]).toMatchObject(
       ADDRESSES.map((address) => ({ remote: remoteOf(address, 65_535), heardAt: 20_000 })),
     );
+  });
+
+  it('lists the boards of protocol v2 with the address of their last request', () => {
+    const { exchanges, ring } = createExchanges({ maxEndpoints: 3, keys: namedKeys });
+    ring.keys.slice(0, 2).forEach((key, index) => {
+      exchanges.remember({ remote: remoteOf(`10.0.1.${index}`), key, heardAt: -5000 });
+    });
+    const boards = ADDRESSES.slice(0, 2).map((address, index) => {
+      const board = new PureV2Device(exchanges, remoteOf(address, 1000), namedKeys[index]!.key);
+      board.exchange(0);
+      return board;
+    });
+    boards[1]!.begin(7000);
+    boards[1]!.deliver(7000, boards[1]!.sent, remoteOf(ADDRESSES[2]!, 2000));
+    expect([...exchanges.knownBoards()]).toEqual([
+      { remote: remoteOf('10.0.1.0'), key: ring.keys[0], heardAt: -5000 },
+      { remote: remoteOf(ADDRESSES[0]!, 1000), key: ring.keys[0], heardAt: 0 },
+      { remote: remoteOf(ADDRESSES[2]!, 2000), key: ring.keys[1], heardAt: 7000 },
+    ]);
+  });
+
+  it('lists a board of protocol v2 once, if it is heard where it was before the restart', () => {
+    const { exchanges, ring } = createExchanges({ maxEndpoints: 3, keys: namedKeys });
+    exchanges.remember({ remote: remoteOf('10.0.0.1'), key: ring.keys[0]!, heardAt: -5000 });
+    new PureV2Device(exchanges, remoteOf('10.0.0.1'), namedKeys[0]!.key).exchange(0);
+    expect([...exchanges.knownBoards()]).toMatchObject([{ remote: remoteOf('10.0.0.1'), heardAt: 0 }]);
   });
 
   it('lists boards from before a restart until their keys leave, never more than maxEndpoints, and each once', () => {

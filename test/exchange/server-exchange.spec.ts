@@ -1,6 +1,7 @@
 import { createCipheriv, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS, type Decision, SLOT_MS } from '../../lib/exchange/index.js';
+import { FAILURES_PER_HELLO } from '../../lib/exchange/limits/request-credits.js';
 import { KeyRing } from '../../lib/keys/index.js';
 import { HELLO, digest, formatEnvelope } from '../../lib/protocol/index.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from '../support/pure-device.js';
@@ -127,7 +128,11 @@ describe('ServerExchange', () => {
     it('counts such requests as failures of their address', () => {
       const limits = { ...DEFAULT_LIMITS, failuresPerSource: { perSecond: 1, burst: 2 } };
       const device = new PureDevice(createServer({ keys, limits }));
-      expect([0, 1, 2].map(() => outcome(device.ask(0)))).toEqual(['v1-refused', 'v1-refused', 'request-rate']);
+      // The hello pays for some.
+      expect(Array.from({ length: FAILURES_PER_HELLO + 3 }, () => outcome(device.ask(0)))).toEqual([
+        ...Array<string>(FAILURES_PER_HELLO + 2).fill('v1-refused'),
+        'request-rate',
+      ]);
     });
 
     it('answers its own health probe', () => {
@@ -294,6 +299,36 @@ describe('ServerExchange', () => {
       device.hello(0);
       const decision = server.receive(sealRaw(device, plaintext), device.remote, 0);
       expect(outcome(decision)).toBe(reason);
+    });
+  });
+
+  describe('beyond the handlers that may run', () => {
+    const few = { maxInFlight: 1000, maxInFlightPerDevice: 1000, maxQueuedEvents: 0 };
+
+    it.each([
+      { whose: 'a device', inFlight: { ...few, maxInFlightPerDevice: 1 }, before: [remoteOf('10.0.0.1')] },
+      {
+        whose: 'an address',
+        inFlight: { ...few, maxInFlight: 4 },
+        before: [1, 2, 3].map((port) => remoteOf('10.0.0.1', port)),
+      },
+      {
+        whose: 'the server',
+        inFlight: { ...few, maxInFlight: 2 },
+        before: [remoteOf('10.0.0.2'), remoteOf('10.0.0.3')],
+      },
+    ])('of $whose, a device that waits is told, and one that does not is not', ({ inFlight, before }) => {
+      const server = createServer({ inFlight });
+      for (const remote of before) {
+        accepted(new PureDevice(server, remote).ask(0));
+      }
+      const device = new PureDevice(server);
+      expect(device.ask(2000, NORETURN)).toEqual({ kind: 'rejected', reason: 'busy', device: undefined });
+      const refused = device.ask(4000);
+      expect(outcome(refused)).toBe('busy');
+      const pending = refused.kind === 'rejected' ? refused.pending : undefined;
+      const reply = server.reply(pending!, '{"error":"busy"}', 4000);
+      expect(Array.isArray(reply) && device.readReply(reply)).toBe('{"error":"busy"}');
     });
   });
 

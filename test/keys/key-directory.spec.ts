@@ -1,7 +1,8 @@
 /** A folder of key files, and a provider of keys. */
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { platform } from 'node:process';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import {
   type BenUdpDeviceKey,
@@ -45,41 +46,58 @@ describe('keyDirectory', () => {
     });
   });
 
-  it('refuses a file that is no key, by its name', async () => {
+  it('leaves out a file that is no key, and reports it by its name', async () => {
     await Promise.all([write('kitchen.sec'), write('cellar.sec', 'short')]);
-    await expect(load({ keyDirectory: folder })).rejects.toMatchObject({
-      code: 'BEN_KEY_FILE_TOO_SHORT',
-      message: expect.stringContaining('cellar.sec'),
-    });
+    const { keys, leftOut } = await loadKeyRing(readKeyOptions('Owner', { keyDirectory: folder }));
+    expect(devicesOf(keys)).toEqual(['kitchen']);
+    expect(leftOut).toMatchObject([{ code: 'BEN_KEY_FILE_TOO_SHORT', message: expect.stringContaining('cellar.sec') }]);
+  });
+
+  it('fails if no file is a key', async () => {
+    await write('cellar.sec', 'short');
+    await expect(load({ keyDirectory: folder })).rejects.toMatchObject({ code: 'BEN_KEY_FILE_TOO_SHORT' });
+  });
+
+  it('leaves out a copy of another file, and keeps the one that was in use', async () => {
+    const key = randomBytes(32);
+    await Promise.all([write('kitchen.sec', key), write('porch.sec')]);
+    const options = readKeyOptions('Owner', { keyDirectory: folder });
+    const first = await loadKeyRing(options);
+    await Promise.all([write('attic.sec', key), write('roof.sec', key)]);
+    const { keys, leftOut } = await loadKeyRing(options, () => first.keys);
+    expect(devicesOf(keys)).toEqual(['kitchen', 'porch']);
+    expect(leftOut.map(({ code }) => code)).toEqual(['BEN_KEY_DUPLICATE', 'BEN_KEY_DUPLICATE']);
+    expect(leftOut.map(({ message }) => message).join()).toMatch(/"attic".*"roof"/);
   });
 });
 
 describe('keyDirectory that is watched', () => {
   async function watch() {
-    const platform = new FakePlatform();
+    const machine = new FakePlatform();
     const changes: string[] = [];
-    const failures: unknown[] = [];
+    const leftOut: unknown[] = [];
     const store = new KeyStore(
       readKeyOptions('Owner', { keyDirectory: folder }),
       true,
       {
         onReplaced: (keys, previous) => changes.push(keys.describeChange(previous).replaceAll(/ \(key \w+\)/g, '')),
-        onReloadFailed: (error) => failures.push(error),
+        onReloadFailed: (error) => expect.fail(String(error)),
+        onLeftOut: (errors) => leftOut.push(...errors),
       },
-      platform,
+      machine,
     );
     await store.load();
     onTestFinished(() => store.close());
     const poll = async (ms: number) => {
-      platform.advance(ms);
-      await expect.poll(() => platform.pendingTimers, { interval: 1 }).toBe(1);
+      machine.advance(ms);
+      await expect.poll(() => machine.pendingTimers, { interval: 1 }).toBe(1);
     };
     /** Two polls that agree. */
     const settle = async () => {
       await poll(POLL_INTERVAL_MS);
       await poll(SETTLE_MS);
     };
-    return { changes, failures, settle, store };
+    return { changes, leftOut, settle, store };
   }
 
   it('adds and removes boards without a restart', async () => {
@@ -106,21 +124,59 @@ describe('keyDirectory that is watched', () => {
     await expect.poll(() => changes).toHaveLength(2);
   });
 
-  it('keeps the old keys while an added file is no key yet, and takes it when it is', async () => {
+  it('leaves out an added file while it is no key yet, and takes it when it is', async () => {
     await write('kitchen.sec');
-    const { changes, failures, settle, store } = await watch();
+    const { changes, leftOut, settle, store } = await watch();
     await write('cellar.sec', 'short');
     await settle();
-    await expect.poll(() => failures).toHaveLength(1);
+    await expect.poll(() => leftOut).toHaveLength(1);
     expect(devicesOf(store.current)).toEqual(['kitchen']);
     await settle();
-    expect(failures).toHaveLength(1);
+    expect(leftOut).toHaveLength(1);
     await write('cellar.sec');
+    await settle();
+    await expect.poll(() => changes.at(-1)).toEqual('2 in all, added cellar');
+  });
+
+  it.skipIf(platform === 'win32')('reports a link to nowhere once, and takes the file when it is there', async () => {
+    const elsewhere = join(await temporaryFolder(), 'cellar');
+    await write('kitchen.sec');
+    await symlink(elsewhere, join(folder, 'cellar.sec'));
+    const { changes, leftOut, settle } = await watch();
+    await settle();
+    await settle();
+    expect(leftOut).toMatchObject([{ code: 'BEN_KEY_FILE_MISSING' }]);
+    expect(changes).toEqual([]);
+    await writeFile(elsewhere, randomBytes(32), { mode: 0o600 });
     await settle();
     await expect.poll(() => changes).toEqual(['2 in all, added cellar']);
   });
 
-  it(`looks at ${MAX_POLLED_FILES} files in a poll, and so at every file in turn`, { timeout: 30_000 }, async () => {
+  it('adds and removes boards beside a file that is no key', async () => {
+    await Promise.all([write('kitchen.sec'), write('stolen.sec'), write('damaged.sec', 'short')]);
+    const { changes, settle, store } = await watch();
+    await rm(join(folder, 'stolen.sec'));
+    await write('new.sec');
+    await settle();
+    await expect.poll(() => changes).toEqual(['2 in all, added new; removed stolen']);
+    expect(devicesOf(store.current)).toEqual(['kitchen', 'new']);
+  });
+
+  it('keeps the key of a file that is damaged, until it is removed', async () => {
+    await Promise.all([write('kitchen.sec'), write('cellar.sec')]);
+    const { changes, leftOut, settle, store } = await watch();
+    await write('cellar.sec', 'short');
+    await settle();
+    await expect.poll(() => leftOut).toHaveLength(1);
+    expect(devicesOf(store.current)).toEqual(['cellar', 'kitchen']);
+    await store.reload();
+    expect(devicesOf(store.current)).toEqual(['cellar', 'kitchen']);
+    await rm(join(folder, 'cellar.sec'));
+    await settle();
+    await expect.poll(() => changes.at(-1)).toBe('1 in all, removed cellar');
+  });
+
+  it(`looks at ${MAX_POLLED_FILES} files in a poll, and so at every file in turn`, async () => {
     await Promise.all(Array.from({ length: MAX_POLLED_FILES + 1 }, (_, index) => write(`board-${index}.sec`)));
     const { changes, settle } = await watch();
     await write('board-0.sec');
@@ -161,7 +217,7 @@ describe('keyProvider', () => {
   });
 
   it.each<[string, () => unknown, object]>([
-    ['no key', () => [], { code: 'BEN_KEY_PROVIDER', message: expect.stringContaining('gave no key') }],
+    ['no key', () => [], { code: 'BEN_KEY_PROVIDER', message: expect.stringContaining('returned no key') }],
     [
       'an error',
       () => Promise.reject(new Error('no database')),

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
-import { appendFile, chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
+import { chmod, mkdir, open, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   MAX_KEY_FILE_BYTES,
   deriveKey,
@@ -147,18 +148,22 @@ describe('loadKeyFile', () => {
 
   it('does not use a file that is being written: reads it again, a few times', async () => {
     const path = await keyFile(randomBytes(32));
-    const end = new AbortController();
-    const writing = (async () => {
-      while (!end.signal.aborted) {
-        await appendFile(path, 'x');
-      }
-    })();
+    const handle = await open(path);
+    await handle.close();
+    const { read } = handle;
+    // A writer that always gets in between, however busy the machine is.
+    const reading = vi.spyOn(Object.getPrototypeOf(handle) as typeof handle, 'read').mockImplementation(function (
+      this: typeof handle,
+      ...args: unknown[]
+    ) {
+      writeFileSync(path, randomBytes(32));
+      return Reflect.apply(read, this, args) as never;
+    });
     await expect(loadKeyFile(path, 'upstream')).rejects.toMatchObject({
       code: 'BEN_KEY_FILE_IO',
       message: expect.stringContaining('changes while it is read'),
     });
-    end.abort();
-    await writing;
+    reading.mockRestore();
     expect((await loadKeyFile(path, 'upstream')).bytes).toEqual(deriveKey(await readFile(path)));
   });
 

@@ -72,7 +72,7 @@ describe('the protocol of a device', () => {
         }),
       );
     expect((await provide('v2')).keys.keys[0]!.protocol).toBe('v2');
-    await expect(provide('v3')).rejects.toThrow('must give "any" or "v2" as the protocol of "a", got string');
+    await expect(provide('v3')).rejects.toThrow('must return "any" or "v2" as the protocol of "a", got string');
   });
 
   it('changes with a reload, and the key stays the same object', () => {

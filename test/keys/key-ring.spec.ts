@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
-import { KeyRing } from '../../lib/keys/index.js';
+import { describe, expect, it, vi } from 'vitest';
+import { KeyRing, ReadyKeys, RingKey } from '../../lib/keys/index.js';
+import { createRandomBlockSource } from '../../lib/protocol/index.js';
 import { fingerprint } from '../../lib/keys/index.js';
 import { KEY, OTHER_KEY } from '../support/pure-device.js';
 
@@ -39,6 +40,34 @@ describe('KeyRing', () => {
   ])('names $count keys in a log line of bounded length', ({ count, ending }) => {
     const keys = Array.from({ length: count }, () => ({ device: undefined, key: randomBytes(32) }));
     expect(new KeyRing(keys).describe()).toMatch(ending);
+  });
+
+  it('tells two keys apart that have one id', () => {
+    const [other] = new KeyRing([{ device: 'a', key: OTHER_KEY }]).keys;
+    const member = new RingKey('a', KEY, new ReadyKeys(createRandomBlockSource()), other!.v2Id);
+    const before = new KeyRing([member]);
+    const [fresh] = new KeyRing([{ device: 'a', key: OTHER_KEY }], before).keys;
+    expect(fresh).not.toBe(member);
+    expect(fresh!.is(OTHER_KEY)).toBe(true);
+    const both = new KeyRing([member, { device: 'b', key: OTHER_KEY }], before);
+    expect(both.keys).toHaveLength(2);
+    expect(both.withV2Id(other!.v2Id)).toHaveLength(2);
+    expect(both.withV2Id(other!.v2Id)).toEqual(expect.arrayContaining([...both.keys]));
+  });
+
+  it('finds a key by its id without a look at the others, from the first time on', () => {
+    const fleet = new KeyRing(
+      Array.from({ length: 100 }, (_, index) => ({ device: `${index}`, key: randomBytes(32) })),
+    );
+    const key = fleet.keys[7]!;
+    const { v2Id } = key;
+    const looked = vi.fn();
+    for (const each of fleet.keys) {
+      Object.defineProperty(each, 'v2Id', { get: looked });
+    }
+    expect(fleet.withV2Id(v2Id)).toEqual([key]);
+    expect(fleet.withV2Id('nobody')).toEqual([]);
+    expect(looked).not.toHaveBeenCalled();
   });
 
   it('refuses one key for two devices and names them, not the key', () => {

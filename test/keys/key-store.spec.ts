@@ -18,6 +18,7 @@ function create(options = OLD, isWatching = false) {
     {
       onReplaced: (keys, previous) => replaced.push([keys, previous]),
       onReloadFailed: (error) => failed.push(error),
+      onLeftOut: (errors) => failed.push(...errors),
     },
     platform,
   );

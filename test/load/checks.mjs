@@ -1,10 +1,10 @@
-/** What a load must have come to, as a table; the process ends with exit code 1 where something did not hold. */
+/** The expected results of a load, as a table. The process ends with exit code 1 if one did not hold. */
 export class Checks {
   #rows = [];
 
   /**
    * @param {string} what
-   * @param {string | number} value what was seen
+   * @param {string | number} value the measured one
    * @param {boolean} holds
    * @param {string} goal
    */

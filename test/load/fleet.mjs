@@ -5,7 +5,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { VirtualBoard } from 'nestjs-ben-udp/testing';
-import { addressOf } from '../../bench/support/wire.mjs';
+import { addressOf, keyFileAt } from '../../bench/support/wire.mjs';
 import { pause, serve } from '../../bench/support/child.mjs';
 import { LossyProxy } from '../support/lossy-proxy.mjs';
 import { Random } from '#lib/testing/random.js';
@@ -39,14 +39,17 @@ class Tally {
   lost = 0;
   bad = 0;
   wrong = 0;
+  /** Boards with at least one answer. */
+  heard = new Set();
   latencies = [];
   #random = new Random(1);
 
-  end(outcome, ms) {
+  end(outcome, ms, device) {
     this[outcome]++;
     if (outcome !== 'ok') {
       return;
     }
+    this.heard.add(device);
     if (this.latencies.length < KEPT_LATENCIES) {
       this.latencies.push(ms);
     } else {
@@ -58,12 +61,23 @@ class Tally {
   }
 
   report() {
-    const { begun, ok, lost, bad, wrong } = this;
+    const { begun, ok, lost, bad, wrong, heard } = this;
     const sorted = Float64Array.from(this.latencies).toSorted();
     const at = (share) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
-    return { begun, ok, lost, bad, wrong, p50: at(0.5), p99: at(0.99), max: at(1) };
+    return { begun, ok, lost, bad, wrong, heard: heard.size, p50: at(0.5), p99: at(0.99), max: at(1) };
   }
 }
+
+/**
+ * @typedef {object} Kind
+ * @property {number} count
+ * @property {string} [key] of all of them, in hex; without it, each has a key of its own
+ * @property {number} [firstKey] the number of the first of those keys
+ * @property {number[]} [ports] a key is on the port of its number, modulo their count
+ * @property {'v1' | 'v2'} [protocol]
+ * @property {string[]} requests
+ * @property {boolean} [isLossy]
+ */
 
 class Fleet {
   /**
@@ -90,8 +104,7 @@ class Fleet {
   }
 
   /**
-   * @param {{ port: number, timeout: number, noiseShare?: number, faults?: object, kinds: Record<string, { count: number, key: string,
-   * requests: string[], isLossy?: boolean }> }} options
+   * @param {{ port: number, timeout: number, noiseShare?: number, faults?: object, kinds: Record<string, Kind> }} options
    */
   async open({ port, timeout, noiseShare = 0, faults, kinds }) {
     this.#port = port;
@@ -102,7 +115,7 @@ class Fleet {
       this.#proxy = await LossyProxy.start({ server: { port }, seed: this.#random.next(), ...faults });
     }
     const wanted = Object.entries(kinds).flatMap(([kind, { count, ...rest }]) =>
-      Array.from({ length: count }, () => ({ kind, ...rest })),
+      Array.from({ length: count }, (_, number) => ({ kind, number, ...rest })),
     );
     for (let index = 0; index < wanted.length; index += OPENED_AT_ONCE) {
       const some = wanted.slice(index, index + OPENED_AT_ONCE);
@@ -112,16 +125,23 @@ class Fleet {
   }
 
   /**
-   * @param {{ kind: string, key: string, requests: string[], isLossy?: boolean }} wanted
+   * @param {Omit<Kind, 'count'> & { kind: string, number: number }} wanted
    * @param {number} index
    * @param {number} port
    * @param {number} timeout
    */
-  async #openBoard({ kind, key, requests, isLossy }, index, port, timeout) {
+  async #openBoard(
+    { kind, number, key, firstKey = 0, ports, protocol = 'v1', requests, isLossy },
+    index,
+    port,
+    timeout,
+  ) {
+    const keyNumber = firstKey + number;
     const board = await VirtualBoard.start({
-      key: Buffer.from(key, 'hex'),
-      port: isLossy ? this.#proxy.port : port,
+      key: key === undefined ? keyFileAt(keyNumber) : Buffer.from(key, 'hex'),
+      port: isLossy ? this.#proxy.port : (ports?.[keyNumber % ports.length] ?? port),
       localAddress: addressOf(index),
+      protocol,
       timeout,
     });
     if (!isLossy) {
@@ -131,7 +151,7 @@ class Fleet {
         send(datagram);
       };
     }
-    this.#boards.push({ board, kind, requests, device: index, number: 0 });
+    this.#boards.push({ board, kind, requests, key: keyNumber, device: index, number: 0 });
   }
 
   /** Begins this number of exchanges a second, until `stop`. */
@@ -176,7 +196,7 @@ class Fleet {
     const beganAt = performance.now();
     try {
       const got = await board.send(request, { noreturn });
-      tally.end(JSON.stringify(got) === JSON.stringify(answer) ? 'ok' : 'wrong', performance.now() - beganAt);
+      tally.end(JSON.stringify(got) === JSON.stringify(answer) ? 'ok' : 'wrong', performance.now() - beganAt, device);
     } catch (error) {
       tally.end(/** @type {NodeJS.ErrnoException} */ (error).code === 'BEN_TIMEOUT' ? 'lost' : 'bad');
     }
@@ -188,6 +208,16 @@ class Fleet {
     const beganAt = performance.now();
     await Promise.all(this.#boards.map((entry) => this.exchange(entry)));
     return performance.now() - beganAt;
+  }
+
+  /** Where the boards are, each with the number of its key. */
+  endpoints() {
+    return this.#boards.map(({ board, key }) => ({ ...board.address, key }));
+  }
+
+  /** Boards with at least one answer since the last report. */
+  heard() {
+    return new Set(this.#windows.flatMap((tallies) => Object.values(tallies).flatMap(({ heard }) => [...heard]))).size;
   }
 
   /** Ends when every exchange has. */
@@ -233,6 +263,8 @@ serve({
   },
   run: (perSecond) => fleet.run(perSecond),
   burst: () => fleet.burst(),
+  endpoints: () => fleet.endpoints(),
+  heard: () => fleet.heard(),
   stop: () => fleet.stop(),
   mark: () => fleet.mark(),
   report: () => fleet.report(),

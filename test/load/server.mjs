@@ -9,11 +9,14 @@ import { NestFactory } from '@nestjs/core';
 import { EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
 import { BenUdpTransport } from 'nestjs-ben-udp';
 import { pause, serve } from '../../bench/support/child.mjs';
+import { keyFileAt } from '../../bench/support/wire.mjs';
 import { readSocketDrops } from './socket-drops.mjs';
 
-const MAX_DEVICES = 8192;
+const MAX_DEVICES = 16_384;
 /** Numbers of one device that are remembered; a power of two. */
 const REMEMBERED = 16;
+/** A shorter turn has only looked for work. */
+const WORKING_TURN_MS = 0.05;
 
 class Books {
   executed = 0;
@@ -78,13 +81,78 @@ const logger = /** @type {Record<keyof typeof logged, () => void>} */ (
 
 const fromHex = (text) => Buffer.from(text, 'hex');
 
-let app;
+function cpuMs() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** The turns of the event loop while they are watched: how long each held it, by the clock and by the processor. */
+class TurnWatch {
+  #isOn = false;
+  #held = [];
+
+  start() {
+    this.#isOn = true;
+    this.#held = [];
+    let last = performance.now();
+    let lastCpu = cpuMs();
+    const turn = () => {
+      const now = performance.now();
+      if (now - last >= WORKING_TURN_MS) {
+        const cpu = cpuMs();
+        this.#held.push({ clock: now - last, cpu: cpu - lastCpu });
+      }
+      last = performance.now();
+      lastCpu = cpuMs();
+      if (this.#isOn) {
+        setImmediate(turn);
+      }
+    };
+    setImmediate(turn);
+  }
+
+  stop() {
+    this.#isOn = false;
+    const describe = (kind) => {
+      const sorted = Float64Array.from(this.#held, (each) => each[kind]).toSorted();
+      const at = (share) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
+      return { p50: at(0.5), p99: at(0.99), max: at(1), over5: sorted.filter((ms) => ms > 5).length };
+    };
+    return { turns: this.#held.length, cpu: describe('cpu'), clock: describe('clock') };
+  }
+}
+
+/** One for each port. */
+const apps = [];
+const transports = [];
 let transport;
+const turnWatch = new TurnWatch();
 const loopDelay = monitorEventLoopDelay({ resolution: 1 });
 
 process.on('unhandledRejection', (error) => {
   throw error;
 });
+
+async function listen(options) {
+  const strategy = new BenUdpTransport({ host: '0.0.0.0', ...options });
+  const app = await NestFactory.createMicroservice(
+    /** @type {import('@nestjs/common').Type} */ (/** @type {unknown} */ (LoadModule)),
+    { strategy, logger },
+  );
+  await app.listen();
+  apps.push(app);
+  transports.push(strategy);
+  transport = transports[0];
+  loopDelay.enable();
+}
+
+/** After a collection, and some time for the allocator to return memory. */
+async function settledRss() {
+  globalThis.gc?.();
+  await pause(200);
+  globalThis.gc?.();
+  return process.memoryUsage.rss() / 2 ** 20;
+}
 
 function countByName(names) {
   const counts = {};
@@ -97,25 +165,53 @@ function countByName(names) {
 serve({
   /** @returns {Promise<number>} the port */
   start: async ({ key, ...options }) => {
-    transport = new BenUdpTransport({ host: '0.0.0.0', port: 0, key: key.map(fromHex), ...options });
-    app = await NestFactory.createMicroservice(
-      /** @type {import('@nestjs/common').Type} */ (/** @type {unknown} */ (LoadModule)),
-      { strategy: transport, logger },
-    );
-    await app.listen();
-    loopDelay.enable();
-    return transport.unwrap().address().port;
+    await listen({ port: 0, ...options, key: key.map(fromHex) });
+    return transports[0].unwrap().address().port;
+  },
+
+  /**
+   * A key for each board, and a part of the keys on each port: board n is on port n modulo their number.
+   *
+   * @param {{ boards: number, ports: number[] } & Record<string, unknown>} options
+   * @returns {Promise<{ ports: number[], ms: number, rssMiB: number }>} and what the keys have taken of processor and memory
+   */
+  startKeyed: async ({ boards, ports, ...options }) => {
+    const keys = ports.map(() => ({}));
+    for (let board = 0; board < boards; board++) {
+      keys[board % ports.length][`board-${board}`] = keyFileAt(board);
+    }
+    const before = await settledRss();
+    const cpuBefore = cpuMs();
+    for (const [index, port] of ports.entries()) {
+      await listen({ port, keys: keys[index], ...options });
+    }
+    const ms = cpuMs() - cpuBefore;
+    return {
+      ports: transports.map((each) => each.unwrap().address().port),
+      ms,
+      rssMiB: (await settledRss()) - before,
+    };
   },
 
   reloadKeys: ({ key }) => transport.reloadKeys({ key: key.map(fromHex) }),
 
+  /** How long the turns of the event loop held it, from `watchTurns` to `turns`. To watch takes all of the processor. */
+  watchTurns: () => turnWatch.start(),
+  turns: () => turnWatch.stop(),
+
+  /** @returns {Promise<boolean>} whether the health probe is answered */
+  ping: () =>
+    transport.ping().then(
+      () => true,
+      () => false,
+    ),
+
   /** The figures between phases of a load; the delay of the event loop is that since the last call. */
   sample: () => {
-    const { user, system } = process.cpuUsage();
     const { port } = transport.unwrap().address();
     const sample = {
       atMs: performance.now(),
-      cpuMs: (user + system) / 1000,
+      cpuMs: cpuMs(),
       rssMiB: process.memoryUsage.rss() / 2 ** 20,
       loopP99Ms: loopDelay.percentile(99) / 1e6,
       loopMaxMs: loopDelay.max / 1e6,
@@ -144,5 +240,5 @@ serve({
     };
   },
 
-  close: () => app.close(),
+  close: () => Promise.all(apps.map((app) => app.close())),
 });

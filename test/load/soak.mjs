@@ -4,8 +4,8 @@
  *     npm run test:soak -- --seconds 3600 --seed 1
  *     npm run test:soak -- --case steady --seconds 600
  *
- * `mixed` (default): boards that wait and boards that do not, errors, slow handlers, boards with a wrong key, boards on a bad
- * network, noise of strangers, and keys reloaded all the time. `steady`: 5000 boards that echo.
+ * `mixed` (default): boards of v1 and v2, boards that wait and boards that do not, errors, slow handlers, boards with a wrong key,
+ * boards on a bad network, noise of strangers, and keys reloaded all the time. `steady`: 5000 boards that echo.
  *
  * Every `--every` seconds the load pauses until nothing is under way. Then the server collects its garbage and is looked at:
  * heap, handles and timers, and whether its counters account for every datagram that was sent. Ends with exit code 1 where one
@@ -46,6 +46,14 @@ const CASES = {
       'with a wrong key': { count: 4, key: KEYS.wrong, requests: ['echo'], isRefused: true },
       'badly connected': { count: 40, key: KEYS.shared, requests: ['echo', 'slow', 'fail'], isLossy: true },
       'badly connected, noreturn': { count: 20, key: KEYS.shared, requests: ['note'], isLossy: true },
+      v2: { count: 60, key: KEYS.shared, protocol: 'v2', requests: ['echo', 'echo', 'slow', 'fail', 'nobody', 'note'] },
+      'v2, badly connected': {
+        count: 40,
+        key: KEYS.other,
+        protocol: 'v2',
+        requests: ['echo', 'slow', 'fail', 'note'],
+        isLossy: true,
+      },
     },
     /** Both keys in use stay; the order and a third one change. */
     rings: [{ key: [key('shared'), key('other')] }, { key: [key('other'), key('third'), key('shared')] }],

@@ -1,4 +1,5 @@
 /** Visits every state that a model can reach, breadth first, so that the first violation found has the shortest way to it. */
+import { hash } from 'node:crypto';
 
 export interface Step<State> {
   /** The event, in words. */
@@ -8,8 +9,10 @@ export interface Step<State> {
 
 export interface Model<State> {
   readonly initial: State;
-  /** All that can happen next. A state that equals another has the same JSON text. */
+  /** All that can happen next. */
   readonly next: (state: State) => Iterable<Step<State>>;
+  /** States with the same text are one state. */
+  readonly textOf: (state: State) => string;
   /** The property that the state violates, in words, or `undefined`. */
   readonly violation: (state: State) => string | undefined;
 }
@@ -25,35 +28,42 @@ export interface Exploration {
   readonly seen: ReadonlySet<string>;
 }
 
+/** How a state was reached first. Millions are kept, so they do not hold their states. */
+interface Way {
+  readonly event: string;
+  readonly from: Way | undefined;
+}
+
 interface Visited<State> {
   readonly state: State;
-  readonly event: string;
-  readonly from: Visited<State> | undefined;
+  readonly way: Way | undefined;
 }
 
 export function explore<State>(
-  { initial, next, violation }: Model<State>,
+  { initial, next, textOf, violation }: Model<State>,
   { maxStates, noteOf }: { maxStates: number; noteOf: (state: State) => readonly string[] },
 ): Exploration {
-  const known = new Set([JSON.stringify(initial)]);
+  // A hash of 160 bits instead of the text: no two of some million texts share one by chance, and a text takes 20 times as much.
+  const nameOf = (state: State) => hash('sha1', textOf(state), 'binary');
+  const known = new Set([nameOf(initial)]);
   const seen = new Set<string>();
-  let frontier: Visited<State>[] = [{ state: initial, event: 'start', from: undefined }];
+  let frontier: Visited<State>[] = [{ state: initial, way: undefined }];
   while (frontier.length > 0) {
     const following: Visited<State>[] = [];
-    for (const visited of frontier) {
-      noteOf(visited.state).forEach((note) => seen.add(note));
-      const found = violation(visited.state);
+    for (const { state: from, way } of frontier) {
+      noteOf(from).forEach((note) => seen.add(note));
+      const found = violation(from);
       if (found !== undefined) {
-        return { states: known.size, isComplete: false, violation: found, trace: traceOf(visited), seen };
+        return { states: known.size, isComplete: false, violation: found, trace: traceOf(way), seen };
       }
-      for (const { event, state } of next(visited.state)) {
-        const key = JSON.stringify(state);
-        if (!known.has(key)) {
+      for (const { event, state } of next(from)) {
+        const name = nameOf(state);
+        if (!known.has(name)) {
           if (known.size >= maxStates) {
             return { states: known.size, isComplete: false, trace: [], seen };
           }
-          known.add(key);
-          following.push({ state, event, from: visited });
+          known.add(name);
+          following.push({ state, way: { event, from: way } });
         }
       }
     }
@@ -62,9 +72,9 @@ export function explore<State>(
   return { states: known.size, isComplete: true, trace: [], seen };
 }
 
-function traceOf<State>(visited: Visited<State>): string[] {
+function traceOf(way: Way | undefined): string[] {
   const events: string[] = [];
-  for (let at: Visited<State> | undefined = visited; at?.from; at = at.from) {
+  for (let at = way; at; at = at.from) {
     events.unshift(at.event);
   }
   return events;

@@ -6,6 +6,8 @@
  * or never. That covers loss, copies, another order, replay and delay. Retransmission needs no event, because a copy changes nothing.
  *
  * Time passes in ticks. A device may call, wait and give up at any moment, so the model has no timeouts.
+ *
+ * A state keeps nothing that can't have an effect any more (`forget`), because two states that differ in that alone are one.
  */
 import type { Model, Step } from './explore.js';
 
@@ -35,6 +37,8 @@ export interface Faults {
   readonly savesLate?: boolean;
   /** The device saves a session before its first reply. */
   readonly savesEarly?: boolean;
+  /** After an exception the device goes on with a session whose first request was not answered. */
+  readonly keepsUnanswered?: boolean;
   /** The tag of a reply does not cover its request and not its number. */
   readonly repliesAreUnbound?: boolean;
   /** The tag of a reply covers its number, but not its request. */
@@ -45,11 +49,13 @@ export interface Bounds {
   readonly calls: number;
   readonly openings: number;
   readonly restarts: number;
+  /** Crashes of the device, and exceptions that end a call. */
   readonly crashes: number;
   readonly ticks: number;
 }
 
-type Result = 'open' | 'ok' | 'unknown' | 'not run' | 'crashed';
+/** `over` is the result of an earlier call, if it does not matter any more which one it was. */
+type Result = 'open' | 'ok' | 'unknown' | 'not run' | 'crashed' | 'interrupted' | 'over';
 
 interface Session {
   /** Opening, process and tick of the GRANT: they decide its keys. */
@@ -69,6 +75,13 @@ interface Request {
 
 interface Reply extends Request {
   readonly isRefusal: boolean;
+}
+
+interface Execution {
+  /** `null` if the number can't run again. */
+  readonly session: string | null;
+  readonly ctr: number;
+  readonly call: number;
 }
 
 interface Grant {
@@ -100,7 +113,7 @@ export interface State {
   readonly sessions: readonly Session[];
   readonly requests: readonly Request[];
   readonly replies: readonly Reply[];
-  readonly executed: readonly Request[];
+  readonly executed: readonly Execution[];
   readonly results: readonly Result[];
   /** The call whose reply was taken for that of another one. */
   readonly mistaken: string | null;
@@ -130,14 +143,27 @@ const INITIAL: State = {
   mistaken: null,
 };
 
-/** A list as a set: sorted, without doubles. So states that differ by order alone are one state. */
-function include<Item>(items: readonly Item[], item: Item): readonly Item[] {
-  const text = JSON.stringify(item);
-  return items.some((each) => JSON.stringify(each) === text) ? items : sort([...items, item]);
+/** The texts of parts of states, which never change, and are compared often. */
+const texts = new WeakMap<object, string>();
+
+function textOf(part: object): string {
+  const known = texts.get(part);
+  if (known !== undefined) {
+    return known;
+  }
+  const text = JSON.stringify(part);
+  texts.set(part, text);
+  return text;
 }
 
-function sort<Item>(items: readonly Item[]): readonly Item[] {
-  return items.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+/** A list as a set: sorted, without doubles. So states that differ by order alone are one state. */
+function include<Item extends object>(items: readonly Item[], item: Item): readonly Item[] {
+  const text = textOf(item);
+  return items.some((each) => textOf(each) === text) ? items : sort([...items, item]);
+}
+
+function sort<Item extends object>(items: readonly Item[]): readonly Item[] {
+  return items.toSorted((a, b) => (textOf(a) < textOf(b) ? -1 : 1));
 }
 
 function isExpired(session: string, state: State, faults: Faults): boolean {
@@ -147,16 +173,26 @@ function isExpired(session: string, state: State, faults: Faults): boolean {
   return !isOwn || state.tick - slot > limit;
 }
 
-export function createModel(faults: Faults, bounds: Bounds): Model<State> {
+/**
+ * @param isForgetful whether states keep nothing without effect. Without it there are many more states, and the same ways to a violation.
+ */
+export function createModel(faults: Faults, bounds: Bounds, isForgetful = true): Model<State> {
   return {
     initial: INITIAL,
     *next(state) {
-      yield* passTime(state);
-      yield* stepServer(state);
-      yield* stepDevice(state);
+      for (const { event, state: following } of allSteps(state)) {
+        yield { event, state: isForgetful ? forget(following, faults, bounds) : following };
+      }
     },
+    textOf: (state) => JSON.stringify(state),
     violation,
   };
+
+  function* allSteps(state: State): Iterable<Step<State>> {
+    yield* passTime(state);
+    yield* stepServer(state);
+    yield* stepDevice(state);
+  }
 
   function* passTime(state: State): Iterable<Step<State>> {
     if (state.tick < bounds.ticks) {
@@ -174,6 +210,9 @@ export function createModel(faults: Faults, bounds: Bounds): Model<State> {
     }
     if (state.crashes < bounds.crashes) {
       yield { event: 'the device crashes', state: crash(state) };
+      if (state.device.phase !== 'idle') {
+        yield { event: 'an exception ends the call', state: interrupt(state) };
+      }
     }
   }
 
@@ -280,6 +319,9 @@ export function createModel(faults: Faults, bounds: Bounds): Model<State> {
         yield { event: `call ${call}: no reply`, state: end(state, 'unknown') };
         break;
       case 'asking':
+        for (const reply of state.replies) {
+          yield* takeReply(state, reply);
+        }
         for (const grant of state.grants) {
           yield { event: `the device reads quiet ${grant.quiet}`, state: takeQuiet(state, grant) };
         }
@@ -362,6 +404,8 @@ export function createModel(faults: Faults, bounds: Bounds): Model<State> {
         ...state,
         device: { ...device, phase: 'idle', saved: { session, ctr }, sentAt: 0, hasAsked: false, wasRefused: false },
         results: [...state.results.slice(0, -1), 'ok'],
+        old: null,
+        grants: [],
         mistaken: isOwn ? state.mistaken : `call ${call} took the reply to call ${reply.call}`,
       },
     };
@@ -399,6 +443,20 @@ export function createModel(faults: Faults, bounds: Bounds): Model<State> {
     };
   }
 
+  /** The device has no session until its next opening. What it has saved stays for a crash before that. */
+  function interrupt(state: State): State {
+    const { saved, session, ctr } = state.device;
+    const kept = faults.keepsUnanswered ? { session, ctr } : {};
+    return {
+      ...state,
+      crashes: state.crashes + 1,
+      device: { phase: 'idle', ...NO_SESSION, ...kept, saved },
+      results: [...state.results.slice(0, -1), 'interrupted'],
+      old: null,
+      grants: [],
+    };
+  }
+
   function crash(state: State): State {
     const { saved, phase } = state.device;
     return {
@@ -412,13 +470,68 @@ export function createModel(faults: Faults, bounds: Bounds): Model<State> {
   }
 }
 
+/** Leaves out what can't have an effect any more, and makes times equal that are too long ago to be told apart. */
+function forget(state: State, faults: Faults, bounds: Bounds): State {
+  const { tick, results, old } = state;
+  const past = (time: number) => Math.max(time, tick - QUIET_TICKS);
+  const device = forgetInDevice(state, bounds, past);
+  const { saved } = device;
+  // Datagrams of a session whose cookie has expired can't create it again. What it has executed it refuses as long as it is there.
+  const isDead = ({ session: name, ctr }: Request): boolean => {
+    const session = state.sessions.find((each) => each.name === name);
+    return isExpired(name, state, faults) && (!session || ctr <= session.ctr);
+  };
+  const mayRunAgain = faults.repeatsRun || faults.tagsAreNotCompared;
+  const requests = mayRunAgain ? state.requests : state.requests.filter((request) => !isDead(request));
+  const isUsed = (name: string) => name === device.session || name === saved?.session || name === old;
+  const sessions = state.sessions
+    .filter(
+      ({ name }) => isUsed(name) || !isExpired(name, state, faults) || requests.some((each) => each.session === name),
+    )
+    .map((session) => ({ ...session, lastAt: past(session.lastAt) }));
+  // A device never returns to a session that it has left. After a crash it goes on behind the number that it has saved.
+  const mayUse = ({ session, ctr }: { session: string | null; ctr: number }) =>
+    session !== null &&
+    ((session === device.session && ctr > device.ctr) || (session === saved?.session && ctr > saved.ctr));
+  const isAwaited = (reply: Reply): boolean =>
+    mayUse(reply) ||
+    (device.phase !== 'idle' && reply.session === device.session && reply.ctr === device.ctr) ||
+    (faults.repliesAreUnbound === true && isUsed(reply.session));
+  const isLastOrSent = (call: number) => call === results.length || requests.some((each) => each.call === call);
+  const keepExecution = (execution: Execution): Execution[] => {
+    const { session, ctr, call } = execution;
+    if (mayUse(execution) || requests.some((each) => each.session === session && each.ctr === ctr)) {
+      return [execution];
+    }
+    return isLastOrSent(call) ? [{ session: null, ctr: 0, call }] : [];
+  };
+  return {
+    ...state,
+    startedAt: past(state.startedAt),
+    device,
+    sessions: sort(sessions),
+    requests,
+    replies: state.replies.filter(isAwaited),
+    executed: sort(state.executed.flatMap(keepExecution)),
+    // The result of the last call is a note, and is compared with what ran.
+    results: results.map((result, index) =>
+      index === results.length - 1 || (result === 'not run' && isLastOrSent(index + 1)) ? result : 'over',
+    ),
+  };
+}
+
+function forgetInDevice({ device, crashes }: State, bounds: Bounds, past: (time: number) => number): Device {
+  const saved = crashes < bounds.crashes ? device.saved : null;
+  return { ...device, saved, sentAt: device.phase === 'idle' ? 0 : past(device.sentAt) };
+}
+
 function violation({ executed, results, mistaken }: State): string | undefined {
   if (mistaken !== null) {
     return mistaken;
   }
   for (const [index, { session, ctr, call }] of executed.entries()) {
     const others = executed.slice(index + 1);
-    if (others.some((each) => each.session === session && each.ctr === ctr)) {
+    if (session !== null && others.some((each) => each.session === session && each.ctr === ctr)) {
       return `number ${ctr} of session ${session} ran twice`;
     }
     if (others.some((each) => each.call === call)) {
@@ -438,10 +551,10 @@ function violation({ executed, results, mistaken }: State): string | undefined {
 export function notesOf({ results, executed, device, opening }: State): string[] {
   const hasMoved = executed.some(
     ({ call, session, ctr }) =>
-      results[call - 1] === 'ok' && ctr === 1 && Number(session.split('.')[0]) > 1 && call > 1,
+      results[call - 1] === 'ok' && ctr === 1 && Number(session?.split('.')[0]) > 1 && call > 1,
   );
   return [
-    ...results,
+    ...results.filter((result) => result !== 'over'),
     ...(device.hasAsked && device.phase === 'waiting' ? ['asked and alive'] : []),
     ...(device.wasRefused ? ['refused once'] : []),
     ...(hasMoved && opening > 1 ? ['moved to another session'] : []),

@@ -1,5 +1,8 @@
+import { BlockList } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
+import { Sender } from '../../lib/exchange/remote.js';
+import { resolveTransportOptions } from '../../lib/nest/ben-udp.transport-options.js';
 
 const key = Buffer.alloc(32, 'k');
 const create = (options: object) => new BenUdpTransport(options as BenUdpTransportOptions);
@@ -15,6 +18,7 @@ describe('BenUdpTransport options', () => {
     ['maxInFlight', 1, 1_048_576],
     ['maxInFlightPerDevice', 1, 65_536],
     ['maxQueuedEvents', 0, 65_536],
+    ['route', 1, 65_535],
     ['receiveBufferSize', 4096, 1_073_741_824],
   ])('%s accepts %i to %i, and nothing beyond', (name, min, max) => {
     for (const value of [min, max, undefined]) {
@@ -147,5 +151,37 @@ describe('BenUdpTransport options', () => {
     { keyProvider: () => [] },
   ])('take one key or several by one option: %o', (options) => {
     expect(() => create(options)).not.toThrow();
+  });
+
+  describe('reservedNetworks', () => {
+    const isReserved = (reservedNetworks: BenUdpTransportOptions['reservedNetworks'], address: string) =>
+      resolveTransportOptions({ key, ...(reservedNetworks && { reservedNetworks }) }).isReserved?.(
+        new Sender({ address, port: 1, family: address.includes(':') ? 'IPv6' : 'IPv4' }),
+      );
+
+    it('are those of a list', () => {
+      const list = ['10.0.0.0/8', 'fd00::/8'];
+      expect(['10.0.0.7', '::ffff:10.0.0.7', 'fd00::7'].map((address) => isReserved(list, address))).toEqual([
+        true,
+        true,
+        true,
+      ]);
+      expect(['11.0.0.7', 'fe80::7'].map((address) => isReserved(list, address))).toEqual([false, false]);
+    });
+
+    it('are those of a BlockList, also if they are added later', () => {
+      const list = new BlockList();
+      const { isReserved: isIn } = resolveTransportOptions({ key, reservedNetworks: list });
+      const board = new Sender({ address: '10.0.0.7', port: 1, family: 'IPv4' });
+      expect(isIn?.(board)).toBe(false);
+      list.addSubnet('10.0.0.0', 8, 'ipv4');
+      expect(isIn?.(board)).toBe(true);
+      expect(isReserved(list, '::ffff:10.0.0.7')).toBe(true);
+    });
+
+    it('cost nothing if there are none', () => {
+      expect(resolveTransportOptions({ key }).isReserved).toBeUndefined();
+      expect(resolveTransportOptions({ key, reservedNetworks: [] }).isReserved).toBeUndefined();
+    });
   });
 });

@@ -1,4 +1,4 @@
-/** What the compiler accepts of the decorators: with a map of actions and without. Each source is a program of its own. */
+/** The types of the decorators, with a map of actions and without. Each source is a program of its own. */
 import { describe, expect, it, vi } from 'vitest';
 import { compileSource } from '../support/compile-source.js';
 

@@ -1,5 +1,7 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LOG_INTERVAL_MS, LimitedLog } from '../../lib/nest/limited-log.js';
+import { nodePlatform } from '../../lib/net/index.js';
 import { FakePlatform } from '../support/fake-platform.js';
 
 describe('LimitedLog', () => {
@@ -33,6 +35,19 @@ describe('LimitedLog', () => {
     platform.advance(LOG_INTERVAL_MS);
     log.record('bad-hash', 'warn', () => 'from b');
     expect(lines).toEqual(['warn from a', 'warn from b']);
+  });
+
+  it('writes held lines in the scope in which it was made, not in that of a request', async () => {
+    const store = new AsyncLocalStorage<string>();
+    const stores: unknown[] = [];
+    const schedule: typeof nodePlatform.schedule = (task) => nodePlatform.schedule(task, 1);
+    const inScope = store.run(
+      'app',
+      () => new LimitedLog({ ...nodePlatform, schedule }, () => stores.push(store.getStore())),
+    );
+    store.run('request 1', () => inScope.record('bad-hash', 'warn', () => 'from a'));
+    store.run('request 2', () => inScope.record('bad-hash', 'warn', () => 'from b'));
+    await expect.poll(() => stores).toEqual(['request 1', 'app']);
   });
 
   it('makes one line every 10 s of a flood, with the number of held lines', () => {

@@ -46,6 +46,23 @@ describe('describeError', () => {
     expect(describeError(Object.assign(new Error('broken'), { key: 'hidden' }))).not.toContain('hidden');
   });
 
+  it.each([
+    ['an error', new Error('no sensor a\n[Nest] 1  LOG [Auth] authorised\tnow')],
+    ['a text', 'no sensor a\n[Nest] 1  LOG [Auth] authorised\tnow'],
+    ['an object', { message: 'no sensor a\n[Nest] 1  LOG [Auth] authorised\tnow' }],
+    ['an error without stack', Object.assign(new Error('no sensor a\n[Nest] 1'), { stack: undefined })],
+    ['an error with a stack of its own', Object.assign(new Error('b'), { stack: 'Error: a\n[Nest] 1' })],
+    ['a large object', Array.from({ length: 40 }, (_, index) => ({ index, text: 'x\n[Nest] 1' }))],
+  ])('lets the message of %s begin no line of its own', (_what, error) => {
+    const [first, ...lines] = describeError(error).split('\n');
+    expect(first).toContain(String.raw`\n[Nest] 1`);
+    expect(lines.filter((line) => !line.startsWith('    at '))).toEqual([]);
+  });
+
+  it('keeps the lines of a stack', () => {
+    expect(describeError(new Error('a\nb')).split('\n').length).toBeGreaterThan(3);
+  });
+
   it('cuts a message that a key holder may have chosen', () => {
     expect(describeError('x'.repeat(10_000)).length).toBeLessThan(2100);
   });

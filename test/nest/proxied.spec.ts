@@ -22,7 +22,7 @@ describe('behind a Proxy', () => {
     await app.listen();
     const board = await startBoard(strategy.unwrap().address().port);
     expect(await board.send({ action: 'echo', data: 1 })).toBe(1);
-    expect(await strategy.ping()).toBeGreaterThan(0);
+    expect(await strategy.ping({ timeout: 60_000 })).toBeGreaterThan(0);
     await strategy.reloadKeys();
     expect(strategy.getStats().requests).toBe(2);
     expect(strategy.getDevices()).toHaveLength(1);

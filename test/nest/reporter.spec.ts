@@ -40,6 +40,7 @@ const REQUEST: VerifiedRequest = {
   noreturn: false,
   metadata: { trace: '1' },
   droppedMetadata: 0,
+  rid: undefined,
   remote: REMOTE,
   endpoint: 1,
   device: 'hall',

@@ -12,8 +12,18 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { DEFAULT_LIMITS, ServerExchange } from '../../lib/exchange/index.js';
 import { KeyRing } from '../../lib/keys/index.js';
 import { Hmac, Sealer } from '../../lib/protocol/index.js';
+import { V2ClientExchange } from '../../lib/exchange/v2/client-exchange.js';
 import { deriveKey } from '../../lib/keys/index.js';
+import { nodePlatform } from '../../lib/net/index.js';
+import {
+  SESSION_KEY_BYTES,
+  deriveSessionKeys,
+  readGrant,
+  readOpen,
+  sessionSecretOf,
+} from '../../lib/protocol/v2/index.js';
 import { startApp } from '../support/nest-app.js';
+import { V2AnsweringServer } from '../support/v2-server.js';
 
 // Printing everything that a transport holds is slow on a busy machine.
 vi.setConfig({ testTimeout: 120_000 });
@@ -21,9 +31,18 @@ vi.setConfig({ testTimeout: 120_000 });
 const contents = randomBytes(32);
 const derived = deriveKey(contents);
 
+/** To print longer arrays takes half a minute. They are searched for the bytes themselves. */
+const MAX_ARRAY_LENGTH = 8192;
+
 /** All print-outs of a value that a person, a logger or a debugger may make. */
 function printOuts(value: unknown): string[] {
-  const everything = { depth: Infinity, showHidden: true, getters: true, maxArrayLength: null, maxStringLength: null };
+  const everything = {
+    depth: Infinity,
+    showHidden: true,
+    getters: true,
+    maxArrayLength: MAX_ARRAY_LENGTH,
+    maxStringLength: null,
+  };
   const texts = [inspect(value, everything), inspect(value, { ...everything, customInspect: false }), String(value)];
   try {
     texts.push(JSON.stringify(value));
@@ -50,10 +69,31 @@ function traces(secret: Uint8Array): string[] {
   ];
 }
 
-/** The traces of secrets that a print-out of a value shows. */
+/** The bytes of all arrays in a value, at any depth. */
+function* arraysIn(value: unknown): Iterable<Buffer> {
+  const seen = new Set<unknown>([value]);
+  for (const each of seen) {
+    if (ArrayBuffer.isView(each)) {
+      yield Buffer.from(each.buffer, each.byteOffset, each.byteLength);
+    } else if ((typeof each === 'object' || typeof each === 'function') && each !== null) {
+      Reflect.ownKeys(each).forEach((key) => seen.add(Object.getOwnPropertyDescriptor(each, key)?.value));
+      if (each instanceof Map || each instanceof Set) {
+        [...each].flat().forEach((member) => seen.add(member));
+      }
+    }
+  }
+}
+
+/** The traces of secrets that a print-out of a value shows, and secrets in its long arrays. */
 function findTraces(value: unknown, ...secrets: Uint8Array[]): string[] {
   const texts = printOuts(value);
-  return secrets.flatMap(traces).filter((trace) => texts.some((text) => text.includes(trace)));
+  const arrays = [...arraysIn(value)].filter(({ length }) => length > MAX_ARRAY_LENGTH);
+  return [
+    ...secrets.flatMap(traces).filter((trace) => texts.some((text) => text.includes(trace))),
+    ...secrets
+      .filter((secret) => arrays.some((array) => array.indexOf(secret.subarray(0, 8)) >= 0))
+      .map(() => 'raw bytes'),
+  ];
 }
 
 let seen: BenUdpContext | undefined;
@@ -83,6 +123,41 @@ describe('print-outs', () => {
     }
   });
 
+  it('of both sides of protocol v2 show no key of their session', () => {
+    const client = new V2ClientExchange({ key: derived, bufferSize: 4096, random: nodePlatform.randomFill });
+    const server = new V2AnsweringServer({ keys: [{ device: 'a', key: derived }] }, () => '{"data":1}');
+    const sent: Buffer[] = [];
+    let decision = client.begin('{}', false, 0, 10_000);
+    while (decision.kind === 'send') {
+      const { datagram } = server.receive(decision.datagram);
+      sent.push(decision.datagram, datagram!);
+      decision = client.receive(datagram!, 0);
+    }
+    expect(decision).toMatchObject({ kind: 'done' });
+    const [open, grant] = sent as [Buffer, Buffer];
+    const secret = sessionSecretOf(derived, { ...readOpen(open), ...readGrant(derived, grant, readOpen(open))! });
+    const keys = Buffer.alloc(SESSION_KEY_BYTES);
+    deriveSessionKeys(secret, keys);
+    const each = [0, 32, 64, 96].map((at) => keys.subarray(at, at + 32));
+    expect(findTraces([client, server.exchange], secret, derived, ...each)).toEqual([]);
+  });
+
+  it('of a transport, a client and a board with protocol v2 hold no array of the length of a key', async () => {
+    const { transport, board, port } = await startApp({ controllers: [Echo] }, { key: contents });
+    const client = new BenUdpClient({ port, key: contents, protocol: 'v2' });
+    onTestFinished(() => client.close());
+    const device = await board({ key: contents, protocol: 'v2' });
+    await device.send({ action: 'echo', data: 1 });
+    expect(await firstValueFrom(client.send('echo', 1))).toBe(1);
+    for (const value of [transport, client, device, seen]) {
+      expect(findTraces(value, contents, derived)).toEqual([]);
+      const like = [...arraysIn(value)].filter(
+        (array) => array.length === derived.length && array.some((byte) => byte !== 0),
+      );
+      expect(like).toEqual([]);
+    }
+  });
+
   it('of a JSON text of a transport and a client are there, though both hold sockets', async () => {
     const { transport, port } = await startApp({ controllers: [Echo] }, { key: contents });
     const client = new BenUdpClient({ port, key: contents });
@@ -108,6 +183,13 @@ describe('print-outs', () => {
     expect(findTraces(exchange, secret, padded, derived)).toEqual([]);
     expect(findTraces(new Hmac(secret), secret, padded)).toEqual([]);
     expect(findTraces(new Sealer(derived), derived)).toEqual([]);
+  });
+
+  it('are searched in long arrays too', () => {
+    const secret = randomBytes(32);
+    const long = new Uint32Array(MAX_ARRAY_LENGTH);
+    Buffer.from(long.buffer).set(secret, MAX_ARRAY_LENGTH * 2);
+    expect(findTraces({ deep: new Map([['table', [long]]]) }, secret)).toEqual(['raw bytes']);
   });
 
   it('of an error of the options show no byte that was given', () => {

@@ -1,9 +1,12 @@
 /** Log lines at the start of a transport: forgotten starts, names of handlers, ports in use. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
 import { BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
 import { afterAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { REMIND_AFTER_MS } from '../../lib/nest/listen-reminder.js';
 import { LogRecorder } from '../support/nest-app.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
 
 const key = Buffer.alloc(32, 'k');
@@ -78,6 +81,16 @@ describe('a transport that does not listen', () => {
 });
 
 describe('the log at the start', () => {
+  it('names key files that are left out', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'kitchen.sec'), key, { mode: 0o600 });
+    await writeFile(join(folder, 'damaged.sec'), 'short', { mode: 0o600 });
+    const calls = listen(create({ key: undefined, keyDirectory: folder }));
+    await expect.poll(() => calls).toEqual([[]]);
+    expect(logs.of('error')).toEqual([expect.stringMatching(/Key files are left out.*damaged\.sec/)]);
+    expect(logs.of('log').join()).toContain('kitchen');
+  });
+
   it('names the handlers, and marks events', async () => {
     const transport = create();
     transport.addHandler('echo', handler());

@@ -14,9 +14,9 @@ function create() {
 describe('StallWatch', () => {
   it('returns 0 while the loop runs, even if timers are half a second late', () => {
     const { platform, watch } = create();
-    expect(watch.waited(platform.now())).toBe(0);
+    expect(watch.recordDatagram(platform.now())).toBe(0);
     platform.block(699);
-    expect(watch.waited(platform.now())).toBe(0);
+    expect(watch.recordDatagram(platform.now())).toBe(0);
   });
 
   it('returns after a stall how long a datagram may have waited, if a datagram or the timer comes first', () => {
@@ -26,14 +26,14 @@ describe('StallWatch', () => {
       if (timerFirst) {
         platform.advance(0);
       }
-      expect(watch.waited(platform.now())).toBe(3000);
+      expect(watch.recordDatagram(platform.now())).toBe(3000);
     }
   });
 
   it('returns this for all waiting datagrams, until a turn of the loop has read fewer than 32', async () => {
     const { platform, watch } = create();
     platform.block(3000);
-    const read = (count: number) => Array.from({ length: count }, () => watch.waited(platform.now()));
+    const read = (count: number) => Array.from({ length: count }, () => watch.recordDatagram(platform.now()));
     expect(read(32)).not.toContain(0);
     await nextTurn();
     platform.block(5);
@@ -48,7 +48,7 @@ describe('StallWatch', () => {
     const { platform, watch } = create();
     platform.block(3000);
     const readTurn = async () => {
-      const waited = Array.from({ length: 32 }, () => watch.waited(platform.now()));
+      const waited = Array.from({ length: 32 }, () => watch.recordDatagram(platform.now()));
       await nextTurn();
       return waited.every((ms) => ms > 0);
     };
@@ -61,15 +61,15 @@ describe('StallWatch', () => {
     expect(await readTurn()).toBe(false);
     // The next stall is noticed again.
     platform.block(3000);
-    expect(watch.waited(platform.now())).toBe(3000);
+    expect(watch.recordDatagram(platform.now())).toBe(3000);
   });
 
   it('returns this for one more turn if a handler blocked in the middle of a turn', async () => {
     const { platform, watch } = create();
-    expect(watch.waited(platform.now())).toBe(0);
+    expect(watch.recordDatagram(platform.now())).toBe(0);
     platform.block(3000);
     // The rest of the 32 datagrams of that turn, and those that still wait.
-    const read = (count: number) => Array.from({ length: count }, () => watch.waited(platform.now()));
+    const read = (count: number) => Array.from({ length: count }, () => watch.recordDatagram(platform.now()));
     expect(read(31)).not.toContain(0);
     await nextTurn();
     expect(read(10)).not.toContain(0);
@@ -80,25 +80,25 @@ describe('StallWatch', () => {
   it('notices a second stall at once, in the turn that ended the first', async () => {
     const { platform, watch } = create();
     platform.block(3000);
-    expect(watch.waited(platform.now())).toBe(3000);
+    expect(watch.recordDatagram(platform.now())).toBe(3000);
     // The handler of that datagram.
     platform.block(4000);
     await nextTurn();
-    expect(watch.waited(platform.now())).toBe(4000);
+    expect(watch.recordDatagram(platform.now())).toBe(4000);
     await nextTurn();
     await nextTurn();
-    expect(watch.waited(platform.now())).toBe(0);
+    expect(watch.recordDatagram(platform.now())).toBe(0);
   });
 
   it('notices a second stall at once, before the backlog of the first is read', async () => {
     const { platform, watch } = create();
     platform.block(3000);
-    expect(watch.waited(platform.now())).toBe(3000);
+    expect(watch.recordDatagram(platform.now())).toBe(3000);
     platform.block(9000);
-    expect(watch.waited(platform.now())).toBe(12_000);
+    expect(watch.recordDatagram(platform.now())).toBe(12_000);
     await nextTurn();
     await nextTurn();
-    expect(watch.waited(platform.now())).toBe(0);
+    expect(watch.recordDatagram(platform.now())).toBe(0);
   });
 
   it('has one timer, and none after stop', () => {

@@ -5,6 +5,7 @@ import { MessagePattern, Payload } from '@nestjs/microservices';
 import { BenUdpClient, BenUdpRecordBuilder, BenUdpTransport } from 'nestjs-ben-udp';
 import { describe, expect, onTestFinished, vi } from 'vitest';
 import { behaviour } from './behaviour.js';
+import { MovablePlatform } from '../support/movable-platform.js';
 import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
 import { ask, askInVain, connectClient, start } from './transports.js';
 
@@ -78,7 +79,7 @@ describe('What BenUdp adds', () => {
 
   behaviour('default-timeout', 'A message is never answered', {
     tcp: [
-      'it waits for ever: a timeout is for the caller to add',
+      'it waits for ever, unless the application adds a timeout',
       async (transport) => {
         const { client, app } = await start(transport, { controllers: [Silent] });
         vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -120,29 +121,38 @@ describe('What BenUdp adds', () => {
       },
     ],
     benUdp: [
-      'with `retries`, a message that can not have run is tried again; with `idempotent`, any',
+      "with `retries`, a request that can't have run is retried; with `idempotent`, any",
       async () => {
         const mute = createSocket('udp4').bind(0, '127.0.0.1');
         await once(mute, 'listening');
         const { port } = mute.address();
-        const client = new BenUdpClient({ port, key: KEY_CONTENTS, timeout: 100, retries: 100 });
+        const clock = new MovablePlatform();
+        const client = new BenUdpClient({ port, key: KEY_CONTENTS, timeout: 10_000, retries: 1 }, clock);
         onTestFinished(() => client.close());
         const answer = ask(client, 'echo', 'late');
         await once(mute, 'message');
         mute.close();
         await once(mute, 'close');
         const { app } = await startApp({ controllers: [Echo, Forgetful] }, { port, shutdownTimeout: 0 });
+        clock.advance(10_000);
         expect(await answer).toEqual(['late']);
-        expect(client.getStats().retries).toBeGreaterThanOrEqual(1);
-        expect(await askInVain(client, 'forgetful')).toMatchObject({ code: 'BEN_TIMEOUT', step: 'request' });
-        app.get(Forgetful).asked = 0;
+        expect(client.getStats().retries).toBe(1);
+        const handler = app.get(Forgetful);
+        const failure = askInVain(client, 'forgetful');
+        await expect.poll(() => handler.asked).toBe(1);
+        clock.advance(10_000);
+        expect(await failure).toMatchObject({ code: 'BEN_TIMEOUT', step: 'request' });
+        handler.asked = 0;
         const record = new BenUdpRecordBuilder('data').setIdempotent().build();
-        expect(await ask(client, 'forgetful', record)).toEqual([2]);
+        const result = ask(client, 'forgetful', record);
+        await expect.poll(() => handler.asked).toBe(1);
+        clock.advance(10_000);
+        expect(await result).toEqual([2]);
       },
     ],
   });
 
-  behaviour('record-builder', 'Options for one message', {
+  behaviour('record-builder', 'Options for one request', {
     tcp: [
       'none: an object of that kind is data',
       async (transport) => {
@@ -167,7 +177,7 @@ describe('What BenUdp adds', () => {
     ],
   });
 
-  behaviour('test-helpers', 'Published helpers for the tests of users', {
+  behaviour('test-helpers', 'Published helpers for the tests of an app', {
     tcp: [
       'none',
       async () => {

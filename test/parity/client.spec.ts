@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Controller, Inject, Injectable, Module } from '@nestjs/common';
@@ -7,10 +5,12 @@ import { ClientTCP, type ClientProxy, ClientsModule, MessagePattern, Payload } f
 import { Test } from '@nestjs/testing';
 import { BenUdpClient } from 'nestjs-ben-udp';
 import { describe, expect, onTestFinished, vi } from 'vitest';
+import { findFreePort } from '../../tools/support/free-port.mjs';
 import { behaviour } from './behaviour.js';
 import { NEEDS } from './nest-features.js';
 import { KEY_CONTENTS } from '../support/nest-app.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
+import { unreachablePort } from '../support/unreachable-port.js';
 import { type ParityTransport, ask, askInVain, connectClient, start } from './transports.js';
 
 /** A server whose handler `slow` runs until the test ends it. */
@@ -31,16 +31,6 @@ async function startSlow(transport: ParityTransport) {
   // A server waits for its handlers, so none is left running.
   onTestFinished(() => running.forEach((end) => end('late')));
   return { ...started, running };
-}
-
-/** A port without a listener. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 describe('Client', () => {
@@ -118,59 +108,54 @@ describe('Client', () => {
     },
   );
 
-  behaviour(
-    'lazy-connect',
-    'Nothing is connected before the first message; a failed start is tried again by the next',
-    {
-      tcp: [
-        'fails where nobody listens yet',
-        async (transport) => {
-          const port = await freePort();
-          const client = connectClient(transport, port);
-          expect(await askInVain(client, 'echo', 1)).toMatchObject({ code: 'ECONNREFUSED' });
-          // Until its socket is closed, the client keeps the failed one.
-          await vi.waitFor(() => expect(() => client.unwrap()).toThrow('Not initialized'));
-          @Controller()
-          class Echo {
-            @MessagePattern('echo')
-            echo(@Payload() data: unknown) {
-              return data;
-            }
+  behaviour('lazy-connect', 'Nothing is connected before the first message; the next message retries a failed start', {
+    tcp: [
+      'fails if no program listens yet',
+      async (transport) => {
+        const port = await findFreePort();
+        const client = connectClient(transport, port);
+        expect(await askInVain(client, 'echo', 1)).toMatchObject({ code: 'ECONNREFUSED' });
+        // Until its socket is closed, the client keeps the failed one.
+        await vi.waitFor(() => expect(() => client.unwrap()).toThrow('Not initialized'), { timeout: 30_000 });
+        @Controller()
+        class Echo {
+          @MessagePattern('echo')
+          echo(@Payload() data: unknown) {
+            return data;
           }
-          await start(transport, { controllers: [Echo] }, { port });
-          expect(await ask(client, 'echo', 2)).toEqual([2]);
-        },
-      ],
-      benUdp: [
-        'fails if there is no key file yet: nothing else can fail',
-        async (transport) => {
-          const { port } = await startSlow(transport);
-          const keyFile = join(await temporaryFolder(), 'key.sec');
-          const client = new BenUdpClient({ port, keyFile });
-          onTestFinished(() => client.close());
-          expect(await askInVain(client, 'echo', 1)).toMatchObject({ code: 'BEN_KEY_FILE_MISSING' });
-          await writeFile(keyFile, KEY_CONTENTS, { mode: 0o600 });
-          expect(await ask(client, 'echo', 2)).toEqual([2]);
-          await rm(keyFile);
-          expect(await ask(client, 'echo', 3)).toEqual([3]);
-        },
-      ],
-    },
-  );
+        }
+        await start(transport, { controllers: [Echo] }, { port });
+        expect(await ask(client, 'echo', 2)).toEqual([2]);
+      },
+    ],
+    benUdp: [
+      'fails if there is no key file yet: nothing else can fail',
+      async (transport) => {
+        const { port } = await startSlow(transport);
+        const keyFile = join(await temporaryFolder(), 'key.sec');
+        const client = new BenUdpClient({ port, keyFile });
+        onTestFinished(() => client.close());
+        expect(await askInVain(client, 'echo', 1)).toMatchObject({ code: 'BEN_KEY_FILE_MISSING' });
+        await writeFile(keyFile, KEY_CONTENTS, { mode: 0o600 });
+        expect(await ask(client, 'echo', 2)).toEqual([2]);
+        await rm(keyFile);
+        expect(await ask(client, 'echo', 3)).toEqual([3]);
+      },
+    ],
+  });
 
-  behaviour('no-server', 'Nobody listens at the address', {
+  behaviour('no-server', 'No program listens at the address', {
     tcp: [
       'the message fails at once, `ECONNREFUSED`',
       async (transport) => {
-        const client = connectClient(transport, await freePort());
+        const client = connectClient(transport, await findFreePort());
         expect(await askInVain(client, 'echo')).toMatchObject({ code: 'ECONNREFUSED' });
       },
     ],
     benUdp: [
-      'the message fails at once, `BEN_REFUSED`, and the error tells the last step',
+      'the message fails at once, `BEN_REFUSED`, and the error names the last step',
       async () => {
-        const port = await freePort();
-        const client = new BenUdpClient({ port, key: KEY_CONTENTS, timeout: 600_000 });
+        const client = new BenUdpClient({ port: await unreachablePort(), key: KEY_CONTENTS, timeout: 600_000 });
         onTestFinished(() => client.close());
         const error = await askInVain(client, 'echo');
         expect(error).toMatchObject({ code: 'BEN_REFUSED', pattern: 'echo', step: 'hello', attempts: 1 });
@@ -188,7 +173,7 @@ describe('Client', () => {
       await expect.poll(() => seen).toHaveLength(2);
       return seen;
     };
-    behaviour('client-status', '`status` of the client tells the latest state, and each change', {
+    behaviour('client-status', '`status` of the client emits the latest state, and each change', {
       tcp: [
         '`connected`, `disconnected`',
         async (transport) => expect(await statusOf(transport)).toEqual(['connected', 'disconnected']),
@@ -200,7 +185,7 @@ describe('Client', () => {
     });
   }
 
-  behaviour('client-events', '`client.on()` takes listeners before `connect`: `connect` and `close` are told', {
+  behaviour('client-events', '`client.on()` registers listeners before `connect`, for `connect` and `close`', {
     async both(transport) {
       const { client } = await startSlow(transport);
       const seen: string[] = [];
@@ -248,7 +233,7 @@ describe('Client', () => {
     });
   }
 
-  behaviour('unsubscribe', 'Who unsubscribes hears nothing more, and the client goes on', {
+  behaviour('unsubscribe', 'After unsubscribing, a subscriber gets nothing more, and the client continues', {
     async both(transport) {
       const { client, running } = await startSlow(transport);
       const heard = vi.fn();

@@ -109,7 +109,7 @@ describe('Context, metadata, serializers', () => {
 
   {
     const serializer: Serializer = { serialize: (packet: ReadPacket) => ({ ...packet, metadata: { depth: 1 } }) };
-    behaviour('metadata-values', 'Metadata has a value that is no text', {
+    behaviour('metadata-values', 'Metadata has a value that is not a text', {
       needs: NEEDS.metadata,
       tcp: [
         'it arrives as it is',

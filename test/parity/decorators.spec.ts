@@ -9,10 +9,12 @@ import {
   type PipeTransform,
   Scope,
   UseGuards,
+  ValidationPipe,
 } from '@nestjs/common';
 import {
   BaseRpcContext,
   CONTEXT,
+  Ctx,
   EventPattern,
   MessagePattern,
   type MicroserviceOptions,
@@ -36,9 +38,10 @@ import {
 } from 'nestjs-ben-udp';
 import { describe, expect, onTestFinished, vi } from 'vitest';
 import { setBenUdpRequest } from '../../lib/nest/ben-udp.request.js';
+import { MovablePlatform } from '../support/movable-platform.js';
 import { KEY_CONTENTS, LogRecorder, startApp, startBoard } from '../support/nest-app.js';
 import { behaviour } from './behaviour.js';
-import { BEN_UDP, TCP, ask, askInVain, connectClient, start, tell } from './transports.js';
+import { BEN_UDP, type ParityTransport, TCP, ask, askInVain, connectClient, start, tell } from './transports.js';
 
 const KITCHEN = Buffer.alloc(32, 'kitchen');
 const HALL = Buffer.alloc(32, 'hall');
@@ -93,7 +96,7 @@ describe('Decorators of BenUdp', () => {
         },
       ],
       benUdp: [
-        'are `@MessagePattern` and `@EventPattern` for BenUdp alone, with `extras`, and with any parameters',
+        'are `@MessagePattern` and `@EventPattern` only for BenUdp, with `extras`, and with any parameters',
         async (transport) => {
           const { client, server } = await start(transport, { controllers: [Handlers] });
           expect(await ask(client, 'asked', 1)).toEqual([['asked', 1]]);
@@ -137,7 +140,7 @@ describe('Decorators of BenUdp', () => {
       '`@Device()`, `@RemoteAddress()`, `@RequestMetadata()`, `@RawRequest()`, `@ReceivedAt()`, `@Signal()`',
       {
         tcp: [
-          'each gives `undefined`, as in a handler of a web app',
+          'each is `undefined`, as in a handler of a web app',
           async (transport) => {
             const module = await Test.createTestingModule({ controllers: [Handlers] }).compile();
             const app = module.createNestApplication({ logger: new LogRecorder() });
@@ -156,7 +159,7 @@ describe('Decorators of BenUdp', () => {
           },
         ],
         benUdp: [
-          'each gives one fact about the request',
+          'each is one fact about the request',
           async () => {
             const { kitchen, nameless, port } = await startHouse({ controllers: [Handlers] });
             const text = "{'action': 'asked', 'data': 1, 'meta': {'trace': 'abc'}}";
@@ -197,7 +200,7 @@ describe('Decorators of BenUdp', () => {
         return [device, count ?? null];
       }
     }
-    behaviour('own-parameter-pipes', 'These decorators take pipes, as `@Payload()` does', {
+    behaviour('own-parameter-pipes', 'These decorators accept pipes, as `@Payload()` does', {
       tcp: [
         'the pipes get `undefined`',
         async (transport) => {
@@ -247,7 +250,7 @@ describe('Decorators of BenUdp', () => {
         },
       ],
       benUdp: [
-        'lets in devices by the name of their key; without names, all that have a key of their own. The method comes before its controller',
+        'allows devices by the name of their key; without names, all that have their own key. The method overrides its controller',
         async () => {
           const { app, kitchen, hall, nameless, shared } = await startHouse({ controllers: [Handlers] });
           expect(await ask(kitchen, 'named')).toEqual(['named']);
@@ -313,7 +316,7 @@ describe('Decorators of BenUdp', () => {
       '`@AllowDevices()` beside other guards, in request scope, as a global guard, and in tests',
       {
         tcp: [
-          '`overrideGuard(BenUdpDeviceGuard)` replaces it; as a global guard it leaves handlers without `@AllowDevices()` alone',
+          '`overrideGuard(BenUdpDeviceGuard)` replaces it; as a global guard it ignores handlers without `@AllowDevices()`',
           async (transport) => {
             const server = transport.createServer();
             const module = await Test.createTestingModule({ controllers, providers: [PerRequest] })
@@ -338,7 +341,7 @@ describe('Decorators of BenUdp', () => {
           },
         ],
         benUdp: [
-          'works in each; as a global guard it lets in all devices that have a key of their own',
+          'works in each; as a global guard it allows all devices that have their own key',
           async () => {
             const order: string[] = [];
             class Watch implements CanActivate {
@@ -409,25 +412,85 @@ describe('Decorators of BenUdp', () => {
         '`@Signal()` fires when the board has given up or asks again, and shortly before a shutdown cuts the handler off',
         async () => {
           stopped.mockClear();
-          const impatient = await startApp({ controllers: [Slow] }, { timeout: 100 });
-          const board = await impatient.board({ timeout: 150 });
-          await expect(board.send({ action: 'slow' })).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
+          const clock = new MovablePlatform();
+          const impatient = await startApp({ controllers: [Slow] }, {}, undefined, clock);
+          const board = await impatient.board({}, clock);
+          const outcome = board.send({ action: 'slow' }).catch((error: unknown) => error);
+          await impatient.app.get(Slow).asked;
+          clock.advance(10_000);
+          expect(await outcome).toMatchObject({ code: 'BEN_TIMEOUT' });
           await expect.poll(() => stopped.mock.calls).toEqual([[expect.objectContaining({ code: 'BEN_TIMEOUT' })]]);
           stopped.mockClear();
-          const closing = await startApp({ controllers: [Slow] }, { shutdownTimeout: 100 });
+          const closing = await startApp(
+            { controllers: [Slow] },
+            { timeout: 60_000, shutdownTimeout: 10_000 },
+            undefined,
+            clock,
+          );
           const waiting = await closing.board();
           const reply = waiting.send({ action: 'slow' });
           await closing.app.get(Slow).asked;
-          await closing.app.close();
+          const closed = closing.app.close();
+          const stoppedLater = () => {
+            // A tenth of shutdownTimeout, for which the signal has fired before the handler is cut off.
+            clock.advance(1000);
+            return stopped.mock.calls;
+          };
+          await expect.poll(stoppedLater).toEqual([[expect.objectContaining({ code: 'BEN_CLOSED' })]]);
           expect(await reply).toBe('stopped');
-          expect(stopped.mock.calls).toEqual([[expect.objectContaining({ code: 'BEN_CLOSED' })]]);
+          await closed;
           expect(closing.logs.of('warn')).toEqual([]);
         },
       ],
     });
   }
 
-  behaviour('relayed-request', 'A context of another transport that was given the request of a board', {
+  {
+    @Controller()
+    class Validated {
+      @MessagePattern('signal')
+      signal(@Signal() signal: AbortSignal) {
+        return String(signal);
+      }
+      @MessagePattern('context')
+      context(@Ctx() context: BenUdpContext) {
+        return String(context.getSignal());
+      }
+    }
+    const startValidated = (transport: ParityTransport) =>
+      start(
+        transport,
+        { controllers: [Validated] },
+        {
+          configure: (app) =>
+            void app.useGlobalPipes(new ValidationPipe({ transform: true, validateCustomDecorators: true })),
+        },
+      );
+    const hidden = { status: 'error', message: 'Internal server error' };
+    behaviour(
+      'signal-validated',
+      '`@Signal() signal: AbortSignal` with a global `ValidationPipe` that has `transform` and `validateCustomDecorators`',
+      {
+        tcp: [
+          'fails, because the pipe tries to construct an `AbortSignal`',
+          async (transport) => {
+            const { client } = await startValidated(transport);
+            expect(await askInVain(client, 'signal')).toEqual(hidden);
+          },
+        ],
+        benUdp: [
+          'fails too; `context.getSignal()` works',
+          async (transport) => {
+            const { client } = await startValidated(transport);
+            expect(await askInVain(client, 'signal')).toEqual(hidden);
+            expect(await ask(client, 'context')).toEqual(['[object AbortSignal]']);
+          },
+        ],
+      },
+    );
+  }
+
+  behaviour('relayed-request', 'A context of another transport to which the request of a board was attached', {
     async both(transport) {
       class Relayed implements CanActivate {
         canActivate(context: ExecutionContext) {

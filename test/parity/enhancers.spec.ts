@@ -78,29 +78,36 @@ describe('Pipes, guards, interceptors', () => {
     },
   });
 
-  behaviour('guards', 'A guard that says no answers "Forbidden resource", and keeps events from their handler', {
-    async both(transport) {
-      const seen = vi.fn<(data: unknown) => void>();
-      @UseGuards(OnlyFriends)
-      @Controller()
-      class Handlers {
-        @MessagePattern('asked')
-        asked() {
-          return 'welcome';
+  behaviour(
+    'guards',
+    'If a guard refuses, the client gets "Forbidden resource", and an event does not reach its handler',
+    {
+      async both(transport) {
+        const seen = vi.fn<(data: unknown) => void>();
+        @UseGuards(OnlyFriends)
+        @Controller()
+        class Handlers {
+          @MessagePattern('asked')
+          asked() {
+            return 'welcome';
+          }
+          @EventPattern<string>('told')
+          told(@Payload() data: unknown) {
+            seen(data);
+          }
         }
-        @EventPattern<string>('told')
-        told(@Payload() data: unknown) {
-          seen(data);
-        }
-      }
-      const { client } = await start(transport, { controllers: [Handlers] });
-      expect(await ask(client, 'asked', 'friend')).toEqual(['welcome']);
-      expect(await askInVain(client, 'asked', 'stranger')).toEqual({ status: 'error', message: 'Forbidden resource' });
-      await tell(client, 'told', 'stranger');
-      await tell(client, 'told', 'friend');
-      await expect.poll(() => seen.mock.calls).toEqual([['friend']]);
+        const { client } = await start(transport, { controllers: [Handlers] });
+        expect(await ask(client, 'asked', 'friend')).toEqual(['welcome']);
+        expect(await askInVain(client, 'asked', 'stranger')).toEqual({
+          status: 'error',
+          message: 'Forbidden resource',
+        });
+        await tell(client, 'told', 'stranger');
+        await tell(client, 'told', 'friend');
+        await expect.poll(() => seen.mock.calls).toEqual([['friend']]);
+      },
     },
-  });
+  );
 
   behaviour('interceptors', 'Interceptors change the answer, and see the end of events', {
     async both(transport) {

@@ -73,7 +73,7 @@ describe('Errors', () => {
     },
   });
 
-  behaviour('exception-filter', 'What `@UseFilters` makes of an error comes back', {
+  behaviour('exception-filter', 'The result of `@UseFilters` for an error comes back', {
     async both(transport) {
       const { client } = await start(transport, { controllers: [Failing] });
       expect(await askInVain(client, 'filtered')).toEqual({ status: 'range', message: 'too far' });
@@ -112,7 +112,7 @@ describe('Errors', () => {
         return 'fine';
       }
     }
-    behaviour('event-error', 'An `RpcException` of an event handler is logged, though nobody is told', {
+    behaviour('event-error', 'An `RpcException` of an event handler is logged, and no client gets it', {
       tcpNeeds: NEEDS.eventErrorLog,
       async both(transport) {
         const { client, logs } = await start(transport, { controllers: [FailingEvents] });
@@ -136,29 +136,33 @@ describe('Errors', () => {
         return 'fine';
       }
     }
-    behaviour('unsendable-result', 'A handler returns a value without a text: an object that contains itself', {
-      tcpNeeds: NEEDS.replyGuard,
-      tcp: [
-        'the server logs it, and the client waits for ever',
-        async (transport) => {
-          const { client, logs } = await start(transport, { controllers: [Unsendable] });
-          let isAnswered = false;
-          client.send('circle', 1).subscribe({ next: () => (isAnswered = true), error: () => (isAnswered = true) });
-          await expect.poll(() => logs.of('error').join()).toContain('circular');
-          // One connection keeps the order, so an answer would have come by now.
-          expect(await ask(client, 'fine')).toEqual(['fine']);
-          expect(isAnswered).toBe(false);
-        },
-      ],
-      benUdp: [
-        'the server logs it, and an error comes back',
-        async (transport) => {
-          const { client, logs } = await start(transport, { controllers: [Unsendable] });
-          expect(await askInVain(client, 'circle')).toMatchObject({ status: 'error' });
-          expect(logs.of('error').join()).toContain('contains itself');
-          expect(await ask(client, 'fine')).toEqual(['fine']);
-        },
-      ],
-    });
+    behaviour(
+      'unsendable-result',
+      "A handler returns a value that can't be serialized: an object that contains itself",
+      {
+        tcpNeeds: NEEDS.replyGuard,
+        tcp: [
+          'the server logs it, and the client waits for ever',
+          async (transport) => {
+            const { client, logs } = await start(transport, { controllers: [Unsendable] });
+            let isAnswered = false;
+            client.send('circle', 1).subscribe({ next: () => (isAnswered = true), error: () => (isAnswered = true) });
+            await expect.poll(() => logs.of('error').join()).toContain('circular');
+            // One connection keeps the order, so an answer would have come by now.
+            expect(await ask(client, 'fine')).toEqual(['fine']);
+            expect(isAnswered).toBe(false);
+          },
+        ],
+        benUdp: [
+          'the server logs it, and an error comes back',
+          async (transport) => {
+            const { client, logs } = await start(transport, { controllers: [Unsendable] });
+            expect(await askInVain(client, 'circle')).toMatchObject({ status: 'error' });
+            expect(logs.of('error').join()).toContain('contains itself');
+            expect(await ask(client, 'fine')).toEqual(['fine']);
+          },
+        ],
+      },
+    );
   }
 });

@@ -59,7 +59,7 @@ describe('Hybrid applications', () => {
     },
   });
 
-  behaviour('transport-id', 'In an app with both transports, a handler that names one is bound to that one alone', {
+  behaviour('transport-id', 'In an app with both transports, a handler that names one is bound only to that one', {
     async both(transport) {
       const other = transport === TCP ? BEN_UDP : TCP;
       @Controller()
@@ -123,7 +123,7 @@ describe('Hybrid applications', () => {
 
   behaviour(
     'defer-initialization',
-    'With `deferInitialization` a microservice takes global enhancers of its own, set before it starts',
+    'With `deferInitialization` a microservice uses its own global enhancers, set before it starts',
     {
       needs: NEEDS.deferInitialization,
       async both(transport) {

@@ -62,7 +62,7 @@ describe('Server: start, life, end', () => {
       await expect.poll(() => seen).toHaveLength(2);
       return seen;
     };
-    behaviour('server-status', '`status` tells the latest state, and each change', {
+    behaviour('server-status', '`status` emits the latest state, and each change', {
       tcp: [
         '`connected`, `disconnected`',
         async (transport) => expect(await statusOf(transport)).toEqual(['connected', 'disconnected']),
@@ -74,7 +74,7 @@ describe('Server: start, life, end', () => {
     });
   }
 
-  behaviour('server-events', '`app.on()` takes listeners before `listen`: `listening` and `close` are told', {
+  behaviour('server-events', '`app.on()` registers listeners before `listen`, for `listening` and `close`', {
     async both(transport) {
       const seen: string[] = [];
       const { app } = await start(
@@ -124,14 +124,14 @@ describe('Server: start, life, end', () => {
         const { callback } = listen(transport, { port: await takePort(transport) });
         const cause = expect.objectContaining({ code: 'EADDRINUSE' }) as Error;
         const error = expect.objectContaining({ code: 'BEN_ADDRESS_IN_USE', cause }) as Error;
-        await expect.poll(() => callback.mock.calls, { timeout: 5000 }).toEqual([[error]]);
+        await expect.poll(() => callback.mock.calls).toEqual([[error]]);
       },
     ],
   });
 
-  behaviour('bind-error', 'The address can not be bound for any other reason', {
+  behaviour('bind-error', "The address can't be bound for another reason", {
     tcp: [
-      '`listen()` never settles; the error is logged alone',
+      '`listen()` never settles; the error is only logged',
       async (transport) => {
         const failed = vi.fn();
         const server = transport.createServer({ host: FOREIGN_ADDRESS });
@@ -154,7 +154,7 @@ describe('Server: start, life, end', () => {
     ],
   });
 
-  behaviour('garbage', 'Bytes of somebody who does not know the protocol change nothing for others', {
+  behaviour('garbage', 'Bytes of a stranger have no effect on others', {
     async both(transport) {
       const { client, port } = await start(transport, { controllers: [Echo] });
       for (const garbage of ['', 'x', '/GETID', '12#{"pattern":', '5#[[[[', '{"hash": b"', '\u0000'.repeat(2000)]) {
@@ -209,7 +209,11 @@ describe('Server: start, life, end', () => {
   );
 
   {
-    const run = async (transport: ParityTransport) => {
+    /** The outcome of a request whose handler ends when `isOver` resolves, after the shutdown has begun. */
+    const run = async (
+      transport: ParityTransport,
+      isOver: (answer: Promise<unknown>, closed: Promise<void>) => Promise<unknown>,
+    ) => {
       const gate = createGate();
       const began = vi.fn();
       @Controller()
@@ -225,7 +229,8 @@ describe('Server: start, life, end', () => {
       const answer = ask(client, 'slow').catch((error: Error) => error.message);
       await expect.poll(() => began.mock.calls).toHaveLength(1);
       const closed = app.close();
-      setTimeout(() => gate.open(), 50);
+      await isOver(answer, closed);
+      gate.open();
       await closed;
       return answer;
     };
@@ -233,11 +238,17 @@ describe('Server: start, life, end', () => {
       tcpNeeds: NEEDS.cutConnections,
       tcp: [
         'the connection is cut, and the client gets an error',
-        async (transport) => expect(await run(transport)).toBe('Connection closed'),
+        async (transport) => expect(await run(transport, (answer) => answer)).toBe('Connection closed'),
       ],
       benUdp: [
-        'the handler and its reply are waited for, up to `shutdownTimeout`',
-        async (transport) => expect(await run(transport)).toEqual(['done']),
+        'waits for the handler and its reply, up to `shutdownTimeout`',
+        async (transport) => {
+          const isWaitedFor = async (_answer: Promise<unknown>, closed: Promise<void>) => {
+            const turn = new Promise((resolve) => setImmediate(resolve, 'waits'));
+            expect(await Promise.race([closed, turn])).toBe('waits');
+          };
+          expect(await run(transport, isWaitedFor)).toEqual(['done']);
+        },
       ],
     });
   }

@@ -102,7 +102,7 @@ describe('Observables', () => {
       }
       return { Handlers, end: () => end() };
     };
-    behaviour('observable-open', 'An Observable has emitted a value and goes on', {
+    behaviour('observable-open', 'An Observable emits a value and does not complete', {
       tcp: [
         'the value comes back at once',
         async (transport) => {
@@ -115,7 +115,7 @@ describe('Observables', () => {
         },
       ],
       benUdp: [
-        'the value comes back when it completes: before that nobody knows that it is the last',
+        'the value comes back when it completes: until then, nobody knows which value is the last',
         async (transport) => {
           const { Handlers, end } = open();
           const { client, server } = await start(transport, { controllers: [Handlers] });
@@ -141,7 +141,7 @@ describe('Observables', () => {
       },
     ],
     benUdp: [
-      'the error alone comes back',
+      'only the error comes back',
       async (transport) => {
         const { client } = await start(transport, { controllers: [Streams] });
         const seen = record(client.send('broken', 1));

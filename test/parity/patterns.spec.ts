@@ -112,7 +112,7 @@ describe('Patterns', () => {
     },
   });
 
-  behaviour('unknown-pattern', 'A message that nobody handles is answered at once with an error', {
+  behaviour('unknown-pattern', 'A message without a handler gets an error at once', {
     tcp: [
       'the error is a string',
       async (transport) => {
@@ -121,7 +121,7 @@ describe('Patterns', () => {
       },
     ],
     benUdp: [
-      'the error is an object as all others are, `{ status, message }`, and the server logs the pattern',
+      'the error is an object like all others, `{ status, message }`, and the server logs the pattern',
       async (transport) => {
         const { client, logs } = await start(transport, {});
         expect(await askInVain(client, 'nobody')).toEqual({ status: 'error', message: NOBODY });
@@ -130,7 +130,7 @@ describe('Patterns', () => {
     ],
   });
 
-  behaviour('unknown-event', 'An event that nobody handles is logged, and nothing else happens', {
+  behaviour('unknown-event', 'An event without a handler is only logged', {
     async both(transport) {
       @Controller()
       class Handlers {
@@ -148,7 +148,7 @@ describe('Patterns', () => {
     },
   });
 
-  behaviour('emit-to-message-handler', 'An event whose pattern has a message handler alone runs that', {
+  behaviour('emit-to-message-handler', 'An event whose pattern has only a message handler runs that handler', {
     async both(transport) {
       const seen = vi.fn<(data: unknown) => void>();
       @Controller()
@@ -172,7 +172,7 @@ describe('Patterns', () => {
         return 'result';
       }
     }
-    behaviour('send-to-event-handler', 'A message whose pattern has an event handler alone', {
+    behaviour('send-to-event-handler', 'A message whose pattern has only an event handler', {
       tcp: [
         'runs it, and its result comes back',
         async (transport) => {
@@ -181,7 +181,7 @@ describe('Patterns', () => {
         },
       ],
       benUdp: [
-        'runs it, and `null` comes back: the result of an event handler is for nobody',
+        'runs it, and `null` comes back: nobody gets the result of an event handler',
         async (transport) => {
           const { client } = await start(transport, { controllers: [EventOnly] });
           expect(await ask(client, 'told')).toEqual([null]);
@@ -206,7 +206,7 @@ describe('Patterns', () => {
     }
     behaviour('message-and-event', 'A message handler and an event handler have the same pattern', {
       tcp: [
-        'the message handler takes the events too, and the event handler is never run',
+        'the message handler also gets the events, and the event handler never runs',
         async (transport) => {
           seen.length = 0;
           const { client } = await start(transport, { controllers: [Both] });
@@ -216,7 +216,7 @@ describe('Patterns', () => {
         },
       ],
       benUdp: [
-        'each has its own: messages go to the one, events to the other',
+        'each gets its own: messages go to one, events to the other',
         async (transport) => {
           seen.length = 0;
           const { client } = await start(transport, { controllers: [Both] });

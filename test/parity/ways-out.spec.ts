@@ -132,7 +132,7 @@ describe('Ways out', () => {
   for (const [slug, pattern, words] of WAYS) {
     behaviour(
       slug,
-      `${words}: an \`RpcException\` comes back, anything else (Error, HttpException, object, text, undefined) is hidden and logged`,
+      `${words}: an \`RpcException\` comes back, anything else (Error, HttpException, object, text, undefined) is hidden. Nest logs it, unless it is an HttpException`,
       {
         async both(transport) {
           const { client, logs } = await start(transport, { controllers: [WaysOut] });
@@ -142,6 +142,32 @@ describe('Ways out', () => {
             expect([kind, logs.of('error').length]).toEqual([kind, THROWN[kind]!.isLogged ? 1 : 0]);
           }
         },
+      },
+    );
+  }
+
+  {
+    const warningsOf = async (transport: ParityTransport) => {
+      const { client, logs } = await start(transport, { controllers: [WaysOut] });
+      expect(await askInVain(client, 'throw', 'http')).toEqual(HIDDEN);
+      return logs.of('warn');
+    };
+    behaviour(
+      'hidden-log',
+      'A handler throws an HttpException, as a `ValidationPipe` without `exceptionFactory` does',
+      {
+        tcp: [
+          'nothing is logged',
+          async (transport) => {
+            expect(await warningsOf(transport)).toEqual([]);
+          },
+        ],
+        benUdp: [
+          'a warning names the action and the device',
+          async (transport) => {
+            expect(await warningsOf(transport)).toEqual([expect.stringMatching(/"throw" of 127\.0\.0\.1/)]);
+          },
+        ],
       },
     );
   }
@@ -182,6 +208,73 @@ describe('Ways out', () => {
         },
       ],
     });
+  }
+
+  {
+    @Catch()
+    class ThrowingFilter {
+      catch(_error: unknown, host: { getArgByIndex(index: number): string }): never {
+        return raise(host.getArgByIndex(0));
+      }
+    }
+    @Injectable()
+    class PassingInterceptor {
+      intercept(_context: unknown, next: { handle(): Observable<unknown> }): Observable<unknown> {
+        return next.handle();
+      }
+    }
+    @UseFilters(ThrowingFilter)
+    @Controller()
+    class Streaming {
+      @MessagePattern('stream')
+      stream() {
+        return throwError(() => new Error('first'));
+      }
+      @UseInterceptors(PassingInterceptor)
+      @MessagePattern('interceptor')
+      interceptor() {
+        throw new Error('first');
+      }
+    }
+    // Here rxjs turns the throw of a filter into an error of the stream, as it does with a filter's answer.
+    const ANSWERS: Record<string, { readonly tcp: unknown; readonly benUdp: unknown }> = {
+      error: { tcp: { config: { password: SECRET } }, benUdp: HIDDEN },
+      rpc: { tcp: THROWN['rpc']!.answer, benUdp: THROWN['rpc']!.answer },
+      object: { tcp: { password: SECRET }, benUdp: { password: SECRET } },
+      string: { tcp: `text ${SECRET}`, benUdp: `text ${SECRET}` },
+    };
+    behaviour(
+      'out-of-filter-stream',
+      'An exception filter itself throws, and the handler has an interceptor or returns an Observable',
+      {
+        tcp: [
+          'the thrown object or text comes back, and of an Error its enumerable properties; nothing is logged',
+          async (transport) => {
+            const { client, logs } = await start(transport, { controllers: [Streaming] });
+            for (const pattern of ['stream', 'interceptor']) {
+              for (const kind of ['error', 'object', 'string']) {
+                expect([kind, await askInVain(client, pattern, kind)]).toEqual([kind, ANSWERS[kind]!.tcp]);
+              }
+            }
+            expect(logs.of('error')).toEqual([]);
+          },
+        ],
+        benUdp: [
+          'an object or a text comes back, as the answer of a filter does, and is logged (debug); an Error is hidden and logged; ' +
+            'an `RpcException` comes back',
+          async (transport) => {
+            for (const pattern of ['stream', 'interceptor']) {
+              for (const kind of Object.keys(ANSWERS)) {
+                const { client, logs } = await start(transport, { controllers: [Streaming] });
+                expect([kind, await askInVain(client, pattern, kind)]).toEqual([kind, ANSWERS[kind]!.benUdp]);
+                const lines = [...logs.of('error'), ...logs.of('debug')].filter((line) => /hunter2|no such/.test(line));
+                expect([pattern, kind, lines.length]).toEqual([pattern, kind, kind === 'rpc' ? 0 : 1]);
+              }
+            }
+          },
+        ],
+      },
+    );
   }
 
   {
@@ -314,7 +407,7 @@ describe('Ways out', () => {
     }
     behaviour(
       'event-filter-throws',
-      'The exception filter of an event handler throws: logged once, and nobody is told',
+      'The exception filter of an event handler throws: the error is logged once, and no client gets it',
       {
         tcpNeeds: NEEDS.replyGuard,
         async both(transport) {

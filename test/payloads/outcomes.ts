@@ -62,7 +62,7 @@ export function describeInPlaceOfDto(dto: Type<object>, before: unknown, after: 
     return '**array of DTOs**';
   }
   const change = describeChange(before, after);
-  return `**${change === SAME ? 'as it came' : change}**`;
+  return `**${change === SAME ? 'unchanged' : change}**`;
 }
 
 /** A text that holds a value. */

@@ -19,17 +19,14 @@ const require = createRequire(import.meta.url);
 /** The path of the page. */
 export const PAGE = join(import.meta.dirname, '../../docs/payloads.md');
 
-const PIPE_FILE = 'test/payloads/plain-dict.pipe.ts';
-
 export async function makePage(): Promise<string> {
-  const pipe = readFileSync(join(import.meta.dirname, '../..', PIPE_FILE), 'utf8');
   const text = `# Payloads in Nest's standard tools
 
 <!-- Made by \`npm run test:payloads -- --save\`; changes by hand are lost. -->
 
-[Python text](python-text.md) says what each value of a board becomes. This page says how the standard tools of Nest apps change
-these values. Each cell comes from a run with every value of that page, and a test fails if the page differs from the run. The
-versions are ${listVersions()}.
+[Python text](python-text.md) shows how each value of a board arrives. This page shows how the standard tools of Nest apps change these
+values. Each cell comes from a run with every value of that page, and a test fails if the page differs from the run. The versions are
+${listVersions()}.
 
 - **✓**: the same value, of the same type.
 - **validation error**: the error of the pipe's \`exceptionFactory\`. Give the pipe one that returns an \`RpcException\`, as the
@@ -38,55 +35,71 @@ versions are ${listVersions()}.
 
 A handler may return all of these values: the transport prints them by the rules of [Python text](python-text.md#printing).
 
-## What to know
+## Rules
 
 - **A parameter without a class is not validated.** With \`@Payload() data: unknown\`, or \`string\`, \`number\` or \`object\`, the
-  handler gets each value as it came, with any options of the pipe.
+  handler gets each value unchanged, with any options of the pipe.
 - **class-transformer copies bytes into Node's pool.** It does so with \`transform\` or \`whitelist\`, and in
-  \`ClassSerializerInterceptor\`. Such a copy shares its memory with other Buffers of the process, so never return
-  \`payload.buffer\`, which is all of that memory. Return the Buffer itself, or \`Uint8Array.from(payload)\`. Bytes that no tool has
-  copied own their memory.
+  \`ClassSerializerInterceptor\`. Such a copy shares its memory with other Buffers of the process, and
+  \`payload.buffer\` is all of that memory. Return the Buffer itself, or \`Uint8Array.from(payload)\`. This package refuses an
+  \`ArrayBuffer\` of the length of the pool (\`Buffer.poolSize\`, 8192 bytes) with \`BEN_UNSERIALIZABLE\`. Bytes that no tool has copied are
+  not in the pool.
 - **An int beyond 2^53 is a \`bigint\`.** \`@IsInt()\` refuses it, but \`enableImplicitConversion\` makes it a number and may lose
   digits. class-validator has no rule for a \`bigint\`: declare it with \`@IsDefined()\`, and check it in the handler.
   \`JSON.stringify\` throws for it. Pass a replacer: \`(key, value) => (typeof value === 'bigint' ? String(value) : value)\`.
 - **\`@IsNumber()\` refuses \`nan\` and \`inf\`**, which a broken sensor sends. If you want them, allow them in its options.
-- **Rules with \`each\` refuse None in a list**, even beside \`@IsOptional({ each: true })\`.
+- **Rules with \`each\` refuse None in a list**, even with \`@IsOptional({ each: true })\`.
 - **A set becomes an array** with \`transform\` or \`whitelist\`, so declare it with \`@IsArray()\`. Without these options the handler
   gets the \`Set\`.
 - **\`enableImplicitConversion\` refuses dicts in a list**, unless \`@Type()\` names their class.
 - **\`ValidationPipe\` deletes the keys \`__proto__\`, \`constructor\` and \`prototype\`**, without an error.
   \`ClassSerializerInterceptor\` throws for \`constructor\`, so do not return an unchecked payload through it.
 - **A dict with a tuple or bytes as a key is a \`Map\`**, and class-transformer does not read the values of a \`Map\`. With \`transform\` or
-  \`whitelist\`, a text that says so stands for the values of tuples and bytes, and the others are \`undefined\`. \`JSON.stringify\` prints \`{}\` for a \`Map\` and for a \`Set\`: pass \`[...map]\` or
-  \`[...set]\`.
-- **\`structuredClone\` makes a \`Uint8Array\` of a Buffer**, of every Buffer.
+  \`whitelist\`, an explaining text replaces the values of tuples and bytes, and the others are \`undefined\`. \`JSON.stringify\` prints
+  \`{}\` for a \`Map\` and for a \`Set\`: pass \`[...map]\` or \`[...set]\`.
+- **\`structuredClone\` turns every Buffer into a \`Uint8Array\`.**
 
 ## Instead of a DTO
 
-A board chooses what it sends, but it must not choose the type that a handler works with. \`ValidationPipe\` ensures that only in
+A board chooses the values that it sends, but it must not choose the type that a handler gets. \`ValidationPipe\` ensures that only in
 part:
 
 - **As the whole payload**, a \`Map\` is a validation error if the DTO has a required property. If all properties are optional,
   the handler gets the DTO with \`transform\`, and the \`Map\` without options. None and sets pass too. An int beyond 2^53 makes the
   pipe throw.
 - **As a nested DTO**, with \`@ValidateNested() @Type()\`, a \`Map\` is a validation error. Lists and sets pass, on every transport of
-  Nest, because \`@ValidateNested()\` checks their items. If None is a key beside a tuple or bytes, class-validator throws.
-- **\`@IsInstance()\` beside \`@ValidateNested()\`** turns all of these into validation errors, except if class-validator throws. With
-  \`stopAtFirstError\` that case is a validation error too.
+  Nest, because \`@ValidateNested()\` checks their items. If None is a key in addition to a tuple or bytes, class-validator throws.
+- **\`@IsInstance()\` together with \`@ValidateNested()\`** turns all of these into validation errors, except if class-validator throws.
+  With \`stopAtFirstError\`, that case is a validation error too.
 
 A \`Map\` is a validation error because the reader marks it: it has a property, which loops, printers and \`structuredClone\` do not see,
-for each tuple or bytes among its keys. class-transformer reads that property in place of the value. If such a key is the name of a
-method of \`Map\`, its text in a template string is another: \`key get\` for \`get\`.
+for each tuple or bytes among its keys. class-transformer reads that property instead of the value. If such a key is the name of a method
+of \`Map\`, its text in a template string differs: \`key get\` for \`get\`.
 
-A pipe before \`ValidationPipe\` closes the rest. It accepts plain dicts alone:
-
-<!-- ${PIPE_FILE} -->
+\`BenUdpDictPipe\` before \`ValidationPipe\` catches the remaining cases. If the payload is declared as a DTO, it accepts only a dict, without
+Maps and without keys that pipes delete, at any depth. It leaves other parameters as they are. Use both, on the parameter or globally:
 
 \`\`\`ts
-${pipe.trim()}
+import { Controller, ValidationPipe } from '@nestjs/common';
+import { Payload } from '@nestjs/microservices';
+import { IsNumber } from 'class-validator';
+import { BenUdpDictPipe, BenUdpMessagePattern } from 'nestjs-ben-udp';
+
+class Reading {
+  @IsNumber()
+  celsius!: number;
+}
+
+@Controller()
+export class ReadingController {
+  @BenUdpMessagePattern('store')
+  store(@Payload(new BenUdpDictPipe(), new ValidationPipe({ transform: true })) reading: Reading) {
+    return reading.celsius;
+  }
+}
 \`\`\`
 
-Use both: \`@Payload(new PlainDictPipe(), validate) reading: Reading\`. Then no value of a board makes \`ValidationPipe\` throw, and no
+Then no value of a board makes \`ValidationPipe\` throw, and no
 \`Map\`, set or None reaches a handler instead of its DTO. Nest 11.0 also lets bytes pass for a nested DTO, and throws for them with
 \`whitelist\`: there, declare nested DTOs with \`@IsInstance()\`, and set \`stopAtFirstError\`.
 
@@ -94,7 +107,7 @@ Use both: \`@Payload(new PlainDictPipe(), validate) reading: Reading\`. Then no 
 
 ${formatTable(await tableOfPayloads(RequiredDto))}
 
-### A whole DTO with optional properties alone
+### A whole DTO with only optional properties
 
 ${formatTable(await tableOfPayloads(OptionalDto))}
 
@@ -112,7 +125,7 @@ ${formatTable(await tableOfItems())}
 
 ## Results and other tools
 
-Each value alone, in a dict and in a list.
+Each value by itself, in a dict and in a list.
 
 ${formatTable(await tableOfTools())}
 `;

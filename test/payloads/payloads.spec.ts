@@ -1,15 +1,15 @@
 /** Values of boards in ValidationPipe, ClassSerializerInterceptor and other tools: docs/payloads.md records this run. */
 import { readFile } from 'node:fs/promises';
-import { Controller, ValidationPipe } from '@nestjs/common';
+import { type ArgumentMetadata, Controller, ValidationPipe } from '@nestjs/common';
 import { MessagePattern, Payload, RpcException } from '@nestjs/microservices';
 import { Type } from 'class-transformer';
 import { IsInt, ValidateNested } from 'class-validator';
+import { BenUdpDictPipe } from 'nestjs-ben-udp';
 import { describe, expect, it } from 'vitest';
 import { parsePythonText } from '../../lib/protocol/index.js';
 import { startApp } from '../support/nest-app.js';
 import { REFUSED } from './outcomes.js';
 import { PAGE, makePage } from './page.js';
-import { PlainDictPipe } from './plain-dict.pipe.js';
 import { OptionalDto, RequiredDto, tableOfNestedDtos, tableOfPayloads } from './tables.js';
 import { DECLARATIONS, NESTED_DECLARATIONS, PIPES, defineDto, validate } from './tools.js';
 import { KINDS } from './values.js';
@@ -37,7 +37,7 @@ describe('docs/payloads.md', () => {
 
 describe('ValidationPipe', () => {
   it.each([undefined, Object, String, Number, Array, Buffer])(
-    'leaves each value as it came for a parameter of the class %s',
+    'leaves each value unchanged for a parameter of the class %s',
     async (metatype) => {
       for (const text of texts) {
         for (const options of Object.values(PIPES)) {
@@ -120,15 +120,28 @@ describe('the advice of the page', () => {
   });
 });
 
-describe('PlainDictPipe', () => {
-  const pipe = new PlainDictPipe();
+describe('BenUdpDictPipe', () => {
+  const pipe = new BenUdpDictPipe();
+  const DTO: ArgumentMetadata = { type: 'body', metatype: RequiredDto };
+
+  it.each<[what: string, metadata: ArgumentMetadata]>([
+    ['a payload without a class', { type: 'body', metatype: Object }],
+    ['a payload of unknown type', { type: 'body' }],
+    ['bytes', { type: 'body', metatype: Buffer }],
+    ['a text', { type: 'body', metatype: String }],
+    ['a parameter that is no payload', { type: 'custom', metatype: RequiredDto }],
+  ])('leaves %s as it is', (_what, metadata) => {
+    for (const value of [null, new Map([[Buffer.from('a'), 1]]), 'text']) {
+      expect(pipe.transform(value, metadata)).toBe(value);
+    }
+  });
   const Nested = defineDto('Nested', {
     inner: { code: '', type: RequiredDto, decorators: [ValidateNested(), Type(() => RequiredDto)] },
   });
 
   const isAccepted = (payload: unknown) => {
     try {
-      return pipe.transform(payload) === payload;
+      return pipe.transform(payload, DTO) === payload;
     } catch (error) {
       expect(error).toBeInstanceOf(RpcException);
       return false;
@@ -157,7 +170,7 @@ describe('PlainDictPipe', () => {
             { inner: [parsePythonText(text)] },
           ]) {
             const result = await Promise.resolve()
-              .then(() => validate(options, dto, pipe.transform(payload)))
+              .then(() => validate(options, dto, pipe.transform(payload, DTO)))
               .catch((error: unknown) => error);
             const isRefused = result instanceof RpcException;
             expect(
@@ -192,7 +205,7 @@ class Handlers {
   }
 
   @MessagePattern('guarded')
-  guarded(@Payload(new PlainDictPipe(), validation) outer: Outer) {
+  guarded(@Payload(new BenUdpDictPipe(), validation) outer: Outer) {
     return outer.inner.constructor.name;
   }
 }
@@ -210,17 +223,17 @@ describe('a board', () => {
     [
       "{'inner': {b'k': 1}}",
       { data: null, error: { status, message: 'not valid' } },
-      { data: null, error: { status, message: 'the payload is no plain dict' } },
+      { data: null, error: { status, message: 'the payload must be a dict with texts as keys' } },
     ],
     [
       "{'inner': {b'k': 1, None: 2}}",
       { data: null, error: { status, message: 'Internal server error' } },
-      { data: null, error: { status, message: 'the payload is no plain dict' } },
+      { data: null, error: { status, message: 'the payload must be a dict with texts as keys' } },
     ],
     [
       '9007199254740993',
       { data: null, error: { status, message: 'Internal server error' } },
-      { data: null, error: { status, message: 'the payload is no plain dict' } },
+      { data: null, error: { status, message: 'the payload must be a dict with texts as keys' } },
     ],
   ])('that sends %s is answered as the page says', async (data, validated, guarded) => {
     const { board } = await startApp({ controllers: [Handlers] });

@@ -71,7 +71,7 @@ describe('parseEnvelope', () => {
     ['the empty datagram', ''],
     ['the empty dict', '{}'],
     ['a missing key', `{'hash': ${literal('h', 32)}, 'data': ${literal('d', 16)}}`],
-    ['a key that stands twice', envelopeText().replace("'iv'", "'hash'")],
+    ['a duplicate key', envelopeText().replace("'iv'", "'hash'")],
     ['a fourth key', envelopeText().replace(/\}$/, ", 'n': b''}")],
     ['another key', envelopeText().replace("'iv'", "'id'")],
     ['a key in double quotes', envelopeText().replace("'iv'", '"iv"')],

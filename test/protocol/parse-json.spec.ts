@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_DATAGRAM_BYTES, parseJson, parseReply, readReply } from '../../lib/protocol/index.js';
+import { MAX_DATAGRAM_BYTES, parseJson } from '../../lib/protocol/index.js';
+import { cpuMs, measureGrowth } from '../support/growth.js';
 
 const LONG = '9007199254740993';
 
@@ -108,35 +109,41 @@ const SHAPES: Array<[title: string, make: (length: number) => string]> = [
   ['a text that is not closed', (length) => `["${fill('\\"', length)}${LONG}`],
 ];
 
-const HEAD = '{"data":';
-
-describe.each([
-  ['parseReply', parseReply],
-  ['readReply', readReply],
-])('%s', (_name, read) => {
-  it.each(SHAPES)('takes time in proportion to the length of %s', (_title, make) => {
-    const [short, long] = [MAX_DATAGRAM_BYTES / 8, MAX_DATAGRAM_BYTES].map((bytes) => {
-      const text = `${HEAD}${make(bytes - HEAD.length - 40)}}`;
-      return { text, ms: fastestOf(3, () => read(text)) };
-    });
-    expect(long!.text.length).toBeGreaterThan(MAX_DATAGRAM_BYTES * 0.7);
-    expect(long!.text.length).toBeLessThanOrEqual(MAX_DATAGRAM_BYTES);
+describe('parseJson of a text as long as a datagram', () => {
+  it.each(SHAPES)('takes time in proportion to the length of %s', async (_title, make) => {
+    const [short, long] = [make(MAX_DATAGRAM_BYTES / 8 - 40), make(MAX_DATAGRAM_BYTES - 40)];
+    expect(long.length).toBeGreaterThan(MAX_DATAGRAM_BYTES * 0.7);
+    expect(long.length).toBeLessThanOrEqual(MAX_DATAGRAM_BYTES);
     // 8 times the text takes about 8 times as long. With quadratic growth it takes 64 times as long.
-    expect(long!.ms).toBeLessThan(24 * short!.ms + 50);
+    const limit = 24;
+    expect(
+      await measureGrowth(
+        () => cpuMs(() => tryParse(short)),
+        () => cpuMs(() => tryParse(long)),
+        limit,
+      ),
+    ).toBeLessThanOrEqual(limit);
+  });
+
+  it('reads lists that are nested as deep as it can hold', () => {
+    let value = parseJson(nest('[', ']', MAX_DATAGRAM_BYTES - 40));
+    let depth = 0;
+    while (Array.isArray(value)) {
+      value = value[0] as unknown;
+      depth++;
+    }
+    expect(value).toBe(9007199254740993n);
+    expect(depth).toBeGreaterThan(30_000);
   });
 });
 
-it('reads lists that are nested as deep as a datagram can hold', () => {
-  const text = nest('[', ']', MAX_DATAGRAM_BYTES - 40);
-  let value = parseReply(`${HEAD}${text}}`);
-  let depth = 0;
-  while (Array.isArray(value)) {
-    value = value[0] as unknown;
-    depth++;
+function tryParse(text: string): unknown {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    return error;
   }
-  expect(value).toBe(9007199254740993n);
-  expect(depth).toBeGreaterThan(30_000);
-});
+}
 
 function nest(open: string, close: string, length: number): string {
   const levels = Math.floor((length - LONG.length) / (open.length + close.length));
@@ -153,13 +160,4 @@ function risingColons(length: number): string {
     text += `"int${':'.repeat(colons)}",`;
   }
   return text;
-}
-
-function fastestOf(runs: number, run: () => unknown): number {
-  const times = Array.from({ length: runs }, () => {
-    const start = performance.now();
-    run();
-    return performance.now() - start;
-  });
-  return Math.min(...times);
 }

@@ -65,37 +65,6 @@ describe('parseReply', () => {
   );
 });
 
-describe('a reply as long as a datagram can be', () => {
-  const LENGTH = 65_000;
-  const nested = (open: string, close: string, inner: string, length: number) => {
-    const levels = Math.floor((length - inner.length) / (open.length + close.length));
-    return `{"data":${open.repeat(levels)}${inner}${close.repeat(levels)}}`;
-  };
-  const milliseconds = (text: string) => {
-    const times = Array.from({ length: 3 }, () => {
-      const begin = performance.now();
-      readReply(text);
-      return performance.now() - begin;
-    });
-    return Math.min(...times);
-  };
-
-  it.each<[string, (length: number) => string]>([
-    ['nested lists around a big int', (length) => nested('[', ']', '9007199254740993', length)],
-    ['nested objects around a big int', (length) => nested('{"a":', '}', '9007199254740993', length)],
-    ['many marks', (length) => `{"data":["${'int:'.repeat(length / 4)}",9007199254740993]}`],
-    ['a long mark', (length) => `{"data":["int${':'.repeat(length)}",9007199254740993]}`],
-    ['many big ints', (length) => `{"data":[${'9007199254740993,'.repeat(length / 17)}1]}`],
-    ['many strings', (length) => `{"data":[${'"9",'.repeat(length / 4)}9007199254740993]}`],
-  ])('is read in time that grows with its length alone: %s', (_what, make) => {
-    milliseconds(make(LENGTH / 8));
-    const short = milliseconds(make(LENGTH / 8));
-    const long = milliseconds(make(LENGTH));
-    // Eight times as long; a square would be 64 times. Below a millisecond the clock decides.
-    expect(long).toBeLessThan(Math.max(short, 1) * 30);
-  });
-});
-
 describe('readReply', () => {
   it.each(['null', 'text'] as const)('takes an error reply in its form "%s" as the error', (form) => {
     const error = { status: 'error', message: 'no' };

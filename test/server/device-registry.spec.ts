@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type BenUdpHeardDevice, DeviceRegistry } from '../../lib/server/device-registry.js';
 import { FakePlatform } from '../support/fake-platform.js';
 import { remoteOf } from '../support/pure-device.js';
@@ -13,13 +13,13 @@ function create({ capacity = 100, silentAfterMs = 0 } = {}) {
 }
 
 function requestOf(device: string | undefined, address: string, port: number) {
-  const remote = remoteOf(address, port);
-  return { device, remote, endpoint: new Sender(remote).key };
+  return { device, endpoint: new Sender(remoteOf(address, port)).key };
 }
 
 describe('DeviceRegistry', () => {
   it('identifies a named device by its name at any address, and others by their address', () => {
-    const { registry } = create();
+    const { platform, registry } = create();
+    vi.spyOn(platform, 'wallClock').mockReturnValue(1_767_355_200_000);
     registry.record(requestOf('kitchen', '10.0.0.1', 1));
     registry.record(requestOf('kitchen', '10.0.0.2', 2));
     registry.record(requestOf(undefined, '10.0.0.3', 3));
@@ -31,7 +31,7 @@ describe('DeviceRegistry', () => {
         address: '10.0.0.2',
         port: 2,
         requests: 2,
-        lastSeenAt: expect.closeTo(Date.now(), -3),
+        lastSeenAt: 1_767_355_200_000,
         isSilent: false,
       },
       expect.objectContaining({ name: '10.0.0.3:3', isNamed: false, requests: 1 }),

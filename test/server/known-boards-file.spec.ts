@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { platform } from 'node:process';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -8,14 +8,21 @@ import { temporaryFolder } from '../support/temporary-folder.js';
 const HEADER = 'nestjs-ben-udp known boards 1\n';
 const BOARD = { address: '10.0.0.7', port: 8585, fingerprint: '0123456789abcdef', lastSeenAt: 1_764_170_000_000 };
 const LINE = '10.0.0.7 8585 0123456789abcdef 1764170000\n';
-/** Higher than any process id, so no such process runs. */
-const ENDED_PID = 4_294_967_295;
+/** The endings of the files of two other processes. */
+const [ONE, OTHER] = ['0000000000000017', '0000000000000018'];
 
 let path: string;
 let warnings: string[];
 
 const create = (maxBoards = 100) => new KnownBoardsFile(path, maxBoards, (message) => warnings.push(message));
-const ownFile = () => `${path}.${process.pid}`;
+const filesOf = async () => (await readdir(join(path, '..'))).toSorted();
+
+/** Writes a file as another process did, some time ago. */
+async function writeOther(name: string, contents: string, ageMs = 0): Promise<void> {
+  await writeFile(name, contents);
+  const time = (Date.now() - ageMs) / 1000;
+  await utimes(name, time, time);
+}
 
 beforeEach(async () => {
   path = join(await temporaryFolder(), 'known-boards.txt');
@@ -27,28 +34,22 @@ describe('KnownBoardsFile', () => {
     const boards = [BOARD, { ...BOARD, address: 'fe80::1%eth0' }, { ...BOARD, address: '::ffff:10.0.0.9', port: 1 }];
     await create().save(boards);
     expect(await create().load()).toEqual(boards);
-    expect(await readFile(ownFile(), 'utf8')).toMatch(`${HEADER}${LINE}`);
+    const [file] = await filesOf();
+    expect(await readFile(join(path, '..', file!), 'utf8')).toMatch(`${HEADER}${LINE}`);
     expect(warnings).toEqual([]);
   });
 
   it.skipIf(platform === 'win32')(
     'writes a file that its owner alone may read, and leaves no other behind',
     async () => {
-      await create().save([BOARD]);
-      expect((await stat(ownFile())).mode & 0o777).toBe(0o600);
-      expect(await readdir(join(path, '..'))).toEqual([`known-boards.txt.${process.pid}`]);
+      const file = create();
+      await file.save([BOARD]);
+      await file.save([BOARD]);
+      const files = await filesOf();
+      expect(files).toEqual([expect.stringMatching(/^known-boards\.txt\.[0-9a-f]{16}$/)]);
+      expect((await stat(join(path, '..', files[0]!))).mode & 0o777).toBe(0o600);
     },
   );
-
-  it.skipIf(platform === 'win32')('never writes through a link that lies in the way', async () => {
-    const victim = join(path, '..', 'victim');
-    await writeFile(victim, 'untouched');
-    await symlink(victim, `${ownFile()}.tmp`);
-    await symlink(victim, ownFile());
-    await create().save([BOARD]);
-    expect(await readFile(victim, 'utf8')).toBe('untouched');
-    expect(await create().load()).toEqual([BOARD]);
-  });
 
   it('is written in parts, and takes thousands of boards', async () => {
     const boards = Array.from({ length: 2500 }, (_, port): BenUdpKnownBoard => ({ ...BOARD, port }));
@@ -57,9 +58,9 @@ describe('KnownBoardsFile', () => {
   });
 
   it('merges the files of all processes: the latest time of a board counts', async () => {
-    await writeFile(`${path}.17`, HEADER + LINE);
+    await writeFile(`${path}.${ONE}`, HEADER + LINE);
     await writeFile(
-      `${path}.18`,
+      `${path}.${OTHER}`,
       `${HEADER}10.0.0.7 8585 fedcba9876543210 1764170001\n10.0.0.8 1 0123456789abcdef 1\n`,
     );
     await writeFile(path, HEADER + LINE);
@@ -71,13 +72,23 @@ describe('KnownBoardsFile', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('removes the files of processes that have ended when it has saved, and leaves those of others', async () => {
-    await writeFile(`${path}.${ENDED_PID}`, HEADER + LINE);
-    await writeFile(`${path}.${process.ppid}`, HEADER + LINE);
+  it('shares a folder with processes of the same id, as in containers', async () => {
+    const other = { ...BOARD, port: 1 };
+    await Promise.all([create().save([BOARD]), create().save([other])]);
+    expect((await create().load()).toSorted((a, b) => b.port - a.port)).toEqual([BOARD, other]);
+  });
+
+  it('removes files that nobody has written for ten minutes, half-written ones too, and leaves the others', async () => {
+    await writeOther(`${path}.${ONE}`, HEADER + LINE, 601_000);
+    await writeOther(`${path}.${ONE}.tmp`, HEADER, 601_000);
+    await writeOther(`${path}.${OTHER}`, HEADER + LINE, 599_000);
+    await writeOther(`${path}.${OTHER}.tmp`, HEADER, 599_000);
+    await writeOther(path, HEADER + LINE, 601_000);
+    await writeOther(`${path}.notes`, HEADER + LINE, 601_000);
     await create().save([BOARD]);
-    expect((await readdir(join(path, '..'))).toSorted()).toEqual(
-      [process.pid, process.ppid].map((pid) => `known-boards.txt.${pid}`).toSorted(),
-    );
+    const names = ['', `.${OTHER}`, `.${OTHER}.tmp`, '.notes'].map((ending) => `known-boards.txt${ending}`);
+    expect(await filesOf()).toEqual(expect.arrayContaining(names));
+    expect(await filesOf()).toHaveLength(names.length + 1);
   });
 
   it.each([
@@ -90,16 +101,16 @@ describe('KnownBoardsFile', () => {
     ['a fingerprint that is none', `${HEADER}10.0.0.7 8585 0123456789abcdeg 1\n`],
     ['more boards than are remembered', HEADER + LINE.repeat(400)],
   ])('warns of a file that holds %s, and loads the others', async (_what, contents) => {
-    await writeFile(`${path}.17`, contents);
-    await writeFile(`${path}.18`, HEADER + LINE);
+    await writeFile(`${path}.${ONE}`, contents);
+    await writeFile(`${path}.${OTHER}`, HEADER + LINE);
     expect(await create().load()).toEqual([BOARD]);
-    expect(warnings).toEqual([expect.stringContaining(`${path}.17" can't be used: `)]);
+    expect(warnings).toEqual([expect.stringContaining(`${path}.${ONE}" can't be used: `)]);
   });
 
   it('warns of a folder under its name', async () => {
-    await mkdir(`${path}.17`);
+    await mkdir(`${path}.${ONE}`);
     expect(await create().load()).toEqual([]);
-    expect(warnings).toEqual([expect.stringContaining('it is no file')]);
+    expect(warnings).toEqual([expect.stringContaining('it is not a file')]);
   });
 
   it('has nothing to load at the first start, and fails without its folder', async () => {

@@ -1,6 +1,5 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
-  DEFAULT_LIMITS,
   type RejectedDecision,
   type VerifiedRequest,
   openId,
@@ -20,24 +19,11 @@ import {
 } from '../../lib/server/index.js';
 import { QUIET_WITHIN_MS } from '../../lib/server/leave-when-quiet.js';
 import { MAX_PARTING_SOCKETS } from '../../lib/server/parting-replies.js';
+import { LISTENER_OPTIONS } from '../support/listener-options.js';
 import { KEY, OTHER_KEY, remoteOf } from '../support/pure-device.js';
 import { ScriptedPlatform, type ScriptedSocket, settle } from '../support/scripted-platform.js';
 
 const REMOTE = remoteOf('10.0.0.9', 7);
-const OPTIONS: ListenerOptions = {
-  host: '127.0.0.1',
-  port: 8585,
-  receiveBufferSize: 1000,
-  maxDatagramBytes: 4096,
-  timeout: 10_000,
-  datagramGap: 0,
-  maxEndpoints: 100,
-  inFlight: { maxInFlight: 10, maxInFlightPerDevice: 10, maxQueuedEvents: 0 },
-  limits: DEFAULT_LIMITS,
-  repair: true,
-  maxResultBytes: 65_536,
-  maxSessionsPerAddress: 64,
-};
 const ringOf = (key: Buffer) => new KeyRing([{ device: 'hall', key }]);
 
 async function start(options: Partial<ListenerOptions> = {}, handlers: Partial<ListenerHandlers> = {}) {
@@ -47,7 +33,7 @@ async function start(options: Partial<ListenerOptions> = {}, handlers: Partial<L
   const errors: unknown[] = [];
   const sendErrors: Error[] = [];
   const listener = await Listener.bind(
-    { ...OPTIONS, ...options },
+    { ...LISTENER_OPTIONS, ...options },
     ringOf(KEY),
     {
       onRequest: async () => ({ text: '{"data":1}', isError: false }),
@@ -167,6 +153,17 @@ describe('Listener', () => {
       expect(rejected.map(({ reason }) => reason)).toEqual(['busy']);
     });
 
+    it('is answered if all handlers are busy', async () => {
+      const { onRequest } = heldHandler();
+      const inFlight = { maxInFlight: 1, maxInFlightPerDevice: 1, maxQueuedEvents: 0 };
+      const { socket } = await start({ inFlight }, { onRequest, onRefused: ({ reason }) => `"${reason}"` });
+      await ask(socket);
+      socket.sent.length = 0;
+      const client = createClient();
+      expect(await askV2(socket, client)).toEqual({ kind: 'done', text: '"busy"' });
+      expect(await askV2(socket, client)).toEqual({ kind: 'done', text: '"busy"' });
+    });
+
     it('is refused when the server closes', async () => {
       const { socket, listener, rejected } = await start();
       const client = createClient();
@@ -174,6 +171,40 @@ describe('Listener', () => {
       listener.stopIssuing();
       await askV2(socket, client);
       expect(rejected.map(({ reason }) => reason)).toEqual(['closing', 'closing']);
+    });
+
+    it('that has a GRANT is awaited when the server closes, and told that nothing ran', async () => {
+      const { socket, listener, platform, rejected } = await start();
+      const client = createClient();
+      const open = client.begin("{'action': 'echo'}", false, 0, 15_000) as { datagram: Buffer };
+      await socket.receive([open.datagram], REMOTE);
+      let isDrained = false;
+      const draining = listener.drain(5000).then(() => (isDrained = true));
+      await platform.advance(100);
+      expect(isDrained).toBe(false);
+      const first = client.receive(socket.sent.splice(0)[0]!, 100) as { datagram: Buffer };
+      await socket.receive([first.datagram], REMOTE);
+      expect(rejected.map(({ reason }) => reason)).toEqual(['closing']);
+      expect(client.receive(socket.sent.splice(0)[0]!, 100)).toMatchObject({ kind: 'send' });
+      expect(client.phase).toBe('opening');
+      await platform.advance(10);
+      await draining;
+      expect(listener.stats().requests).toBe(0);
+    });
+
+    it('that has a GRANT keeps its process on a shared port until it has asked', async () => {
+      const { socket, listener, platform } = await start({ reusePort: true });
+      const client = createClient();
+      const open = client.begin("{'action': 'echo'}", false, 0, 15_000) as { datagram: Buffer };
+      await socket.receive([open.datagram], REMOTE);
+      const leaving = listener.stopIssuing();
+      await platform.advance(100);
+      expect(socket.isClosed).toBe(false);
+      const first = client.receive(socket.sent.splice(0)[0]!, 100) as { datagram: Buffer };
+      await socket.receive([first.datagram], REMOTE);
+      await platform.advance(10);
+      await leaving;
+      expect([socket.isClosed, listener.stats().requests]).toEqual([true, 1]);
     });
 
     it('of a removed key has no session any more', async () => {
@@ -208,11 +239,11 @@ describe('Listener', () => {
     const { socket, platform, ended, listener } = await start({}, { onRequest });
     await ask(socket);
     expect(listener.stats().inFlight).toBe(1);
-    await platform.advance(OPTIONS.timeout);
+    await platform.advance(LISTENER_OPTIONS.timeout);
     answers[0]!({ text: '{"data":1}', isError: false });
     await settle();
     expect(socket.sent).toEqual([]);
-    expect(ended).toMatchObject([{ outcome: 'late', receivedAt: 0, handlerAt: 0, endedAt: OPTIONS.timeout }]);
+    expect(ended).toMatchObject([{ outcome: 'late', receivedAt: 0, handlerAt: 0, endedAt: LISTENER_OPTIONS.timeout }]);
   });
 
   it('keeps the times of the steps of a queued event', async () => {
@@ -351,6 +382,21 @@ describe('Listener', () => {
     expect(platform.openSockets).toEqual([]);
   });
 
+  it('counts a closed port of a board as a send error, after it has left a shared port', async () => {
+    const { answers, onRequest } = heldHandler();
+    const { socket, platform, listener, errors, sendErrors } = await start({ reusePort: true }, { onRequest });
+    await ask(socket);
+    const draining = listener.drain(1000);
+    await settle();
+    answers[0]!({ text: '{"data":1}', isError: false });
+    await settle();
+    await platform.advance(10);
+    await draining;
+    const refused = Object.assign(new Error('recvmsg ECONNREFUSED'), { code: 'ECONNREFUSED' });
+    platform.sockets[1]!.fail(refused);
+    expect([errors, sendErrors, listener.stats().sendErrors]).toEqual([[], [refused], 1]);
+  });
+
   it('answers hellos until it leaves a shared port, and counts one that arrives behind', async () => {
     const { answers, onRequest } = heldHandler();
     const { socket, platform, listener, rejected } = await start({ reusePort: true }, { onRequest });
@@ -402,7 +448,7 @@ describe('Listener', () => {
     const platform = new ScriptedPlatform();
     platform.bindError = Object.assign(new Error('bind EADDRINUSE'), { code: 'EADDRINUSE' });
     const handlers = {} as ListenerHandlers;
-    await expect(Listener.bind(OPTIONS, ringOf(KEY), handlers, platform)).rejects.toMatchObject({
+    await expect(Listener.bind(LISTENER_OPTIONS, ringOf(KEY), handlers, platform)).rejects.toMatchObject({
       code: 'BEN_ADDRESS_IN_USE',
     });
     expect(platform.pendingTimers).toBe(0);

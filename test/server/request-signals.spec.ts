@@ -1,9 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { DEFAULT_LIMITS, type VerifiedRequest, openId, sealRequest } from '../../lib/exchange/index.js';
+import { type VerifiedRequest, openId, sealRequest } from '../../lib/exchange/index.js';
 import { KeyRing } from '../../lib/keys/index.js';
 import { HELLO, Sealer } from '../../lib/protocol/index.js';
 import { type Answer, Listener, type ListenerOptions } from '../../lib/server/index.js';
+import { LISTENER_OPTIONS } from '../support/listener-options.js';
 import { KEY, remoteOf } from '../support/pure-device.js';
 import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
 
@@ -12,18 +13,9 @@ const TIMEOUT_MS = 10_000;
 const LATEST_REPLY_MS = TIMEOUT_MS * 0.9;
 
 const OPTIONS: ListenerOptions = {
-  host: '127.0.0.1',
-  port: 8585,
-  receiveBufferSize: 1000,
-  maxDatagramBytes: 4096,
+  ...LISTENER_OPTIONS,
   timeout: TIMEOUT_MS,
-  datagramGap: 0,
-  maxEndpoints: 100,
   inFlight: { maxInFlight: 10, maxInFlightPerDevice: 1, maxQueuedEvents: 5 },
-  limits: DEFAULT_LIMITS,
-  repair: true,
-  maxResultBytes: 65_536,
-  maxSessionsPerAddress: 64,
 };
 
 interface Held {

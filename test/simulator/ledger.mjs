@@ -422,7 +422,7 @@ function rightReply({ number, action, payload }) {
   );
 }
 
-/** What a device may be sent although its request is rejected: the end of its wait, or the reply that the server is busy. */
+/** The datagrams that a device may get although its request is rejected: the end of its wait, or the reply that the server is busy. */
 function isFitRefusal({ isHello, reason, sent }) {
   if (isHello) {
     return false;

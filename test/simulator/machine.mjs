@@ -111,6 +111,18 @@ export class Machine {
     this.#wake(this.now());
   }
 
+  /** Lets a transport listen on this machine. */
+  async start(transport) {
+    let failure;
+    transport.listen((error) => {
+      failure = error;
+    });
+    await this.settle();
+    if (failure || !this.isBound) {
+      throw failure ?? new Error('the simulated server did not start');
+    }
+  }
+
   /** Waits until promises have settled and nothing new came of it. Deterministic: a turn of the real loop runs all microtasks. */
   async settle() {
     let before;

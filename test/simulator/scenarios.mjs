@@ -5,12 +5,15 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Noise } from './noise.mjs';
 import { coverPairs } from './pairwise.mjs';
+import { V2_SCENARIOS } from './scenarios-v2.mjs';
+import { isBelow, percent } from './tallies.mjs';
 
 /**
  * @typedef {object} Stage the surroundings of a scenario.
  * @property {import('#lib/testing/random.js').Random} random
  * @property {boolean} isShort whether seconds count: smaller samples, fewer rounds.
  * @property {(options?: ConstructorParameters<typeof import('./world.mjs').World>[2]) => import('./world.mjs').World} createWorld
+ * @property {(options?: ConstructorParameters<typeof import('./world-v2.mjs').V2World>[2]) => import('./world-v2.mjs').V2World} createV2World
  * @property {(isTrue: boolean, claim: string) => void} expect
  * @property {(note: string) => void} note a figure for the table.
  * @property {(clock: () => number) => void} setWallClock
@@ -537,6 +540,7 @@ export const SCENARIOS = {
       await world.end();
     },
   },
+  ...V2_SCENARIOS,
 };
 
 const HELLO = Buffer.from('/GETID');
@@ -687,10 +691,6 @@ function tallyOf(requests) {
   return { good: requests.filter(isGood).length, all: requests.length };
 }
 
-function percent({ good, all }) {
-  return all === 0 ? 'none' : `${((100 * good) / all).toFixed(1)} %`;
-}
-
 async function measureLoss(stage, loss, noreturn, count) {
   const world = stage.createWorld();
   populate(world, 20, () => ({ pauseMs: [300, 1500], noreturn, count }));
@@ -699,11 +699,6 @@ async function measureLoss(stage, loss, noreturn, count) {
   await runUntilDone(world);
   await world.end();
   return tallyOf(endedRequestsOf(world));
-}
-
-/** Whether a share is below the expected one by more than three standard deviations. */
-function isBelow(expected, { good, all }) {
-  return good / all < expected - 3 * Math.sqrt((expected * (1 - expected)) / all);
 }
 
 /** A new key for each name next to the old one; the devices take it one by one; then the old ones go. */

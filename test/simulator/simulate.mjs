@@ -4,6 +4,7 @@
 import { Random } from '#lib/testing/random.js';
 import { SCENARIOS } from './scenarios.mjs';
 import { World } from './world.mjs';
+import { V2World } from './world-v2.mjs';
 
 export const SCENARIO_NAMES = Object.keys(SCENARIOS);
 
@@ -35,15 +36,16 @@ export async function play(lib, scenario, seed, { isShort = false } = {}) {
   const worlds = [];
   const notes = [];
   const breaches = [];
+  const withClock = (options) => ({ ...options, machine: { wallClock: () => wallClock(), ...options?.machine } });
+  const add = (world) => {
+    worlds.push(world);
+    return world;
+  };
   const stage = {
     random,
     isShort,
-    createWorld: (options) => {
-      const machine = { wallClock: () => wallClock(), ...options?.machine };
-      const world = new World(lib, random.next(), { ...options, machine });
-      worlds.push(world);
-      return world;
-    },
+    createWorld: (options) => add(new World(lib, random.next(), withClock(options))),
+    createV2World: (options) => add(new V2World(lib, random.next(), withClock(options))),
     expect: (isTrue, claim) => {
       if (!isTrue) {
         breaches.push(claim);

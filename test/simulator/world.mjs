@@ -193,14 +193,7 @@ export class World {
     });
     transport.on('error', (error) => this.ledger.breach(`the transport reported ${error.stack}`));
     this.#addHandlers(transport, machine);
-    let failure;
-    transport.listen((error) => {
-      failure = error;
-    });
-    await machine.settle();
-    if (failure || !machine.isBound) {
-      throw failure ?? new Error('the simulated server did not start');
-    }
+    await machine.start(transport);
     this.machine = machine;
     this.transport = transport;
     this.handlers = new RunningHandlers();

@@ -1,9 +1,11 @@
 /** The outside world of a command in a test: keeps its lines, and has an empty environment. */
 import { networkInterfaces } from 'node:os';
-import type { CliIo, Command, ExitCode } from '../../lib/cli/index.js';
+import type { Command } from '../../lib/cli/command.js';
+import type { ExitCode } from '../../lib/cli/exit-code.js';
+import type { CliIo } from '../../lib/cli/io.js';
 import { runProgramWith } from '../../lib/cli/run-program.js';
 import { onTestFinished } from 'vitest';
-import { nodePlatform } from '../../lib/net/index.js';
+import { type Platform, nodePlatform, withBindSocket } from '../../lib/net/index.js';
 
 export class TestIo implements CliIo {
   readonly stdout: string[] = [];
@@ -19,7 +21,8 @@ export class TestIo implements CliIo {
   constructor({ env = {}, stdin = '', platform = nodePlatform, interfaces = networkInterfaces }: TestIoOptions = {}) {
     this.env = env;
     this.stdin = toStream(stdin);
-    this.platform = platform;
+    const bindSocket: Platform['bindSocket'] = (...args) => platform.bindSocket(...args);
+    this.platform = { ...withBindSocket(platform, bindSocket), wallClock: () => NOON };
     this.interfaces = interfaces;
   }
 
@@ -38,9 +41,6 @@ export class TestIo implements CliIo {
   /** Other programs see the environment of the test, with the PATH of this process by default. */
   readonly runProgram: CliIo['runProgram'] = (command, args, cwd) =>
     runProgramWith({ PATH: process.env['PATH'], ...this.env }, this.signal, command, args, cwd);
-
-  /** Noon of a day. */
-  readonly wallClock = (): number => Date.UTC(2026, 0, 2, 12, 0, 0);
 
   get signal(): AbortSignal {
     return this.abort.signal;
@@ -72,6 +72,8 @@ export class TestIo implements CliIo {
     return this.stdout.map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 }
+
+const NOON = Date.UTC(2026, 0, 2, 12, 0, 0);
 
 /** The lines of one screen. */
 export const MAX_HELP_LINES = 31;

@@ -27,6 +27,11 @@ export class FakePlatform implements Platform {
     return this.timers.size;
   }
 
+  /** Milliseconds to the next timer. There must be one. */
+  nextTimerMs(): number {
+    return Math.max(0, Math.min(...[...this.timers].map(({ at }) => at)) - this.time);
+  }
+
   /** Moves the clock; timers fire in their order, at their time. */
   advance(ms: number): void {
     const end = this.time + ms;

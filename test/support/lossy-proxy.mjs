@@ -14,7 +14,11 @@ import { Agenda } from '#lib/testing/agenda.js';
 import { FaultyLink } from '#lib/testing/faulty-link.js';
 import { Random } from '#lib/testing/random.js';
 
-/** @typedef {Partial<import('#lib/testing/faulty-link.js').LinkFaults>} Faults of one direction. */
+/**
+ * @typedef {Partial<import('#lib/testing/faulty-link.js').LinkFaults>} Faults of one direction.
+ * @typedef {import('node:dgram').Socket} Socket
+ * @typedef {{ toServer: FaultyLink, toDevice: FaultyLink, upstream: Promise<Socket> }} Client
+ */
 
 /**
  * @typedef {object} LossyProxyOptions
@@ -26,15 +30,21 @@ import { Random } from '#lib/testing/random.js';
  * @property {Faults} [toDevice]
  */
 
+const FATES = /** @type {const} */ (['sent', 'arrived', 'lost', 'doubled', 'reordered', 'corrupted', 'truncated']);
+
 export class LossyProxy {
   #server;
   #socket;
   #random;
   #faults;
   #agenda = new Agenda(nodePlatform);
-  /** By address and port. */
+  /** By address and port. @type {Map<string, Client>} */
   #clients = new Map();
 
+  /**
+   * @param {LossyProxyOptions} options
+   * @param {Socket} socket
+   */
   constructor({ server, seed = 1, toServer = {}, toDevice = {} }, socket) {
     this.#server = { host: '127.0.0.1', ...server };
     this.#random = new Random(seed);
@@ -81,6 +91,11 @@ export class LossyProxy {
     await Promise.all([this.#socket, ...upstream].map(close));
   }
 
+  /**
+   * @param {Buffer} datagram
+   * @param {string} address
+   * @param {number} port
+   */
   #forward(datagram, address, port) {
     const { toServer, upstream } = this.#clientAt(address, port);
     toServer.carry('', datagram, performance.now(), async (bytes) => {
@@ -89,6 +104,10 @@ export class LossyProxy {
     });
   }
 
+  /**
+   * @param {string} address
+   * @param {number} port
+   */
   #clientAt(address, port) {
     const name = `${address}|${port}`;
     let client = this.#clients.get(name);
@@ -107,6 +126,11 @@ export class LossyProxy {
     return client;
   }
 
+  /**
+   * @param {Client} client
+   * @param {string} address
+   * @param {number} port
+   */
   async #carryBack({ upstream, toDevice }, address, port) {
     const socket = await upstream;
     socket.on('message', (datagram) =>
@@ -115,6 +139,7 @@ export class LossyProxy {
   }
 }
 
+/** @param {import('node:dgram').BindOptions} options */
 async function bind(options) {
   const socket = createSocket(isIPv6(options.address ?? '') ? 'udp6' : 'udp4');
   // A peer that is gone or can't be reached loses a datagram, as on a real network.
@@ -124,7 +149,14 @@ async function bind(options) {
   return socket;
 }
 
-/** A datagram that was under way when the proxy was closed is lost. */
+/**
+ * A datagram that was under way when the proxy was closed is lost.
+ *
+ * @param {Socket} socket
+ * @param {Buffer} bytes
+ * @param {number} port
+ * @param {string} host
+ */
 function send(socket, bytes, port, host) {
   try {
     socket.send(bytes, port, host);
@@ -135,20 +167,29 @@ function send(socket, bytes, port, host) {
   }
 }
 
+/**
+ * @param {Socket} socket
+ * @returns {Promise<void>}
+ */
 function close(socket) {
   return new Promise((resolve) => socket.close(resolve));
 }
 
+/** @param {string} address */
 function isLoopback(address) {
   return address.startsWith('127.') || address === '::1';
 }
 
-/** @returns {import('#lib/testing/faulty-link.js').LinkFates} */
+/**
+ * @param {Client[]} clients
+ * @param {'toServer' | 'toDevice'} direction
+ */
 function addUp(clients, direction) {
+  /** @type {import('#lib/testing/faulty-link.js').LinkFates} */
   const sum = { sent: 0, arrived: 0, lost: 0, doubled: 0, reordered: 0, corrupted: 0, truncated: 0 };
   for (const client of clients) {
-    for (const [fate, count] of Object.entries(client[direction].fates)) {
-      sum[fate] += count;
+    for (const fate of FATES) {
+      sum[fate] += client[direction].fates[fate];
     }
   }
   return sum;

@@ -38,7 +38,7 @@ async function count(from: { socket: Socket }, proxy: LossyProxy, first: number,
     from.socket.send(String(number), proxy.port, '127.0.0.1');
     await new Promise((resolve) => setImmediate(resolve));
   }
-  await expect.poll(() => proxy.fates.toServer.sent, { timeout: 5000 }).toBe(before + last - first + 1);
+  await expect.poll(() => proxy.fates.toServer.sent).toBe(before + last - first + 1);
 }
 
 /** What arrives of 200 datagrams. */
@@ -46,7 +46,7 @@ async function carry(faults: Faults, seed?: number): Promise<string[]> {
   const server = await open();
   const proxy = await start(server.port, faults, { seed });
   await count(await open(), proxy, 1, 200);
-  await expect.poll(() => server.arrived.length, { timeout: 5000 }).toBe(proxy.fates.toServer.arrived);
+  await expect.poll(() => server.arrived.length).toBe(proxy.fates.toServer.arrived);
   return server.arrived.map(({ text }) => text);
 }
 

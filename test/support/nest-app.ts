@@ -3,9 +3,11 @@ import 'reflect-metadata';
 import type { INestMicroservice, ModuleMetadata } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
+import { DEFAULT_TIMEOUT_MS } from '../../lib/constants.js';
 import { type Platform, nodePlatform } from '../../lib/net/index.js';
 import { VirtualBoard, type VirtualBoardOptions } from '../../lib/testing/index.js';
+import type { MovablePlatform } from './movable-platform.js';
 
 export const KEY_CONTENTS = Buffer.alloc(32, 'k');
 
@@ -14,7 +16,7 @@ export interface TestApp {
   readonly transport: BenUdpTransport;
   readonly port: number;
   readonly logs: LogRecorder;
-  board(options?: Partial<VirtualBoardOptions>): Promise<VirtualBoard>;
+  board(options?: Partial<VirtualBoardOptions>, platform?: Platform): Promise<VirtualBoard>;
 }
 
 /** Keeps the log lines of Nest, so that a test can read them and the run stays quiet. */
@@ -52,11 +54,30 @@ export async function startApp(
   await app.listen();
   onTestFinished(() => app.close());
   const { port } = transport.unwrap().address();
-  return { app, transport, port, logs, board: (boardOptions) => startBoard(port, boardOptions) };
+  return { app, transport, port, logs, board: (...args) => startBoard(port, ...args) };
 }
 
-export async function startBoard(port: number, options: Partial<VirtualBoardOptions> = {}): Promise<VirtualBoard> {
-  const board = await VirtualBoard.start({ key: KEY_CONTENTS, port, timeout: 2000, ...options });
+export async function startBoard(
+  port: number,
+  options: Partial<VirtualBoardOptions> = {},
+  platform: Platform = nodePlatform,
+): Promise<VirtualBoard> {
+  const board = await VirtualBoard.start({ key: KEY_CONTENTS, port, ...options }, platform);
   onTestFinished(() => board.close());
   return board;
+}
+
+/**
+ * The outcome of a v1 exchange that gets no answer. The board's timeout passes once `isHandled`. In real time, a busy machine could end
+ * the exchange before the server has read the request.
+ */
+export async function unanswered(
+  clock: MovablePlatform,
+  exchange: Promise<unknown>,
+  isHandled: () => boolean,
+): Promise<unknown> {
+  const outcome = exchange.catch((error: unknown) => error);
+  await expect.poll(isHandled).toBe(true);
+  clock.advance(DEFAULT_TIMEOUT_MS);
+  return outcome;
 }

@@ -1,18 +1,8 @@
 /** An app whose code is shown in the documentation, run as it stands in a process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import ts from 'typescript';
 import { onTestFinished } from 'vitest';
-
-export async function findFreePort(): Promise<string> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return String(port);
-}
 
 /** Writes TypeScript as JavaScript into a folder made by `compileLib`, where the package is in `lib/`. */
 export async function writeModule(path: string, source: string): Promise<void> {

@@ -72,7 +72,7 @@ export class TimedBoard {
   /** Decisions by reason or kind. */
   readonly decisions: Record<string, number> = {};
   readonly remote: ReturnType<typeof remoteOf>;
-  /** While set, the network holds back what the server sends. */
+  /** While set, the network holds back the datagrams of the server. */
   held: Buffer[] | undefined;
   private wake: (() => void) | undefined;
   private readonly sealer: Sealer;
@@ -125,7 +125,7 @@ export class TimedBoard {
     }
   }
 
-  /** Lets through what was held back. */
+  /** Lets the held datagrams through. */
   release(): void {
     const held = this.held ?? [];
     this.held = undefined;

@@ -32,7 +32,9 @@ export class UpstreamServer {
   /** @type {((arrival: Arrival) => void) | undefined} */
   #reader;
   #sealer;
+  /** @type {import('#lib/net/index.js').DatagramSocket | undefined} */
   #socket;
+  /** @type {Promise<void> | undefined} */
   #over;
 
   /** @param {Required<UpstreamServerOptions>} options */
@@ -51,19 +53,20 @@ export class UpstreamServer {
       onServed: () => undefined,
       ...options,
     });
-    server.#socket = await bindDatagramSocket(
+    const socket = await bindDatagramSocket(
       { host: server.options.host, port: 0, receiveBufferSize: undefined },
       { onDatagram: (datagram, { address }) => server.#store({ datagram, address }), onError: () => undefined },
     );
+    server.#socket = socket;
     server.#over = server.#serve().catch(async (error) => {
       server.causeOfDeath = error;
-      await server.#socket.close();
+      await socket.close();
     });
     return server;
   }
 
   get port() {
-    return this.#socket.address.port;
+    return /** @type {import('#lib/net/index.js').DatagramSocket} */ (this.#socket).address.port;
   }
 
   /** Resolves when it has ended by its own mistake. */
@@ -79,6 +82,7 @@ export class UpstreamServer {
     await this.#over;
   }
 
+  /** @returns {Promise<void>} rejects with the mistake that ends it. */
   async #serve() {
     for (;;) {
       const hello = await this.#receive();
@@ -97,6 +101,10 @@ export class UpstreamServer {
     }
   }
 
+  /**
+   * @param {string} id
+   * @param {Buffer} datagram
+   */
   async #execute(id, datagram) {
     const envelope = parseEnvelope(datagram);
     if (typeof envelope === 'string') {
@@ -112,9 +120,14 @@ export class UpstreamServer {
     return { text, reply: 'noreturn' in dict ? undefined : dumpJson({ data: result }) };
   }
 
-  /** To the sender's address, and the server's own port number. */
+  /**
+   * To the sender's address, and the server's own port number.
+   *
+   * @param {Arrival} arrival
+   * @param {readonly Buffer[]} datagrams
+   */
   #answer({ address }, datagrams) {
-    datagrams.forEach((datagram) => this.#socket.send(datagram, this.port, address));
+    datagrams.forEach((datagram) => this.#socket?.send(datagram, this.port, address));
   }
 
   /** @param {Arrival} arrival */
@@ -157,7 +170,7 @@ export class UpstreamServer {
  */
 export function dumpJson(value) {
   if (typeof value === 'string') {
-    const escape = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+    const escape = (/** @type {string} */ unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
     return JSON.stringify(value).replace(/[^ -~]/g, escape);
   }
   if (typeof value === 'boolean' || value === null || value === undefined) {
@@ -173,6 +186,11 @@ export function dumpJson(value) {
   return printPythonText(value);
 }
 
+/**
+ * @param {boolean} isTrue
+ * @param {string} otherwise
+ * @returns {asserts isTrue}
+ */
 function expectThat(isTrue, otherwise) {
   if (!isTrue) {
     throw new Error(otherwise);

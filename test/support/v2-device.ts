@@ -1,9 +1,8 @@
 /** The device's side of protocol v2 without a socket, on a clock of the test's own. */
-import type { Decision } from '../../lib/exchange/index.js';
+import type { Decision, Exchanges } from '../../lib/exchange/index.js';
 import { V2ClientExchange, type V2ClientDecision } from '../../lib/exchange/v2/client-exchange.js';
-import type { V2Pending } from '../../lib/exchange/v2/pending.js';
 import type { V2ServerExchange } from '../../lib/exchange/v2/server-exchange.js';
-import { systemRandom } from '../../lib/random.js';
+import { type RandomFill, systemRandom } from '../../lib/random.js';
 import { KEY, remoteOf } from './pure-device.js';
 import { datagramOf } from './v2-server.js';
 
@@ -17,12 +16,13 @@ export class PureV2Device {
   sent: Buffer = Buffer.alloc(0);
 
   constructor(
-    private readonly server: V2ServerExchange,
+    private readonly server: V2ServerExchange | Exchanges,
     readonly remote = remoteOf('10.0.0.1'),
     key: Buffer = KEY,
     bufferSize = 1536,
+    random: RandomFill = systemRandom,
   ) {
-    this.client = new V2ClientExchange({ key, bufferSize, random: systemRandom });
+    this.client = new V2ClientExchange({ key, bufferSize, random });
   }
 
   /** Begins a call, and returns the datagram that it sends. */
@@ -70,8 +70,8 @@ export class PureV2Device {
 
   /** The reply of the server to an accepted request. */
   answer({ pending }: Accepted, now: number, text = '{"data":1}'): Buffer {
-    const reply = this.server.reply(pending as unknown as V2Pending, text, now);
-    this.server.finish(pending as unknown as V2Pending, now);
+    const reply = this.server.reply(pending as never, text, now);
+    this.server.finish(pending as never, now);
     if (typeof reply === 'string') {
       throw new Error(`not answered: ${reply}`);
     }

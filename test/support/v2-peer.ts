@@ -76,11 +76,11 @@ export class V2Peer {
   }
 
   /** Another process: no session, another secret, and bound for `upMs`. */
-  restart({ upMs = 0, ...options }: { upMs?: number; isRouteShared?: boolean; route?: number } = {}): void {
+  restart({ upMs = 0, ...options }: { upMs?: number; route?: number } = {}): void {
     this.server = this.createServer(this.now - upMs, options);
   }
 
-  private createServer(startedAt: number, options: { isRouteShared?: boolean; route?: number } = {}) {
+  private createServer(startedAt: number, options: { route?: number } = {}) {
     return new V2AnsweringServer(
       { keys: [{ device: 'board', key: deriveKey(this.key) }], startedAt, ...options },
       (text) => {

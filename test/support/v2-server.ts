@@ -1,6 +1,14 @@
-/** The server of protocol v2 without a socket, and what a device sends to it. */
-import { type BenUdpRemote, DEFAULT_LIMITS, type Decision } from '../../lib/exchange/index.js';
-import { Gate } from '../../lib/exchange/limits/gate.js';
+/** The server of protocol v2 without a socket, and the datagrams of a device. */
+import {
+  DEFAULT_LIMITS,
+  type Decision,
+  type RejectedDecision,
+  Exchanges,
+  type ExchangesOptions,
+  type Sender,
+} from '../../lib/exchange/index.js';
+import { KnownBoards } from '../../lib/exchange/known-boards.js';
+import { Admissions } from '../../lib/exchange/limits/admissions.js';
 import { Holder, Holders } from '../../lib/exchange/limits/holder.js';
 import { InFlight, type InFlightHandler, type InFlightLimits } from '../../lib/exchange/limits/in-flight.js';
 import type { SessionTable } from '../../lib/exchange/v2/session-table.js';
@@ -16,31 +24,54 @@ export interface V2TestOptions extends Partial<Omit<V2ServerOptions, 'keys'>> {
   readonly keys?: ReadonlyArray<NamedKey>;
   readonly inFlight?: Partial<InFlightLimits>;
   readonly limits?: Partial<typeof DEFAULT_LIMITS>;
-  readonly isReserved?: (remote: BenUdpRemote) => boolean;
+  readonly isReserved?: (sender: Sender) => boolean;
+  /** The limits of a v1 server, if they are shared. */
+  readonly admissions?: Admissions;
   /** When the socket was bound. */
   readonly startedAt?: number;
 }
 
-export function createV2Server({ keys, inFlight, limits, isReserved, startedAt = 0, ...options }: V2TestOptions = {}) {
+export function createV2Server(given: V2TestOptions = {}) {
+  const { keys, inFlight, limits, isReserved, admissions, startedAt = 0, ...options } = given;
   const holders = new Holders();
   const server = new V2ServerExchange(
     {
       maxDatagramBytes: 4096,
       maxResultBytes: 1_000_000,
-      maxSessionsPerAddress: 64,
-      route: 0,
-      isRouteShared: false,
+      route: 1,
       ...options,
       keys: new KeyRing(keys ?? [{ device: 'board', key: KEY }]),
     },
     {
       holders,
-      gate: new Gate({ ...DEFAULT_LIMITS, ...limits }, isReserved),
+      boards: new KnownBoards(100),
+      admissions: admissions ?? new Admissions({ ...DEFAULT_LIMITS, ...limits }, isReserved),
       inFlight: new InFlight({ ...IN_FLIGHT, ...inFlight }, 10_000, holders),
     },
   );
   server.start(startedAt);
   return server;
+}
+
+/** Both protocols, and their keys. */
+export function createExchanges({
+  keys = [{ device: 'board', key: KEY }],
+  ...options
+}: Partial<Omit<ExchangesOptions, 'keys'>> & { keys?: readonly NamedKey[] } = {}) {
+  const ring = new KeyRing(keys);
+  const exchanges = new Exchanges({
+    maxDatagramBytes: 4096,
+    deviceTimeoutMs: 10_000,
+    maxEndpoints: 100,
+    limits: DEFAULT_LIMITS,
+    inFlight: IN_FLIGHT,
+    repair: true,
+    v2: { maxResultBytes: 1_000_000, route: 1 },
+    ...options,
+    keys: ring,
+  });
+  exchanges.start(0);
+  return { exchanges, ring };
 }
 
 /** The decision in one word. */
@@ -54,7 +85,7 @@ export function datagramOf(decision: Decision): Buffer | undefined {
 
 export interface Answered {
   readonly reason?: string;
-  readonly datagram?: Buffer;
+  readonly datagram?: Buffer | undefined;
 }
 
 /** A server whose handlers answer at once. */
@@ -94,16 +125,24 @@ export class V2AnsweringServer {
   receive(datagram: Buffer, remote = remoteOf('127.0.0.1'), now = 0): Answered {
     const decision = this.exchange.receive(datagram, remote, now);
     const answer = datagramOf(decision);
+    if (decision.kind === 'rejected') {
+      return { reason: decision.reason, datagram: decision.pending ? this.refuse(decision, now) : answer };
+    }
     if (decision.kind !== 'request') {
-      return {
-        ...(decision.kind === 'rejected' && { reason: decision.reason }),
-        ...(answer && { datagram: answer }),
-      };
+      return { datagram: answer };
     }
     const pending = decision.pending as unknown as V2Pending;
     const text = this.handle(decision.request.text);
     const reply = decision.request.noreturn ? 'superseded' : this.exchange.reply(pending, text, now);
     this.exchange.finish(pending, now);
     return { datagram: typeof reply === 'string' ? answer! : reply[0]! };
+  }
+
+  /** The error reply to a request that does not run. */
+  private refuse({ reason, pending }: RejectedDecision, now: number): Buffer | undefined {
+    const token = pending as unknown as V2Pending;
+    const reply = this.exchange.reply(token, JSON.stringify({ data: null, error: { message: reason } }), now);
+    this.exchange.finish(token, now);
+    return typeof reply === 'string' ? undefined : reply[0];
   }
 }

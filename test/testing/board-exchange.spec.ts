@@ -104,4 +104,22 @@ describe('boardExchange', () => {
       message: 'the reply does not verify',
     });
   });
+
+  it.each([
+    ['a reply', [BLOCK, BLOCK, BLOCK, BLOCK, BLOCK]],
+    ['an empty reply', [BLOCK, BLOCK, BLOCK, BLOCK, Buffer.alloc(0)]],
+  ])('overwrites its id after %s', (_name, inputs) => {
+    const ids: Buffer[] = [];
+    expect(play(inputs, { onSealed: (id) => ids.push(id) }).ending).toBeDefined();
+    expect(ids).toEqual([Buffer.alloc(16)]);
+  });
+
+  it('overwrites its id if it is given up', () => {
+    const ids: Buffer[] = [];
+    const request = { text: "{'action': 'echo'}", noreturn: false, onSealed: (id: Buffer) => ids.push(id) };
+    const steps = boardExchange(new Sealer(KEY), request);
+    [BLOCK, BLOCK, BLOCK, BLOCK, BLOCK].forEach((datagram) => steps.next(datagram));
+    expect(steps.return({ kind: 'error', message: 'given up' }).done).toBe(true);
+    expect(ids).toEqual([Buffer.alloc(16)]);
+  });
 });

@@ -1,9 +1,10 @@
-/** Each habit, quirk and fault of the virtual board, against a Nest app over real UDP. */
+/** Each habit, quirk and fault of the virtual board, against a Nest app: over real UDP, or in memory if an exchange must time out. */
 import { Controller } from '@nestjs/common';
 import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
-import { type VirtualBoard, type VirtualBoardFaults } from 'nestjs-ben-udp/testing';
+import type { VirtualBoard, VirtualBoardFaults, VirtualBoardOptions } from 'nestjs-ben-udp/testing';
 import { describe, expect, it } from 'vitest';
 import type { BenUdpTransportOptions } from 'nestjs-ben-udp';
+import { MemoryNetwork } from '../support/memory-network.js';
 import { startApp } from '../support/nest-app.js';
 
 @Controller()
@@ -24,6 +25,19 @@ class Handlers {
 /** A server without repair, so the effect of a fault on a board is seen. */
 const start = (options: BenUdpTransportOptions = {}) =>
   startApp({ controllers: [Handlers] }, { repair: false, shutdownTimeout: 50, ...options });
+
+/** The same on a network in memory. `play` lets time pass there. */
+async function startInMemory(options: BenUdpTransportOptions = {}) {
+  const network = new MemoryNetwork();
+  const server = { repair: false, shutdownTimeout: 0, ...options };
+  const { transport, board } = await startApp({ controllers: [Handlers] }, server, undefined, network);
+  return {
+    transport,
+    network,
+    board: (boardOptions: Partial<VirtualBoardOptions> = {}) => board(boardOptions, network),
+    play: <T>(outcome: Promise<T>) => network.play(outcome),
+  };
+}
 
 /** The result of `send`: the value, or the code of the error. */
 function ending(board: VirtualBoard, data: unknown = 1): Promise<unknown> {
@@ -53,13 +67,10 @@ describe('VirtualBoard', () => {
   });
 
   it('continues after a failed exchange', async () => {
-    const { board } = await start();
-    // Within 250 ms the server treats a hello as a copy of the previous one.
-    const device = await board({ timeout: 300 });
-    const lost = device.send({ action: 'echo', data: Buffer.alloc(3000, 1) });
-    const answer = device.send({ action: 'echo', data: 2 });
-    await expect(lost).rejects.toMatchObject({ code: 'BEN_TIMEOUT' });
-    expect(await answer).toBe(2);
+    const { board, play } = await startInMemory();
+    const device = await board();
+    const endings = [ending(device, Buffer.alloc(3000, 1)), ending(device, 2)];
+    expect(await play(Promise.all(endings))).toEqual(['BEN_TIMEOUT', 2]);
   });
 
   it('cuts off a datagram that is longer than its buffer', async () => {
@@ -92,22 +103,22 @@ describe('VirtualBoard', () => {
 
 describe('receiveSlots: 1', () => {
   it('loses the second datagram of a burst, as a server without datagramGap sends it', async () => {
-    const { board } = await start();
-    const device = await board({ receiveSlots: 1, timeout: 100 });
-    expect(await ending(device)).toBe('BEN_TIMEOUT');
+    const { board, play } = await startInMemory();
+    const device = await board({ receiveSlots: 1 });
+    expect(await play(ending(device))).toBe('BEN_TIMEOUT');
     expect(device.getStats()).toMatchObject({ received: 1, dropped: 1 });
   });
 
   it('loses nothing if the server has a datagramGap', async () => {
-    const { board } = await start({ datagramGap: 100 });
+    const { board, play } = await startInMemory({ datagramGap: 100 });
     const device = await board({ receiveSlots: 1 });
-    expect(await ending(device)).toBe(1);
+    expect(await play(ending(device))).toBe(1);
     expect(device.getStats()).toMatchObject({ received: 5, dropped: 0 });
   });
 
   it('does not harm a board that reads faster than datagrams arrive', async () => {
-    const { board } = await start();
-    expect(await ending(await board({ receiveSlots: 1, readDelay: 0 }))).toBe(1);
+    const { board, play } = await startInMemory();
+    expect(await play(ending(await board({ receiveSlots: 1, readDelay: 0 })))).toBe(1);
   });
 });
 
@@ -141,22 +152,23 @@ describe('receive', () => {
 
 describe('leftovers', () => {
   it('shift the datagrams that are read, so that the request does not verify', async () => {
-    const { board, transport } = await start();
-    const device = await board({ leftovers: [Buffer.alloc(16)], timeout: 100 });
-    expect(await ending(device)).toBe('BEN_TIMEOUT');
+    const { board, transport, play } = await startInMemory();
+    const device = await board({ leftovers: [Buffer.alloc(16)] });
+    expect(await play(ending(device))).toBe('BEN_TIMEOUT');
     expect(device.getStats().received).toBe(3);
     expect(transport.getStats().rejected['bad-hash']).toBe(1);
   });
 
   it('are healed by a server that repairs', async () => {
-    const { board } = await start({ repair: true });
+    const { board, play } = await startInMemory({ repair: true });
     Handlers.noted.length = 0;
-    const device = await board({ leftovers: [Buffer.alloc(16)], timeout: 300 });
+    const device = await board({ leftovers: [Buffer.alloc(16)] });
     for (const data of [1, 2, 3, 4]) {
       // The server withholds one answer, so the board reads its unread datagrams.
-      await device.send({ action: 'note', data }, { noreturn: true }).catch(() => undefined);
+      await play(device.send({ action: 'note', data }, { noreturn: true }).catch(() => undefined));
     }
-    await expect.poll(() => Handlers.noted).toContain(4);
+    await play(Promise.resolve());
+    expect(Handlers.noted).toContain(4);
     expect(device.leftovers).toBe(0);
   });
 
@@ -170,10 +182,10 @@ describe('leftovers', () => {
 describe('faults', () => {
   /** The result of one exchange of a board with these faults. */
   async function exchangeWith(faults: VirtualBoardFaults, serverOptions: BenUdpTransportOptions = {}) {
-    const { board, transport } = await start(serverOptions);
+    const { board, transport, network, play } = await startInMemory(serverOptions);
     const device = await board({ timeout: 150, faults });
-    const answer = await ending(device);
-    return { answer, device, board: device.getStats(), server: transport.getStats(), transport };
+    const answer = await play(ending(device));
+    return { answer, device, board: device.getStats(), server: transport.getStats(), network };
   }
 
   it('lose the datagrams of the board, so the server receives nothing', async () => {
@@ -218,9 +230,10 @@ describe('faults', () => {
   });
 
   it('delay longer than the board waits', async () => {
-    const { answer, device } = await exchangeWith({ delay: 2000, direction: 'to-board', seed: 5 });
+    const { answer, device, network } = await exchangeWith({ delay: 2000, direction: 'to-board', seed: 5 });
     expect(answer).toBe('BEN_TIMEOUT');
-    await expect.poll(() => device.leftovers, { timeout: 5000 }).toBe(2);
+    await network.pass(2000);
+    expect(device.leftovers).toBe(2);
   });
 
   it('use a wrong key: the server can not read the request', async () => {
@@ -231,17 +244,16 @@ describe('faults', () => {
   });
 
   it('come in the same places with the same seed, and in other places with another seed', async () => {
-    const { board } = await start();
+    const { board, play } = await startInMemory();
     const run = async (seed: number) => {
-      // Longer than the 250 ms in which the server treats a hello as a copy, so no result depends on the speed of the machine.
-      const device = await board({ timeout: 400, faults: { loss: 0.1, duplicate: 0.05, wrongKey: 0.1, seed } });
+      const device = await board({ faults: { loss: 0.1, duplicate: 0.05, wrongKey: 0.1, seed } });
       const endings = [];
       for (let number = 0; number < 12; number++) {
         endings.push(await ending(device, number));
       }
       return { endings, stats: device.getStats() };
     };
-    const [first, second, other] = await Promise.all([run(11), run(11), run(12)]);
+    const [first, second, other] = await play(Promise.all([run(11), run(11), run(12)]));
     expect(second).toEqual(first);
     expect(other).not.toEqual(first);
     expect(first.stats.lost).toBeGreaterThan(0);

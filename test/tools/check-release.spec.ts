@@ -8,15 +8,19 @@ import { temporaryFolder } from '../support/temporary-folder.js';
 
 const FILES = {
   'package.json': '{ "version": "1.2.3", "author": "Boards Ltd" }',
+  'device/package.json': '',
+  'docs/protocol-v2.md': '',
   'CHANGELOG.md': '# Changelog\n\n## [1.2.3] - 2030-01-31\n',
   'tools/typedoc.json': '',
   '.github/ISSUE_TEMPLATE/config.yml': '',
   '.github/ISSUE_TEMPLATE/bug.yml': '',
 };
 
-async function check(files: Partial<typeof FILES>, ...args: string[]): Promise<{ ok: boolean; output: string }> {
+const HISTORY = 'bench/history/1.2.3.json';
+
+async function check(files: Record<string, string>, ...args: string[]): Promise<{ ok: boolean; output: string }> {
   const folder = await temporaryFolder();
-  for (const [path, text] of Object.entries({ ...FILES, ...files })) {
+  for (const [path, text] of Object.entries({ ...FILES, [HISTORY]: '[]', ...files })) {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await writeFile(join(folder, path), text);
   }
@@ -51,6 +55,15 @@ describe('check-release', () => {
       expect(output).toBe('CHANGELOG.md has no dated section for 1.2.3: "## [1.2.3] - YYYY-MM-DD"\n');
     },
   );
+
+  it('fails if the cost of an exchange is not recorded for the version', async () => {
+    const { ok, output } = await check({
+      'package.json': '{ "version": "1.2.4" }',
+      'CHANGELOG.md': '# Changelog\n\n## [1.2.4] - 2030-01-31\n',
+    });
+    expect(ok).toBe(false);
+    expect(output).toBe('bench/history/1.2.4.json is missing: npm run bench:guard -- --record\n');
+  });
 
   it('looks into every file that has the placeholder, except for those that explain it', () => {
     const explaining = [

@@ -1,5 +1,25 @@
 /** The tested versions and formats, and the known limits. */
 
+/**
+ * @typedef {object} Nest a version of Nest
+ * @property {string} name
+ * @property {string} nest the range of its packages
+ * @property {Record<string, string>} dependencies
+ * @property {object} compilerOptions
+ * @property {string[]} jestNodeOptions
+ *
+ * @typedef {object} Format a way to use the package
+ * @property {string} name
+ * @property {string} title
+ * @property {string} type of the modules
+ * @property {string[]} files in `templates`
+ * @property {object} [compilerOptions]
+ * @property {boolean} [checksDeclarations]
+ * @property {string[]} [onlyNests]
+ * @property {(nest: Nest) => string[]} command to run in the project
+ * @property {(nest: Nest) => string[]} [control] the same without this package: if it fails too, the cause is elsewhere
+ */
+
 /** What all starters' tsconfigs have in common, with `strict`. */
 const STARTER_OPTIONS = {
   strict: true,
@@ -27,6 +47,8 @@ const NODENEXT_OPTIONS = {
 /**
  * Versions of Nest, each with dependencies and tsconfig as its starter has them (templates of `@nestjs/schematics`). Of the
  * lowest version everything that the types meet is the lowest too.
+ *
+ * @type {Nest[]}
  */
 export const NESTS = [
   {
@@ -80,7 +102,7 @@ export const NODES = ['20', '22', '24'];
 
 const ESM = { module: 'nodenext', moduleResolution: 'nodenext' };
 
-/** Ways to use the package: the files of a project in `templates`, and the command to run there. */
+/** @type {Format[]} */
 export const FORMATS = [
   {
     name: 'esm',
@@ -114,7 +136,6 @@ export const FORMATS = [
     files: ['app.ts', 'jest/app.spec.ts', 'jest/board.spec.ts', 'jest/control.spec.ts', 'jest/jest.config.json'],
     compilerOptions: { noEmit: true, types: ['node', 'jest'] },
     command: ({ jestNodeOptions }) => [...jestNodeOptions, ...jest('app', 'board')],
-    /** The same without this package: if it fails too, the cause is elsewhere. */
     control: ({ jestNodeOptions }) => [...jestNodeOptions, ...jest('control')],
   },
   {
@@ -153,6 +174,7 @@ export const SUBSET = [
   { nest: '12', nodes: ['24'] },
 ];
 
+/** @param {...string} names of specs */
 function jest(...names) {
   return ['../node_modules/jest/bin/jest.js', '--config', 'jest.config.json', ...names.map((name) => `${name}.spec`)];
 }

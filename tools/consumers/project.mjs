@@ -12,10 +12,24 @@ const NPM_INSTALL = ['install', '--ignore-scripts', '--no-package-lock', '--no-a
 /** Longest time for one cell, in which it also has to end by itself. */
 const CELL_TIMEOUT_MS = 60_000;
 
-/** Finds the running Node, and fetches others: `{ spec, version, binary }` of each. */
+/**
+ * @typedef {import('./matrix.mjs').Nest} Nest
+ * @typedef {import('./matrix.mjs').Format} Format
+ * @typedef {{ spec: string, version: string, binary: string }} InstalledNode
+ * @typedef {{ outcome: 'pass' | 'limit' | 'fail', reason?: string, output: string }} CellResult
+ */
+
+/**
+ * Finds the running Node, and fetches others.
+ *
+ * @param {string[]} specs majors or exact versions
+ * @param {string} folder
+ * @returns {Promise<InstalledNode[]>}
+ */
 export async function installNodes(specs, folder) {
-  const isRunning = (spec) => process.versions.node === spec || process.versions.node.startsWith(`${spec}.`);
-  const aliasOf = (spec) => `node-${spec}`;
+  const isRunning = (/** @type {string} */ spec) =>
+    process.versions.node === spec || process.versions.node.startsWith(`${spec}.`);
+  const aliasOf = (/** @type {string} */ spec) => `node-${spec}`;
   const others = specs.filter((spec) => !isRunning(spec));
   await writeJson(join(folder, 'package.json'), {
     private: true,
@@ -36,7 +50,14 @@ export async function installNodes(specs, folder) {
   );
 }
 
-/** Installs a version of Nest with the package, and returns the installed versions. */
+/**
+ * Installs a version of Nest with the package.
+ *
+ * @param {Nest} nest
+ * @param {string} folder
+ * @param {string} tarball
+ * @returns {Promise<Record<string, string>>} the installed versions
+ */
 export async function installNest({ nest, dependencies }, folder, tarball) {
   const nestPackages = ['common', 'core', 'microservices', 'testing'].map((each) => `@nestjs/${each}`);
   const all = {
@@ -58,7 +79,13 @@ export async function installNest({ nest, dependencies }, folder, tarball) {
   return Object.fromEntries(versions);
 }
 
-/** Writes the project of one format and compiles it; `{ ok, output }`. */
+/**
+ * Writes the project of one format and compiles it.
+ *
+ * @param {Nest} nest
+ * @param {Format} format
+ * @param {string} folder
+ */
 export async function writeProject(nest, { type, files, compilerOptions, checksDeclarations = false }, folder) {
   await mkdir(folder);
   await writeJson(join(folder, 'package.json'), { private: true, type });
@@ -69,7 +96,12 @@ export async function writeProject(nest, { type, files, compilerOptions, checksD
   return compile(folder, !checksDeclarations);
 }
 
-/** Where declarations are looked into, which starters do not do, those of other packages still are nobody's concern. */
+/**
+ * Where declarations are looked into, which starters do not do, those of other packages still are nobody's concern.
+ *
+ * @param {string} folder
+ * @param {boolean} skipLibCheck
+ */
 async function compile(folder, skipLibCheck) {
   const tsc = join('..', 'node_modules', 'typescript', 'bin', 'tsc');
   const { output } = await run(process.execPath, [tsc, '--pretty', 'false', '--skipLibCheck', `${skipLibCheck}`], {
@@ -82,10 +114,19 @@ async function compile(folder, skipLibCheck) {
   return { ok: errors.length === 0, output: errors.join('\n') };
 }
 
-/** Runs a project on one Node: `{ outcome: 'pass' | 'limit' | 'fail', reason, output }`. */
+/**
+ * Runs a project on one Node.
+ *
+ * @param {Nest} nest
+ * @param {Format} format
+ * @param {InstalledNode} node
+ * @param {string} folder
+ * @returns {Promise<CellResult>}
+ */
 export async function runProject(nest, { name, command, control }, node, folder) {
   const env = { ...process.env, PATH: `${dirname(node.binary)}${delimiter}${process.env.PATH}`, NO_COLOR: '1' };
-  const runThere = (args) => run(node.binary, args, { cwd: folder, env, timeoutMs: CELL_TIMEOUT_MS });
+  const runThere = (/** @type {string[]} */ args) =>
+    run(node.binary, args, { cwd: folder, env, timeoutMs: CELL_TIMEOUT_MS });
   const { ok, output } = await runThere(command(nest));
   if (ok) {
     return { outcome: 'pass', output };
@@ -95,6 +136,10 @@ export async function runProject(nest, { name, command, control }, node, folder)
   return limit ? { outcome: 'limit', reason: limit.reason, output } : { outcome: 'fail', output };
 }
 
+/**
+ * @param {string} path
+ * @param {object} value
+ */
 function writeJson(path, value) {
   return writeFile(path, JSON.stringify(value, undefined, 2));
 }

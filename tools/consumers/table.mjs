@@ -6,16 +6,24 @@ const BEGIN = '<!-- consumers:begin, made by npm run test:consumers -- --save do
 const END = '<!-- consumers:end -->';
 
 /**
- * @param results `{ nest, format, cells }` of every project, each of the cells `{ node, outcome, reason }`
- * @param nodes `{ spec, version }`
- * @param versions the installed packages by version of Nest
+ * @typedef {import('./matrix.mjs').Nest} Nest
+ * @typedef {import('./project.mjs').InstalledNode} InstalledNode
+ * @typedef {import('./project.mjs').CellResult & { node: InstalledNode }} Cell
+ * @typedef {{ nest: Nest, format: import('./matrix.mjs').Format, cells: Cell[] }} ProjectResult
+ * @typedef {Map<Nest, Record<string, string>>} Versions the installed packages by version of Nest
+ */
+
+/**
+ * @param {ProjectResult[]} results
+ * @param {InstalledNode[]} nodes
+ * @param {Versions} versions
  */
 export function formatTable(results, nodes, versions) {
   const reasons = [...new Set(results.flatMap(({ cells }) => cells.flatMap(({ reason }) => reason ?? [])))];
-  const describe = (/** @type {{ outcome?: string, reason?: string }} */ { outcome, reason } = {}) =>
+  const describe = (/** @type {Partial<Cell>} */ { outcome, reason = '' } = {}) =>
     outcome === 'limit' ? `can't work (${reasons.indexOf(reason) + 1})` : (outcome ?? '');
   const rows = results.map(({ nest, format: { title }, cells }) => [
-    versions.get(nest)['@nestjs/core'],
+    versions.get(nest)?.['@nestjs/core'] ?? '',
     title,
     ...nodes.map((node) => describe(cells.find((cell) => cell.node === node))),
   ]);
@@ -29,6 +37,7 @@ export function formatTable(results, nodes, versions) {
   ].join('\n');
 }
 
+/** @param {Versions} versions */
 function formatVersions(versions) {
   const names = ['@nestjs/core', '@nestjs/microservices', 'rxjs', 'typescript', 'vitest', 'jest', 'ts-jest'];
   return formatRows(
@@ -37,11 +46,20 @@ function formatVersions(versions) {
   );
 }
 
+/**
+ * @param {string[]} head
+ * @param {string[][]} rows
+ */
 function formatRows(head, rows) {
   return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
 }
 
-/** Puts the table between its two comments; a file that is not there yet gets a heading above them. */
+/**
+ * Puts the table between its two comments; a file that is not there yet gets a heading above them.
+ *
+ * @param {string} path
+ * @param {string} table
+ */
 export async function saveTable(path, table) {
   const text = await readFile(path, 'utf8').catch((error) => {
     if (error.code !== 'ENOENT') {

@@ -27,7 +27,7 @@ const DEFAULTS = {
   localAddress: '127.0.0.1',
   localPort: 0,
   receiveSlots: 256,
-  program: 'benclient',
+  program: /** @type {const} */ ('benclient'),
   vmFolder: dirname(createRequire(import.meta.url).resolve(`${VM_PACKAGE}/micropython.wasm`)),
 };
 
@@ -50,6 +50,15 @@ const DEFAULTS = {
  * @property {string} [vmFolder] the folder of another release of the VM's package. Default the one that is installed here.
  */
 
+/**
+ * The types of Node 20 lack it.
+ *
+ * @typedef {object} Assembly
+ * @property {(code: Uint8Array) => Promise<object>} compile
+ * @property {(code: object, imports: object) => Promise<object>} instantiate
+ */
+const { WebAssembly } = /** @type {{ WebAssembly: Assembly }} */ (/** @type {unknown} */ (globalThis));
+
 /** @type {Map<string, Promise<object>>} */
 const compiledVms = new Map();
 
@@ -60,12 +69,7 @@ const compiledVms = new Map();
  */
 function compileVm(folder) {
   const compiled =
-    compiledVms.get(folder) ??
-    readFile(join(folder, 'micropython.wasm')).then((bytes) =>
-      /** @type {{ compile(code: Uint8Array): Promise<object> }} */ (/** @type {unknown} */ (WebAssembly)).compile(
-        bytes,
-      ),
-    );
+    compiledVms.get(folder) ?? readFile(join(folder, 'micropython.wasm')).then((bytes) => WebAssembly.compile(bytes));
   compiledVms.set(folder, compiled);
   return compiled;
 }
@@ -89,12 +93,16 @@ export class PythonError extends Error {
 export class MicroPythonBoard {
   #options;
   #worker;
+  /** @type {import('node:dgram').Socket | undefined} */
   #socket;
   #port;
   #cells = new Int32Array(new SharedArrayBuffer(CELL_COUNT * Int32Array.BYTES_PER_ELEMENT));
+  /** @type {Map<number, { resolve: (result: string) => void, reject: (error: Error) => void }>} */
   #commands = new Map();
   #lastCommand = 0;
+  /** @type {Error | undefined} */
   #failure;
+  /** @type {import('node:net').AddressInfo | undefined} */
   #address;
   version = '';
   dropped = 0;
@@ -119,6 +127,10 @@ export class MicroPythonBoard {
     return board;
   }
 
+  /**
+   * @param {Omit<typeof DEFAULTS, 'program'> & MicroPythonBoardOptions} options
+   * @param {object} wasm
+   */
   constructor(options, wasm) {
     this.#options = options;
     const { port1, port2 } = new MessageChannel();
@@ -136,6 +148,9 @@ export class MicroPythonBoard {
   }
 
   get address() {
+    if (!this.#address) {
+      throw new Error('the board has no socket yet');
+    }
     return this.#address;
   }
 
@@ -171,6 +186,11 @@ export class MicroPythonBoard {
     this.#port.close();
   }
 
+  /**
+   * @param {'run' | 'send'} command
+   * @param {...unknown} args
+   * @returns {Promise<string>}
+   */
   #command(command, ...args) {
     if (this.#failure) {
       return Promise.reject(this.#failure);
@@ -180,10 +200,15 @@ export class MicroPythonBoard {
     return this.#whenDone(id);
   }
 
+  /**
+   * @param {number} id of a command; 0 for the start
+   * @returns {Promise<string>}
+   */
   #whenDone(id) {
     return new Promise((resolve, reject) => this.#commands.set(id, { resolve, reject }));
   }
 
+  /** @param {Error} error */
   #fail(error) {
     this.#failure ??= error;
     for (const { reject } of this.#commands.values()) {
@@ -192,26 +217,33 @@ export class MicroPythonBoard {
     this.#commands.clear();
   }
 
+  /** @param {import('./worker.mjs').Message} message */
   #receiveMessage(message) {
-    if (message.call) {
+    if ('call' in message) {
       void this.#answerCall(message);
       return;
     }
-    const { id, result, error } = message;
+    const { id } = message;
     const command = this.#commands.get(id);
     this.#commands.delete(id);
-    if (error) {
-      command?.reject(error.type ? new PythonError(error.type, error.message) : new Error(error.message));
+    if (message.error) {
+      const { type, message: text } = message.error;
+      command?.reject(type ? new PythonError(type, text) : new Error(text));
     } else {
-      command?.resolve(result);
+      command?.resolve(message.result);
     }
   }
 
-  /** Runs the call of the device program, and wakes its thread. */
+  /**
+   * Runs the call of the device program, and wakes its thread.
+   *
+   * @param {import('./worker.mjs').Call} call
+   */
   async #answerCall({ call, args }) {
     let code = 0;
     try {
-      await this.#calls[call](...args);
+      const run = /** @type {(...args: unknown[]) => Promise<unknown>} */ (this.#calls[call]);
+      await run(...args);
     } catch (error) {
       code = ERRNO[/** @type {NodeJS.ErrnoException} */ (error).code ?? 'EIO'] ?? ERRNO.EIO;
     }
@@ -219,13 +251,14 @@ export class MicroPythonBoard {
     Atomics.notify(this.#cells, RESULT);
   }
 
+  /** What the device program asks of its owner's thread. */
   #calls = {
     bind: () => this.#bind(),
-    sendTo: async (hex, host, port) => {
-      await this.#bind();
+    sendTo: async (/** @type {string} */ hex, /** @type {string} */ host, /** @type {number} */ port) => {
+      const socket = await this.#bind();
       /** @type {Promise<void>} */
       const sent = new Promise((resolve, reject) =>
-        this.#socket.send(Buffer.from(hex, 'hex'), port, host, (error) => (error ? reject(error) : resolve())),
+        socket.send(Buffer.from(hex, 'hex'), port, host, (error) => (error ? reject(error) : resolve())),
       );
       await sent;
     },
@@ -234,7 +267,7 @@ export class MicroPythonBoard {
 
   async #bind() {
     if (this.#socket) {
-      return;
+      return this.#socket;
     }
     const { localAddress, localPort } = this.#options;
     const socket = createSocket('udp4');
@@ -249,6 +282,7 @@ export class MicroPythonBoard {
     socket.on('message', (datagram, remote) => this.#store(datagram, remote));
     this.#socket = socket;
     this.#address = socket.address();
+    return socket;
   }
 
   async #closeSocket() {
@@ -260,6 +294,10 @@ export class MicroPythonBoard {
     }
   }
 
+  /**
+   * @param {Buffer} datagram
+   * @param {import('node:dgram').RemoteInfo} remote
+   */
   #store(datagram, { address, port }) {
     if (this.leftovers >= this.#options.receiveSlots) {
       this.dropped++;

@@ -9,6 +9,13 @@ import { fileURLToPath } from 'node:url';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { PENDING, RESULT, UNREAD } from './cells.mjs';
 
+/**
+ * @typedef {{ call: 'bind' | 'sendTo' | 'close', args: unknown[] }} Call for the owner's thread
+ * @typedef {{ id: number, result: string, error?: undefined }} Result of a command
+ * @typedef {{ id: number, error: { type?: string, message: string } }} Failure
+ * @typedef {Call | Result | Failure} Message
+ */
+
 /** Errno values as MicroPython has them on every platform. */
 const EAGAIN = 11;
 const EMSGSIZE = 90;
@@ -24,7 +31,11 @@ const PROGRAMS = {
   ben2: new URL('../../device/ben2.py', import.meta.url),
 };
 
-const { options, vmUrl, wasm, cells, datagrams } = workerData;
+const { vmUrl, wasm, datagrams } = workerData;
+/** @type {Int32Array} */
+const cells = workerData.cells;
+/** @type {Required<import('./board.mjs').MicroPythonBoardOptions>} */
+const options = workerData.options;
 const owner = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
 
 const { loadMicroPython } = await import(vmUrl);
@@ -33,12 +44,21 @@ const { loadMicroPython } = await import(vmUrl);
 Object.assign(process.stdin, { fd: process.stdin.fd ?? openSync(devNull, 'r') });
 
 // The VM's loader has no hook for a module that is compiled already, and compiling would be a third of every start.
+const { WebAssembly } = /** @type {{ WebAssembly: import('./board.mjs').Assembly }} */ (
+  /** @type {unknown} */ (globalThis)
+);
 const { instantiate } = WebAssembly;
-WebAssembly.instantiate = async (_bytes, imports) => ({ module: wasm, instance: await instantiate(wasm, imports) });
+WebAssembly.instantiate = async (/** @type {object} */ _bytes, /** @type {object} */ imports) => ({
+  module: wasm,
+  instance: await instantiate(wasm, imports),
+});
 
 /**
  * Blocks this thread while a cell holds a value; false if the time was up first. Looks again when woken, because a wake-up
  * may be late: the owner changes the cell and wakes in two steps, and this thread may have read the change in between.
+ *
+ * @param {number} cell
+ * @param {number} value
  */
 function waitWhile(cell, value, timeoutMs = Infinity) {
   const deadline = performance.now() + timeoutMs;
@@ -52,7 +72,12 @@ function waitWhile(cell, value, timeoutMs = Infinity) {
   return true;
 }
 
-/** Has the owner's thread do something, and waits: 0, or an errno. */
+/**
+ * Has the owner's thread do something, and waits: 0, or an errno.
+ *
+ * @param {Call['call']} name
+ * @param {...unknown} args
+ */
 function call(name, ...args) {
   Atomics.store(cells, RESULT, PENDING);
   owner.postMessage({ call: name, args });
@@ -72,11 +97,17 @@ function takeDatagram() {
  */
 const bridge = {
   bind: () => call('bind'),
+  /** @param {string} joined */
   sendTo(joined) {
     const [host, port, hex] = joined.split(' ');
     return hex.length > 2 * MAX_DATAGRAM_BYTES ? EMSGSIZE : call('sendTo', hex, host, Number(port));
   },
-  /** An errno, or address, port and contents of the oldest datagram, of which `size` bytes are kept. */
+  /**
+   * An errno, or address, port and contents of the oldest datagram, of which `size` bytes are kept.
+   *
+   * @param {number} size
+   * @param {number | null} timeoutMs
+   */
   receive(size, timeoutMs) {
     if (!waitWhile(UNREAD, 0, timeoutMs ?? Infinity)) {
       return timeoutMs === 0 ? EAGAIN : ETIMEDOUT;
@@ -92,7 +123,8 @@ const bridge = {
     return code;
   },
   seconds: () => Math.floor(Date.now() / 1000),
-  random: (size) => randomBytes(size).toString('hex'),
+  random: (/** @type {number} */ size) => randomBytes(size).toString('hex'),
+  /** @param {string} joined */
   aesCbc(joined) {
     const [direction, key, iv, data] = joined.split(' ');
     const create = direction === 'encrypt' ? createCipheriv : createDecipheriv;
@@ -101,16 +133,19 @@ const bridge = {
   },
 };
 
+/** @type {number[]} */
 let stdout = [];
 const vm = await loadMicroPython({
   linebuffer: false,
   url: fileURLToPath(new URL('micropython.wasm', vmUrl)),
   // The VM of 1.20 passes lines.
-  stdout: (part) => stdout.push(...(typeof part === 'string' ? Buffer.from(`${part}\n`) : part)),
+  stdout: (/** @type {string | Uint8Array} */ part) =>
+    stdout.push(...(typeof part === 'string' ? Buffer.from(`${part}\n`) : part)),
   // It prints tracebacks too, on a stream that a thread does not have.
   stderr: () => undefined,
 });
 
+/** @param {string} source */
 function run(source) {
   stdout = [];
   vm.runPython(source);
@@ -140,7 +175,11 @@ function setUp() {
   return run('import sys; print(".".join(str(part) for part in sys.implementation.version[:3]))').trim();
 }
 
-/** `machine.RTC`, as far as its memory goes. */
+/**
+ * `machine.RTC`, as far as its memory goes.
+ *
+ * @param {Uint8Array} contents
+ */
 function keepRtcMemory(contents) {
   return `
 class _Rtc:
@@ -157,6 +196,8 @@ rtc = _Rtc(bytes.fromhex(${pythonString(Buffer.from(contents).toString('hex'))})
 /**
  * The order of a dict's keys is the VM's own affair and the same at every start. For another one the client's `str` prints an
  * envelope by way of an OrderedDict: still MicroPython's printer, all of it.
+ *
+ * @param {readonly string[]} keys
  */
 function orderEnvelopes(keys) {
   return `
@@ -170,14 +211,19 @@ benclient.str = _str
 `;
 }
 
-/** JSON's escapes are Python's too. */
+/**
+ * JSON's escapes are Python's too.
+ *
+ * @param {string} text
+ */
 function pythonString(text) {
   return JSON.stringify(text);
 }
 
+/** @type {Record<string, (...args: any[]) => string>} */
 const commands = {
   run,
-  send: (request, noreturn) =>
+  send: (/** @type {string} */ request, /** @type {boolean} */ noreturn) =>
     run(`print(repr(client.send((${request}\n), noreturn=${noreturn ? 'True' : 'False'})), end="")`),
 };
 
@@ -191,6 +237,10 @@ function toPythonError({ type, message }) {
   return { type: type ?? /(?:^|\n)(\w+)(?:: .*)?$/.exec(traceback)?.[1], message: traceback };
 }
 
+/**
+ * @param {number} id
+ * @param {() => string} work
+ */
 function answer(id, work) {
   try {
     owner.postMessage({ id, result: work() });

@@ -7,7 +7,7 @@
  * each hello that is withheld, and could cost the device as much with one hello.
  */
 
-/** Failed requests in a row, each after a hello of its own, and whether a request is awaited. Fits in a byte. */
+/** Failed requests in a row, each after its own hello, and whether a request is awaited. Fits in a byte. */
 export type Backlog = number;
 
 export const NO_BACKLOG: Backlog = 0;

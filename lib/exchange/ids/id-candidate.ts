@@ -41,12 +41,12 @@ export function* outOfStepCandidates({ sent }: PairHistory, pairOf: PairLookup):
   }
   const { ciphertext, iv } = pairOf(latest);
   if (!before || !isSamePair(before, latest)) {
-    // The two changed places on the way. If the same pair was sent twice, the device is shifted, as above.
+    // The network swapped the two. If the same pair was sent twice, the device is shifted, as above.
     yield { sealedId: { ciphertext: iv, iv: ciphertext }, uses: latest, unread: 0 };
   }
-  // The first came twice.
+  // The first arrived twice.
   yield { sealedId: { ciphertext, iv: ciphertext }, uses: latest, unread: 1 };
-  // The second came twice, and the first never.
+  // The second arrived twice, and the first never.
   yield { sealedId: { ciphertext: iv, iv }, uses: latest, unread: 0 };
 }
 

@@ -3,10 +3,12 @@
  * key, for each id that the device may have computed.
  */
 import type { RingKey } from '../../keys/index.js';
-import { type Envelope, isDigest } from '../../protocol/index.js';
+import { BLOCK_BYTES, type Envelope, isDigest, stripWhiteSpace } from '../../protocol/index.js';
 import type { AttemptCharge } from '../limits/key-attempt-budget.js';
 import type { IdCandidate } from './id-candidate.js';
-import { openId } from './id-pair.js';
+
+/** The id of one attempt. Overwritten after it. */
+const attempted = Buffer.alloc(BLOCK_BYTES);
 
 /** The key and the id under which a hash is right. */
 export interface Match {
@@ -21,11 +23,11 @@ export interface Round {
   readonly candidates: Iterable<IdCandidate>;
   /** Whether the half of the budget that is reserved for new devices must be left. */
   readonly isDoubtful: boolean;
-  /** A key that was tried before, and is left out. */
+  /** A key that was tried before, and is skipped. */
   readonly tried?: RingKey;
 }
 
-/** What a search finds, or why it finds nothing. */
+/** The match of a search, or the reason why it failed. */
 export type SearchResult = Match | 'bad-hash' | 'key-attempt-budget';
 
 export class KeySearch {
@@ -53,14 +55,14 @@ export class KeySearch {
     return undefined;
   }
 
-  /** Goes on with a copy of the envelope, because its memory belongs to the next datagram. */
+  /** Continues with a copy of the envelope, because the next datagram reuses its memory. */
   keepEnvelope(): Envelope {
     const { hash, data, iv } = this.envelope;
     this.envelope = { hash: Buffer.from(hash), data: Buffer.from(data), iv: Buffer.from(iv) };
     return this.envelope;
   }
 
-  /** Gives the attempts back that were not made. */
+  /** Refunds the attempts that were not made. */
   abandon(): void {
     this.charge.refund(this.paid);
   }
@@ -86,11 +88,17 @@ export class KeySearch {
 }
 
 export function matchOf({ hash, data, iv }: Envelope, key: RingKey, candidate: IdCandidate): Match | undefined {
-  const id = openId(key.trialSealer, candidate.sealedId);
-  if (!isDigest(hash, id, data, iv)) {
-    // It may be the id of another device, whose key comes later.
-    id.fill(0);
+  if (!key.openBlock(candidate.sealedId, attempted)) {
     return undefined;
   }
-  return { key, id, candidate };
+  const opened = stripWhiteSpace(attempted);
+  let match: Match | undefined;
+  if (isDigest(hash, opened, data, iv)) {
+    const id = Buffer.alloc(opened.length);
+    id.set(opened);
+    match = { key, id, candidate };
+  }
+  // It may be the id of another device, whose key comes later.
+  attempted.fill(0);
+  return match;
 }

@@ -30,7 +30,7 @@ export interface PairHistory {
  */
 export const REMEMBERED_PAIRS = 4;
 
-/** Pairs of one endpoint and slot that a `PackedPair` can tell apart: many times more than a processor can answer in 10 s. */
+/** Pairs of one endpoint and slot that a `PackedPair` can distinguish: many times more than a processor can answer in 10 s. */
 const MAX_PAIRS_IN_SLOT = 2 ** 24;
 
 /** A sent pair as one number, which takes a tenth of the memory of the object. Exact for the first 85 years of a process. */

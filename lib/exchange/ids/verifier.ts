@@ -12,7 +12,7 @@ import { LIVE_SLOTS, derivePair, toPair } from './id-pair.js';
 import { KeySearch, type Match, type Round, matchOf } from './key-search.js';
 import { type PairHistory, type PairName, historyOf, isSamePair } from './pair-history.js';
 
-/** A request that says it comes from a holder of a key. */
+/** A request that claims to come from the holder of a key. */
 export interface Claim {
   readonly envelope: Envelope;
   readonly sender: Sender;
@@ -33,9 +33,15 @@ export class Verifier {
 
   /** Tries the keys that the endpoint is likely to have. A device that is in step needs no other attempt. */
   tryLikely(claim: Claim, likely: readonly RingKey[]): Match | undefined {
-    const pairOf = this.createPairLookup(claim);
-    for (const key of likely) {
-      for (const candidate of inStepCandidates(claim, pairOf)) {
+    if (likely.length === 0) {
+      return undefined;
+    }
+    for (const history of historiesOf(claim)) {
+      const candidate = usableCandidate(claim, history, (name) => this.pairOf(claim, name));
+      if (!candidate) {
+        continue;
+      }
+      for (const key of likely) {
         const match = matchOf(claim.envelope, key, candidate);
         if (match) {
           return match;
@@ -67,19 +73,22 @@ export class Verifier {
   }
 
   /** Derives each pair at most once. */
-  private createPairLookup({ sender, known }: Claim): PairLookup {
+  private createPairLookup(claim: Claim): PairLookup {
     const pairs: Array<{ readonly name: PairName; readonly pair: Sealed }> = [];
     return (name) => {
       const found = pairs.find((each) => isSamePair(each.name, name));
       if (found) {
         return found.pair;
       }
-      const { derived, latest } = known ?? {};
-      const isAtHand = derived !== undefined && latest !== undefined && isSamePair(latest, name);
-      const pair = toPair(isAtHand ? derived : derivePair(this.secret, sender.name, name.slot, name.n));
+      const pair = this.pairOf(claim, name);
       pairs.push({ name, pair });
       return pair;
     };
+  }
+
+  private pairOf({ sender, known }: Claim, name: PairName): Sealed {
+    const atHand = known?.isLatest(name) ? known.derived : undefined;
+    return toPair(atHand ?? derivePair(this.secret, sender.name, name.slot, name.n));
   }
 }
 
@@ -95,9 +104,15 @@ export function historiesOf({ sent, slot }: Pick<Claim, 'sent' | 'slot'>): reado
 
 function* inStepCandidates(claim: Claim, pairOf: PairLookup): Iterable<IdCandidate> {
   for (const history of historiesOf(claim)) {
-    const candidate = inStepCandidate(history, pairOf);
-    if (candidate && isUsable(claim, candidate.uses)) {
+    const candidate = usableCandidate(claim, history, pairOf);
+    if (candidate) {
       yield candidate;
     }
   }
+}
+
+/** The candidate of a device in step, if its id is live and unused. */
+function usableCandidate(claim: Claim, history: PairHistory, pairOf: PairLookup): IdCandidate | undefined {
+  const candidate = inStepCandidate(history, pairOf);
+  return candidate && isUsable(claim, candidate.uses) ? candidate : undefined;
 }

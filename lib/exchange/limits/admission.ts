@@ -1,12 +1,13 @@
 /**
- * Decides, before any cryptography, whether the datagrams of one endpoint are worth the work. An endpoint that has verified has limits of
- * its own. All others share budgets, because an attacker can choose any number of addresses and ports.
+ * Decides, before any cryptography, whether to process the datagrams of one endpoint. An endpoint that has verified has its own limits.
+ * All others share budgets, because an attacker can choose any number of addresses and ports.
  */
 import type { Endpoint } from '../endpoint.js';
 import type { BenUdpRejection } from '../rejection.js';
-import type { IpPrefix } from '../remote.js';
+import type { Sender } from '../remote.js';
 import type { BenUdpLimits } from './exchange-limits.js';
 import { type RateLimit, type RateTable, fullAfter, isWithinRate, refund } from './rate-limit.js';
+import type { RequestCredits } from './request-credits.js';
 
 export interface Admission {
   /** Counts a hello if every limit allows it. Otherwise counts nothing, and returns the limit that was reached. */
@@ -19,7 +20,7 @@ export interface Admission {
   countFailure(now: number): void;
 }
 
-/** An endpoint that has verified. Its limits are in it, so they cost nothing while they are not in use. */
+/** An endpoint that has verified. It holds its own limits, so they cost nothing until they are used. */
 export class KnownAdmission implements Admission {
   constructor(
     private readonly endpoint: Endpoint,
@@ -59,19 +60,18 @@ export interface StrangerBudgets {
   readonly hellos: RateLimit;
   readonly requests: RateLimit;
   readonly failingSources: RateTable;
+  readonly credits: RequestCredits;
 }
 
 /** An endpoint that has not verified. */
 export class StrangerAdmission implements Admission {
   constructor(
-    private readonly prefix: IpPrefix,
+    private readonly sender: Sender,
     private readonly budgets: StrangerBudgets,
-    /** Whether a hello of this endpoint is remembered. */
-    private readonly saidHello: boolean,
   ) {}
 
   admitHello(now: number): BenUdpRejection | undefined {
-    const { high, low, networkHigh, networkLow } = this.prefix;
+    const { high, low, networkHigh, networkLow } = this.sender.prefix;
     const { sources, networks, hellos } = this.budgets;
     if (!sources.allows(high, low, now) || networks?.allows(networkHigh, networkLow, now) === false) {
       return 'hello-rate';
@@ -87,7 +87,7 @@ export class StrangerAdmission implements Admission {
 
   /** Otherwise a fleet behind one NAT would reach the limit of its address. */
   refundHello(): void {
-    const { high, low, networkHigh, networkLow } = this.prefix;
+    const { high, low, networkHigh, networkLow } = this.sender.prefix;
     const { sources, networks, hellos } = this.budgets;
     sources.refund(high, low);
     networks?.refund(networkHigh, networkLow);
@@ -95,12 +95,13 @@ export class StrangerAdmission implements Admission {
   }
 
   admitRequest(now: number): BenUdpRejection | undefined {
-    const { failingSources, requests } = this.budgets;
-    if (!failingSources.allows(this.prefix.high, this.prefix.low, now)) {
-      return 'request-rate';
-    }
-    if (this.saidHello) {
+    const { credits, failingSources, requests } = this.budgets;
+    if (credits.has(this.sender)) {
       return undefined;
+    }
+    const { high, low } = this.sender.prefix;
+    if (!failingSources.allows(high, low, now)) {
+      return 'request-rate';
     }
     if (!requests.allows(now)) {
       return 'request-budget';
@@ -110,11 +111,15 @@ export class StrangerAdmission implements Admission {
   }
 
   countFailure(now: number): void {
-    this.budgets.failingSources.take(this.prefix.high, this.prefix.low, now);
+    const { credits, failingSources } = this.budgets;
+    if (!credits.take(this.sender)) {
+      const { high, low } = this.sender.prefix;
+      failingSources.take(high, low, now);
+    }
   }
 }
 
-/** The own health probe, known by the port that it bound. It must not fail because of strangers. */
+/** This server's health probe, known by the port that it bound. It must not fail because of strangers. */
 export const OWN_ADMISSION: Admission = {
   admitHello: () => undefined,
   refundHello: () => undefined,

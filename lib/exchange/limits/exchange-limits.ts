@@ -6,34 +6,37 @@ import type { BenUdpRate } from './rate-limit.js';
 /** Rate limits: `burst` at once, then `perSecond`; each 1 to 1000000000. */
 export interface BenUdpLimits {
   /**
-   * Hellos of one source without a request after them. A source is an IPv4 address, an IPv6 /64, or a verified device. A network
-   * (IPv4 /24, IPv6 /48) may send 32 times as many. Default 20 a second, 40 at once.
+   * Hellos of one source without a request after them. A source is an IPv4 address, an IPv6 /64, or a verified endpoint (address and
+   * port). A network (IPv4 /24, IPv6 /48) may send 32 times as many. Default 20 a second, 40 at once.
    */
   readonly hellosPerSource: BenUdpRate;
   /** Hellos of all endpoints together that have never verified. Default 4000 a second, 10000 at once. */
   readonly hellosOfStrangers: BenUdpRate;
   /**
    * Advanced. Hellos of one verified address without a request after them, from ports that have not verified: boards behind a NAT that
-   * changes ports. An address is verified for a day after its last request. The address gets 32 bytes for each. Default 300 a second,
+   * changes ports. An address stays verified for a day after its last request. The answer to each has 32 bytes. Default 300 a second,
    * 600 at once.
    */
   readonly hellosPerVerifiedSource: BenUdpRate;
-  /** Advanced. The same of all verified addresses together. Default 4000 a second, 10000 at once. */
+  /** Advanced. The same for all verified addresses together. Default 4000 a second, 10000 at once. */
   readonly hellosOfVerifiedSources: BenUdpRate;
   /** Advanced. Hellos of all unverified endpoints in `reservedNetworks` together. Default 4000 a second, 10000 at once. */
   readonly hellosOfReserved: BenUdpRate;
-  /** Failed requests of one source that has never verified. Default 100 a second, 200 at once. */
+  /**
+   * Failed requests of all unverified endpoints of one IPv4 address or IPv6 /64. Each answered hello or opening pays for 4 more of its
+   * port, so junk from a spoofed address can't take the requests of its boards. Default 100 a second, 200 at once.
+   */
   readonly failuresPerSource: BenUdpRate;
-  /** Advanced. Failed requests from the address of one verified device. Default 500 a second, 1000 at once. */
+  /** Advanced. Failed requests of one verified endpoint (address and port). Default 500 a second, 1000 at once. */
   readonly failuresPerDevice: BenUdpRate;
   /**
-   * Advanced. Requests of all endpoints together that neither verified nor sent a hello. Verified addresses and `reservedNetworks` each
-   * have the same budget again. Default 2000 a second, 4000 at once.
+   * Advanced. Requests of all endpoints together that have not verified, and whose hello or opening was not answered. Verified addresses
+   * and `reservedNetworks` each have the same budget again. Default 2000 a second, 4000 at once.
    */
   readonly requestsOfStrangers: BenUdpRate;
   /**
    * Advanced. Keys that are tried for requests that do not verify, if the key of the endpoint is unknown. One key counts once for
-   * each 2 KiB of data. Half of `burst` is reserved for sources that used less than a fifth and sent a hello. Default 50000 a second,
+   * each 2 KiB of data. Half of `burst` is reserved for sources that sent a hello and used less than a fifth. Default 50000 a second,
    * 100000 at once.
    */
   readonly keyAttempts: BenUdpRate;

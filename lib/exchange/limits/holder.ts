@@ -10,13 +10,13 @@ import type { EndpointKey, Sender } from '../remote.js';
  */
 const RESERVED_SHARE = 1 / 4;
 
-/** The device of a named key, or an address. The first character tells them apart. */
+/** The device of a named key, or an address. The first character distinguishes them. */
 export type HolderKey = string | number;
 
 export class Holder {
   /** Running handlers and queued events. */
   running = 0;
-  /** The endpoints, least recently verified first. One alone needs no set, which most holders of a large fleet save. */
+  /** The endpoints, least recently verified first. A single endpoint is stored without a Set, which saves memory in large fleets. */
   endpoints: EndpointKey | Set<EndpointKey> | undefined = undefined;
 
   constructor(readonly key: HolderKey) {}

@@ -1,6 +1,6 @@
 /**
- * The handlers in flight: how many may run for one device, for one holder and in all. An event of a device that has its share waits
- * for a handler to end, because nobody would send it again.
+ * The handlers in flight: how many may run for one device, for one holder and in all. If a device has used its share, its events wait
+ * for a handler to end, because nobody would send them again.
  */
 import { type Holder, type Holders, holderQuota } from './holder.js';
 
@@ -22,7 +22,7 @@ export interface InFlightOwner {
 
 /** A running handler, or an event that waits to run. */
 export class InFlightHandler {
-  /** Called when the turn of a queued event has come; `undefined` for a running handler. */
+  /** Called when a queued event may run; `undefined` for a running handler. */
   start: (() => void) | undefined;
 
   constructor(

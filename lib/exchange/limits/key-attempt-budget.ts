@@ -1,6 +1,6 @@
 /**
  * The budget for trying keys. A request does not name its key, so a request from an unknown endpoint costs one attempt for each
- * key. Junk could use up the time in which new devices are recognised. Three rules prevent that:
+ * key. Junk could use up the attempts that new devices need. Three rules prevent that:
  * - A request that verifies costs nothing.
  * - If half of the budget is used, no search begins for a doubtful request.
  * - A search tries all keys or none, because half a search costs time and finds nobody.
@@ -12,7 +12,7 @@ import { type BenUdpRate, RateLimit, RateTable } from './rate-limit.js';
 /** Sources whose attempts are counted; a power of two. */
 const SOURCES = 65_536;
 
-/** A source that has used this share of the budget is doubtful. It is only refused if others leave too little. */
+/** A source that has used this share of the budget is doubtful. It is refused only if others leave too little. */
 const SHARE_OF_A_SOURCE = 1 / 5;
 
 /** Bytes of request data for which one key counts as one attempt. The hash covers all data: 4 kB take 2.4 times as long as 16 bytes. */
@@ -36,26 +36,33 @@ export class KeyAttemptBudget {
   /**
    * Opens the account of one request.
    *
+   * @param source whose share it counts for; `undefined` if its sender did not say hello. It must leave the reserve anyway, and otherwise
+   * junk from a spoofed address would make its boards doubtful.
    * @param isFree whether its attempts cost nothing.
    */
-  open(source: IpPrefix, dataBytes: number, now: number, isFree = false): AttemptCharge {
+  open(source: IpPrefix | undefined, dataBytes: number, now: number, isFree = false): AttemptCharge {
     return new AttemptCharge(this, source, isFree ? 0 : Math.ceil(dataBytes / BYTES_PER_ATTEMPT), now);
   }
 
   /** Whether a search may begin. */
-  allows({ high, low }: IpPrefix, isDoubtful: boolean, now: number): boolean {
-    const mustLeave = isDoubtful || !this.sources.allows(high, low, now) ? this.reserve : 0;
+  allows(source: IpPrefix | undefined, isDoubtful: boolean, now: number): boolean {
+    const hasReserve = !isDoubtful && source !== undefined && this.sources.allows(source.high, source.low, now);
+    const mustLeave = hasReserve ? 0 : this.reserve;
     return this.budget.allows(now, mustLeave);
   }
 
   /** Takes attempts out of the budget. If it holds fewer, they are taken in advance. */
-  take({ high, low }: IpPrefix, count: number, now: number): void {
-    this.sources.take(high, low, now, count);
+  take(source: IpPrefix | undefined, count: number, now: number): void {
+    if (source) {
+      this.sources.take(source.high, source.low, now, count);
+    }
     this.budget.take(now, count);
   }
 
-  refund({ high, low }: IpPrefix, count: number): void {
-    this.sources.refund(high, low, count);
+  refund(source: IpPrefix | undefined, count: number): void {
+    if (source) {
+      this.sources.refund(source.high, source.low, count);
+    }
     this.budget.refund(count);
   }
 }
@@ -67,7 +74,7 @@ export class AttemptCharge {
   /** @param weight the attempts that one key counts as; 0 if they cost nothing. */
   constructor(
     private readonly budget: KeyAttemptBudget,
-    private readonly source: IpPrefix,
+    private readonly source: IpPrefix | undefined,
     readonly weight: number,
     private readonly now: number,
   ) {}
@@ -87,17 +94,17 @@ export class AttemptCharge {
     return true;
   }
 
-  /** Gives the attempts for this number of keys back, because they were not made. */
+  /** Refunds the attempts for this number of keys, because they were not made. */
   refund(keys: number): void {
-    this.giveBack(keys * this.weight);
+    this.refundAttempts(keys * this.weight);
   }
 
-  /** Gives everything back: the request has verified, and its id is consumed, so nobody can repeat it. */
+  /** Refunds everything: the request has verified and its id is consumed, so nobody can repeat it. */
   refundAll(): void {
-    this.giveBack(this.charged);
+    this.refundAttempts(this.charged);
   }
 
-  private giveBack(count: number): void {
+  private refundAttempts(count: number): void {
     if (count > 0) {
       this.budget.refund(this.source, count);
       this.charged -= count;

@@ -52,8 +52,8 @@ export class RateLimit {
 }
 
 /**
- * Buckets for more keys than there are entries: an entry belongs to the key that used it last. A flood that replaces the entries of
- * others makes their limits forgetful, and does not harm their traffic.
+ * Buckets for more keys than there are entries: an entry belongs to the key that used it last. If a flood replaces the entry of another
+ * key, that key gets a full bucket, so the flood can't block it.
  */
 export class RateTable {
   private readonly owners: Uint32Array;

@@ -10,7 +10,10 @@ import { KeyedHash } from './rate-limit.js';
 /** Addresses that are remembered; a power of two. 768 KiB, and 512 KiB for keys with a name. */
 const SOURCES = 65_536;
 
-/** An address takes the place of the one of these that verified longest ago. */
+/**
+ * A new address replaces the one of these entries that verified longest ago. A named key that has one of them replaces that one, so a
+ * stolen key gets a quarter of the table at most.
+ */
 const WAYS = 4;
 
 /** How long an address stays verified after a request of it. */
@@ -19,7 +22,7 @@ export const VERIFIED_SOURCE_MS = 86_400_000;
 export class VerifiedSources {
   private readonly owners = new Uint32Array(SOURCES);
   private readonly verifiedAt = new Float64Array(SOURCES).fill(-Infinity);
-  /** Set up for the first key with a name: a shared key is one of few, and found at once. */
+  /** Allocated for the first named key. Shared keys are few, so a search finds them at once. */
   private keys: Array<RingKey | undefined> | undefined;
   private readonly hash: KeyedHash;
 
@@ -41,12 +44,14 @@ export class VerifiedSources {
   record(prefix: IpPrefix, key: RingKey, now: number): void {
     const owner = this.ownerOf(prefix);
     const known = this.indexOf(owner);
-    const index = known >= 0 ? known : this.oldestOf(owner);
+    const index = known >= 0 ? known : this.placeFor(owner, key);
     this.owners[index] = owner;
     this.verifiedAt[index] = now;
     if (key.device !== undefined) {
       this.keys ??= Array<RingKey | undefined>(SOURCES).fill(undefined);
       this.keys[index] = key;
+    } else if (known < 0 && this.keys) {
+      this.keys[index] = undefined;
     }
   }
 
@@ -70,10 +75,13 @@ export class VerifiedSources {
     return -1;
   }
 
-  private oldestOf(owner: number): number {
+  private placeFor(owner: number, key: RingKey): number {
     const first = firstOf(owner);
     let oldest = first;
-    for (let index = first + 1; index < first + WAYS; index++) {
+    for (let index = first; index < first + WAYS; index++) {
+      if (key.device !== undefined && this.keys?.[index] === key) {
+        return index;
+      }
       oldest = this.verifiedAt[index]! < this.verifiedAt[oldest]! ? index : oldest;
     }
     return oldest;

@@ -1,11 +1,10 @@
 /**
- * The device's side of protocol v2, as `docs/protocol-v2.md` describes it: one session, and one request at a time. No socket and no
- * timer. The caller sends what it is told, waits, and passes on what arrives.
+ * The device side of protocol v2, as `docs/protocol-v2.md` describes it: one session, and one request at a time. No socket and no
+ * timer: the caller sends, waits, and passes on the datagrams that arrive.
  */
 import { decodeUtf8, stripWhiteSpace } from '../../protocol/index.js';
 import {
   ALIVE,
-  type DirectionKeys,
   type GrantFields,
   MAX_CTR,
   NONCE_BYTES,
@@ -14,7 +13,8 @@ import {
   REPLY_KIND,
   SESSION_KEY_BYTES,
   SESSION_MS,
-  TextCipher,
+  type SessionCiphers,
+  createSessionCiphers,
   deriveSessionKeys,
   flagsOf,
   formatOpen,
@@ -66,7 +66,7 @@ export type V2Failure =
   | 'refused'
   /** The request may have run. */
   | 'unknown'
-  /** The reply is authentic, but no text. */
+  /** The reply is authentic, but not text. */
   | 'bad-reply';
 
 export type V2ClientDecision =
@@ -82,8 +82,7 @@ export type V2ClientPhase = 'idle' | 'opening' | 'first' | 'waiting' | 'asking';
 interface ClientSession {
   readonly sid: Buffer;
   readonly secret: Secret;
-  readonly requests: DirectionKeys;
-  readonly replies: DirectionKeys;
+  readonly ciphers: SessionCiphers;
   ctr: number;
   beganAt: number;
 }
@@ -100,6 +99,7 @@ interface Call {
 const IGNORED: V2ClientDecision = { kind: 'ignored' };
 
 export class V2ClientExchange {
+  private readonly options: Omit<V2ClientOptions, 'key'>;
   private readonly key: Secret;
   private readonly keyId: string;
   private currentPhase: V2ClientPhase = 'idle';
@@ -110,9 +110,10 @@ export class V2ClientExchange {
   private attempts = 0;
   private rtoMs = RTO_MS;
 
-  constructor(private readonly options: V2ClientOptions) {
-    this.key = new Secret(options.key);
-    this.keyId = keyIdOf(options.key);
+  constructor({ key, ...options }: V2ClientOptions) {
+    this.options = options;
+    this.key = new Secret(key);
+    this.keyId = keyIdOf(key);
   }
 
   get phase(): V2ClientPhase {
@@ -143,10 +144,14 @@ export class V2ClientExchange {
     switch (this.currentPhase) {
       case 'idle':
         return IGNORED;
-      case 'opening':
-      case 'asking': {
+      case 'opening': {
         const grant = readGrant(this.key.expose(), datagram, this.opening);
         return grant ? this.takeGrant(grant, now) : IGNORED;
+      }
+      case 'asking': {
+        const grant = readGrant(this.key.expose(), datagram, this.opening);
+        // The reply may arrive meanwhile: AGAIN may be forged, and a server that closes answers no opening.
+        return grant ? this.takeGrant(grant, now) : this.takeReply(this.session!, datagram);
       }
       default:
         return this.takeReply(this.session!, datagram);
@@ -207,7 +212,7 @@ export class V2ClientExchange {
     this.currentPhase = 'first';
     const { keyId } = this;
     return this.sendRequest(
-      formatV2Request({ ck: grant.ck, keyId, nd }, this.call.flags, this.call.text, session.requests),
+      formatV2Request({ ck: grant.ck, keyId, nd }, this.call.flags, this.call.text, session.ciphers.requests),
       now,
     );
   }
@@ -216,7 +221,7 @@ export class V2ClientExchange {
     session.ctr++;
     this.currentPhase = 'waiting';
     const head = { sid: session.sid, ctr: session.ctr, t: Math.floor(now - session.beganAt) };
-    return this.sendRequest(formatV2Request(head, this.call.flags, this.call.text, session.requests), now);
+    return this.sendRequest(formatV2Request(head, this.call.flags, this.call.text, session.ciphers.requests), now);
   }
 
   private sendRequest(datagram: Buffer, now: number): V2ClientDecision {
@@ -228,7 +233,7 @@ export class V2ClientExchange {
   private takeReply(session: ClientSession, datagram: Buffer): V2ClientDecision {
     const { call } = this;
     const { ctr } = session;
-    if (!isReplyTo({ ctr, requestTag: readRequestTag(call.datagram) }, datagram, session.replies.tags)) {
+    if (!isReplyTo({ ctr, requestTag: readRequestTag(call.datagram) }, datagram, session.ciphers.replies.tagKey())) {
       const mayAsk = this.currentPhase === 'waiting' && !call.hasAsked && isAgainOf(session.sid, datagram);
       return mayAsk ? this.open(session.sid, 'asking') : IGNORED;
     }
@@ -241,7 +246,7 @@ export class V2ClientExchange {
       return { kind: 'done', text: undefined };
     }
     // The text itself may end in spaces, so all of them go.
-    const text = decodeUtf8(stripWhiteSpace(session.replies.texts.open(ctr, ciphertext)));
+    const text = decodeUtf8(stripWhiteSpace(session.ciphers.replies.texts.open(ctr, ciphertext)));
     return text === undefined ? { kind: 'failed', failure: 'bad-reply' } : { kind: 'done', text };
   }
 
@@ -289,20 +294,7 @@ function createSession(key: Uint8Array, nd: Buffer, grant: GrantFields, now: num
   const secret = new Secret(new Uint8Array(SESSION_KEY_BYTES));
   const bytes = secret.expose();
   deriveSessionKeys(sessionSecret, bytes);
-  const [ke, ka, kre, kra] = [0, 1, 2, 3].map((index) => bytes.subarray(32 * index, 32 * (index + 1))) as [
-    Buffer,
-    Buffer,
-    Buffer,
-    Buffer,
-  ];
   const sid = sessionIdOf(sessionSecret, grant.ck);
   sessionSecret.fill(0);
-  return {
-    sid,
-    secret,
-    requests: { texts: new TextCipher(ke), tags: ka },
-    replies: { texts: new TextCipher(kre), tags: kra },
-    ctr: 1,
-    beganAt: now,
-  };
+  return { sid, secret, ciphers: createSessionCiphers(bytes), ctr: 1, beganAt: now };
 }

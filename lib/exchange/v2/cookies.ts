@@ -30,9 +30,9 @@ export class Cookies {
     this.routeBytes.writeUInt16BE(route);
   }
 
-  /** @param bytes begin with a route: those of a cookie or of a session id. */
-  isOwnRoute(bytes: Buffer): boolean {
-    return bytes[0] === this.routeBytes[0] && bytes[1] === this.routeBytes[1];
+  /** @param at where a cookie or a session id begins, and so a route. */
+  isOwnRoute(bytes: Buffer, at = 0): boolean {
+    return bytes[at] === this.routeBytes[0] && bytes[at + 1] === this.routeBytes[1];
   }
 
   secondAt(now: number): number {

@@ -1,5 +1,5 @@
 /**
- * The replies that are kept to be sent again. All sessions share one budget of bytes, and the oldest reply is forgotten first.
+ * Keeps replies, to send them again. All sessions share one budget of bytes, and the oldest reply is evicted first.
  */
 
 /** Time for which a reply is kept, in milliseconds. */
@@ -8,19 +8,23 @@ export const REPLY_MS = 30_000;
 /** Times that a kept reply is sent again. */
 export const MAX_RESENDS = 8;
 
-/** What a kept reply takes besides its bytes. */
+/** Memory of a kept reply in addition to its bytes. */
 const OVERHEAD_BYTES = 256;
 
 export class KeptReply {
   resends = 0;
-  older: KeptReply | undefined;
-  newer: KeptReply | undefined;
+  older: KeptReply | undefined = undefined;
+  newer: KeptReply | undefined = undefined;
+  /** Its cost in the budget, in bytes. */
+  readonly bytes: number;
 
   constructor(
     readonly datagram: Buffer,
     readonly keptAt: number,
     readonly owner: ReplyOwner,
-  ) {}
+  ) {
+    this.bytes = OVERHEAD_BYTES + datagram.buffer.byteLength;
+  }
 }
 
 /** A session. */
@@ -41,7 +45,7 @@ export class KeptReplies {
     return this.total;
   }
 
-  /** Keeps a reply instead of the one before. If it alone is beyond the budget, it is forgotten at once. */
+  /** Keeps a reply instead of the one before. A reply that exceeds the budget by itself is evicted at once. */
   keep(owner: ReplyOwner, datagram: Buffer, now: number): void {
     this.forget(owner);
     const reply = new KeptReply(datagram, now, owner);
@@ -53,13 +57,13 @@ export class KeptReplies {
       this.oldest = reply;
     }
     this.newest = reply;
-    this.total += bytesOf(reply);
+    this.total += reply.bytes;
     while (this.oldest && (this.total > this.maxBytes || isOld(this.oldest, now))) {
       this.forget(this.oldest.owner);
     }
   }
 
-  /** The reply, unless it is forgotten. */
+  /** The reply, unless it was evicted. */
   find(owner: ReplyOwner, now: number): KeptReply | undefined {
     if (owner.reply && isOld(owner.reply, now)) {
       this.forget(owner);
@@ -74,7 +78,7 @@ export class KeptReplies {
       return;
     }
     owner.reply = undefined;
-    this.total -= bytesOf(reply);
+    this.total -= reply.bytes;
     const { older, newer } = reply;
     if (older) {
       older.newer = newer;
@@ -87,10 +91,6 @@ export class KeptReplies {
       this.newest = older;
     }
   }
-}
-
-function bytesOf({ datagram }: KeptReply): number {
-  return OVERHEAD_BYTES + datagram.buffer.byteLength;
 }
 
 function isOld({ keptAt }: KeptReply, now: number): boolean {

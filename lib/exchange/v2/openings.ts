@@ -1,27 +1,28 @@
 /**
- * Openings: answers an OPEN, and checks the REQ1 that follows from it. Nothing is kept in between.
+ * Openings: answers an OPEN, and checks the REQ1 that follows from it. Nothing is kept in between, except a hint for the limits.
  */
 import type { KeyRing, RingKey } from '../../keys/index.js';
 import {
-  FLAGS_AT,
   formatGrant,
   isOpenOf,
   isRequestOf,
   type Nonces,
+  readCookie,
   readKeyId,
+  readNonce,
   readOpen,
   requestTagKeyOf,
   sessionSecretOf,
 } from '../../protocol/v2/index.js';
-import type { Decision, RejectedDecision } from '../decision.js';
+import { AwaitedRequests } from '../awaited-requests.js';
+import { type Decision, type RejectedDecision, reject } from '../decision.js';
 import type { Admission } from '../limits/admission.js';
-import type { Gate } from '../limits/gate.js';
-import type { BenUdpRejection } from '../rejection.js';
+import type { Admissions } from '../limits/admissions.js';
 import type { Sender } from '../remote.js';
 import type { Cookies } from './cookies.js';
 
 /** A datagram that arrived. */
-export interface Arrival {
+export interface V2Arrival {
   readonly datagram: Buffer;
   readonly sender: Sender;
   readonly now: number;
@@ -34,19 +35,20 @@ export interface VerifiedFirst {
   readonly secret: Buffer;
   /** The limits of its sender. */
   readonly admission: Admission;
-  /** Whether the key was accepted when the cookie was issued. If not, its sessions from then have ended, and their requests are void. */
+  /** Whether the key was accepted when the cookie was issued. If not, its sessions of that time have ended, and their requests are void. */
   readonly isKeyOldEnough: boolean;
 }
 
 export class Openings {
   isClosing = false;
-  /** When a key that was not there from the beginning was added. */
+  /** The time at which a key was added, for keys that were added after the start. */
   private readonly addedAt = new WeakMap<RingKey, number>();
+  private readonly awaited = new AwaitedRequests();
 
   constructor(
     private keys: KeyRing,
     private readonly cookies: Cookies,
-    private readonly gate: Gate,
+    private readonly admissions: Admissions,
   ) {}
 
   useKeys(keys: KeyRing, now: number): void {
@@ -63,33 +65,50 @@ export class Openings {
     return this.addedAt.get(key) ?? this.cookies.startedAt;
   }
 
+  /** Whether a REQ1 may be on its way for a GRANT that was sent a moment ago. */
+  awaitsRequests(now: number): boolean {
+    return this.awaited.isAny(now);
+  }
+
+  /** Records that a REQ1 has followed its GRANT. */
+  recordUse(now: number): void {
+    this.awaited.use(now);
+  }
+
   /** @param quietOf for how long a session has executed nothing. */
-  answer({ datagram, sender, now }: Arrival, quietOf: (key: RingKey, old: Buffer) => number): Decision {
+  answer({ datagram, sender, now }: V2Arrival, quietOf: (key: RingKey, old: Buffer) => number): Decision {
     const { cookies } = this;
-    const admission = this.gate.ofStranger(sender, false, true, now);
+    const admission = this.admissions.ofStranger(sender, false, now);
     if (admission.admitHello(now)) {
       return reject('open-rate');
     }
     const keys = this.keys.withV2Id(readKeyId(datagram, 'open'));
     const key = keys.find((each) => each.withBytes((bytes) => isOpenOf(bytes, datagram)));
     if (!key || this.isClosing) {
-      // No answer is sent, so none is counted: junk in the name of a board must not lock it out.
+      // No answer is sent, so none is counted: junk from a spoofed address must not lock a board out.
       admission.refundHello(now);
       return reject(key ? 'closing' : keys.length > 0 ? 'bad-tag' : 'unknown-key', key);
     }
-    const open = readOpen(datagram);
     const second = cookies.secondAt(now);
+    if (!this.isOldEnough(key, second)) {
+      // Its cookie would be void. The device sends its opening again.
+      admission.refundHello(now);
+      return reject('unknown-key', key);
+    }
+    this.admissions.credits.grant(sender);
+    const open = readOpen(datagram);
     const grant = {
       ck: cookies.issue(second),
       quiet: quietOf(key, open.old),
       ns: cookies.nonceOf(key.v2Id, open.nd, second, sender),
     };
+    this.awaited.issue(now);
     return { kind: 'grant', datagrams: [key.withBytes((bytes) => formatGrant(bytes, open, grant))] };
   }
 
-  verify({ datagram, sender, now }: Arrival): VerifiedFirst | RejectedDecision {
+  verify({ datagram, sender, now }: V2Arrival): VerifiedFirst | RejectedDecision {
     const { cookies } = this;
-    const admission = this.gate.ofStranger(sender, false, true, now);
+    const admission = this.admissions.ofStranger(sender, false, now);
     if (admission.admitRequest(now)) {
       return reject('request-rate');
     }
@@ -98,21 +117,26 @@ export class Openings {
     if (!first) {
       return reject('unknown-key');
     }
-    const ck = datagram.subarray(2, 5);
+    const ck = readCookie(datagram);
     const second = cookies.issuedAt(ck, now);
     if (second === undefined) {
       return reject('expired');
     }
-    const nd = datagram.subarray(13, FLAGS_AT.first);
+    const nd = readNonce(datagram);
     const nonces = { nd, ck, ns: cookies.nonceOf(first.v2Id, nd, second, sender) };
     for (const key of keys) {
       const secret = secretOf(key, nonces, datagram);
       if (secret) {
-        return { key, secret, admission, isKeyOldEnough: cookies.timeOf(second) >= this.beganAt(key) };
+        return { key, secret, admission, isKeyOldEnough: this.isOldEnough(key, second) };
       }
     }
     admission.countFailure(now);
     return reject('bad-tag');
+  }
+
+  /** Whether a key was accepted when a second began. */
+  private isOldEnough(key: RingKey, second: number): boolean {
+    return this.cookies.timeOf(second) >= this.beganAt(key);
   }
 }
 
@@ -127,8 +151,4 @@ function secretOf(key: RingKey, nonces: Nonces, datagram: Buffer): Buffer | unde
     return undefined;
   }
   return secret;
-}
-
-function reject(reason: BenUdpRejection, key?: RingKey): RejectedDecision {
-  return { kind: 'rejected', reason, device: key?.device };
 }

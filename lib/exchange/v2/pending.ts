@@ -19,7 +19,7 @@ export class V2Pending {
     return this.session.ctr === this.ctr && !this.session.isEnded;
   }
 
-  /** As the other exchange names its tokens. */
+  /** The name that the exchange of v1 uses for its tokens. */
   get token(): PendingRequest {
     return this as unknown as PendingRequest;
   }

@@ -1,11 +1,10 @@
 /**
- * The server's side of protocol v2, beside that of v1: the decision on each datagram. `docs/protocol-v2.md` is the specification. It
- * has no socket and no timer.
+ * The server side of protocol v2: the decision on each datagram. `docs/protocol-v2.md` is the specification. It has no socket and no
+ * timer.
  *
  * The checks run in the order of that page: source, size and shape → limits → key id or session id → the tag, in constant time → only
- * then the state of the session. Nothing is kept for an opening.
+ * then the state of the session. Nothing is kept for an opening, except a hint for the limits.
  */
-import type { BenUdpProtocolError } from '../../errors.js';
 import type { KeyRing, RingKey } from '../../keys/index.js';
 import { readRequest, sealedLength } from '../../protocol/index.js';
 import {
@@ -16,26 +15,33 @@ import {
   REPLY_KIND,
   REPLY_OVERHEAD_BYTES,
   type ReplyKind,
-  TAG_BYTES,
+  SESSION_ID_AT,
   formatAgain,
   formatV2Reply,
   isRequestOf,
+  readCookie,
+  readCtr,
   readRequestTag,
+  readSealed,
+  readSessionId,
+  readTime,
   receivableBytes,
   sessionIdOf,
   shapeOf,
 } from '../../protocol/v2/index.js';
 import { randomBytes, systemRandom } from '../../random.js';
-import type { Decision, RejectedDecision } from '../decision.js';
+import { type Decision, reject } from '../decision.js';
+import type { KnownBoard } from '../known-boards.js';
 import { holderKeyOf } from '../limits/holder.js';
+import type { InFlightHandler } from '../limits/in-flight.js';
 import type { BenUdpRejection } from '../rejection.js';
-import { type BenUdpRemote, Sender } from '../remote.js';
+import { type BenUdpRemote, Sender, remoteOfEndpoint } from '../remote.js';
 import type { UnsentReply } from '../reply-slots.js';
 import { Cookies, ROUTE_BYTES } from './cookies.js';
 import { KeptReplies, MAX_RESENDS } from './kept-replies.js';
-import { type Arrival, Openings, type VerifiedFirst } from './openings.js';
+import { Openings, type V2Arrival, type VerifiedFirst } from './openings.js';
 import { V2Pending } from './pending.js';
-import type { SharedLimits, V2ServerOptions } from './server-options.js';
+import { SHARED_ROUTE, type SharedLimits, type V2ServerOptions } from './server-options.js';
 import { SessionKeys } from './session-keys.js';
 import { MAX_SESSIONS, QUIET_MS, SessionTable } from './session-table.js';
 import { Session } from './session.js';
@@ -50,14 +56,17 @@ const TOO_LONG =
   '{"data":null,"error":{"status":"error","message":"the reply is longer than the buffer of the device"}}';
 
 /** A request whose tag is right. */
-interface Numbered {
+interface NumberedRequest {
+  readonly session: Session;
   readonly ctr: number;
   /** The time at which it was sent, by the clock of the device. */
   readonly t: number;
+  /** The tag, as Latin-1. */
+  readonly tag: string;
   readonly flagsAt: number;
+  /** Whether the session is not in the table yet. */
+  readonly isNew: boolean;
 }
-
-const FIRST: Numbered = { ctr: 1, t: 0, flagsAt: FLAGS_AT.first };
 
 export class V2ServerExchange {
   private readonly options: Omit<V2ServerOptions, 'keys' | 'secret'>;
@@ -66,7 +75,7 @@ export class V2ServerExchange {
   private readonly replies: KeptReplies;
   private readonly sessions: SessionTable;
   private readonly openings: Openings;
-  /** Told when the device of a running handler no longer waits. Holds only the handlers that asked: bounded by `maxInFlight`. */
+  /** Called when the device of a running handler no longer waits. Holds only the handlers that asked: bounded by `maxInFlight`. */
   private readonly watches = new Map<Session, () => void>();
 
   constructor(
@@ -79,13 +88,9 @@ export class V2ServerExchange {
     if (!secret) {
       drawn.fill(0);
     }
-    this.openings = new Openings(keys, this.cookies, limits.gate);
+    this.openings = new Openings(keys, this.cookies, limits.admissions);
     this.replies = new KeptReplies(options.maxResultBytes);
-    this.sessions = new SessionTable(
-      options.maxSessionsPerAddress,
-      (session) => this.forget(session),
-      options.maxSessions ?? MAX_SESSIONS,
-    );
+    this.sessions = new SessionTable((session) => this.forget(session), options.maxSessions ?? MAX_SESSIONS);
   }
 
   get sessionCount(): number {
@@ -97,7 +102,14 @@ export class V2ServerExchange {
     return this.replies.bytes;
   }
 
-  /** Must be called when the socket is bound: what happened before, this process can't know. */
+  /** The boards with the latest requests, at most `limit`, the latest last. May be read in parts while datagrams arrive. */
+  *knownBoards(limit: number): Generator<KnownBoard> {
+    for (const { endpoint, key, lastAt } of this.sessions.latest(limit)) {
+      yield { remote: remoteOfEndpoint(endpoint), key, heardAt: lastAt };
+    }
+  }
+
+  /** Must be called when the socket is bound: the process does not know what ran before that. */
   start(now: number): void {
     this.cookies.startedAt = now;
   }
@@ -106,6 +118,11 @@ export class V2ServerExchange {
   useKeys(keys: KeyRing, now: number): void {
     this.openings.useKeys(keys, now);
     this.sessions.keep((key) => keys.has(key));
+  }
+
+  /** Whether a REQ1 may be on its way for a GRANT that was sent a moment ago. */
+  awaitsRequests(now: number): boolean {
+    return this.openings.awaitsRequests(now);
   }
 
   /** Refuses new requests. Replies are still sent. */
@@ -169,8 +186,8 @@ export class V2ServerExchange {
    * Watches whether the device of a request still waits.
    *
    * @param onSuperseded called once if the device sends its next request first, or if its session ends.
-   * @returns the time at which a device gives up: -Infinity if it no longer waits, Infinity if it never did. A reply after that is sent
-   * too, because it does no harm.
+   * @returns the time at which a device gives up: -Infinity if it no longer waits, Infinity if it never did. A later reply is still
+   * sent, because it does no harm.
    */
   watch(pending: V2Pending, onSuperseded: () => void): number {
     const { session, flags, arrivedAt } = pending;
@@ -201,10 +218,10 @@ export class V2ServerExchange {
     if (this.sessions.get(numberOf(old), now)?.key === key) {
       return ALIVE;
     }
-    return this.options.isRouteShared ? 0 : Math.floor(Math.min(QUIET_MS, now - this.openings.beganAt(key)));
+    return this.options.route === SHARED_ROUTE ? 0 : Math.floor(Math.min(QUIET_MS, now - this.openings.beganAt(key)));
   }
 
-  private receiveFirst(arrival: Arrival): Decision {
+  private receiveFirst(arrival: V2Arrival): Decision {
     const verified = this.openings.verify(arrival);
     if ('reason' in verified) {
       return verified;
@@ -214,90 +231,90 @@ export class V2ServerExchange {
     return decision;
   }
 
-  private acceptFirst({ key, secret, admission, isKeyOldEnough }: VerifiedFirst, arrival: Arrival): Decision {
+  private acceptFirst({ key, secret, admission, isKeyOldEnough }: VerifiedFirst, arrival: V2Arrival): Decision {
     const { datagram, sender, now } = arrival;
-    const sid = sessionIdOf(secret, datagram.subarray(2));
+    const sid = sessionIdOf(secret, readCookie(datagram));
     const id = numberOf(sid);
     const known = this.sessions.get(id, now);
     if (sid.equals(NO_SESSION) || (known && !this.isSameSession(known, key, datagram))) {
       return reject('session-collision', key);
     }
     if (known) {
-      return this.acceptNumbered(known, FIRST, arrival);
+      return this.accept(firstOf(known, datagram, false), arrival);
     }
+    this.openings.recordUse(now);
     if (!isKeyOldEnough) {
       return reject('expired', key);
     }
     const address = key.device === undefined ? sender.addressKey : undefined;
     const session = new Session(id, key, address, this.sessionKeys.take(secret));
-    const decision = this.acceptNumbered(session, FIRST, arrival, true);
+    const decision = this.accept(firstOf(session, datagram, true), arrival);
     if (session.ctr === 0) {
       this.sessionKeys.release(session);
     } else {
       admission.refundHello(now);
-      this.limits.gate.verifiedSources.record(sender.prefix, key, now);
+      this.limits.boards.remove(sender.key);
+      this.limits.admissions.verifiedSources.record(sender.prefix, key, now);
     }
     return decision;
   }
 
-  private receiveFurther(arrival: Arrival): Decision {
+  private receiveFurther(arrival: V2Arrival): Decision {
     const { datagram, sender, now } = arrival;
-    const sid = datagram.subarray(2, 10);
-    const session = this.cookies.isOwnRoute(sid) ? this.sessions.get(numberOf(sid), now) : undefined;
+    const session = this.cookies.isOwnRoute(datagram, SESSION_ID_AT)
+      ? this.sessions.get(numberOf(datagram, SESSION_ID_AT), now)
+      : undefined;
     if (!session) {
-      return this.limits.gate.ofStranger(sender, false, true, now).admitHello(now)
+      return this.limits.admissions.ofStranger(sender, false, now).admitHello(now)
         ? reject('again-rate')
-        : { ...reject('unknown-session'), datagrams: [formatAgain(sid)] };
+        : { ...reject('unknown-session'), datagrams: [formatAgain(readSessionId(datagram))] };
     }
     if (!isRequestOf(this.sessionKeys.requestTagKey(session), datagram)) {
       return reject('bad-tag');
     }
-    return this.acceptNumbered(
-      session,
-      { ctr: datagram.readUInt32BE(10), t: datagram.readUInt32BE(14), flagsAt: FLAGS_AT.further },
-      arrival,
-    );
+    const ctr = readCtr(datagram);
+    const tag = readRequestTag(datagram);
+    const request = { session, ctr, t: readTime(datagram), tag, flagsAt: FLAGS_AT.further, isNew: false };
+    return this.accept(request, arrival);
   }
 
-  /** @param isNew whether the session is not in the table yet. */
-  private acceptNumbered(session: Session, { ctr, t, flagsAt }: Numbered, arrival: Arrival, isNew = false): Decision {
-    const { datagram, sender, now } = arrival;
+  private accept(request: NumberedRequest, { datagram, sender, now }: V2Arrival): Decision {
+    const { session, ctr, t, flagsAt, isNew } = request;
     const { key } = session;
-    const tag = readRequestTag(datagram);
     if (ctr <= session.ctr) {
-      return ctr < session.ctr ? reject('replayed', key) : this.repeat(session, tag, now);
+      return ctr < session.ctr ? reject('replayed', key) : this.repeat(request, now);
     }
     const refusal = this.openings.isClosing ? 'closing' : session.isLate(t, now) ? 'late-request' : undefined;
     if (refusal) {
-      return this.refuse(session, ctr, tag, refusal, isNew, now);
+      return this.refuse(request, refusal, now);
     }
     const flags = datagram[flagsAt]!;
     const noreturn = (flags & NORETURN_FLAG) !== 0;
     const { inFlight, holders } = this.limits;
     session.holder = holders.of(holderKeyOf(key.device, sender));
     const handler = inFlight.begin(session, noreturn, now);
-    if (!handler) {
-      holders.release(session.holder);
-      session.release();
-      return reject('busy', key);
-    }
     if (isNew && !this.sessions.add(session, now)) {
-      inFlight.end(handler, now);
+      this.endHandler(session, handler, now);
       return reject('session-quota', key);
     }
     session.recordDelay(t, now);
-    this.useNumber(session, ctr, tag, now);
+    session.endpoint = sender.key;
+    this.useNumber(request, now);
     session.isRunning = true;
-    const { texts } = this.sessionKeys.readyOf(session).requests;
-    const opened = readRequest(texts.open(ctr, datagram.subarray(flagsAt + 1, datagram.length - TAG_BYTES)));
+    if (!handler) {
+      this.endHandler(session, handler, now);
+      // The device waits, so it gets an answer. Its number is used up, so a later copy can't run after that answer.
+      return { ...reject('busy', key), pending: new V2Pending(session, ctr, flags, now, undefined).token };
+    }
+    const { texts } = this.sessionKeys.ciphersOf(session).requests;
+    const opened = readRequest(texts.open(ctr, readSealed(datagram, flagsAt)));
     if ('error' in opened) {
-      inFlight.end(handler, now);
-      session.release();
+      this.endHandler(session, handler, now);
       const pending = new V2Pending(session, ctr, flags, now, undefined).token;
       return { ...reject(opened.reason, key, opened.error), pending };
     }
     session.handlers++;
-    const { action, data, metadata, droppedMetadata } = opened.request;
+    const { action, data, metadata, droppedMetadata, rid } = opened.request;
     return {
       kind: 'request',
       request: {
@@ -306,6 +323,7 @@ export class V2ServerExchange {
         noreturn,
         metadata,
         droppedMetadata,
+        rid,
         text: opened.text,
         remote: sender.remote,
         endpoint: sender.key,
@@ -321,8 +339,19 @@ export class V2ServerExchange {
     };
   }
 
+  /** Frees the handler of a request that runs none, if it got one. */
+  private endHandler(session: Session, handler: InFlightHandler | undefined, now: number): void {
+    const { inFlight, holders } = this.limits;
+    if (handler) {
+      inFlight.end(handler, now);
+    } else {
+      holders.release(session.holder);
+    }
+    session.release();
+  }
+
   /** Decides on a copy of the last request. */
-  private repeat(session: Session, tag: string, now: number): Decision {
+  private repeat({ session, tag }: NumberedRequest, now: number): Decision {
     const { key } = session;
     if (tag !== session.tag) {
       return reject('counter-reused', key);
@@ -340,29 +369,23 @@ export class V2ServerExchange {
   }
 
   /** Tells a device that its request was not executed and never will be. */
-  private refuse(
-    session: Session,
-    ctr: number,
-    tag: string,
-    reason: BenUdpRejection,
-    isNew: boolean,
-    now: number,
-  ): Decision {
+  private refuse(request: NumberedRequest, reason: BenUdpRejection, now: number): Decision {
+    const { session, ctr, tag, isNew } = request;
     if (isNew) {
-      const { replies } = this.sessionKeys.readyOf(session);
+      const { replies } = this.sessionKeys.ciphersOf(session);
       return {
         ...reject(reason, session.key),
         datagrams: [formatV2Reply({ ctr, requestTag: tag }, REPLY_KIND.refusal, '', replies)],
       };
     }
-    this.useNumber(session, ctr, tag, now);
+    this.useNumber(request, now);
     return {
       ...reject(reason, session.key),
       datagrams: [this.answer(session, ctr, REPLY_KIND.refusal, now)],
     };
   }
 
-  private useNumber(session: Session, ctr: number, tag: string, now: number): void {
+  private useNumber({ session, ctr, tag }: NumberedRequest, now: number): void {
     this.supersede(session);
     this.replies.forget(session);
     session.isRunning = false;
@@ -373,7 +396,7 @@ export class V2ServerExchange {
 
   /** Seals an answer to the last request, and keeps it. */
   private answer(session: Session, ctr: number, kind: ReplyKind, now: number, text = ''): Buffer {
-    const { replies } = this.sessionKeys.readyOf(session);
+    const { replies } = this.sessionKeys.ciphersOf(session);
     const datagram = formatV2Reply({ ctr, requestTag: session.tag }, kind, text, replies);
     this.replies.keep(session, datagram, now);
     return datagram;
@@ -399,16 +422,16 @@ export class V2ServerExchange {
   }
 }
 
-/** The part of a session id behind the route. */
-function numberOf(sid: Buffer): number {
-  return sid.readUIntBE(ROUTE_BYTES, 6);
+function firstOf(session: Session, datagram: Buffer, isNew: boolean): NumberedRequest {
+  return { session, ctr: 1, t: 0, tag: readRequestTag(datagram), flagsAt: FLAGS_AT.first, isNew };
+}
+
+/** The part behind the route of the session id at `at`. */
+function numberOf(bytes: Buffer, at = 0): number {
+  return bytes.readUIntBE(at + ROUTE_BYTES, 6);
 }
 
 /** The longest sealed text that the sender of a request can receive, in bytes. */
 function roomFor(flags: number): number {
   return receivableBytes(flags) - REPLY_OVERHEAD_BYTES;
-}
-
-function reject(reason: BenUdpRejection, key?: RingKey, error?: BenUdpProtocolError): RejectedDecision {
-  return { kind: 'rejected', reason, device: key?.device, ...(error && { error }) };
 }

@@ -1,17 +1,22 @@
 /**
- * Options of the server's side of protocol v2, and what it shares with that of v1.
+ * Options of the server side of protocol v2, and the state that it shares with that of v1.
  */
 import type { KeyRing } from '../../keys/index.js';
 import type { RandomFill } from '../../random.js';
-import type { Gate } from '../limits/gate.js';
+import type { KnownBoards } from '../known-boards.js';
+import type { Admissions } from '../limits/admissions.js';
 import type { Holders } from '../limits/holder.js';
 import type { InFlight } from '../limits/in-flight.js';
 
-/** What this exchange shares with that of v1, because one attacker may use both. */
+/** The route of a process without a name. */
+export const SHARED_ROUTE = 0;
+
+/** The state that this exchange shares with that of v1, because one attacker may use both. */
 export interface SharedLimits {
-  readonly gate: Gate;
+  readonly admissions: Admissions;
   readonly holders: Holders;
   readonly inFlight: InFlight;
+  readonly boards: KnownBoards;
 }
 
 export interface V2ServerOptions {
@@ -20,12 +25,11 @@ export interface V2ServerOptions {
   readonly maxDatagramBytes: number;
   /** Bytes of all replies that are kept to be sent again. */
   readonly maxResultBytes: number;
-  /** Sessions of a shared key for an address. */
-  readonly maxSessionsPerAddress: number;
-  /** Names this process among those behind one address. */
+  /**
+   * Names this process among all that its boards can reach. With `SHARED_ROUTE` another process may have run a request, so this one can't
+   * tell which requests have not run.
+   */
   readonly route: number;
-  /** Whether another process may use the same route. Then this one can't know what has not run. */
-  readonly isRouteShared: boolean;
   readonly random?: RandomFill;
   /** Keys the nonces. Default: random, so no cookie outlives the process. */
   readonly secret?: Uint8Array;

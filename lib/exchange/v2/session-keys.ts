@@ -1,37 +1,36 @@
 /**
- * The keys of sessions: 128 bytes each, in blocks for many sessions, because a Buffer for each would take some 400 bytes of its own.
- * The ciphers of a session take 12 kB, so only the sessions that were used last have some. The others set theirs up again.
+ * The keys of sessions: 128 bytes each, in blocks for many sessions, because a separate Buffer for each would add about 400 bytes.
+ * The ciphers of a session take 12 kB, so only the sessions that set them up last keep theirs. The others set them up again.
  */
 import { inspect } from 'node:util';
-import { SESSION_KEY_BYTES, type DirectionKeys, TextCipher, deriveSessionKeys } from '../../protocol/v2/index.js';
-import { HASH_BYTES } from '../../protocol/index.js';
+import {
+  SESSION_KEY_BYTES,
+  type SessionCiphers,
+  createSessionCiphers,
+  deriveSessionKeys,
+  requestTagKeyIn,
+} from '../../protocol/v2/index.js';
 
 const SESSIONS_PER_BLOCK = 256;
 
 /** Sessions with ciphers; 12 MiB. With more boards than this, each reporting in turn, an exchange takes about 10 µs more. */
-export const MAX_READY_SESSIONS = 1024;
+export const MAX_SESSIONS_WITH_CIPHERS = 1024;
 
-/** The keys of a session, ready for use. They are void after `release`. */
-export interface ReadyKeys {
-  readonly requests: DirectionKeys;
-  readonly replies: DirectionKeys;
-}
-
-/** Has a place for its keys, and ciphers if it is one of those that were used last. */
+/** Has a place for its keys, and ciphers if it is one of the sessions that set them up last. */
 export interface KeyOwner {
   readonly place: number;
-  ready: ReadyKeys | undefined;
+  ciphers: SessionCiphers | undefined;
 }
 
 export class SessionKeys {
   readonly #blocks: Buffer[] = [];
   private readonly free: number[] = [];
   private places = 0;
-  /** The sessions with ciphers, oldest first from `next`. Bounded by `MAX_READY_SESSIONS`. */
+  /** The sessions with ciphers, oldest first from `next`. Bounded by `MAX_SESSIONS_WITH_CIPHERS`. */
   private readonly owners: KeyOwner[] = [];
   private next = 0;
 
-  constructor(private readonly capacity: number = MAX_READY_SESSIONS) {}
+  constructor(private readonly capacity: number = MAX_SESSIONS_WITH_CIPHERS) {}
 
   /**
    * Derives the keys of a session and keeps them.
@@ -51,27 +50,22 @@ export class SessionKeys {
   /** Overwrites the keys of a session. */
   release(owner: KeyOwner): void {
     this.bytesAt(owner.place).fill(0);
-    owner.ready = undefined;
+    owner.ciphers = undefined;
     this.free.push(owner.place);
   }
 
-  readyOf(owner: KeyOwner): ReadyKeys {
-    if (!owner.ready) {
-      const [requestText, requestTag, replyText, replyTag] = [0, 1, 2, 3].map((index) =>
-        this.bytesAt(owner.place).subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES),
-      ) as [Buffer, Buffer, Buffer, Buffer];
-      owner.ready = {
-        requests: { texts: new TextCipher(requestText), tags: requestTag },
-        replies: { texts: new TextCipher(replyText), tags: replyTag },
-      };
-      this.addReady(owner);
+  /** The ciphers of a session, which are void after `release`. */
+  ciphersOf(owner: KeyOwner): SessionCiphers {
+    if (!owner.ciphers) {
+      owner.ciphers = createSessionCiphers(this.bytesAt(owner.place));
+      this.addOwner(owner);
     }
-    return owner.ready;
+    return owner.ciphers;
   }
 
   /** The key of the tags of requests. */
-  requestTagKey({ ready, place }: KeyOwner): Uint8Array {
-    return ready?.requests.tags ?? this.bytesAt(place).subarray(HASH_BYTES, 2 * HASH_BYTES);
+  requestTagKey({ ciphers, place }: KeyOwner): Uint8Array {
+    return ciphers?.requests.tagKey() ?? requestTagKeyIn(this.bytesAt(place));
   }
 
   /** Overwrites all keys. */
@@ -88,12 +82,12 @@ export class SessionKeys {
     return this.#blocks[Math.floor(index / SESSIONS_PER_BLOCK)]!.subarray(at, at + SESSION_KEY_BYTES);
   }
 
-  private addReady(owner: KeyOwner): void {
+  private addOwner(owner: KeyOwner): void {
     if (this.owners.length < this.capacity) {
       this.owners.push(owner);
       return;
     }
-    this.owners[this.next]!.ready = undefined;
+    this.owners[this.next]!.ciphers = undefined;
     this.owners[this.next] = owner;
     this.next = (this.next + 1) % this.capacity;
   }

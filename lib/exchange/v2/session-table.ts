@@ -6,22 +6,31 @@
  */
 import type { RingKey } from '../../keys/index.js';
 import { SESSION_MS } from '../../protocol/v2/index.js';
+import type { AddressKey } from '../remote.js';
+import { holderQuota } from '../limits/holder.js';
+import { SessionGroups } from './session-group.js';
 import type { Session } from './session.js';
 
 /** Time since its last request in which a session is never evicted, in milliseconds. */
 export const QUIET_MS = 30_000;
 
-/** Sessions of a key that belongs to one device. */
-export const SESSIONS_PER_KEY = 8;
+/**
+ * Sessions of a key that belongs to one device. A device has one, but each of its restarts leaves one behind that can't be evicted for
+ * `QUIET_MS`. A client has up to 8.
+ */
+export const SESSIONS_PER_KEY = 64;
 
-/** Sessions of a process. */
+/** In a full table, a key with this many sessions evicts its own. So it can't evict more of others. */
+export const SESSIONS_OF_OTHERS = 8;
+
+/** Sessions of a process. A shared key gets at most three quarters of them for each address. */
 export const MAX_SESSIONS = 131_072;
 
 /** How often the order of the sessions follows their requests. */
 const TOUCH_MS = 1000;
 
-/** Sessions at the old end that an eviction looks at. The ones that it skips go to the young end. */
-const SESSIONS_TRIED = 32;
+/** The oldest sessions that an eviction examines: all those of a device. It moves those with a running handler to the young end. */
+const SESSIONS_TRIED = 64;
 
 /** Expired sessions that one addition removes: more than it adds, so they can't pile up. */
 const SWEPT = 2;
@@ -30,29 +39,34 @@ const SWEPT = 2;
 interface SharedKeySessions {
   /** In the order of their last requests, except for the last second. */
   readonly all: Set<Session>;
-  /** The first session of each address. */
-  readonly firsts: Map<number | string, Session>;
+  readonly byAddress: SessionGroups<AddressKey>;
 }
 
 export class SessionTable {
   /** By id, in the order of their last requests, except for the last second. Bounded by `capacity`. */
   private readonly sessions = new Map<number, Session>();
-  /** The first session of each device that has some. */
-  private readonly named = new Map<RingKey, Session>();
+  /** The sessions of each device that has some. Both collections are bounded by `sessions`. */
+  private readonly named = new SessionGroups<RingKey>();
   private readonly shared = new Map<RingKey, SharedKeySessions>();
 
-  /**
-   * @param perAddress sessions of a shared key for an address.
-   * @param onRemoved called for each session that ends.
-   */
+  /** Sessions of a shared key for an address. */
+  private readonly perAddress: number;
+
+  /** @param onRemoved called for each session that ends. */
   constructor(
-    private readonly perAddress: number,
     private readonly onRemoved: (session: Session) => void,
     private readonly capacity: number = MAX_SESSIONS,
-  ) {}
+  ) {
+    this.perAddress = holderQuota(capacity);
+  }
 
   get size(): number {
     return this.sessions.size;
+  }
+
+  /** The sessions with the latest requests, at most `limit`, the latest last. */
+  latest(limit: number): Session[] {
+    return limit > 0 ? [...this.sessions.values()].slice(-limit) : [];
   }
 
   get(id: number, now: number): Session | undefined {
@@ -67,19 +81,10 @@ export class SessionTable {
   /** Adds a session; false if its quota or the table is full, and nothing may be evicted. */
   add(session: Session, now: number): boolean {
     this.sweep(now);
-    const group = this.groupOf(session);
-    const quota = session.address === undefined ? SESSIONS_PER_KEY : this.perAddress;
-    if (group.length >= quota) {
-      if (!this.evictFrom(group, now)) {
-        return false;
-      }
-    } else if (this.sessions.size >= this.capacity && !this.evict(session, group, now)) {
+    if (!this.makeRoom(session, now)) {
       return false;
     }
-    this.sessions.set(session.id, session);
-    session.sibling = this.firstOf(session);
-    this.setFirst(session, session);
-    this.shared.get(session.key)?.all.add(session);
+    this.toEnd(session);
     return true;
   }
 
@@ -100,42 +105,39 @@ export class SessionTable {
     }
   }
 
-  /** Makes room in a full table. A key with more sessions than one device needs gives up its own. */
-  private evict({ key, address }: Session, group: readonly Session[], now: number): boolean {
-    if (address === undefined) {
-      return group.length >= SESSIONS_PER_KEY
-        ? this.evictFrom(group, now)
-        : this.evictOldest(this.sessions.values(), now);
+  /** A full quota evicts one of its own sessions. In a full table, a key with more than a few does the same. */
+  private makeRoom({ key, address }: Session, now: number): boolean {
+    const shared = this.shared.get(key);
+    const [group, size, quota] =
+      address === undefined
+        ? [this.named.membersOf(key), this.named.sizeOf(key), SESSIONS_PER_KEY]
+        : [shared?.byAddress.membersOf(address) ?? [], shared?.byAddress.sizeOf(address) ?? 0, this.perAddress];
+    if (size >= quota) {
+      return this.evict(group, now);
     }
-    const all = this.shared.get(key)?.all;
-    return this.evictOldest(all && all.size >= SESSIONS_PER_KEY ? all : this.sessions.values(), now);
+    if (this.sessions.size < this.capacity) {
+      return true;
+    }
+    const [own, count] = shared ? [shared.all, shared.all.size] : [group, size];
+    return this.evict(count >= SESSIONS_OF_OTHERS ? own : this.sessions.values(), now);
   }
 
   /** @param sessions in the order of their last requests. */
-  private evictOldest(sessions: Iterable<Session>, now: number): boolean {
+  private evict(sessions: Iterable<Session>, now: number): boolean {
     let tries = SESSIONS_TRIED;
     for (const session of sessions) {
       if (isIdle(session, now)) {
         this.remove(session);
         return true;
       }
-      if (--tries === 0 || now - session.lastAt < QUIET_MS) {
+      if (--tries === 0) {
         return false;
       }
-      this.toEnd(session);
+      if (session.handlers > 0) {
+        this.toEnd(session);
+      }
     }
     return false;
-  }
-
-  /** @param sessions in any order. */
-  private evictFrom(sessions: readonly Session[], now: number): boolean {
-    const idle = sessions.filter((session) => isIdle(session, now));
-    const [first] = idle;
-    if (!first) {
-      return false;
-    }
-    this.remove(idle.reduce((oldest, session) => (session.lastAt < oldest.lastAt ? session : oldest), first));
-    return true;
   }
 
   private sweep(now: number): void {
@@ -149,58 +151,36 @@ export class SessionTable {
   }
 
   private remove(session: Session): void {
+    const { key, address } = session;
     this.sessions.delete(session.id);
-    const rest = this.groupOf(session).filter((each) => each !== session);
-    rest.forEach((each, index) => (each.sibling = rest[index + 1]));
-    this.setFirst(session, rest[0]);
-    session.sibling = undefined;
-    session.isEnded = true;
-    const shared = this.shared.get(session.key);
-    shared?.all.delete(session);
-    if (shared?.all.size === 0) {
-      this.shared.delete(session.key);
+    if (address === undefined) {
+      this.named.remove(key, session);
+    } else {
+      const shared = this.shared.get(key)!;
+      shared.all.delete(session);
+      shared.byAddress.remove(address, session);
+      if (shared.all.size === 0) {
+        this.shared.delete(key);
+      }
     }
+    session.isEnded = true;
     this.onRemoved(session);
   }
 
-  /** The sessions that share a quota with this one: those of its key, or of its key and address. */
-  private groupOf(session: Session): Session[] {
-    const group: Session[] = [];
-    for (let each = this.firstOf(session); each; each = each.sibling) {
-      group.push(each);
-    }
-    return group;
-  }
-
-  private firstOf({ key, address }: Session): Session | undefined {
-    return address === undefined ? this.named.get(key) : this.shared.get(key)?.firsts.get(address);
-  }
-
-  private setFirst({ key, address }: Session, first: Session | undefined): void {
+  /** Adds a session, or makes it the last one. */
+  private toEnd(session: Session): void {
+    const { id, key, address } = session;
+    this.sessions.delete(id);
+    this.sessions.set(id, session);
     if (address === undefined) {
-      setOrDelete(this.named, key, first);
+      this.named.add(key, session);
       return;
     }
-    const shared = this.shared.get(key) ?? { all: new Set(), firsts: new Map() };
+    const shared = this.shared.get(key) ?? { all: new Set(), byAddress: new SessionGroups() };
     this.shared.set(key, shared);
-    setOrDelete(shared.firsts, address, first);
-  }
-
-  private toEnd(session: Session): void {
-    this.sessions.delete(session.id);
-    this.sessions.set(session.id, session);
-    const all = this.shared.get(session.key)?.all;
-    if (all?.delete(session)) {
-      all.add(session);
-    }
-  }
-}
-
-function setOrDelete<Key>(sessions: Map<Key, Session>, key: Key, session: Session | undefined): void {
-  if (session) {
-    sessions.set(key, session);
-  } else {
-    sessions.delete(key);
+    shared.all.delete(session);
+    shared.all.add(session);
+    shared.byAddress.add(address, session);
   }
 }
 

@@ -2,10 +2,11 @@
  * A session of protocol v2: one device, one request at a time. At most 512 bytes without its reply, keys and tables included.
  */
 import type { RingKey } from '../../keys/index.js';
+import type { SessionCiphers } from '../../protocol/v2/index.js';
 import { Holder } from '../limits/holder.js';
 import type { InFlightOwner } from '../limits/in-flight.js';
+import type { AddressKey, EndpointKey } from '../remote.js';
 import type { KeptReply } from './kept-replies.js';
-import type { ReadyKeys } from './session-keys.js';
 
 /** Delay above which a request is refused, in milliseconds. */
 export const LATE_MS = 20_000;
@@ -17,7 +18,7 @@ const DRIFT = 200e-6;
 const NOBODY = new Holder('nobody');
 
 export class Session implements InFlightOwner {
-  /** Whose quota of handlers the current request draws on. */
+  /** The holder whose quota of handlers the current request uses. */
   holder: Holder = NOBODY;
   running = 0;
   /** Handlers that have not ended, those included that `running` no longer counts. */
@@ -28,14 +29,14 @@ export class Session implements InFlightOwner {
   tag = '';
   isRunning = false;
   isEnded = false;
-  /** The reply to the last request; `undefined` while its handler runs, if it had none, and after it was forgotten. */
+  /** The reply to the last request; `undefined` while its handler runs, if it had none, and after it was evicted. */
   reply: KeptReply | undefined = undefined;
   /** When the last request arrived. */
   lastAt = 0;
-  /** The next session with the same quota. */
-  sibling: Session | undefined = undefined;
-  /** The ciphers, if the session is one of those that were used last. */
-  ready: ReadyKeys | undefined = undefined;
+  /** The source of the last request. */
+  endpoint: EndpointKey = 0;
+  /** The ciphers, if the session is one of those that set them up last. */
+  ciphers: SessionCiphers | undefined = undefined;
   /** The least delay of a request, as it would be at time 0: it rises with time, because the clock of the device may fall behind. */
   private leastDelay = Infinity;
 
@@ -47,7 +48,7 @@ export class Session implements InFlightOwner {
   constructor(
     readonly id: number,
     readonly key: RingKey,
-    readonly address: number | string | undefined,
+    readonly address: AddressKey | undefined,
     readonly place: number,
   ) {}
 

@@ -2,6 +2,7 @@
  * An edge: an app that talks to boards, and whose handlers run on workers behind a broker.
  */
 import type { DynamicModule } from '@nestjs/common';
+import { type Platform, nodePlatform } from '../../net/index.js';
 import { Relay } from './relay.js';
 import { createRelayClient } from './relay-client.js';
 import { createRelayController } from './relay.controller.js';
@@ -21,12 +22,19 @@ import { type BenUdpRelayOptions, resolveRelayOptions } from './relay.options.js
  */
 export class BenUdpRelayModule {
   /** @throws TypeError, RangeError naming the wrong option. */
-  static forRoot(options: BenUdpRelayOptions): DynamicModule {
+  static forRoot(options: BenUdpRelayOptions): DynamicModule;
+  /**
+   * @internal
+   * @param platform replaces clock and timers in a test.
+   */
+  static forRoot(options: BenUdpRelayOptions, platform: Platform): DynamicModule;
+  static forRoot(options: BenUdpRelayOptions, platform: Platform = nodePlatform): DynamicModule {
     const resolved = resolveRelayOptions(options);
+    const useFactory = () => new Relay(createRelayClient(options.client, platform), resolved, platform);
     return {
       module: BenUdpRelayModule,
       controllers: [createRelayController(resolved)],
-      providers: [{ provide: Relay, useFactory: () => new Relay(createRelayClient(options.client), resolved) }],
+      providers: [{ provide: Relay, useFactory }],
     };
   }
 }

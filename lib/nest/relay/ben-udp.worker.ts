@@ -2,11 +2,14 @@
  * A worker: a server of Nest behind a broker, whose controllers are those of an edge.
  */
 import type { BaseRpcContext, CustomTransportStrategy, MessageHandler, NatsContext } from '@nestjs/microservices';
+import { ignoreElements, isObservable } from 'rxjs';
 import { BEN_UDP_TRANSPORT } from '../../constants.js';
 import { BenUdpError } from '../../errors.js';
 import { OptionReader } from '../../option-reader.js';
 import { toJsonValue } from '../../protocol/index.js';
 import { setBenUdpRequest } from '../ben-udp.request.js';
+import { quotePattern } from '../log-text.js';
+import { hasWildcard } from '../wildcard-patterns.js';
 import { IDENTITY_KEY, type RelayIdentity, fromHeaders, fromPacket, toRequest } from './relay-identity.js';
 import { readPrefix } from './relay.options.js';
 
@@ -15,8 +18,8 @@ export interface BenUdpWorkerOptions {
   /** The prefix of the edge. Default `ben.`. */
   prefix?: string;
   /**
-   * Whether `@Device()` and its siblings give what the edge says about a board. Default false: they give undefined, and
-   * `@AllowDevices()` lets nobody in. Whoever can publish on the broker can say the same, so keep others out first.
+   * Whether `@Device()` and its siblings give the identity that the edge sends. Default false: they give undefined, and
+   * `@AllowDevices()` refuses every request. Every client that may publish on the broker can forge one, so restrict the broker first.
    */
   trustEdgeIdentity?: boolean;
 }
@@ -29,6 +32,7 @@ interface ServerParts {
     isEventHandler?: boolean,
     extras?: Record<string, unknown>,
   ): void;
+  handleEvent(pattern: string, packet: unknown, context: BaseRpcContext): Promise<unknown>;
   normalizePattern(pattern: unknown): string;
   serializer: { serialize(packet: unknown, options?: unknown): unknown };
   deserializer: { deserialize(message: unknown, options?: unknown): unknown };
@@ -56,9 +60,29 @@ export function toBenUdpWorker<Worker extends CustomTransportStrategy>(
   const parts = server as unknown as ServerParts;
   const { serializer, deserializer } = parts;
   const addHandler = parts.addHandler.bind(server);
+  const handleEvent = parts.handleEvent.bind(server);
+  const routes = new Map<string, Route>();
   const own: Partial<ServerParts> = {
-    addHandler: (pattern, callback, isEventHandler, extras) =>
-      addHandler(prefix + parts.normalizePattern(pattern), readIdentity(callback, isTrusted), isEventHandler, extras),
+    addHandler: (pattern, callback, isEventHandler = false, extras = {}) => {
+      if (typeof pattern === 'string' && hasWildcard(pattern)) {
+        throw new TypeError(
+          `a worker has no wildcards: write a handler for each relayed name instead of ${quotePattern(pattern)}`,
+        );
+      }
+      const name = prefix + parts.normalizePattern(pattern);
+      const known = routes.get(name);
+      const route = known ?? new Route(isTrusted);
+      route.add(callback, isEventHandler);
+      routes.set(name, route);
+      // Nest would chain a second registration as an event to itself. The options of a message handler replace those of an event.
+      if (!known || !isEventHandler) {
+        addHandler(name, route.run, isEventHandler, extras);
+      }
+    },
+    handleEvent: (pattern, packet, context) => {
+      events.add(context);
+      return handleEvent(pattern, packet, context);
+    },
     serializer: { serialize: (packet, ...rest) => serializer.serialize(toJsonPacket(packet as Packet), ...rest) },
     deserializer: {
       deserialize: (message, ...rest) => {
@@ -89,26 +113,49 @@ function holdIdentity(packet: unknown): unknown {
   return identity === undefined ? packet : { ...(packet as Packet), data: new Identified(data, fromPacket(identity)) };
 }
 
-/** Several handlers of an event share a context. */
-const identified = new WeakSet<object>();
+/** The contexts of events: packets without an id. */
+const events = new WeakSet<object>();
 
-/** A handler that first gives its context the request of the board. Nest chains further event handlers by `next`. */
-function readIdentity(callback: MessageHandler, isTrusted: boolean): MessageHandler {
-  const handler: MessageHandler = (message: unknown, context: BaseRpcContext) => {
+/**
+ * The handlers of a name, as the edge has them: an event handler runs for a board that does not wait, and a message handler for one that
+ * waits. A server of Nest has one handler for both, so that handler is `run`.
+ */
+class Route {
+  private message: MessageHandler | undefined;
+  /** The first one. Nest calls the others by `next`. */
+  private event: MessageHandler | undefined;
+
+  constructor(private readonly isTrusted: boolean) {}
+
+  add(callback: MessageHandler, isEventHandler: boolean): void {
+    if (!isEventHandler) {
+      this.message = callback;
+    } else if (this.event) {
+      lastOf(this.event).next = callback;
+    } else {
+      this.event = callback;
+    }
+  }
+
+  /** First attaches the request of the board to the context. */
+  readonly run: MessageHandler = async (message: unknown, context: BaseRpcContext) => {
     const data = message instanceof Identified ? message.data : message;
     const identity = message instanceof Identified ? message.identity : readHeaders(context);
-    if (!identified.has(context)) {
-      identified.add(context);
-      setBenUdpRequest(context, toRequest(isTrusted ? identity : {}));
+    setBenUdpRequest(context, toRequest(this.isTrusted ? identity : {}));
+    if (events.has(context)) {
+      return (this.event ?? this.message)!(data, context);
     }
-    return callback(data, context);
+    if (this.message) {
+      return this.message(data, context);
+    }
+    // A board that waits for an event handler learns only that it ran.
+    const result: unknown = await this.event!(data, context);
+    return isObservable(result) ? result.pipe(ignoreElements()) : undefined;
   };
-  return Object.defineProperty(handler, 'next', {
-    get: () => callback.next,
-    set: (next: MessageHandler) => {
-      callback.next = next;
-    },
-  });
+}
+
+function lastOf(handler: MessageHandler): MessageHandler {
+  return handler.next ? lastOf(handler.next as MessageHandler) : handler;
 }
 
 /** Of NATS. Other contexts have none. */

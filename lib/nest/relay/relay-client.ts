@@ -1,37 +1,47 @@
 /**
- * Makes Nest's client of a broker, and puts the identity of a board beside the payload where the broker has a place for it.
+ * Makes Nest's client of a broker. The identity of a board travels with the payload if the broker has a place for it.
  */
 import {
-  ClientNats,
   type ClientProvider,
   type ClientProxy,
   ClientProxyFactory,
-  ClientRedis,
   NatsRecordBuilder,
   type NatsOptions,
   type RedisOptions,
   type Serializer,
   Transport,
 } from '@nestjs/microservices';
+import type { Platform } from '../../net/index.js';
+import { NatsRelayClient } from './nats-relay-client.js';
+import { RedisRelayClient } from './redis-relay-client.js';
 import { IDENTITY_KEY, type RelayIdentity, toHeaders } from './relay-identity.js';
 
 /** A client, and the data that it takes. */
 export interface RelayClient {
-  readonly proxy: Pick<ClientProxy, 'connect' | 'send' | 'emit' | 'close' | 'status'>;
+  readonly proxy: Pick<ClientProxy, 'connect' | 'send' | 'emit' | 'close' | 'status'> & {
+    /** The client of Kafka refuses a request unless this was called before `connect`. */
+    subscribeToResponseOf?(pattern: string): void;
+  };
   /** Whether the identity travels. */
   readonly carriesIdentity: boolean;
   /** The data for `send` and `emit`, never null: Nest's clients refuse that. */
   record(data: unknown, identity: RelayIdentity): object;
 }
 
-/** A broker restarts within seconds, and boards ask all the time, so the client never gives up. */
-const NATS_DEFAULTS = { maxReconnectAttempts: -1, reconnectTimeWait: 250 };
+/** A broker restarts within seconds, and boards send requests all the time, so the client reconnects for ever. */
+const NATS_DEFAULTS = {
+  maxReconnectAttempts: -1,
+  reconnectTimeWait: 250,
+  // A frozen NATS, or one behind a broken network, is noticed within 6 s. The default of the library is 6 minutes.
+  pingInterval: 2000,
+  maxPingOut: 2,
+};
 const REDIS_DEFAULTS = { retryAttempts: Infinity, retryDelay: 250 };
 
-export function createRelayClient(provider: ClientProvider): RelayClient {
+export function createRelayClient(provider: ClientProvider, platform: Platform): RelayClient {
   if (isOf<NatsOptions>(provider, Transport.NATS)) {
     return {
-      proxy: new NatsRelayClient({ ...NATS_DEFAULTS, ...provider.options }),
+      proxy: new NatsRelayClient({ ...NATS_DEFAULTS, ...provider.options }, platform),
       carriesIdentity: true,
       record: (data, identity) => new NatsRecordBuilder(data).setHeaders(toHeaders(identity)).build(),
     };
@@ -39,7 +49,7 @@ export function createRelayClient(provider: ClientProvider): RelayClient {
   if (isOf<RedisOptions>(provider, Transport.REDIS)) {
     const serializer = new PacketSerializer(provider.options?.serializer);
     return {
-      proxy: new ClientRedis({ ...REDIS_DEFAULTS, ...provider.options, serializer }),
+      proxy: new RedisRelayClient({ ...REDIS_DEFAULTS, ...provider.options, serializer }),
       carriesIdentity: true,
       record: (data, identity) => new RelayRecord(data, identity),
     };
@@ -82,13 +92,5 @@ class PacketSerializer implements Serializer {
     const plain = { ...packet, data: data.data };
     const serialized: object = this.inner ? this.inner.serialize(plain) : plain;
     return { ...serialized, [IDENTITY_KEY]: data.identity };
-  }
-}
-
-class NatsRelayClient extends ClientNats {
-  /** Nest makes headers of the installed version of the library from its options, so the headers of a request go that way. */
-  protected override mergeHeaders<Headers>(requestHeaders?: Headers): unknown {
-    const headers = { ...(this.options as { headers?: object }).headers, ...requestHeaders };
-    return super.mergeHeaders.call({ options: { headers } } as unknown as ClientNats, undefined);
   }
 }

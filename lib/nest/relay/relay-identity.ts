@@ -1,10 +1,10 @@
 /**
- * Who sent a request, as it travels beside the payload: in headers on NATS, and under a key of its own in the packet on Redis.
+ * The sender of a request, as it crosses the broker: in headers on NATS, and under its own key in the packet on Redis.
  */
 import type { BenUdpContext } from '../ben-udp.context.js';
 import type { BenUdpRequest } from '../ben-udp.request.js';
 
-/** Texts alone, because headers carry nothing else. */
+/** Only texts, because headers carry nothing else. */
 export interface RelayIdentity {
   readonly device?: string;
   readonly address?: string;
@@ -24,7 +24,7 @@ const HEADERS: Readonly<Record<(typeof NAMES)[number], string>> = {
   metadata: 'Ben-Udp-Metadata',
 };
 
-/** The key of the identity in a packet, beside `pattern` and `data`. */
+/** The key of the identity in a packet, next to `pattern` and `data`. */
 export const IDENTITY_KEY = 'benUdp';
 
 export function identityOf(context: BenUdpContext): RelayIdentity {
@@ -34,11 +34,11 @@ export function identityOf(context: BenUdpContext): RelayIdentity {
     ...(device !== undefined && { device: wellFormed(device) }),
     address: context.getRemoteAddress(),
     receivedAt: context.getReceivedAt().toISOString(),
-    ...(metadata && { metadata: wellFormed(JSON.stringify(metadata)) }),
+    ...(metadata && { metadata: JSON.stringify(metadata) }),
   };
 }
 
-/** Percent-encodes what a header can't carry: a name of a device may hold anything, line breaks too. */
+/** Percent-encodes characters that a header can't carry: the name of a device may hold line breaks. */
 export function toHeaders(identity: RelayIdentity): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const name of NAMES) {
@@ -60,7 +60,7 @@ export function fromHeaders(read: (name: string) => string | undefined): RelayId
   );
 }
 
-/** The identity in a packet; of anything else, nothing. */
+/** The identity in a packet; empty if the packet has none. */
 export function fromPacket(value: unknown): RelayIdentity {
   const record = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
   return Object.fromEntries(

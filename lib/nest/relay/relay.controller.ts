@@ -1,6 +1,6 @@
 /**
  * The handlers of an edge: one for each listed name, as a controller, so the guards and interceptors of the app apply to them. The
- * subject comes from the list and never from a board: a board must not choose what is published on a broker.
+ * subject comes from the list and never from a board: a board must not choose a subject of the broker.
  */
 import { Controller, Inject, type Type } from '@nestjs/common';
 import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';

@@ -8,7 +8,7 @@ import { OptionReader } from '../../option-reader.js';
 /** The subjects of the workers begin with this by default. */
 export const DEFAULT_RELAY_PREFIX = 'ben.';
 
-/** Less than the 10 s for which boards wait, so that they hear of a worker that hangs. */
+/** Less than the 10 s for which boards wait, so they get an error if a worker hangs. */
 export const DEFAULT_RELAY_TIMEOUT_MS = 8000;
 
 export const DEFAULT_MAX_PENDING = 1000;
@@ -24,11 +24,14 @@ export interface BenUdpRelayOptions {
   messages?: readonly string[];
   /** The events that workers get: requests of boards that do not wait. Names as in `messages`. */
   events?: readonly string[];
-  /** What the subjects of the workers begin with. Default `ben.`: the subject of `led` is `ben.led`. */
+  /** The beginning of the workers' subjects. Default `ben.`: the subject of `led` is `ben.led`. */
   prefix?: string;
   /** Milliseconds for which a request waits for its worker, 10 to 86400000. Default 8000. It should be less than the boards wait. */
   timeout?: number;
-  /** Requests that may wait for workers at once, 1 to 1048576. Default 1000. Further boards are answered that the server is busy. */
+  /**
+   * Requests that may wait for workers at once, 1 to 1048576. Default 1000. Further boards get a `busy` error. The same number of events
+   * may wait for the broker. Further events are lost, and count as `event-failed`.
+   */
   maxPending?: number;
 }
 

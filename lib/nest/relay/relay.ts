@@ -1,10 +1,11 @@
 /**
- * Hands requests of boards to workers behind a broker, and their answers back.
+ * Passes requests of boards to workers behind a broker, and returns their answers.
  */
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { RpcException } from '@nestjs/microservices';
-import { Subscription, defer, lastValueFrom } from 'rxjs';
-import { nodePlatform } from '../../net/index.js';
+import { Subscription, defer, lastValueFrom, mergeAll } from 'rxjs';
+import { BenUdpError } from '../../errors.js';
+import type { Platform } from '../../net/index.js';
 import { toJsonValue } from '../../protocol/index.js';
 import type { BenUdpContext } from '../ben-udp.context.js';
 import { LimitedLog } from '../limited-log.js';
@@ -12,10 +13,19 @@ import { describeError, quotePattern } from '../log-text.js';
 import type { ResolvedRelayOptions } from './relay.options.js';
 import type { RelayClient } from './relay-client.js';
 import { identityOf } from './relay-identity.js';
+import { UnsentError } from './unsent-error.js';
 
-/** What a board is told. The reason is in the log. */
+/** Texts for boards. The reason is in the log. */
 const UNAVAILABLE = { status: 'error', message: 'unavailable: no worker could be asked, try again later' } as const;
-const LATE = { status: 'error', message: 'unavailable: the worker did not answer in time' } as const;
+const LOST = {
+  status: 'error',
+  message: 'unavailable: the answer of the worker was lost, the request may have run',
+} as const;
+const LATE = {
+  status: 'error',
+  message: 'unavailable: the worker did not answer in time, the request may have run',
+} as const;
+const FULL = { status: 'error', message: 'busy: too many events wait for the broker, this one is lost' } as const;
 const BUSY = { status: 'error', message: 'busy: too many requests wait for workers, try again later' } as const;
 
 /** Nest's clients fail with this text, and not with an error, while they reconnect. */
@@ -23,18 +33,24 @@ const RECONNECTING = 'Error: Connection lost.';
 
 export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('BenUdpRelayModule');
-  private readonly log = new LimitedLog(nodePlatform, (level, line) => this.logger[level](line));
-  /** Fails each request that waits for its worker. Bounded by `maxPending`. */
-  private readonly waiting = new Set<(error: RpcException) => void>();
+  private readonly log: LimitedLog;
+  /** Fails each request that waits for its worker, because the connection is lost. Bounded by `maxPending`. */
+  private readonly waiting = new Set<() => void>();
+  /** Events that the broker does not have yet. Bounded by `maxPending`. */
+  private telling = 0;
+  private isConnected = false;
 
   constructor(
     private readonly client: RelayClient,
     private readonly options: ResolvedRelayOptions,
+    private readonly platform: Platform,
   ) {
-    // The answer to a request that was asked before does not arrive over a new connection.
+    this.log = new LimitedLog(platform, (level, line) => this.logger[level](line));
+    // A new connection does not deliver answers to earlier requests.
     client.proxy.status.subscribe((status: string) => {
-      if (status !== 'connected') {
-        this.waiting.forEach((fail) => fail(new RpcException(UNAVAILABLE)));
+      this.isConnected = status === 'connected';
+      if (!this.isConnected) {
+        this.waiting.forEach((lose) => lose());
       }
     });
   }
@@ -46,6 +62,8 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
           'It travels over NATS and Redis',
       );
     }
+    const { messages, prefix } = this.options;
+    messages.forEach((pattern) => this.client.proxy.subscribeToResponseOf?.(prefix + pattern));
     try {
       await this.client.proxy.connect();
     } catch (error) {
@@ -69,24 +87,33 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
     }
     return new Promise((resolve, reject) => {
       let answer: unknown;
+      let isSent = false;
       const fail = (error: RpcException) => {
         end();
         reject(error);
       };
-      const cancelTimer = nodePlatform.schedule(() => fail(new RpcException(LATE)), timeout);
-      this.waiting.add(fail);
+      const lose = () => fail(new RpcException(isSent ? LOST : UNAVAILABLE));
+      const cancelTimer = this.platform.schedule(() => fail(new RpcException(LATE)), timeout);
+      this.waiting.add(lose);
       const subscription = new Subscription();
       const end = () => {
         cancelTimer();
-        this.waiting.delete(fail);
+        this.waiting.delete(lose);
         subscription.unsubscribe();
       };
+      const send = () => {
+        const record = this.record(data, context);
+        isSent = true;
+        return this.client.proxy.send<unknown>(prefix + pattern, record);
+      };
+      // `send` would connect too, but would not tell a request that was never sent from one whose answer was lost.
+      const connectAndSend = () => this.client.proxy.connect().then(send);
       subscription.add(
-        defer(() => this.client.proxy.send<unknown>(prefix + pattern, this.record(data, context))).subscribe({
+        (this.isConnected ? defer(send) : defer(connectAndSend).pipe(mergeAll())).subscribe({
           next: (value) => {
             answer = value;
           },
-          error: (error: unknown) => fail(this.toException(error, pattern)),
+          error: (error: unknown) => fail(this.toException(error, pattern, isSent)),
           complete: () => {
             end();
             resolve(answer);
@@ -96,13 +123,19 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
     });
   }
 
-  /** Emits an event to workers. Resolves when the client has sent it. */
+  /** Emits an event to workers. Resolves when the broker has it, if the client learns that. */
   async tell(pattern: string, data: unknown, context: BenUdpContext): Promise<void> {
+    if (this.telling >= this.options.maxPending) {
+      throw new RpcException(FULL);
+    }
+    this.telling++;
     try {
       const sent = this.client.proxy.emit<unknown>(this.options.prefix + pattern, this.record(data, context));
       await lastValueFrom(sent, { defaultValue: undefined });
     } catch (error) {
-      throw this.toException(error, pattern);
+      throw this.toException(error, pattern, false);
+    } finally {
+      this.telling--;
     }
   }
 
@@ -110,18 +143,22 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
     return this.client.record(toJsonValue(data), identityOf(context));
   }
 
-  /** Errors of workers pass unchanged. They are no `Error`s: Nest has made them ready for the wire, and hidden what callers must not see. */
-  private toException(error: unknown, pattern: string): RpcException {
+  /** Errors of workers pass unchanged. They are not `Error`s: Nest has already serialized them, and hidden what clients must not see. */
+  private toException(error: unknown, pattern: string, isSent: boolean): RpcException {
     if (error instanceof RpcException) {
       return error;
     }
+    if (error instanceof BenUdpError && error.code === 'BEN_UNSERIALIZABLE') {
+      // A retry would not help.
+      return new RpcException({ status: 'error', message: error.message });
+    }
+    const mayHaveRun = isSent && error instanceof Error && !(error instanceof UnsentError);
     if (error instanceof Error || (typeof error === 'string' && error.startsWith(RECONNECTING))) {
-      this.log.record(
-        'unavailable',
-        'error',
-        () => `${quotePattern(pattern)} was not relayed: ${describeError(error)}`,
-      );
-      return new RpcException(UNAVAILABLE);
+      this.log.record(mayHaveRun ? 'lost' : 'unavailable', 'error', () => {
+        const what = mayHaveRun ? 'got no answer, and may have run' : 'was not relayed';
+        return `${quotePattern(pattern)} ${what}: ${describeError(error)}`;
+      });
+      return new RpcException(mayHaveRun ? LOST : UNAVAILABLE);
     }
     return new RpcException(error as object | string);
   }

@@ -1,5 +1,5 @@
 /**
- * Prevents a `Map` from being taken for an instance of a class.
+ * Prevents a `Map` from being mistaken for an instance of a class.
  *
  * class-transformer reads `map[key]` instead of `map.get(key)`, so each value of a Map becomes `undefined`. class-validator then
  * accepts an empty Map as a valid `@ValidateNested()`, so a board would choose the type that a handler gets. Here `map[key]` is a

@@ -7,8 +7,8 @@ import type { Cursor } from './cursor.js';
 const NUMBER = /-?(?:(\d+)(\.\d*)?|\.\d+)([eE][+-]?\d+)?/y;
 
 /**
- * Must not follow a number: letters and underscores (`0x1f`, `1_000`, `2j`, `1e`), a second point, and signs, which would make it
- * a complex number or a sum.
+ * Characters that must not follow a number: letters and underscores (`0x1f`, `1_000`, `2j`, `1e`), a second point, and signs, which would
+ * make it a complex number or a sum.
  */
 const STUCK_TO_NUMBER = /[\w.+-]/y;
 

@@ -1,6 +1,6 @@
 /**
- * Reads Python text: the literals that `repr` of CPython and MicroPython prints, and little else of the literals that
- * `ast.literal_eval` accepts. docs/python-text.md has the rule for each form.
+ * Reads Python text: the literals that `repr` of CPython and MicroPython prints, and only a few of the others that `ast.literal_eval`
+ * accepts. docs/python-text.md has the rule for each form.
  *
  *     value := 'None' | 'True' | 'False' | 'nan' | 'inf' | '-nan' | '-inf' | 'set()' | 'bytearray(' bytes ')'
  *            | number | str | bytes | '[' items ']' | '(' items ')' | '{' items '}' | '{' pairs '}'
@@ -59,7 +59,7 @@ export function parsePythonText(text: string, limits: PythonTextLimits = PYTHON_
   const value = readValue(cursor, 0, false);
   cursor.skipWhiteSpace();
   if (!cursor.isAtEnd) {
-    return cursor.fail('BEN_TEXT_TRAILING', 'something follows the literal');
+    return cursor.fail('BEN_TEXT_TRAILING', 'text after the literal');
   }
   return value;
 }
@@ -144,7 +144,7 @@ function readWord(cursor: Cursor, depth: number, mustHash: boolean): BenUdpValue
   const python = JSON_WORDS.get(word);
   return cursor.fail(
     'BEN_TEXT_UNEXPECTED_NAME',
-    python === undefined ? 'a word that is no literal' : `"${word}" (JSON? Python writes ${python})`,
+    python === undefined ? 'a word that is not a literal' : `"${word}" (JSON? Python writes ${python})`,
   );
 }
 
@@ -235,7 +235,7 @@ function readDict(cursor: Cursor, depth: number, firstKey: BenUdpValue, firstSta
     }
     cursor.skipWhiteSpace();
     if (isAmong(key, entries, others)) {
-      cursor.fail('BEN_TEXT_DUPLICATE_KEY', 'a key that stands twice', start);
+      cursor.fail('BEN_TEXT_DUPLICATE_KEY', 'a duplicate key', start);
     }
     entries.set(key, readValue(cursor, depth, false));
     readSeparator(cursor, CLOSE_BRACE);

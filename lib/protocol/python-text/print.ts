@@ -5,17 +5,17 @@ import { BenUdpError } from '../../errors.js';
 import { printNumber } from './number.js';
 import { printBytes, printString } from './string.js';
 import { PYTHON_TEXT_LIMITS } from './value.js';
-import { type Bytes, REFUSED, isSent, kindOf, toBuffer, unbox } from '../value-kind.js';
+import { type Bytes, describeRefusal, isSent, kindOf, toBuffer, unbox } from '../value-kind.js';
 
 const { maxDepth, maxNodes, maxIntDigits, maxLength } = PYTHON_TEXT_LIMITS;
 
 /**
  * The Python text of a value. `value-kind.ts` has the rule for each object, the same as for JSON. `toJSON` is called first (a `Date`
- * becomes its ISO string). Properties that are `undefined`, functions or symbols are left out. `undefined` in a list is `None`.
+ * becomes its ISO string). Properties that are `undefined`, functions or symbols are omitted. `undefined` in a list is `None`.
  *
- * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions, symbols, promises, iterators and Observables, for dict keys and set elements
- * that Python can't hash, and for values that a reader would refuse as too deep or too large. A value that contains itself is too
- * deep.
+ * @throws BenUdpError `BEN_UNSERIALIZABLE` for functions, symbols, promises, iterators, Observables, Errors, opaque objects, for dict keys
+ * and set elements that Python can't hash, and for values that the reader would refuse as too deep or too large. A value that contains
+ * itself is too deep.
  */
 export function printPythonText(value: unknown): string {
   const text = new Printer().print(value, 0, false);
@@ -76,7 +76,7 @@ class Printer {
     const inner = depth + 1;
     switch (kind) {
       case 'refused':
-        return refuse(REFUSED);
+        return refuse(describeRefusal(value));
       case 'list': {
         const items = Array.from(value as Iterable<unknown>, (item) => this.print(item, inner, mustHash));
         // Python can't hash a list, so an array that it has to hash must have been a tuple.

@@ -78,7 +78,7 @@ export function readBytes(cursor: Cursor): Buffer {
     const { unit } = cursor;
     if (unit === quote) {
       cursor.position++;
-      // Memory of its own: a handler that returns its `buffer` must not send the rest of Node's shared pool.
+      // A separate allocation: a handler that returns its `buffer` must not send the rest of Node's shared pool.
       const own = Buffer.alloc(bytes.length);
       own.set(bytes);
       return own;

@@ -13,7 +13,7 @@ import { toBuffer } from '../value-kind.js';
  * | int | number, `bigint` beyond ±(2^53 - 1) |
  * | float, also `nan` and `inf` | number |
  * | str | string |
- * | bytes, bytearray | `Buffer` with memory of its own |
+ * | bytes, bytearray | `Buffer` outside Node's pool |
  * | list, tuple | array |
  * | set | `Set` |
  * | dict | ordinary object, keys as `json.dumps` writes them; `Map` if a key is a tuple or bytes |

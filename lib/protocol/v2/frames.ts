@@ -2,19 +2,24 @@
  * The datagrams of protocol v2: how each side makes and checks them. Nothing is kept here.
  */
 import { grantKeyOf, openKeyOf } from './keys.js';
+import type { DirectionKeys } from './session-ciphers.js';
 import { isTag, tagOf, writeTag } from './tag.js';
-import type { TextCipher } from './text-cipher.js';
 import { BLOCK_BYTES } from '../wire.js';
 import {
   AGAIN_BYTES,
   COOKIE_BYTES,
+  CTR_AT,
   FLAGS_AT,
   GRANT_BYTES,
+  KEY_ID_BYTES,
   OPEN_BYTES,
   REPLY_KIND,
   REPLY_OVERHEAD_BYTES,
   type ReplyKind,
+  SESSION_ID_AT,
+  SESSION_ID_BYTES,
   TAG_BYTES,
+  TIME_AT,
   V2_START,
   V2_TYPE,
 } from './wire.js';
@@ -33,6 +38,10 @@ export interface GrantFields {
 
 const OPEN_TAG_AT = OPEN_BYTES - TAG_BYTES;
 const GRANT_TAG_AT = GRANT_BYTES - TAG_BYTES;
+/** The places of the fields of a REQ1: cookie, key id, and nonce of the device. */
+const COOKIE_AT = 2;
+const FIRST_KEY_ID_AT = COOKIE_AT + COOKIE_BYTES;
+const NONCE_AT = FIRST_KEY_ID_AT + KEY_ID_BYTES;
 const REPLY_HEAD_BYTES = FLAGS_AT.reply + 1;
 const REPLY_TYPE = Buffer.of(V2_TYPE.reply);
 
@@ -52,7 +61,7 @@ export function formatOpen(key: Uint8Array, keyId: string, nd: Uint8Array, old: 
 
 /** The key id of an OPEN or a REQ1. */
 export function readKeyId(datagram: Buffer, shape: 'open' | 'first'): string {
-  return shape === 'open' ? datagram.toString('latin1', 2, 10) : datagram.toString('latin1', 5, 13);
+  return shape === 'open' ? datagram.toString('latin1', 2, 10) : datagram.toString('latin1', FIRST_KEY_ID_AT, NONCE_AT);
 }
 
 export function isOpenOf(key: Uint8Array, datagram: Buffer): boolean {
@@ -78,7 +87,7 @@ export function formatGrant(key: Uint8Array, { nd, old }: OpenFields, { ck, quie
   return datagram;
 }
 
-/** The fields of a GRANT; `undefined` if it is none, or does not answer this OPEN. */
+/** The fields of a GRANT; `undefined` if the datagram is not a GRANT, or does not answer this OPEN. */
 export function readGrant(key: Uint8Array, datagram: Buffer, { nd, old }: OpenFields): GrantFields | undefined {
   const isGrant = datagram.length === GRANT_BYTES && datagram[0] === V2_START && datagram[1] === V2_TYPE.grant;
   if (!isGrant || !isTag(datagram, GRANT_TAG_AT, grantTagOf(key, datagram, nd, old))) {
@@ -113,43 +122,66 @@ export interface FurtherHead {
   readonly t: number;
 }
 
-/** The keys that a side uses for one direction. */
-export interface DirectionKeys {
-  readonly texts: TextCipher;
-  /** 32 bytes. */
-  readonly tags: Uint8Array;
-}
-
 /** @param keys those of requests. */
 export function formatV2Request(
   head: FirstHead | FurtherHead,
   flags: number,
   text: string,
-  { texts, tags }: DirectionKeys,
+  keys: DirectionKeys,
 ): Buffer {
   const isFirst = 'ck' in head;
   const ctr = isFirst ? 1 : head.ctr;
   const flagsAt = isFirst ? FLAGS_AT.first : FLAGS_AT.further;
-  const sealed = texts.seal(ctr, text);
+  const sealed = keys.texts.seal(ctr, text);
   const ciphertext = sealed.subarray(BLOCK_BYTES, sealed.length - BLOCK_BYTES);
   const datagram = Buffer.alloc(flagsAt + 1 + ciphertext.length + TAG_BYTES);
   datagram[0] = V2_START;
   if (isFirst) {
     datagram[1] = V2_TYPE.first;
-    datagram.set(head.ck, 2);
-    datagram.write(head.keyId, 5, 'latin1');
-    datagram.set(head.nd, 13);
+    datagram.set(head.ck, COOKIE_AT);
+    datagram.write(head.keyId, FIRST_KEY_ID_AT, 'latin1');
+    datagram.set(head.nd, NONCE_AT);
   } else {
     datagram[1] = V2_TYPE.further;
-    datagram.set(head.sid, 2);
-    datagram.writeUInt32BE(ctr, 10);
-    datagram.writeUInt32BE(head.t, 14);
+    datagram.set(head.sid, SESSION_ID_AT);
+    datagram.writeUInt32BE(ctr, CTR_AT);
+    datagram.writeUInt32BE(head.t, TIME_AT);
   }
   datagram[flagsAt] = flags;
   datagram.set(ciphertext, flagsAt + 1);
   const tagAt = datagram.length - TAG_BYTES;
-  writeTag(datagram, tagAt, tagOf(tags, datagram.subarray(0, tagAt)));
+  writeTag(datagram, tagAt, tagOf(keys.tagKey(), datagram.subarray(0, tagAt)));
   return datagram;
+}
+
+/** The cookie of a REQ1: a view. */
+export function readCookie(first: Buffer): Buffer {
+  return first.subarray(COOKIE_AT, FIRST_KEY_ID_AT);
+}
+
+/** The nonce of the device in a REQ1: a view. */
+export function readNonce(first: Buffer): Buffer {
+  return first.subarray(NONCE_AT, FLAGS_AT.first);
+}
+
+/** The session id of a REQ: a view. */
+export function readSessionId(further: Buffer): Buffer {
+  return further.subarray(SESSION_ID_AT, SESSION_ID_AT + SESSION_ID_BYTES);
+}
+
+/** The number of a REQ in its session. */
+export function readCtr(further: Buffer): number {
+  return further.readUInt32BE(CTR_AT);
+}
+
+/** When a REQ was sent, by the clock of the device. */
+export function readTime(further: Buffer): number {
+  return further.readUInt32BE(TIME_AT);
+}
+
+/** The sealed text of a request: a view. */
+export function readSealed(datagram: Buffer, flagsAt: number): Buffer {
+  return datagram.subarray(flagsAt + 1, datagram.length - TAG_BYTES);
 }
 
 /** @param tagKey that of requests. */
@@ -175,16 +207,16 @@ export function formatV2Reply(
   { ctr, requestTag }: { readonly ctr: number; readonly requestTag: string },
   kind: ReplyKind,
   text: string,
-  { texts, tags }: DirectionKeys,
+  keys: DirectionKeys,
 ): Buffer {
   // The head and the tag take the places of the blocks around the ciphertext, which saves a copy.
-  const around = kind === REPLY_KIND.reply ? texts.seal(ctr, text) : Buffer.alloc(2 * BLOCK_BYTES);
+  const around = kind === REPLY_KIND.reply ? keys.texts.seal(ctr, text) : Buffer.alloc(2 * BLOCK_BYTES);
   const datagram = around.subarray(BLOCK_BYTES - REPLY_HEAD_BYTES);
   datagram[0] = V2_START;
   datagram[1] = V2_TYPE.reply;
   datagram.writeUInt32BE(ctr, 2);
   datagram[FLAGS_AT.reply] = kind;
-  writeTag(datagram, datagram.length - TAG_BYTES, replyTagOf(tags, requestTag, datagram));
+  writeTag(datagram, datagram.length - TAG_BYTES, replyTagOf(keys.tagKey(), requestTag, datagram));
   return datagram;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The key schedule of protocol v2: what follows from the key of a device, and from the nonces of a session.
+ * The key schedule of protocol v2: the values that follow from the key of a device and from the nonces of a session.
  */
 import { deriveInto, tagOf } from './tag.js';
 import { HASH_BYTES } from '../wire.js';
@@ -20,7 +20,7 @@ const [REQUEST_KEY, REQUEST_TAG, REPLY_KEY, REPLY_TAG, SESSION_ID] = [1, 2, 3, 4
 /** The four keys of a session, one after the other. */
 export const SESSION_KEY_BYTES = 4 * HASH_BYTES;
 
-/** What the nonces of an opening are. */
+/** The inputs of a session secret. */
 export interface Nonces {
   /** 16 bytes of the device. */
   readonly nd: Uint8Array;
@@ -35,22 +35,22 @@ export function keyIdOf(key: Uint8Array): string {
   return tagOf(key, ID_LABEL).slice(0, KEY_ID_BYTES);
 }
 
-/** The key of the tag of OPEN. In memory of its own, which the caller overwrites. */
+/** The key of the tag of OPEN. The caller overwrites it after use. */
 export function openKeyOf(key: Uint8Array): Buffer {
   return derive(key, UP_LABEL);
 }
 
-/** The key of the tag of GRANT. In memory of its own, which the caller overwrites. */
+/** The key of the tag of GRANT. The caller overwrites it after use. */
 export function grantKeyOf(key: Uint8Array): Buffer {
   return derive(key, DOWN_LABEL);
 }
 
-/** The session secret. In memory of its own, which the caller overwrites. */
+/** The session secret. The caller overwrites it after use. */
 export function sessionSecretOf(key: Uint8Array, { nd, ck, ns }: Nonces): Buffer {
   return derive(key, SESSION_LABEL, nd, ck, ns);
 }
 
-/** The key of the tag of requests alone, to check a tag before anything else is derived. */
+/** Only the key of the tag of requests, to check a tag before anything else is derived. */
 export function requestTagKeyOf(secret: Uint8Array): Buffer {
   return derive(secret, REQUEST_TAG);
 }

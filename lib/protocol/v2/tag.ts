@@ -1,15 +1,12 @@
 /**
  * HMAC-SHA-256 of bytes under many keys, one or two texts for each. `Hmac` is for many short texts under one key.
  *
- * The key is mixed into two blocks that are always the same memory, so a key needs nothing of its own.
+ * The key is mixed into two blocks that are reused for every key, so a key needs no allocation.
  */
 import { hash, timingSafeEqual } from 'node:crypto';
+import { INNER_PAD, OUTER_PAD, SHA256_BLOCK_BYTES } from '../hmac.js';
 import { HASH_BYTES } from '../wire.js';
 import { TAG_BYTES } from './wire.js';
-
-const SHA256_BLOCK_BYTES = 64;
-const INNER_PAD = 0x36;
-const OUTER_PAD = 0x5c;
 
 /** Longer messages are allowed, but cost a buffer. */
 const USUAL_MESSAGE_BYTES = 4096;
@@ -70,7 +67,10 @@ function prepareOuter(key: Uint8Array, message: readonly Uint8Array[]): Buffer {
   return OUTER;
 }
 
+/** A loop, because a call of `fill` takes longer than 32 bytes do. */
 function forgetKey(): void {
-  INNER.fill(0, 0, HASH_BYTES);
-  OUTER.fill(0, 0, HASH_BYTES);
+  for (let index = 0; index < HASH_BYTES; index++) {
+    INNER[index] = 0;
+    OUTER[index] = 0;
+  }
 }

@@ -3,7 +3,7 @@
  * of the request, so it is not sent. CBC authenticates nothing: a caller that opens a text has checked its tag.
  *
  * Cipher and decipher live as long as the session, as those of `Sealer`. The running cipher XORs its last block into the next one. So
- * the number is XORed with that block first, and comes out as the IV. The one who opens makes the IVs of several numbers in one call,
+ * the number is XORed with that block first, and comes out as the IV. The opening side makes the IVs of several numbers in one call,
  * because a call costs more than its blocks.
  */
 import { type Cipher, type Decipher, createCipheriv, createDecipheriv } from 'node:crypto';
@@ -13,7 +13,7 @@ import { BLOCK_BYTES } from '../wire.js';
 const SPACE = 0x20;
 const ZERO_IV = Buffer.alloc(BLOCK_BYTES);
 
-/** Memory for one call. Of its own: texts never lie in the pool that Node shares between small Buffers. */
+/** Memory for one call. A separate allocation, because texts must not lie in the pool that Node shares between small Buffers. */
 const SCRATCH = Buffer.allocUnsafeSlow(4096);
 
 /** IVs that are made at once. The numbers of a session follow each other. */
@@ -32,14 +32,19 @@ export class TextCipher {
   private readonly sealed = Buffer.alloc(BLOCK_BYTES);
   private readonly opened = Buffer.alloc(BLOCK_BYTES);
 
+  // A #private field: print-outs can't reach it.
+  readonly #key: Uint8Array;
+
   /** @param key 32 bytes, which must stay until the first text of each direction. */
-  constructor(private readonly key: Uint8Array) {}
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
 
   /**
    * Seals a text.
    *
    * @param ctr used once with this key.
-   * @returns the ciphertext in memory of its own, with one block before it and one behind, for a head and a tag.
+   * @returns the ciphertext as a separate allocation, with one block before it and one after it, for a head and a tag.
    */
   seal(ctr: number, text: string): Buffer {
     const byteLength = Buffer.byteLength(text);
@@ -50,9 +55,12 @@ export class TextCipher {
     plaintext.write(text, BLOCK_BYTES);
     plaintext.fill(SPACE, BLOCK_BYTES + byteLength, end);
     plaintext.fill(0, end);
-    this.cipher ??= createCipheriv('aes-256-cbc', this.key, ZERO_IV).setAutoPadding(false);
+    this.cipher ??= createCipheriv('aes-256-cbc', this.#key, ZERO_IV).setAutoPadding(false);
     const ciphertext = this.cipher.update(plaintext);
-    this.sealed.set(ciphertext.subarray(ciphertext.length - BLOCK_BYTES));
+    const last = ciphertext.length - BLOCK_BYTES;
+    for (let index = 0; index < BLOCK_BYTES; index++) {
+      this.sealed[index] = ciphertext[last + index]!;
+    }
     plaintext.fill(0);
     return ciphertext;
   }
@@ -65,12 +73,13 @@ export class TextCipher {
   open(ctr: number, ciphertext: Uint8Array): Buffer {
     const ivAt = this.findIv(ctr);
     const { ivs, opened } = this;
-    this.decipher ??= createDecipheriv('aes-256-cbc', this.key, ZERO_IV).setAutoPadding(false);
+    this.decipher ??= createDecipheriv('aes-256-cbc', this.#key, ZERO_IV).setAutoPadding(false);
     const plaintext = this.decipher.update(ciphertext);
+    const last = ciphertext.length - BLOCK_BYTES;
     for (let index = 0; index < BLOCK_BYTES; index++) {
       plaintext[index]! ^= opened[index]! ^ ivs[ivAt + index]!;
+      opened[index] = ciphertext[last + index]!;
     }
-    this.opened.set(ciphertext.subarray(ciphertext.length - BLOCK_BYTES));
     return plaintext;
   }
 
@@ -83,13 +92,13 @@ export class TextCipher {
     for (let index = 0; index < IVS; index++) {
       NUMBERS.writeUInt32BE(ctr + index, index * BLOCK_BYTES);
     }
-    this.ivCipher ??= createCipheriv('aes-256-ecb', this.key, null).setAutoPadding(false);
+    this.ivCipher ??= createCipheriv('aes-256-ecb', this.#key, null).setAutoPadding(false);
     this.ivs = this.ivCipher.update(NUMBERS);
     this.firstIv = ctr;
     return 0;
   }
 
-  /** Writes the block that the cipher turns into the IV: the number, and what the cipher will XOR out again. */
+  /** Writes the block that the cipher turns into the IV: the number, XORed with the block that the cipher will XOR out again. */
   private writeNumber(target: Buffer, ctr: number): void {
     target.set(this.sealed);
     target.writeUInt32BE((target.readUInt32BE(0) ^ ctr) >>> 0, 0);

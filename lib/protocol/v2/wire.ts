@@ -1,5 +1,6 @@
 /**
- * Fixed bytes, sizes and places of protocol v2, as `docs/protocol-v2.md` lists them.
+ * Fixed bytes, sizes and places of protocol v2, as `docs/protocol-v2.md` lists them. `nd`, `ns`, `ck`, `sid`, `ctr` and `t` are the names
+ * of fields on that page.
  */
 import { sealedLength } from '../seal.js';
 import { BLOCK_BYTES } from '../wire.js';
@@ -23,6 +24,11 @@ export const AGAIN_BYTES = 10;
 /** Bytes of a reply besides its text. */
 export const REPLY_OVERHEAD_BYTES = 23;
 
+/** The places of the fields of a REQ: session id, number, and session time. */
+export const SESSION_ID_AT = 2;
+export const CTR_AT = 10;
+export const TIME_AT = 14;
+
 /** The place of the flags. The sealed text follows, and then the tag. */
 export const FLAGS_AT = { first: 29, further: 18, reply: 6 } as const;
 
@@ -43,7 +49,7 @@ const RESERVED_FLAGS = 0b1110;
 export const REPLY_KIND = { reply: 0, acknowledgement: 1, refusal: 2 } as const;
 export type ReplyKind = (typeof REPLY_KIND)[keyof typeof REPLY_KIND];
 
-/** `old` in an OPEN that asks about no session. */
+/** `old` in an OPEN that names no session. */
 export const NO_SESSION = Buffer.alloc(SESSION_ID_BYTES);
 
 /** The datagrams that a server reads. */
@@ -88,6 +94,6 @@ function isSealed(datagram: Buffer, flagsAt: number): boolean {
 }
 
 function hasNumbers(datagram: Buffer): boolean {
-  const ctr = datagram.readUInt32BE(10);
-  return ctr >= 2 && ctr <= MAX_CTR && datagram.readUInt32BE(14) <= SESSION_MS;
+  const ctr = datagram.readUInt32BE(CTR_AT);
+  return ctr >= 2 && ctr <= MAX_CTR && datagram.readUInt32BE(TIME_AT) <= SESSION_MS;
 }

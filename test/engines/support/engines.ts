@@ -1,76 +1,77 @@
-/** Servers of brokers, each on a free port of loopback and in a folder of its own. */
+/** Servers of brokers, each on a free port of loopback and in its own folder. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
-import { explainMissing, findProgram } from './programs.mjs';
+import { findFreePort } from '../../../tools/support/free-port.mjs';
+import { type ENGINES, explainMissing, findProgram, isInstalled } from './programs.mjs';
 
 export interface Engine {
   readonly port: number;
   /** Starts it, also again on the same port. Resolves when it accepts connections. */
   start(): Promise<void>;
   kill(): Promise<void>;
+  /** Stops it without closing its connections, as a broken network does. */
+  freeze(): void;
 }
 
-/** Why a spec about a program can't run; `undefined` if it can. In CI it throws. */
-export function missing(program: 'nats-server' | 'redis-server'): string | undefined {
-  if (findProgram(program) !== undefined) {
+/** Why a spec about programs can't run; `undefined` if it can. In CI it throws. */
+export function missing(...programs: Array<keyof typeof ENGINES>): string | undefined {
+  const absent = programs.filter((program) => !isInstalled(program));
+  if (absent.length === 0) {
     return undefined;
   }
-  const reason = explainMissing([program]);
+  const reason = explainMissing(absent);
   if (process.env['CI'] === 'true') {
     throw new Error(reason);
   }
   return reason;
 }
 
+/** Another program may take a port between the check and the bind. */
+const MAX_STARTS = 5;
+
 export async function startEngine(program: 'nats-server' | 'redis-server', ...args: string[]): Promise<Engine> {
-  const port = await freePort();
   const folder = await mkdtemp(join(tmpdir(), 'ben-udp-engine-'));
-  const options = {
-    'nats-server': ['-a', '127.0.0.1', '-p', String(port)],
-    'redis-server': ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--dir', folder],
-  };
   let child: ChildProcess | undefined;
-  const engine: Engine = {
-    port,
-    start: async () => {
-      child = spawn(findProgram(program)!, [...options[program], ...args], { stdio: 'ignore' });
-      await untilOpen(port);
-    },
-    kill: async () => {
-      if (child && child.exitCode === null && child.signalCode === null) {
-        const exit = once(child, 'exit');
-        child.kill('SIGKILL');
-        await exit;
-      }
-    },
+  const startAt = async (port: number) => {
+    const options = {
+      'nats-server': ['-a', '127.0.0.1', '-p', String(port)],
+      'redis-server': ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--dir', folder],
+    };
+    child = spawn(findProgram(program)!, [...options[program], ...args], { stdio: 'ignore' });
+    await untilOpen(port, child);
+  };
+  const kill = async () => {
+    if (child && isRunning(child)) {
+      const exit = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exit;
+    }
   };
   onTestFinished(async () => {
-    await engine.kill();
+    await kill();
     await rm(folder, { recursive: true });
   });
-  await engine.start();
-  return engine;
+  for (let attempt = 1; ; attempt++) {
+    const port = await findFreePort();
+    try {
+      await startAt(port);
+      return { port, start: () => startAt(port), kill, freeze: () => void child?.kill('SIGSTOP') };
+    } catch (error) {
+      if (attempt === MAX_STARTS) {
+        throw error;
+      }
+    }
+  }
 }
 
-/** No program has it now. The engine binds it at once. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function untilOpen(port: number): Promise<void> {
-  for (;;) {
+async function untilOpen(port: number, engine: ChildProcess): Promise<void> {
+  while (isRunning(engine)) {
     const socket = connect(port, '127.0.0.1');
     const isOpen = await once(socket, 'connect').then(
       () => true,
@@ -82,4 +83,9 @@ async function untilOpen(port: number): Promise<void> {
     }
     await pause(20);
   }
+  throw new Error(`${engine.spawnfile} ended at its start, with code ${engine.exitCode}`);
+}
+
+function isRunning({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode === null && signalCode === null;
 }

@@ -1,4 +1,4 @@
-/** Many boards that report on their own, and the books about it: what failed, what was wrong, what was executed twice. */
+/** Many boards that report on their own, and counts of failures, wrong answers and requests that ran twice. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { VirtualBoard, type VirtualBoardOptions } from '../../../lib/testing/index.js';
@@ -12,7 +12,7 @@ export interface LoadRequest {
 
 const TICK_MS = 5;
 
-/** What the generator makes up for if the machine has stopped it: more at once would be another load than the wanted one. */
+/** The longest pause of the machine that the generator makes up for. To make up for more would be a burst, and another load. */
 const CATCH_UP_MS = 50;
 
 /** The address of a board: each of 127.0.0.0/8 is this machine. */
@@ -29,6 +29,10 @@ export class Load {
   readonly latencies: number[] = [];
   /** Failures, each with the second of the run in which it began. */
   readonly failures: string[] = [];
+  /** How long each failure took. */
+  readonly failedMs: number[] = [];
+  /** As `performance.now()`; 0 before the first. */
+  lastFailedAt = 0;
   private readonly executed = new Map<string, number>();
   private readonly underWay = new Set<Promise<void>>();
   private readonly idle: VirtualBoard[];
@@ -88,15 +92,15 @@ export class Load {
     await Promise.all(this.underWay);
   }
 
-  /** One exchange of each board, a few at a time. */
-  async oneOfEach(action: string): Promise<void> {
+  /** One exchange of each board, `atOnce` at a time. */
+  async oneOfEach(action: string, atOnce = 8): Promise<void> {
     const boards = this.boards.values();
     const next = async () => {
       for (const board of boards) {
         await this.exchange(board, { action });
       }
     };
-    await Promise.all(Array.from({ length: 8 }, next));
+    await Promise.all(Array.from({ length: atOnce }, next));
   }
 
   private begin(board: VirtualBoard, request: LoadRequest): void {
@@ -127,6 +131,8 @@ export class Load {
 
   private fail(action: string, beganAt: number, reason: string): void {
     this.failed++;
+    this.lastFailedAt = performance.now();
+    this.failedMs.push(this.lastFailedAt - beganAt);
     this.failures.push(`${action} at ${(beganAt / 1000).toFixed(2)} s: ${reason}`);
   }
 }

@@ -1,10 +1,11 @@
-/** Programs in processes of their own, on the Node that runs the test, with the compiled library beside them. */
+/** Programs in their own processes. They run on the Node of the test, and import the compiled library. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, onTestFinished } from 'vitest';
 import { compileLib } from '../../support/compiled-lib.js';
+import { findProgram } from './programs.mjs';
 
 export type Message = Readonly<Record<string, unknown>>;
 
@@ -19,17 +20,34 @@ export interface Program {
   end(signal?: NodeJS.Signals): Promise<void>;
 }
 
+/** How to start a program, if not as a child of this process alone. */
+export interface ProgramOptions {
+  /** A network namespace for it. */
+  readonly namespace?: string;
+}
+
 /** @returns starts a program, given as the text of an ES module that imports `./lib/index.js`. */
-export function usePrograms(): (name: string, text: string, env?: NodeJS.ProcessEnv) => Promise<Program> {
+export function usePrograms(): (
+  name: string,
+  text: string,
+  env?: NodeJS.ProcessEnv,
+  options?: ProgramOptions,
+) => Promise<Program> {
   let folder: string;
   beforeAll(async () => {
     folder = await compileLib();
   });
   afterAll(() => rm(folder, { recursive: true }));
-  return async (name, text, env = {}) => {
+  return async (name, text, env = {}, { namespace } = {}) => {
     const path = join(folder, `${name}.mjs`);
     await writeFile(path, text);
-    const child = fork(path, { env: { ...process.env, ...env }, execArgv: [] });
+    const child = fork(path, {
+      env: { ...process.env, ...env },
+      // `ip` becomes the program, so the process id and the channel for messages are those of the program.
+      ...(namespace === undefined
+        ? { execArgv: [] }
+        : { execPath: findProgram('ip')!, execArgv: ['netns', 'exec', namespace, process.execPath] }),
+    });
     const program = follow(child);
     onTestFinished(() => program.end('SIGKILL'));
     return program;

@@ -11,6 +11,9 @@ export const ENGINES = {
   nft: ['nftables'],
 };
 
+/** Debian has parts of some programs in packages of their own. The program without the part is as good as missing. */
+const PARTS = { nginx: '/usr/lib/nginx/modules/ngx_stream_module.so' };
+
 /** Debian puts servers into sbin, which the PATH of a user often lacks. */
 const FOLDERS = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
 
@@ -24,7 +27,13 @@ export function findProgram(program) {
 
 /** @param {object} engines */
 export function findMissing(engines) {
-  return Object.keys(engines).filter((program) => findProgram(program) === undefined);
+  return Object.keys(engines).filter((program) => !isInstalled(program));
+}
+
+/** @param {string} program */
+export function isInstalled(program) {
+  const part = PARTS[/** @type {keyof typeof PARTS} */ (program)];
+  return findProgram(program) !== undefined && (part === undefined || existsSync(part));
 }
 
 /** @param {readonly string[]} programs */

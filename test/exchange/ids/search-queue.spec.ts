@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { MAX_SEARCHES, MAX_SEARCHES_OF_SOURCE, SearchQueue } from '../../../lib/exchange/ids/search-queue.js';
+import { MAX_SEARCHES, MAX_SEARCHES_OF_ADDRESS, SearchQueue } from '../../../lib/exchange/ids/search-queue.js';
 import { Sender } from '../../../lib/exchange/remote.js';
 import { remoteOf } from '../../support/pure-device.js';
 
 const searchFrom = (address: string, port = 1) => ({ sender: new Sender(remoteOf(address, port)) });
 
 describe('SearchQueue', () => {
-  it('finishes one search before the next, and sources take turns', () => {
+  it('finishes one search before the next, and addresses take turns', () => {
     const queue = new SearchQueue();
     const [a1, a2, a3] = [1, 2, 3].map((port) => searchFrom('10.0.0.1', port));
     const b1 = searchFrom('10.0.0.2');
@@ -23,12 +23,12 @@ describe('SearchQueue', () => {
     expect(queue.size).toBe(0);
   });
 
-  it('gives one source a quarter of its places, and other sources the rest', () => {
+  it('gives one address a quarter of its places, and other addresses the rest', () => {
     const queue = new SearchQueue();
     const results = Array.from({ length: MAX_SEARCHES }, (_, port) => queue.add(searchFrom('10.0.0.1', port)));
-    expect(results.filter(Boolean)).toHaveLength(MAX_SEARCHES_OF_SOURCE);
+    expect(results.filter(Boolean)).toHaveLength(MAX_SEARCHES_OF_ADDRESS);
     const others = Array.from({ length: MAX_SEARCHES }, (_, host) => queue.add(searchFrom(`10.0.1.${host}`)));
-    expect(others.filter(Boolean)).toHaveLength(MAX_SEARCHES - MAX_SEARCHES_OF_SOURCE);
+    expect(others.filter(Boolean)).toHaveLength(MAX_SEARCHES - MAX_SEARCHES_OF_ADDRESS);
     expect(queue.size).toBe(MAX_SEARCHES);
     queue.remove(queue.current!);
     expect(queue.add(searchFrom('10.0.2.1'))).toBe(true);

@@ -10,7 +10,7 @@ import { KeyAttemptBudget } from '../../../lib/exchange/limits/key-attempt-budge
 import { Sender } from '../../../lib/exchange/remote.js';
 import { sealRequest } from '../../../lib/exchange/index.js';
 import { KeyRing } from '../../../lib/keys/index.js';
-import { Hmac, type Sealed, parseEnvelope } from '../../../lib/protocol/index.js';
+import { BLOCK_BYTES, Hmac, type Sealed, digest, parseEnvelope } from '../../../lib/protocol/index.js';
 import { remoteOf } from '../../support/pure-device.js';
 
 const secret = new Hmac(Buffer.alloc(32, 's'));
@@ -150,5 +150,16 @@ describe('Verifier', () => {
   it('does not try a known key that has left the ring', () => {
     const keys = new KeyRing([{ device: 'a', key: Buffer.alloc(32, 'a') }], ring);
     expect(verify(verifier, knownClaimOf(envelopeOf(keyC, IN_STEP), keyC), { keys })).toBe('bad-hash');
+  });
+});
+
+describe('a key that has left the ring', () => {
+  it('is no match for a request whose hash holds the bytes that it leaves behind', () => {
+    const left = new KeyRing([{ device: 'left', key: randomBytes(32) }]).keys[0]!;
+    left.leave();
+    const { data, iv } = envelopeOf(keyA, pairOf(LATEST));
+    const ofZeros = digest(Buffer.alloc(BLOCK_BYTES), data, iv);
+    const verifier = new Verifier(secret, true);
+    expect(verifier.tryLikely(claimOf({ hash: ofZeros, data, iv }), [left])).toBeUndefined();
   });
 });

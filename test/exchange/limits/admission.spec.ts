@@ -110,6 +110,17 @@ describe('failuresPerSource', () => {
       expect(new PureDevice(server, remoteOf('10.0.0.1', port)).ask(0, NORETURN).kind).toBe('request');
     }
   });
+
+  it('checks 4 more after each answered hello, of its port alone', () => {
+    const server = createServer();
+    tally(server, fromPorts(JUNK, '10.0.0.1', 300), 0);
+    const junkOf = (port: number) => Array.from({ length: 5 }, () => [...fromPorts(JUNK, '10.0.0.1', 1, port)][0]!);
+    server.receive(HELLO, remoteOf('10.0.0.1', 999), 0);
+    expect(tally(server, junkOf(998), 0)).toEqual({ 'request-rate': 5 });
+    expect(tally(server, junkOf(999), 0)).toEqual({ 'bad-hash': 4, 'request-rate': 1 });
+    server.receive(HELLO, remoteOf('10.0.0.1', 999), 300);
+    expect(tally(server, junkOf(999), 300)).toHaveProperty('bad-hash');
+  });
 });
 
 describe('failuresPerDevice', () => {
@@ -198,19 +209,24 @@ describe('keyAttempts', () => {
   });
 
   it('treats a source as doubtful after a fifth of the budget, and refuses it nothing else', () => {
-    const many = Array.from({ length: 200 }, (_, index) => ({
+    const many = Array.from({ length: 50 }, (_, index) => ({
       device: `device ${index}`,
       key: Buffer.alloc(32, `key ${index}`),
     }));
-    const server = createServer({ keys: many, ...limitsOf({ keyAttempts: { perSecond: 100, burst: 4000 } }) });
-    const failing = remoteOf('10.0.0.1');
-    server.receive(HELLO, failing, 0);
-    expect(tally(server, fromPorts(JUNK, '10.0.0.1', 40, failing.port), 0)).toHaveProperty('key-attempt-budget');
+    const server = createServer({ keys: many, ...limitsOf({ keyAttempts: { perSecond: 25, burst: 1000 } }) });
+    tally(server, fromPorts(HELLO, '10.0.0.1', 39), 0);
+    expect(tally(server, fromPorts(JUNK, '10.0.0.1', 39), 0)).toHaveProperty('key-attempt-budget');
     // A good device behind the same address waits for the budget to recover; one elsewhere does not.
     const neighbour = new PureDevice(server, remoteOf('10.0.0.1', 99), many.at(-1)!.key);
     expect(neighbour.ask(0, NORETURN)).toMatchObject({ reason: 'key-attempt-budget' });
     expect(new PureDevice(server, remoteOf('10.0.0.2'), many.at(-1)!.key).ask(0, NORETURN).kind).toBe('request');
     expect(neighbour.ask(10_000, NORETURN).kind).toBe('request');
+  });
+
+  it('does not make a source doubtful by requests without a hello, because anybody can send them in its name', () => {
+    const server = createServer({ keys, ...limitsOf({ keyAttempts: { perSecond: 0.001, burst: 20 } }) });
+    expect(tally(server, fromPorts(JUNK, '10.0.0.1', 10), 0)).toHaveProperty('key-attempt-budget');
+    expect(new PureDevice(server, remoteOf('10.0.0.1', 99), OTHER_KEY).ask(0, NORETURN).kind).toBe('request');
   });
 
   it('refunds nothing to a request without a free place, because it can be repeated', () => {

@@ -1,16 +1,20 @@
 import { describe, expect, it } from 'vitest';
 import type { Decision } from '../../../lib/exchange/index.js';
+import { FAILURES_PER_HELLO } from '../../../lib/exchange/limits/request-credits.js';
 import { MAX_RESENDS, REPLY_MS } from '../../../lib/exchange/v2/kept-replies.js';
 import { LATE_MS } from '../../../lib/exchange/v2/session.js';
 import { QUIET_MS, SESSIONS_PER_KEY } from '../../../lib/exchange/v2/session-table.js';
+import { MAX_V2_SESSIONS } from '../../../lib/client/index.js';
 import { COOKIE_S } from '../../../lib/exchange/v2/cookies.js';
 import { GIVE_UP_MS } from '../../../lib/exchange/v2/server-exchange.js';
 import type { V2Pending } from '../../../lib/exchange/v2/pending.js';
 import { KeyRing } from '../../../lib/keys/index.js';
-import { SESSION_MS, V2_TYPE } from '../../../lib/protocol/v2/index.js';
+import { SESSION_MS, V2_TYPE, formatAgain } from '../../../lib/protocol/v2/index.js';
 import { KEY, OTHER_KEY, remoteOf } from '../../support/pure-device.js';
 import { ECHO, PureV2Device } from '../../support/v2-device.js';
 import { createV2Server, datagramOf, outcomeOf } from '../../support/v2-server.js';
+
+const BUSY = '{"data":null,"error":{"status":"error","message":"busy"}}';
 
 const SHARED = [{ device: undefined, key: KEY }];
 const TWO = [
@@ -299,19 +303,39 @@ describe('the order of a session', () => {
     }
   });
 
-  it('drops a request as busy without using its number', () => {
-    const { device } = start({ inFlight: { maxInFlight: 4 } });
-    const other = new PureV2Device((device as unknown as { server: never }).server, remoteOf('10.0.0.2'));
-    const slow = accepted(other.ask(1));
-    other.client.abandon();
-    const slow2 = accepted(other.ask(2));
-    other.client.abandon();
-    const slow3 = accepted(other.ask(3));
-    expect(outcomeOf(device.ask(4))).toBe('busy');
-    other.answer(slow, 5);
-    other.answer(slow2, 5);
-    other.answer(slow3, 5);
-    expect(outcomeOf(device.deliver(6))).toBe('request');
+  it.each([
+    ['a further request', true, false],
+    ['a further request that is noreturn', true, true],
+    ['the first request of a session', false, false],
+  ])('answers %s that finds all handlers busy, and uses its number up', (_name, hasSession, noreturn) => {
+    const server = createV2Server({ keys: TWO, inFlight: { maxInFlight: 4 } });
+    const device = new PureV2Device(server);
+    if (hasSession) {
+      device.exchange(0);
+    }
+    const slow = Array.from({ length: 3 }, () => accepted(new PureV2Device(server, undefined, OTHER_KEY).ask(1)));
+    slow.push(accepted(new PureV2Device(server).ask(1)));
+    const busy = device.ask(4, ECHO, noreturn);
+    expect(outcomeOf(busy)).toBe('busy');
+    const reply = (server.reply(tokenOf(busy), BUSY, 4) as Buffer[])[0]!;
+    server.finish(tokenOf(busy), 4);
+    slow.forEach((each) => device.answer(each, 5));
+    const copy = device.deliver(6);
+    expect([copy.kind, datagramOf(copy)]).toEqual(['resent', reply]);
+    expect(device.receive(reply, 6)).toEqual({ kind: 'done', text: BUSY });
+    expect(device.ask(7).kind).toBe('request');
+  });
+
+  it('is kept by a session whose first request found all handlers busy: a late request is refused', () => {
+    const server = createV2Server({ inFlight: { maxInFlight: 1 } });
+    const slow = accepted(new PureV2Device(server).ask(0));
+    const device = new PureV2Device(server);
+    const busy = device.ask(0);
+    device.receive((server.reply(tokenOf(busy), BUSY, 0) as Buffer[])[0]!, 0);
+    server.finish(tokenOf(busy), 0);
+    device.answer(slow, 0);
+    device.begin(1);
+    expect(outcomeOf(device.deliver(2 + LATE_MS + 5))).toBe('late-request');
   });
 
   it('queues a noreturn request if its session has its share of handlers, and runs it later', () => {
@@ -395,7 +419,7 @@ describe('a cookie', () => {
 
 describe('the question of a device', () => {
   /** A device that was told AGAIN, and the `quiet` of the GRANT to its question. */
-  function ask(options: { startedAt?: number; isRouteShared?: boolean; route?: number; at: number }) {
+  function ask(options: { startedAt?: number; route?: number; at: number }) {
     const { device } = start();
     const { at, ...given } = options;
     const server = createV2Server(given);
@@ -412,8 +436,13 @@ describe('the question of a device', () => {
     expect(ask({ startedAt: 0, at: 90_000 })).toBe(QUIET_MS);
   });
 
-  it('gets 0 if other processes share the route, and if the session is of another route', () => {
-    expect(ask({ startedAt: 0, at: 90_000, isRouteShared: true })).toBe(0);
+  it('gets 0 if the process has no route, and if the session is of another route', () => {
+    const { device } = start({ route: 0 });
+    const another = createV2Server({ route: 0 });
+    device.begin(90_000);
+    const again = another.receive(device.sent, device.remote, 90_000);
+    const open = device.next(datagramOf(again)!, 90_000);
+    expect(datagramOf(another.receive(open, device.remote, 90_000))!.readUInt16BE(5)).toBe(0);
     expect(ask({ startedAt: 0, at: 90_000, route: 7 })).toBe(0);
   });
 
@@ -425,6 +454,27 @@ describe('the question of a device', () => {
     device.begin(55_000);
     const open = device.next(datagramOf(device.deliver(55_000))!, 55_000);
     expect(datagramOf(server.receive(open, device.remote, 55_500))!.readUInt16BE(5)).toBe(5500);
+  });
+
+  it('is over if the reply arrives meanwhile: the AGAIN was forged', () => {
+    const { device, server } = start();
+    const running = accepted(device.ask(1));
+    server.stopIssuing();
+    const open = device.next(formatAgain(device.sent.subarray(2, 10)), 2);
+    expect(outcomeOf(device.deliver(3, open))).toBe('closing');
+    expect(device.receive(formatAgain(device.sent.subarray(26, 34)), 4)).toEqual({ kind: 'ignored' });
+    expect(device.receive(device.answer(running, 5), 5)).toEqual({ kind: 'done', text: '{"data":1}' });
+    expect([device.client.phase, device.client.hasSession]).toEqual(['idle', true]);
+  });
+
+  it('is over if a refusal arrives meanwhile: the request did not run', () => {
+    const { device, server } = start();
+    server.stopIssuing();
+    device.begin(1);
+    const request = device.sent;
+    device.next(formatAgain(request.subarray(2, 10)), 2);
+    const open = device.next(datagramOf(device.deliver(3, request))!, 3);
+    expect([open[1], device.client.phase, device.client.hasSession]).toEqual([V2_TYPE.open, 'opening', false]);
   });
 
   it('learns that the session is alive if the AGAIN was forged', () => {
@@ -453,12 +503,45 @@ describe('sessions', () => {
     expect(outcomeOf(devices[1]!.ask(2 + QUIET_MS))).toBe('unknown-session');
   });
 
-  it('of a shared key have a quota for each address', () => {
-    const server = createV2Server({ keys: SHARED, maxSessionsPerAddress: 2 });
-    const outcomes = ['10.0.0.1', '10.0.0.1', '10.0.0.1', '10.0.0.2'].map((address, n) =>
-      outcomeOf(new PureV2Device(server, remoteOf(address, 1000 + n)).ask(0)),
-    );
-    expect(outcomes).toEqual(['request', 'request', 'session-quota', 'request']);
+  it('of a board that restarts every second are no reason to lock it out', () => {
+    const server = createV2Server();
+    const restarts = Array.from({ length: 60 }, (_, second) => outcomeOf(new PureV2Device(server).ask(second * 1000)));
+    expect(new Set(restarts)).toEqual(new Set(['request']));
+  });
+
+  it('of a client that restarts with all its sessions are no reason to lock it out', () => {
+    const server = createV2Server();
+    const ask = (at: number) => outcomeOf(new PureV2Device(server).ask(at));
+    const opened = Array.from({ length: 4 * MAX_V2_SESSIONS }, (_, n) => ask(n));
+    expect(new Set(opened)).toEqual(new Set(['request']));
+  });
+
+  it('of a fleet with one key at one address all stay, as behind a load balancer', () => {
+    const server = createV2Server({ keys: SHARED });
+    const boards = Array.from({ length: 500 }, (_, n) => new PureV2Device(server, remoteOf('10.0.0.1', 1000 + n)));
+    for (let round = 0; round < 3; round++) {
+      const at = round * 10_000;
+      expect(new Set(boards.map((board, n) => board.exchange(at + n).kind))).toEqual(new Set(['done']));
+    }
+    expect(server.sessionCount).toBe(500);
+  });
+
+  it('of a shared key at one address are at most three quarters of all; the one idle for longest is evicted', () => {
+    const server = createV2Server({ keys: SHARED, maxSessions: 8 });
+    const ask = (address: string, at: number) => outcomeOf(new PureV2Device(server, remoteOf(address, at)).ask(at));
+    const outcomes = Array.from({ length: 7 }, (_, n) => ask('10.0.0.1', 1 + n));
+    expect(outcomes).toEqual([...Array<string>(6).fill('request'), 'session-quota']);
+    expect(ask('10.0.0.2', 8)).toBe('request');
+    const idle = createV2Server({ keys: SHARED, maxSessions: 8 });
+    const boards = Array.from({ length: 6 }, (_, n) => new PureV2Device(idle, remoteOf('10.0.0.1', 1 + n)));
+    boards.forEach((board, n) => board.exchange(n));
+    boards[0]!.exchange(5000);
+    new PureV2Device(idle, remoteOf('10.0.0.1', 9)).exchange(1 + QUIET_MS);
+    expect([0, 1, 2].map((n) => outcomeOf(boards[n]!.ask(2 + QUIET_MS)))).toEqual([
+      'request',
+      'unknown-session',
+      'request',
+    ]);
   });
 
   it('are not evicted while a handler runs, however long', () => {
@@ -510,6 +593,20 @@ describe('sessions', () => {
     expect(new PureV2Device(server).ask(3000).kind).toBe('request');
   });
 
+  it.each([1501, 1900, 1999])(
+    'of a key that was added at 1500 are not granted at %i, because they would be void',
+    (at) => {
+      const ring = new KeyRing([{ device: 'board', key: KEY }]);
+      const server = createV2Server();
+      server.useKeys(new KeyRing(TWO, ring), 1500);
+      const device = new PureV2Device(server, undefined, OTHER_KEY);
+      device.begin(at);
+      expect(outcomeOf(device.deliver(at))).toBe('unknown-key');
+      device.next(datagramOf(device.deliver(2000))!, 2000);
+      expect(device.deliver(2000).kind).toBe('request');
+    },
+  );
+
   it('keep their key if the ring is loaded again', () => {
     const ring = new KeyRing([{ device: 'board', key: KEY }]);
     const { device, server } = start();
@@ -554,8 +651,9 @@ describe('limits', () => {
   it('bound the openings of one source, and refund those that verify', () => {
     const limits = { hellosPerSource: { perSecond: 1, burst: 3 } };
     const server = createV2Server({ limits });
+    let port = 1000;
     const opened = () => {
-      const device = new PureV2Device(server, remoteOf('10.0.0.1', 1000 + Math.floor(Math.random() * 1000)));
+      const device = new PureV2Device(server, remoteOf('10.0.0.1', port++));
       device.begin(0);
       return outcomeOf(device.deliver(0));
     };
@@ -589,7 +687,8 @@ describe('limits', () => {
     device.next(datagramOf(device.deliver(0))!, 0);
     const junk = Buffer.from(device.sent);
     junk[junk.length - 1]! ^= 1;
-    const outcomes = Array.from({ length: 3 }, () => outcomeOf(device.deliver(0, junk)));
-    expect(outcomes).toEqual(['bad-tag', 'bad-tag', 'request-rate']);
+    const outcomes = Array.from({ length: FAILURES_PER_HELLO + 3 }, () => outcomeOf(device.deliver(0, junk)));
+    // The opening pays for some.
+    expect(outcomes).toEqual([...Array<string>(FAILURES_PER_HELLO + 2).fill('bad-tag'), 'request-rate']);
   });
 });

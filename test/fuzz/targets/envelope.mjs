@@ -54,7 +54,7 @@ export function createEnvelopeTarget({ parseEnvelope, formatEnvelope, parsePytho
   };
 }
 
-/** Spares the slow reader what it can't take for an envelope. */
+/** A cheap check, so that the slow reader gets no datagram that can't be an envelope. */
 function mayBeDict(input) {
   return input[0] === 0x7b && input.at(-1) === 0x7d && input.length > 120 && input.length < 1000;
 }

@@ -42,7 +42,7 @@ const KEY_ORDERS = [
   ['iv', 'hash', 'data'],
 ];
 
-/** What the first bytes of a step mean, in the order of `Session`'s steps. */
+/** The meaning of the first bytes of a step, in the order of `Session`'s steps. */
 const [HELLO, ASK, FINISH, PAUSE, REPLAY, MUTATE, STRAY, PLAINTEXT, RAW, KEYS] = Array.from({ length: 10 }).keys();
 
 /** Programs to begin with: each number a byte, a step being the endpoint, the kind, and what the kind takes. */
@@ -201,7 +201,7 @@ class Session {
     this.#outcomes.add(`pair ${datagrams.length}`);
   }
 
-  /** A board reads its pair, whatever that is, and asks. */
+  /** A board reads any pair, and asks. */
   #ask(endpoint, text) {
     this.#sendRequest(endpoint, Buffer.from(text), (id) =>
       this.#lib.sealRequest(endpoint.sealer, id, text, KEY_ORDERS[this.#sealed.size % 2]),

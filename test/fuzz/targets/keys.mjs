@@ -77,7 +77,7 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
   function contentsOf(source, given) {
     return typeof source === 'string'
       ? files.contents.get(source)
-      : given.find((bytes) => createHash('sha256').update(bytes).digest().equals(source.expose()));
+      : given.find((bytes) => createHash('sha256').update(bytes).digest().equals(bytesAt(source)));
   }
 
   function checkKeys(keys, sources, keyFileChecks, given) {
@@ -91,6 +91,10 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
       assert.ok(keyFileChecks !== 'strict' || contents.length >= 32, `a key of ${contents.length} bytes was taken`);
     }
   }
+}
+
+function bytesAt({ block, at }) {
+  return block.expose().subarray(at, at + 32);
 }
 
 function isShown(secret, error) {

@@ -9,7 +9,7 @@ const ERROR_FORMS = ['null', 'text'];
 
 const REFUSALS = ['BEN_UNSERIALIZABLE', 'BEN_REPLY_TOO_LARGE'];
 
-/** Containers that are filled; what comes after is small. */
+/** Containers that are filled. Later values are small. */
 const MAX_CONTAINERS = 200;
 
 /** @param {import('../../support/built-package.mjs').BuiltPackage} lib */
@@ -90,7 +90,7 @@ class Builder {
   }
 }
 
-/** Seldom large, for that takes a hundred times as long. */
+/** Seldom large, because that takes a hundred times as long. */
 function sizeFrom(reader) {
   const byte = reader.byte();
   return byte < 4 ? 5000 : byte < 16 ? 100 : byte % 4;

@@ -1,4 +1,4 @@
-/** What a request's ciphertext opens to, from its padding on: all that a key holder may put there. */
+/** The plaintext of a request, from its padding on: anything that a key holder may put there. */
 import { strict as assert } from 'node:assert';
 import { expectError } from '../expected.mjs';
 import { recordings } from '../recordings.mjs';

@@ -6,8 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { deriveKey } from '../../../lib/keys/index.js';
 import {
   FLAGS_AT,
-  type DirectionKeys,
-  TextCipher,
+  DirectionKeys,
   type V2Shape,
   deriveSessionKeys,
   formatAgain,
@@ -54,15 +53,15 @@ function sessionKeys(): { requests: DirectionKeys; replies: DirectionKeys } {
   deriveSessionKeys(secret, bytes);
   const [ke, ka, kre, kra] = [0, 32, 64, 96].map((at) => bytes.subarray(at, at + 32));
   return {
-    requests: { texts: new TextCipher(ke!), tags: ka! },
-    replies: { texts: new TextCipher(kre!), tags: kra! },
+    requests: new DirectionKeys(ke!, ka!),
+    replies: new DirectionKeys(kre!, kra!),
   };
 }
 
 /** A server in the state of the first opening. */
 function createServer(handle = (_text: string) => '{"data":1}') {
   return new V2AnsweringServer(
-    { keys: [{ device: 'board', key: keys.get(first!.key)! }], secret: hex(vectors.S) },
+    { keys: [{ device: 'board', key: keys.get(first!.key)! }], secret: hex(vectors.S), route: first!.rt },
     handle,
   );
 }
@@ -114,7 +113,7 @@ describe('the vectors of protocol v2', () => {
       const head = ctr === 1 ? { ...nonces, keyId: keyIdOf(keys.get(first!.key)!) } : { sid: hex(first!.sid), ctr, t };
       expect(formatV2Request(head, flags, text, device.requests).toString('hex')).toBe(datagram);
       expect(shapeOf(bytes)).toBe<V2Shape>(ctr === 1 ? 'first' : 'further');
-      expect(isRequestOf(server.requests.tags, bytes)).toBe(true);
+      expect(isRequestOf(server.requests.tagKey(), bytes)).toBe(true);
       const flagsAt = ctr === 1 ? FLAGS_AT.first : FLAGS_AT.further;
       const ciphertext = bytes.subarray(flagsAt + 1, -16);
       expect(ciphertext).toEqual(hex(ct));
@@ -128,7 +127,7 @@ describe('the vectors of protocol v2', () => {
     for (const { request, ctr, flags, text, ct, datagram } of vectors.replies) {
       const asked = { ctr, requestTag: readRequestTag(hex(request)) };
       expect(formatV2Reply(asked, flags as 0 | 1 | 2, text, server.replies).toString('hex')).toBe(datagram);
-      expect(isReplyTo(asked, hex(datagram), device.replies.tags)).toBe(true);
+      expect(isReplyTo(asked, hex(datagram), device.replies.tagKey())).toBe(true);
       if (ct !== '') {
         expect(device.replies.texts.open(ctr, hex(ct)).toString().trimEnd()).toBe(text);
       }
@@ -159,8 +158,8 @@ describe('the vectors of protocol v2', () => {
     const bytes = hex(datagram);
     const asked = { ctr: 2, requestTag: readRequestTag(hex(vectors.ignored.request)) };
     const { replies } = sessionKeys();
-    expect(isReplyTo(asked, hex(vectors.ignored.reply), replies.tags)).toBe(true);
-    expect(isReplyTo(asked, bytes, replies.tags) || isAgainOf(hex(first!.sid), bytes)).toBe(false);
+    expect(isReplyTo(asked, hex(vectors.ignored.reply), replies.tagKey())).toBe(true);
+    expect(isReplyTo(asked, bytes, replies.tagKey()) || isAgainOf(hex(first!.sid), bytes)).toBe(false);
   });
 
   it('have the AGAIN of the session', () => {

@@ -1,9 +1,18 @@
 /** The ESM side: controller, guard and board. The app they meet has the other copy of the package. */
-import { notStrictEqual, ok, strictEqual } from 'node:assert';
+import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from 'node:assert';
 import { type CanActivate, Controller, type ExecutionContext, Injectable, UseGuards } from '@nestjs/common';
 import { Ctx, MessagePattern } from '@nestjs/microservices';
 import * as esmCopy from 'nestjs-ben-udp';
-import { BEN_UDP_TRANSPORT, BenUdpContext, BenUdpError } from 'nestjs-ben-udp';
+import {
+  AllowDevices,
+  BEN_UDP_TRANSPORT,
+  BenUdpContext,
+  BenUdpError,
+  BenUdpMessagePattern,
+  Device,
+  RemoteAddress,
+  Signal,
+} from 'nestjs-ben-udp';
 import { VirtualBoard } from 'nestjs-ben-udp/testing';
 import { copy as commonJsCopy, startApp } from './app.cjs';
 
@@ -21,6 +30,19 @@ class WhoController {
   @UseGuards(BenUdpGuard)
   who(@Ctx() context: BenUdpContext): string | undefined {
     return context.getDevice();
+  }
+
+  /** The same with the decorators of this copy. */
+  @BenUdpMessagePattern('decorated')
+  @AllowDevices('board-01')
+  decorated(@Device() device: string, @RemoteAddress() address: string, @Signal() signal: AbortSignal): unknown {
+    return { device, address, isAborted: signal.aborted };
+  }
+
+  @BenUdpMessagePattern('forbidden')
+  @AllowDevices('board-02')
+  forbidden(): string {
+    return 'for board-02 alone';
   }
 }
 
@@ -49,6 +71,16 @@ async function checkExchange(): Promise<void> {
   const { app, port } = await startApp(WhoController, key);
   const board = await VirtualBoard.start({ key, port });
   strictEqual(await board.send({ action: 'who' }), 'board-01');
+  deepStrictEqual(await board.send({ action: 'decorated' }), {
+    device: 'board-01',
+    address: '127.0.0.1',
+    isAborted: false,
+  });
+  match(
+    String(await board.exchange("{'action': 'forbidden'}")),
+    /Forbidden resource/,
+    'the guard of one copy reads the context of the other',
+  );
   await board.close();
   await app.close();
 }

@@ -1,0 +1,63 @@
+/**
+ * Nest's client of Redis, which also notices that no worker receives a request. Redis keeps nothing for workers that are offline.
+ */
+import { ClientRedis, type PacketId, type ReadPacket, type WritePacket } from '@nestjs/microservices';
+import { UnsentError } from './unsent-error.js';
+
+/** The parts of a client of ioredis that this needs. Nest has it as `any`. */
+interface Redis {
+  readonly status: string;
+  subscribe(channel: string): Promise<unknown>;
+  /** @returns the number of clients that received it. */
+  publish(channel: string, message: string): Promise<number>;
+}
+
+export class RedisRelayClient extends ClientRedis {
+  /** Channels of answers. Bounded by the names that are relayed. */
+  private readonly heard = new Map<string, Promise<unknown>>();
+  private heardBy: Redis | undefined;
+
+  /** Nest ignores the number of receivers, so a board would wait until the timeout of the relay. */
+  protected override publish(request: ReadPacket, callback: (packet: WritePacket) => void): () => void {
+    const packet = this.assignPacketId(request);
+    this.routingMap.set(packet.id, callback);
+    this.ask(packet).catch((err: unknown) => callback({ err }));
+    return () => void this.routingMap.delete(packet.id);
+  }
+
+  private async ask(packet: ReadPacket & PacketId): Promise<void> {
+    const [publisher, subscriber] = [this.pubClient, this.subClient] as readonly Redis[];
+    // Each of the two reconnects independently. One that is not ready would send the request later, when the board has given up.
+    if (publisher?.status !== 'ready' || subscriber?.status !== 'ready') {
+      throw new UnsentError('the connection to Redis is lost');
+    }
+    const channel = this.normalizePattern(packet.pattern);
+    try {
+      await this.hear(subscriber, this.getReplyPattern(channel));
+    } catch (error) {
+      throw new UnsentError((error as Error).message);
+    }
+    if (!this.routingMap.has(packet.id)) {
+      return;
+    }
+    const message = JSON.stringify(this.serializer.serialize(packet));
+    if ((await publisher.publish(this.getRequestPattern(channel), message)) === 0) {
+      throw new UnsentError('no worker listens');
+    }
+  }
+
+  /** Subscribes once. ioredis does it again whenever it has reconnected. */
+  private hear(subscriber: Redis, channel: string): Promise<unknown> {
+    if (this.heardBy !== subscriber) {
+      this.heardBy = subscriber;
+      this.heard.clear();
+    }
+    let subscribed = this.heard.get(channel);
+    if (!subscribed) {
+      subscribed = subscriber.subscribe(channel);
+      subscribed.catch(() => this.heard.delete(channel));
+      this.heard.set(channel, subscribed);
+    }
+    return subscribed;
+  }
+}

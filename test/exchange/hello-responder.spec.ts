@@ -1,0 +1,71 @@
+/**
+ * Limits of the answer to a hello. What a series of exchanges leads to is in server-exchange.spec.ts, repair.slow.spec.ts and
+ * attacks.spec.ts.
+ */
+import { describe, expect, it } from 'vitest';
+import type { Decision } from '../../lib/exchange/index.js';
+import { HELLO } from '../../lib/protocol/index.js';
+import { PureDevice, createServer, remoteOf } from '../support/pure-device.js';
+
+const outcomeOf = (decision: Decision) => (decision.kind === 'rejected' ? decision.reason : decision.kind);
+
+describe('a hello', () => {
+  it('may wait in the socket for a fifth of the timeout', () => {
+    const outcomes = [2000, 2001].map((waited) =>
+      outcomeOf(createServer({ deviceTimeoutMs: 10_000 }).receive(HELLO, remoteOf('10.0.0.1'), 5000, waited)),
+    );
+    expect(outcomes).toEqual(['pair', 'stale-hello']);
+  });
+
+  it.each([
+    { deviceTimeoutMs: 10_000, copyUntil: 250 },
+    { deviceTimeoutMs: 1000, copyUntil: 100 },
+  ])(
+    'of a stranger is a copy for $copyUntil ms with a timeout of $deviceTimeoutMs ms',
+    ({ deviceTimeoutMs, copyUntil }) => {
+      const outcomes = [copyUntil - 1, copyUntil].map((now) => {
+        const device = new PureDevice(createServer({ deviceTimeoutMs }));
+        device.hello(0);
+        return outcomeOf(device.hello(now));
+      });
+      expect(outcomes).toEqual(['duplicate-hello', 'pair']);
+    },
+  );
+
+  it('makes the server await a request, and a copy or a refused one does not', () => {
+    const server = createServer();
+    const device = new PureDevice(server);
+    expect(server.awaitsRequests(0)).toBe(false);
+    device.hello(0);
+    expect(server.awaitsRequests(1)).toBe(true);
+    const refused = createServer();
+    refused.stopIssuing();
+    new PureDevice(refused).hello(0);
+    expect(refused.awaitsRequests(1)).toBe(false);
+  });
+});
+
+describe('a server without repair', () => {
+  it('answers every hello with a whole pair, whatever failed before', () => {
+    const server = createServer({ repair: false });
+    const device = new PureDevice(server);
+    const outcomes = Array.from({ length: 8 }, (_, turn) => {
+      const hello = device.hello(turn * 1000);
+      device.id = Buffer.from('not the id');
+      device.request(turn * 1000 + 10);
+      return hello.kind === 'pair' ? hello.datagrams.length : outcomeOf(hello);
+    });
+    expect(outcomes).toEqual(Array(8).fill(2));
+  });
+
+  it('with repair, withholds one after three failures in a row', () => {
+    const device = new PureDevice(createServer());
+    const outcomes = Array.from({ length: 5 }, (_, turn) => {
+      const hello = device.hello(turn * 1000);
+      device.id = Buffer.from('not the id');
+      device.request(turn * 1000 + 10);
+      return outcomeOf(hello);
+    });
+    expect(outcomes).toContain('withheld');
+  });
+});

@@ -1,0 +1,302 @@
+/** Workers over Nest's TCP, which needs no broker: the controllers of an edge, and whom they believe. */
+import { once } from 'node:events';
+import { type AddressInfo, type Server as TcpServer, connect } from 'node:net';
+import { Controller, Scope, type Type } from '@nestjs/common';
+import { EventPattern, MessagePattern, Payload, RpcException, ServerTCP, Transport } from '@nestjs/microservices';
+import { Test } from '@nestjs/testing';
+import {
+  AllowDevices,
+  BenUdpEventPattern,
+  BenUdpMessagePattern,
+  BenUdpRelayModule,
+  type BenUdpWorkerOptions,
+  Device,
+  toBenUdpWorker,
+} from 'nestjs-ben-udp';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { KEY_CONTENTS, LogRecorder, startApp } from '../../support/nest-app.js';
+
+@Controller()
+class Lamp {
+  static reports: unknown[] = [];
+
+  @BenUdpMessagePattern('led')
+  led(@Payload() on: unknown, @Device() device: string | undefined) {
+    return { on, device: device ?? 'unknown' };
+  }
+
+  @BenUdpMessagePattern('bytes')
+  bytes() {
+    return new Uint8Array([1, 255]);
+  }
+
+  @BenUdpMessagePattern('big')
+  big() {
+    return 2n ** 70n;
+  }
+
+  @BenUdpMessagePattern('function')
+  function() {
+    return { run: [() => undefined] };
+  }
+
+  @BenUdpMessagePattern('refused')
+  refused(): string {
+    throw new RpcException('not today');
+  }
+
+  @BenUdpMessagePattern('broken')
+  broken(): string {
+    throw new Error('the password is 1234');
+  }
+
+  @AllowDevices('hall')
+  @BenUdpMessagePattern('guarded')
+  guarded() {
+    return 'let in';
+  }
+
+  @BenUdpEventPattern('report')
+  report(@Payload() data: unknown) {
+    Lamp.reports.push(['first', data]);
+  }
+}
+
+@Controller()
+class Archive {
+  @EventPattern('report')
+  report(@Payload() data: unknown) {
+    Lamp.reports.push(['second', data]);
+  }
+
+  @MessagePattern('unscoped')
+  unscoped() {
+    return 'unscoped';
+  }
+
+  @MessagePattern('tcp-only', Transport.TCP)
+  tcpOnly() {
+    return 'reached';
+  }
+}
+
+/** Both kinds of handlers for one name, in both orders, and an event handler whose name boards also wait for. */
+@Controller()
+class Both {
+  static ran: unknown[] = [];
+
+  @BenUdpMessagePattern('message-first')
+  answerFirst() {
+    Both.ran.push('message');
+    return 'answer';
+  }
+
+  @BenUdpEventPattern('message-first')
+  eventSecond() {
+    Both.ran.push('event');
+    return 'result of an event';
+  }
+
+  @BenUdpEventPattern('event-first')
+  eventFirst() {
+    Both.ran.push('event');
+    return 'result of an event';
+  }
+
+  @BenUdpMessagePattern('event-first')
+  answerSecond() {
+    Both.ran.push('message');
+    return 'answer';
+  }
+
+  @BenUdpMessagePattern('message-only')
+  messageOnly() {
+    Both.ran.push('message');
+    return 'answer';
+  }
+
+  @BenUdpEventPattern('event-only')
+  eventOnly() {
+    Both.ran.push('event');
+    return 'result of an event';
+  }
+
+  @BenUdpEventPattern('event-broken')
+  eventBroken() {
+    Both.ran.push('event');
+    throw new RpcException('not today');
+  }
+}
+
+/** Nest makes these for each request, and calls the second with more arguments. */
+@Controller({ path: 'one', scope: Scope.REQUEST })
+class Scoped {
+  @BenUdpEventPattern('scoped')
+  event(@Payload() data: unknown, @Device() device: unknown) {
+    Both.ran.push(['first', data, device]);
+  }
+}
+
+@Controller({ path: 'two', scope: Scope.REQUEST })
+class AlsoScoped {
+  @BenUdpEventPattern('scoped')
+  event(@Payload() data: unknown, @Device() device: unknown) {
+    Both.ran.push(['second', data, device]);
+  }
+}
+
+@Controller()
+class Wild {
+  @BenUdpMessagePattern('hall.*')
+  hall() {
+    return 'any word';
+  }
+}
+
+const BOTH = ['message-first', 'event-first', 'message-only', 'event-only', 'event-broken'];
+
+const MESSAGES = ['led', 'bytes', 'big', 'function', 'refused', 'broken', 'guarded', 'unscoped', 'tcp-only'];
+
+/** A worker behind TCP. */
+async function startWorker(
+  options: BenUdpWorkerOptions = { trustEdgeIdentity: true },
+  controllers: Type[] = [Lamp, Archive],
+): Promise<number> {
+  const module = await Test.createTestingModule({ controllers }).setLogger(new LogRecorder()).compile();
+  const server = toBenUdpWorker(new ServerTCP({ host: '127.0.0.1', port: 0 }), options);
+  const worker = module.createNestMicroservice({ strategy: server, logger: new LogRecorder() });
+  onTestFinished(() => worker.close());
+  await worker.listen();
+  return (server.unwrap<TcpServer>().address() as AddressInfo).port;
+}
+
+/** The same controllers on a worker behind TCP, and an edge without them. */
+async function startPair(controllers?: Type[], messages = MESSAGES, events = ['report']) {
+  Lamp.reports = [];
+  Both.ran = [];
+  const port = await startWorker({ trustEdgeIdentity: true }, controllers);
+  const edge = await startApp(
+    {
+      imports: [
+        BenUdpRelayModule.forRoot({
+          client: { transport: Transport.TCP, options: { host: '127.0.0.1', port } },
+          messages,
+          events,
+        }),
+      ],
+    },
+    { key: [], keys: { hall: KEY_CONTENTS } },
+  );
+  return edge.board();
+}
+
+/** The answer of a worker to a packet of a client that is no edge. */
+async function askOverTcp(port: number, packet: object): Promise<{ response?: unknown; err?: { message: string } }> {
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8');
+  const text = JSON.stringify(packet);
+  socket.write(`${text.length}#${text}`);
+  const [answer] = (await once(socket, 'data')) as [string];
+  socket.destroy();
+  return JSON.parse(answer.slice(answer.indexOf('#') + 1)) as object;
+}
+
+describe('an identity beside a packet', () => {
+  const packetOf = (name: string) => ({ pattern: `ben.${name}`, data: true, id: '1', benUdp: { device: 'hall' } });
+
+  it.each<BenUdpWorkerOptions>([{}, { trustEdgeIdentity: false }])(
+    'is nothing to a worker with %j',
+    async (options) => {
+      const port = await startWorker(options);
+      expect((await askOverTcp(port, packetOf('led'))).response).toEqual({ on: true, device: 'unknown' });
+      expect((await askOverTcp(port, packetOf('guarded'))).err).toMatchObject({ message: 'Forbidden resource' });
+    },
+  );
+
+  it('is believed with trustEdgeIdentity, from any client', async () => {
+    const port = await startWorker({ trustEdgeIdentity: true });
+    expect((await askOverTcp(port, packetOf('led'))).response).toEqual({ on: true, device: 'hall' });
+    expect((await askOverTcp(port, packetOf('guarded'))).response).toBe('let in');
+  });
+});
+
+describe('a worker over TCP', () => {
+  it('runs controllers of an edge unchanged, without an identity', async () => {
+    const board = await startPair();
+    expect(await board.send({ action: 'led', data: true })).toEqual({ on: true, device: 'unknown' });
+    expect(await board.send({ action: 'led', data: null })).toEqual({ on: null, device: 'unknown' });
+    expect(await board.send({ action: 'unscoped' })).toBe('unscoped');
+  });
+
+  it('returns what JSON can not carry by the same rules as it gets it', async () => {
+    const board = await startPair();
+    expect(await board.send({ action: 'bytes' })).toBe('Af8=');
+    expect(await board.send({ action: 'big' })).toBe(String(2n ** 70n));
+    expect(await board.exchange("{'action': 'function'}")).toContain("JSON can't carry a function");
+  });
+
+  it('answers errors as an edge does', async () => {
+    const board = await startPair();
+    expect(await board.exchange("{'action': 'refused'}")).toContain('not today');
+    const hidden = await board.exchange("{'action': 'broken'}");
+    expect(hidden).toContain('Internal server error');
+    expect(hidden).not.toContain('1234');
+    expect(await board.exchange("{'action': 'guarded'}")).toContain('Forbidden resource');
+    expect(await board.exchange("{'action': 'tcp-only'}")).toContain('There is no matching message handler');
+  });
+
+  it.each(['unscoped', 'bytes', 'function', 'refused', 'broken'])(
+    'answers "%s" with the text of an edge that has the same controllers',
+    async (action) => {
+      const relayed = await startPair();
+      const { board } = await startApp({ controllers: [Lamp, Archive] });
+      const local = await board();
+      const request = `{'action': '${action}'}`;
+      expect(await relayed.exchange(request)).toBe(await local.exchange(request));
+    },
+  );
+
+  it('runs every handler of an event', async () => {
+    const board = await startPair();
+    await board.send({ action: 'report', data: [1, null] }, { noreturn: true });
+    await expect.poll(() => Lamp.reports).toHaveLength(2);
+    expect(Lamp.reports).toEqual([
+      ['first', [1, null]],
+      ['second', [1, null]],
+    ]);
+  });
+
+  it.each(BOTH)('runs the same handlers of "%s" as an edge with the same controller', async (action) => {
+    const ranBy = async (board: Awaited<ReturnType<typeof startPair>>) => {
+      const reply = await board.exchange(`{'action': '${action}'}`);
+      const waiting = Both.ran.splice(0);
+      await board.send({ action }, { noreturn: true });
+      await expect.poll(() => Both.ran).toHaveLength(1);
+      return { reply, waiting, event: Both.ran.splice(0) };
+    };
+    const relayed = await ranBy(await startPair([Both], BOTH, BOTH));
+    const { board } = await startApp({ controllers: [Both] });
+    expect(relayed).toEqual(await ranBy(await board()));
+  });
+
+  it('runs every request-scoped handler of an event', async () => {
+    const port = await startWorker({ trustEdgeIdentity: true }, [Scoped, AlsoScoped]);
+    Both.ran = [];
+    const socket = connect(port, '127.0.0.1');
+    onTestFinished(() => void socket.destroy());
+    const text = JSON.stringify({ pattern: 'ben.scoped', data: 7, benUdp: { device: 'hall' } });
+    socket.write(`${text.length}#${text}`);
+    await expect.poll(() => Both.ran).toHaveLength(2);
+    expect(Both.ran).toEqual(
+      expect.arrayContaining([
+        ['first', 7, 'hall'],
+        ['second', 7, 'hall'],
+      ]),
+    );
+  });
+
+  it('refuses a handler with a wildcard at its start', async () => {
+    await expect(startWorker({}, [Wild])).rejects.toThrow(
+      'a worker has no wildcards: write a handler for each relayed name instead of "hall.*"',
+    );
+  });
+});

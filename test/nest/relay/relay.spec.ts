@@ -1,0 +1,319 @@
+/** An edge over a client of the test's own, whose broker is the test. */
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { ClientProxy, type MicroserviceOptions, Transport } from '@nestjs/microservices';
+import {
+  BenUdpRelayModule,
+  type BenUdpRelayOptions,
+  BenUdpTransport,
+  type BenUdpTransportOptions,
+} from 'nestjs-ben-udp';
+import { describe, expect, it, vi } from 'vitest';
+import { UnsentError } from '../../../lib/nest/relay/unsent-error.js';
+import { MovablePlatform } from '../../support/movable-platform.js';
+import { KEY_CONTENTS, startApp, startBoard } from '../../support/nest-app.js';
+
+interface SentPacket {
+  readonly pattern: string;
+  readonly data: unknown;
+}
+
+/** A client whose broker is the test. */
+class ScriptedClient extends ClientProxy {
+  readonly sent: SentPacket[] = [];
+  readonly heard: string[] = [];
+  readonly callbacks: Array<(packet: { response?: unknown; err?: unknown; isDisposed?: boolean }) => void> = [];
+  connectError: unknown;
+  isClosed = false;
+  /** Resolves when the broker takes an event. */
+  taking: Promise<void> | undefined;
+
+  constructor(_options: object) {
+    super();
+    clients.push(this);
+  }
+
+  heardBeforeConnect: number | undefined;
+
+  async connect(): Promise<void> {
+    this.heardBeforeConnect ??= this.heard.length;
+    if (this.connectError !== undefined) {
+      throw this.connectError;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+  }
+
+  /** As Nest's client of Kafka has it. */
+  subscribeToResponseOf(pattern: string): void {
+    this.heard.push(pattern);
+  }
+
+  unwrap<T>(): T {
+    throw new Error('there is no connection');
+  }
+
+  lose(): void {
+    this._status$.next('disconnected');
+  }
+
+  protected publish(packet: SentPacket, callback: (typeof this.callbacks)[number]): () => void {
+    this.sent.push(JSON.parse(JSON.stringify(packet)) as SentPacket);
+    this.callbacks.push(callback);
+    return () => undefined;
+  }
+
+  protected async dispatchEvent<T>(packet: SentPacket): Promise<T> {
+    this.sent.push(JSON.parse(JSON.stringify(packet)) as SentPacket);
+    return this.taking as T;
+  }
+}
+
+let clients: ScriptedClient[] = [];
+
+async function startEdge(options: Partial<BenUdpRelayOptions> = {}, transportOptions: BenUdpTransportOptions = {}) {
+  clients = [];
+  const clock = new MovablePlatform();
+  const relay = {
+    client: { customClass: ScriptedClient },
+    messages: ['led', 'hall/temperature'],
+    events: ['report'],
+    ...options,
+  };
+  const edge = await startApp({ imports: [BenUdpRelayModule.forRoot(relay, clock)] }, transportOptions);
+  return { ...edge, clock, client: clients[0]!, device: await edge.board() };
+}
+
+@Module({ imports: [BenUdpRelayModule.forRoot({ client: { customClass: ScriptedClient }, messages: ['led'] })] })
+class Edge {}
+
+const forRoot = (options: object) => () => BenUdpRelayModule.forRoot(options as BenUdpRelayOptions);
+const client = { transport: Transport.TCP } as const;
+
+const NO_LITERALS = [
+  '',
+  '*',
+  '>',
+  'a.>',
+  '$JS.API.STREAM.DELETE.x',
+  '+/#',
+  'a\nb',
+  'a b',
+  'a..b',
+  '.a',
+  'a.',
+  'ü',
+  'x'.repeat(201),
+];
+
+describe('BenUdpRelayModule options', () => {
+  it.each(NO_LITERALS)('refuse %j as a name', (name) => {
+    expect(forRoot({ client, messages: [name] })).toThrow(
+      /BenUdpRelayModule option "messages" must be names of at most 200/,
+    );
+    expect(forRoot({ client, events: [name] })).toThrow(/option "events"/);
+  });
+
+  it.each(['led', 'hall/temperature', 'hall.temperature', 'a:b_c-d', 'x'.repeat(200)])(
+    'accept %s as a name',
+    (name) => {
+      expect(forRoot({ client, messages: [name] })).not.toThrow();
+    },
+  );
+
+  it.each<[string, object, RegExp]>([
+    ['no names', { client }, /needs the names of requests in "messages" or "events"/],
+    ['names as a text', { client, messages: 'led' }, /"messages" must be a list/],
+    ['a name that is no text', { client, messages: [1] }, /"messages" must be names.*got number/],
+    ['no client', { messages: ['led'] }, /"client" must be a client as in ClientsModule/],
+    ['a prefix with a wildcard', { client, messages: ['led'], prefix: '>' }, /"prefix" must be a name such as "ben\."/],
+    ['an unknown option', { client, message: ['led'] }, /has no option "message"/],
+  ])('refuse %s', (_what, options, message) => {
+    expect(forRoot(options)).toThrow(message);
+  });
+
+  it.each([
+    ['timeout', 10, 86_400_000],
+    ['maxPending', 1, 1_048_576],
+  ])('%s is from %i to %i', (name, min, max) => {
+    for (const value of [min, max]) {
+      expect(forRoot({ client, messages: ['led'], [name]: value })).not.toThrow();
+    }
+    for (const value of [min - 1, max + 1]) {
+      expect(forRoot({ client, messages: ['led'], [name]: value })).toThrow(RangeError);
+    }
+  });
+});
+
+describe('an edge', () => {
+  it('publishes under its prefix, and gives the answer to the board', async () => {
+    const { client: broker, device } = await startEdge({ prefix: 'boards.' });
+    const answer = device.send({ action: 'hall/temperature', data: { unit: 'C' } });
+    await expect.poll(() => broker.sent).toMatchObject([{ pattern: 'boards.hall/temperature', data: { unit: 'C' } }]);
+    broker.callbacks[0]!({ response: 21.5 });
+    broker.callbacks[0]!({ isDisposed: true });
+    expect(await answer).toBe(21.5);
+  });
+
+  it('subscribes to answers before it connects if the client needs that, as that of Kafka does', async () => {
+    const { client: broker } = await startEdge();
+    expect(broker.heard).toEqual(['ben.led', 'ben.hall/temperature']);
+    expect(broker.heardBeforeConnect).toBe(2);
+  });
+
+  it('emits events', async () => {
+    const { client: broker, device } = await startEdge();
+    await device.send({ action: 'report', data: 1 }, { noreturn: true });
+    await expect.poll(() => broker.sent).toMatchObject([{ pattern: 'ben.report', data: 1 }]);
+  });
+
+  it.each(['*', '>', '$JS.API.STREAM.DELETE.x', '+/#', 'led\n', 'le', 'ben.led', 'x'.repeat(4096)])(
+    'publishes nothing for the action %#, and says that there is no handler',
+    async (action) => {
+      const { client: broker, device } = await startEdge({}, { bufferSize: 65_507 });
+      const reply = await device.exchange(`{'action': ${JSON.stringify(action)}}`);
+      expect(reply).toContain('There is no matching message handler');
+      expect(broker.sent).toEqual([]);
+    },
+  );
+
+  it.each<[string, unknown]>([
+    ["'data': None", null],
+    ["'data': b'\\x01\\xff'", 'Af8='],
+    ["'data': 12345678901234567890", '12345678901234567890'],
+    ["'data': [nan, (1, 2)]", [null, [1, 2]]],
+    ["'data': {1: 'a', (1, 2): 'b'}", undefined],
+    ["'data': {'s': {1}}", { s: [1] }],
+    ["'data': {'__proto__': 1}", JSON.parse('{"__proto__": 1}')],
+  ])('turns %s into JSON by the stated rule', async (data, expected) => {
+    const { client: broker, device } = await startEdge();
+    const reply = device.exchange(`{'action': 'led', ${data}}`);
+    if (expected === undefined) {
+      expect(await reply).toContain("JSON can't carry a Map key");
+      expect(broker.sent).toEqual([]);
+    } else {
+      await expect.poll(() => broker.callbacks).toHaveLength(1);
+      expect(broker.sent).toMatchObject([{ data: expected }]);
+      broker.callbacks[0]!({ response: 'on', isDisposed: true });
+      expect(await reply).toBe('{"data":"on"}');
+    }
+  });
+
+  it('gives the errors of workers to the board unchanged', async () => {
+    const { client: broker, device } = await startEdge();
+    const reply = device.exchange("{'action': 'led'}");
+    await expect.poll(() => broker.callbacks).toHaveLength(1);
+    broker.callbacks[0]!({ err: { status: 'error', message: 'the lamp is broken' } });
+    expect(await reply).toContain('the lamp is broken');
+  });
+
+  it.each<[string, (broker: ScriptedClient, clock: MovablePlatform) => void, RegExp]>([
+    ['the connection is lost', (broker) => broker.lose(), /unavailable: .* was lost, the request may have run/],
+    [
+      'the client fails',
+      (broker) => broker.callbacks[0]!({ err: new Error('nats: 10.0.0.7 said no') }),
+      /unavailable: .* was lost, the request may have run/,
+    ],
+    [
+      'no worker got the request',
+      (broker) => broker.callbacks[0]!({ err: new UnsentError('nats: 10.0.0.7 has no worker') }),
+      /unavailable: no worker could be asked/,
+    ],
+    [
+      'nobody answers in time',
+      (_, clock) => clock.advance(8000),
+      /unavailable: the worker did not answer in time, the request may have run/,
+    ],
+  ])('answers at once if %s, and hides the reason', async (_what, act, expected) => {
+    const { client: broker, clock, device, logs } = await startEdge();
+    const reply = device.exchange("{'action': 'led'}");
+    await expect.poll(() => broker.callbacks).toHaveLength(1);
+    act(broker, clock);
+    const text = await reply;
+    expect(text).toMatch(expected);
+    expect(text).not.toContain('10.0.0.7');
+    expect(logs.lines.join('\n')).not.toContain('Unhandled');
+  });
+
+  it('answers at once while the broker is away', async () => {
+    const { client: broker, device } = await startEdge();
+    broker.connectError = 'Error: Connection lost. Trying to reconnect...';
+    expect(await device.exchange("{'action': 'led'}")).toMatch(/unavailable: no worker could be asked/);
+    broker.connectError = undefined;
+    const answer = device.send({ action: 'led' });
+    await expect.poll(() => broker.callbacks).toHaveLength(1);
+    broker.callbacks[0]!({ response: 'on', isDisposed: true });
+    expect(await answer).toBe('on');
+  });
+
+  it('says that no worker was asked if the connection is lost before the request was sent', async () => {
+    const { client: broker, device } = await startEdge();
+    let isConnecting = false;
+    broker.connect = () => {
+      isConnecting = true;
+      return new Promise(() => undefined);
+    };
+    const reply = device.exchange("{'action': 'led'}");
+    await expect.poll(() => isConnecting).toBe(true);
+    broker.lose();
+    expect(await reply).toMatch(/unavailable: no worker could be asked/);
+    expect(broker.sent).toEqual([]);
+  });
+
+  it('answers that it is busy beyond maxPending, and has room again behind the answers', async () => {
+    const { client: broker, device, board } = await startEdge({ maxPending: 1 });
+    const other = await board();
+    const first = device.send({ action: 'led' });
+    await expect.poll(() => broker.callbacks).toHaveLength(1);
+    expect(await other.exchange("{'action': 'led'}")).toContain('busy: too many requests wait for workers');
+    broker.callbacks[0]!({ response: 1, isDisposed: true });
+    expect(await first).toBe(1);
+    const second = other.send({ action: 'led' });
+    await expect.poll(() => broker.callbacks).toHaveLength(2);
+    broker.callbacks[1]!({ response: 2, isDisposed: true });
+    expect(await second).toBe(2);
+  });
+
+  it('loses and counts events beyond maxPending while the broker takes none', async () => {
+    const { client: broker, transport, device } = await startEdge({ maxPending: 2 });
+    let take!: () => void;
+    broker.taking = new Promise((resolve) => (take = resolve));
+    for (let count = 0; count < 4; count++) {
+      await device.send({ action: 'report', data: count }, { noreturn: true });
+    }
+    await expect.poll(() => transport.getStats().outcomes['event-failed']).toBe(2);
+    expect(broker.sent).toHaveLength(2);
+    take();
+    await expect.poll(() => transport.getStats().outcomes.event).toBe(2);
+    await device.send({ action: 'report', data: 4 }, { noreturn: true });
+    await expect.poll(() => broker.sent).toHaveLength(3);
+  });
+
+  it('closes its client when the boards that wait have their answers', async () => {
+    clients = [];
+    const strategy = new BenUdpTransport({ host: '127.0.0.1', port: 0, key: KEY_CONTENTS });
+    const app = await NestFactory.create(Edge, { logger: false });
+    app.connectMicroservice<MicroserviceOptions>({ strategy });
+    await app.startAllMicroservices();
+    await app.init();
+    const [broker] = clients;
+    const board = await startBoard(strategy.unwrap().address().port);
+    const answer = board.send({ action: 'led' });
+    await expect.poll(() => broker!.callbacks).toHaveLength(1);
+    const closeTransport = vi.spyOn(strategy, 'close');
+    const closing = app.close();
+    await expect.poll(() => closeTransport.mock.calls).toHaveLength(1);
+    expect(broker!.isClosed).toBe(false);
+    broker!.callbacks[0]!({ response: 'on', isDisposed: true });
+    expect(await answer).toBe('on');
+    await closing;
+    expect(broker!.isClosed).toBe(true);
+  });
+
+  it('warns at the start if the identity does not travel', async () => {
+    const { logs } = await startEdge();
+    expect(logs.of('warn').join()).toMatch(/identity of boards does not travel over this engine/);
+  });
+});

@@ -1,0 +1,111 @@
+/** Results in memory: claimed once, kept within bytes and time, forgotten oldest first. */
+import { describe, expect, it } from 'vitest';
+import { BenUdpMemoryResultStore, type BenUdpMemoryResultStoreOptions } from 'nestjs-ben-udp';
+
+const RESULT = { reply: '{"data":1}', isError: false };
+
+function create(options: BenUdpMemoryResultStoreOptions = {}) {
+  const clock = { now: 1000 };
+  return { clock, store: new BenUdpMemoryResultStore(options, () => clock.now) };
+}
+
+describe('BenUdpMemoryResultStore', () => {
+  it('gives a key to its first caller alone, and the result to later ones', () => {
+    const { store } = create();
+    expect(store.begin('a', 'hash')).toBeUndefined();
+    expect(store.begin('a', 'other')).toMatchObject({ request: 'hash', result: undefined });
+    store.end('a', 'hash', RESULT);
+    expect(store.begin('a', 'hash')).toMatchObject({ request: 'hash', result: RESULT });
+    expect(store.begin('b', 'hash')).toBeUndefined();
+  });
+
+  it('keeps a result until maxAge, and not longer', () => {
+    const { store, clock } = create({ maxAge: 1000 });
+    store.begin('a', 'hash');
+    store.end('a', 'hash', RESULT);
+    clock.now += 1000;
+    expect(store.begin('a', 'hash')).toMatchObject({ result: RESULT });
+    clock.now += 1;
+    expect(store.begin('a', 'hash')).toBeUndefined();
+  });
+
+  it('keeps results up to maxBytes, and then forgets the oldest', () => {
+    const maxBytes = 65_536;
+    const { store } = create({ maxBytes });
+    store.begin('first', 'h');
+    store.end('first', 'h', RESULT);
+    const ofOne = store.bytes;
+    let count = 1;
+    while (store.bytes + ofOne <= maxBytes) {
+      store.begin(`${count}`.padEnd(5), 'h');
+      store.end(`${count}`.padEnd(5), 'h', RESULT);
+      count++;
+    }
+    expect(store.begin('first', 'h')).toMatchObject({ result: RESULT });
+    store.begin('above', 'h');
+    store.end('above', 'h', RESULT);
+    expect(store.bytes).toBeLessThanOrEqual(maxBytes);
+    expect(store.bytes).toBeGreaterThan(maxBytes - 2 * ofOne);
+    expect(store.begin('above', 'h')).toMatchObject({ result: RESULT });
+    expect(store.begin('first', 'h')).toBeUndefined();
+  });
+
+  it('forgets a result that alone is beyond maxBytes, and one whose key it has forgotten', () => {
+    const { store, clock } = create({ maxBytes: 65_536, maxAge: 1000 });
+    store.begin('a', 'hash');
+    store.end('a', 'hash', { reply: 'x'.repeat(40_000), isError: false });
+    expect([store.bytes, store.begin('a', 'hash')]).toEqual([0, undefined]);
+    store.end('a', 'hash', RESULT);
+    clock.now += 1001;
+    store.end('a', 'other', RESULT);
+    expect(store.begin('a', 'other')).toBeUndefined();
+    store.end('a', 'hash', RESULT);
+    expect(store.begin('a', 'other')).toMatchObject({ request: 'other', result: undefined });
+  });
+
+  it('takes room from the device with the most bytes, not from others', () => {
+    const { store } = create({ maxBytes: 65_536 });
+    for (const device of ['kitchen', 'cellar', undefined]) {
+      store.begin(`${device} 0`, 'h', device);
+      store.end(`${device} 0`, 'h', RESULT);
+    }
+    for (let count = 0; count < 300; count++) {
+      store.begin(`thief ${count}`, 'h', 'thief');
+      store.end(`thief ${count}`, 'h', { reply: 'x'.repeat(500), isError: false });
+    }
+    for (const device of ['kitchen', 'cellar', undefined]) {
+      expect(store.begin(`${device} 0`, 'h', device)).toMatchObject({ result: RESULT });
+    }
+    expect(store.begin('thief 0', 'h', 'thief')).toBeUndefined();
+    expect(store.begin('thief 299', 'h', 'thief')).toBeDefined();
+    expect(store.bytes).toBeLessThanOrEqual(65_536);
+  });
+
+  it('never forgets a request whose handler runs, neither for bytes nor by its age', () => {
+    const { store, clock } = create({ maxBytes: 65_536, maxAge: 1000 });
+    store.begin('slow', 'h', 'kitchen');
+    for (let count = 0; count < 300; count++) {
+      store.begin(`${count}`, 'h', 'kitchen');
+      store.end(`${count}`, 'h', { reply: 'x'.repeat(500), isError: false });
+    }
+    clock.now += 5000;
+    expect(store.begin('slow', 'h', 'kitchen')).toMatchObject({ request: 'h', result: undefined });
+    store.end('slow', 'h', RESULT);
+    clock.now += 1000;
+    expect(store.begin('slow', 'h', 'kitchen')).toMatchObject({ result: RESULT });
+    clock.now += 1;
+    store.begin('next', 'h', 'cellar');
+    store.end('next', 'h', RESULT);
+    clock.now += 1001;
+    expect([store.begin('slow', 'h', 'kitchen'), store.begin('next', 'h', 'cellar')]).toEqual([undefined, undefined]);
+  });
+
+  it.each([
+    [{ maxBytes: 65_535 }, /option "maxBytes" must be an integer from 65536 to 1073741824/],
+    [{ maxAge: 999 }, /option "maxAge" must be an integer from 1000 to 2678400000/],
+    [{ maxage: 1 } as object, /maxage/],
+  ])('refuses %o', (options, message) => {
+    expect(() => new BenUdpMemoryResultStore(options)).toThrow(message);
+    expect(() => new BenUdpMemoryResultStore({ maxBytes: 65_536, maxAge: 1000 })).not.toThrow();
+  });
+});
