@@ -1,0 +1,56 @@
+/** Takes readings from the stream. The workers share one durable consumer: NATS remembers what they have done. */
+import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { AckPolicy, type ConsumerMessages, jetstream } from '@nats-io/jetstream';
+import { type NatsConnection, connect, nanos } from '@nats-io/transport-node';
+import { type Reading, STREAM, openStream } from '../readings/readings.js';
+import { NATS_OPTIONS } from '../settings.js';
+
+const CONSUMER = 'workers';
+
+/** A reading that a worker took and did not acknowledge, because it was killed, is given to another one after this. */
+const ACK_WAIT_MS = 2000;
+
+/** Readings that a worker takes ahead. */
+const MAX_TAKEN = 50;
+
+@Injectable()
+export class ReadingsConsumer implements OnApplicationBootstrap, OnApplicationShutdown {
+  private connection!: NatsConnection;
+  private messages!: ConsumerMessages;
+  private consuming!: Promise<void>;
+
+  async onApplicationBootstrap(): Promise<void> {
+    this.connection = await connect({ ...NATS_OPTIONS, waitOnFirstConnect: true });
+    const manager = await openStream(this.connection);
+    await manager.consumers.add(STREAM, {
+      durable_name: CONSUMER,
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: nanos(ACK_WAIT_MS),
+    });
+    const consumer = await jetstream(this.connection).consumers.get(STREAM, CONSUMER);
+    this.messages = await consumer.consume({ max_messages: MAX_TAKEN });
+    this.consuming = this.consume();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.messages.close();
+    await this.consuming;
+    await this.connection.close();
+  }
+
+  private async consume(): Promise<void> {
+    for await (const message of this.messages) {
+      this.use(message.seq, message.json<Reading>());
+      // Behind its use: a worker that is killed before has not used it for sure.
+      message.ack();
+    }
+  }
+
+  /**
+   * Where a database would be. A reading comes at least once: again if its worker was killed between use and acknowledgement. Its
+   * number stays the same, so take that as the key of the row.
+   */
+  private use(number: number, { device, data }: Reading): void {
+    console.log(`Worker ${process.pid} has reading ${number} of ${device}: ${JSON.stringify(data)}`);
+  }
+}
