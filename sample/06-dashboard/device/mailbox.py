@@ -19,9 +19,8 @@ class Mailbox:
         self.accept(self.board.send({"action": "inbox", "data": dict(self.answer, wait=wait)}))
 
     def accept(self, command):
-        """Also for the command in the reply to a report. One that comes again was done: its acknowledgement was lost."""
-        self.answer = {}
-        if not isinstance(command, dict) or "id" not in command:
+        """Also for the command in the reply to a report. One that comes again has run: its acknowledgement was lost or is to come."""
+        if not isinstance(command, dict) or command.get("id") in (None, self.answer.get("done")):
             return
         self.answer = {"done": command["id"]}
         if command["id"] != self.last:

@@ -1,4 +1,4 @@
-/** What the page asks of the server. An error has the words of the server, or those of a lost connection. */
+/** Requests of the page. An error has the message of the server, or that of a lost connection. */
 
 export class ApiError extends Error {
   constructor(status, message) {

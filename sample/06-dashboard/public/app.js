@@ -6,7 +6,7 @@ import { BoardView } from './board-view.js';
 import { BoardsView } from './boards-view.js';
 import { CommandsView } from './commands.js';
 import { ExchangesView } from './exchanges.js';
-import { useLive, useRoute } from './hooks.js';
+import { useFocus, useLive, useRoute } from './hooks.js';
 import { html } from './html.js';
 import { Live } from './live.js';
 import { Login } from './login.js';
@@ -45,7 +45,9 @@ function Dashboard({ onLoggedOut }) {
     return () => live.close();
   }, [live]);
   useLive(live);
-  const [place = 'boards', name] = useRoute();
+  const route = useRoute();
+  useFocus(route);
+  const [place = 'boards', name] = route;
   const [, title, View] = VIEWS.find(([id]) => id === place) ?? VIEWS[0];
   useEffect(() => {
     document.title = name ?? title;

@@ -8,6 +8,7 @@ import { html } from './html.js';
 import { stateOf } from './live.js';
 import { Plot, summarize } from './plot.js';
 import { RejectionTable } from './rejections.js';
+import { useSeries } from './series.js';
 
 const HOUR_MS = 3_600_000;
 const RANGES = [
@@ -46,7 +47,7 @@ export function BoardView({ live, name }) {
     <div class="columns">
       <section class="card" aria-labelledby="commands-title">
         <h2 id="commands-title">Commands</h2>
-        <${CommandForm} board=${name} />
+        <${CommandForm} board=${name} commands=${commands} />
         <${CommandList} commands=${commands} live=${live} isOfOneBoard />
       </section>
       <section class="card" aria-labelledby="exchange-title">
@@ -69,12 +70,15 @@ function Readings({ live, board }) {
   const to = zoom?.to ?? live.now() + 1000;
   const from = zoom?.from ?? to - spanMs;
   const parameters = { boards: board.name, from, to, points: POINTS };
+  // A metric that the board has not reported before gets its plot too.
+  const metrics = Object.keys(board.metrics).toSorted().join(',');
   const {
     data: lines,
     asked,
     error,
     isLoading,
-  } = useLoaded('history', parameters, [board.name, spanMs, zoom, live.generation]);
+    loadAgain,
+  } = useLoaded('history', parameters, [board.name, metrics, spanMs, zoom, live.generation]);
   // The plots keep the range that their lines were loaded for.
   const range = useMemo(() => asked && { ...asked, isLive: !zoom }, [asked]);
 
@@ -105,7 +109,13 @@ function Readings({ live, board }) {
       }
     </div>
     ${zoom && html`<p class="hint" role="status">${formatDate(zoom.from)} to ${formatDate(zoom.to)}</p>`}
-    ${error && html`<p role="alert" class="error-text">The readings could not be loaded: ${error.message}</p>`}
+    ${
+      error &&
+      html`<p role="alert" class="failed error-text">
+        The readings could not be loaded: ${error.message}
+        <button class="quiet" onClick=${loadAgain}>Try again</button>
+      </p>`
+    }
     ${!lines && isLoading && html`<p class="empty plot-space" role="status">Loading readings …</p>`}
     ${
       lines?.length === 0 &&
@@ -116,37 +126,42 @@ function Readings({ live, board }) {
     <div class="plots" aria-busy=${isLoading}>
       ${lines?.map(
         (line) =>
-          html`<figure key=${line.metric}>
-            <figcaption>
-              <strong>${line.metric}</strong>
-              <span class="metric-value">${formatValue(board.metrics[line.metric]?.value)}</span>
-              <span class="hint">${summarize(line)}</span>
-            </figcaption>
-            <${Plot}
-              live=${live}
-              board=${board.name}
-              line=${line}
-              range=${range}
-              onZoom=${zoomTo}
-              label=${line.metric}
-            />
-            <${Numbers} line=${line} />
-          </figure>`,
+          html`<${Metric}
+            key=${line.metric}
+            live=${live}
+            board=${board}
+            line=${line}
+            range=${range}
+            onZoom=${zoomTo}
+          />`,
       )}
     </div>
   </section>`;
 }
 
+function Metric({ live, board, line, range, onZoom }) {
+  const series = useSeries(live, board.name, line, range);
+  return html`<figure>
+    <figcaption>
+      <strong>${line.metric}</strong>
+      <span class="metric-value">${formatValue(board.metrics[line.metric]?.value, line.metric)}</span>
+      <span class="hint">${summarize(series)}</span>
+    </figcaption>
+    <${Plot} series=${series} onZoom=${onZoom} />
+    <${Numbers} series=${series} />
+  </figure>`;
+}
+
 /** The same numbers for those who can't see a plot. */
-function Numbers({ line }) {
+function Numbers({ series }) {
   const [isOpen, setOpen] = useState(false);
-  const { times, means, lows, highs } = line;
+  const { metric, times, means, lows, highs } = series;
   const first = Math.max(0, times.length - TABLE_ROWS);
   return html`<details onToggle=${(event) => setOpen(event.target.open)}>
     <summary>Numbers</summary>
     ${
       isOpen &&
-      html`<div class="scroll" tabindex="0" role="region" aria-label=${`Numbers of ${line.metric}`}>
+      html`<div class="scroll" tabindex="0" role="region" aria-label=${`Numbers of ${metric}`}>
         <table>
           <thead>
             <tr>
@@ -163,9 +178,9 @@ function Numbers({ line }) {
                 (time, index) =>
                   html`<tr key=${time}>
                     <td>${formatDate(time)}</td>
-                    <td>${formatValue(means[first + index])}</td>
-                    <td>${formatValue(lows[first + index])}</td>
-                    <td>${formatValue(highs[first + index])}</td>
+                    <td>${formatValue(means[first + index], metric)}</td>
+                    <td>${formatValue(lows[first + index], metric)}</td>
+                    <td>${formatValue(highs[first + index], metric)}</td>
                   </tr>`,
               )
               .toReversed()}
@@ -179,8 +194,14 @@ function Numbers({ line }) {
 function BoardRejections({ live, name }) {
   const to = live.now() + 1000;
   const range = { from: to - 24 * HOUR_MS, to, bucket: HOUR_MS };
-  const { data } = useLoaded('rejections', range, [name, live.generation]);
+  const { data, error, isLoading } = useLoaded('rejections', range, [name, live.generation]);
   const counts = data?.counts.filter(({ board }) => board === name) ?? [];
+  if (error) {
+    return html`<p role="alert" class="error-text">The counts could not be loaded: ${error.message}</p>`;
+  }
+  if (!data && isLoading) {
+    return html`<p class="hint" role="status">Loading …</p>`;
+  }
   return counts.length === 0
     ? html`<p class="hint">
         None that its key verified. Those of a wrong key are under <a href="#/rejections">Rejections</a>.

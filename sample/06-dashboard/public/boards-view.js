@@ -1,15 +1,18 @@
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { formatAge, formatDuration, formatValue } from './format.js';
-import { useLoaded } from './hooks.js';
+import { useLines } from './hooks.js';
 import { html } from './html.js';
 import { stateOf } from './live.js';
 import { Sparkline } from './spark.js';
 
 const DAY_MS = 86_400_000;
 const SPARK_POINTS = 48;
-/** As many as the server draws at once. */
 const PAGE_SIZE = 60;
+/** Boards of one request: readings are stored between two of them. */
+const LINES_AT_ONCE = 20;
 const SHOWN_METRICS = 3;
+/** Sparklines are a day long, so more often shows nothing more. */
+const REFRESH_MS = 300_000;
 
 const ORDER = { silent: 0, reporting: 1, never: 2 };
 const LABEL = { reporting: 'Reporting', silent: 'Silent', never: 'Never heard' };
@@ -68,44 +71,60 @@ function Tile({ label, value, of: total, kind = '' }) {
 }
 
 function BoardList({ live, found }) {
-  const names = found
-    .map(({ board }) => board.name)
-    .toSorted()
-    .join(',');
-  const to = live.now();
-  const { data = [] } = useLoaded('history', { boards: names, from: to - DAY_MS, to, points: SPARK_POINTS }, [
-    names,
-    live.generation,
-  ]);
-  const lines = new Map(data.map((line) => [`${line.board}/${line.metric}`, line]));
-  return html`<ul class="boards" aria-label="Boards">
-    ${found.map(
-      ({ board, state }) =>
-        html`<${BoardRow} key=${board.name} board=${board} state=${state} lines=${lines} live=${live} to=${to} />`,
-    )}
-  </ul>`;
+  // The end of the current step, so that lines stay as they are until the next one.
+  const to = (Math.floor(live.now() / REFRESH_MS) + 1) * REFRESH_MS;
+  const { lines, error, loadAgain } = useLines(
+    found.map(({ board }) => board),
+    { from: to - DAY_MS, to, points: SPARK_POINTS, atOnce: LINES_AT_ONCE, generation: live.generation },
+  );
+  return html`
+    ${
+      error &&
+      html`<p role="alert" class="error-text">
+        The lines of the last day could not be loaded: ${error.message}
+        <button class="quiet" onClick=${loadAgain}>Try again</button>
+      </p>`
+    }
+    <ul class="boards" aria-label="Boards">
+      ${found.map(
+        ({ board, state }) =>
+          html`<${BoardRow}
+            key=${board.name}
+            board=${board}
+            state=${state}
+            seen=${describeSeen(state, board.lastSeenAt, live.now())}
+            lines=${lines}
+            to=${to}
+          />`,
+      )}
+    </ul>
+  `;
 }
 
-function BoardRow({ board, state, lines, live, to }) {
-  const { name, lastSeenAt, metrics } = board;
+/** Drawn again only if something in it has changed. */
+function BoardRow({ board, state, seen, lines, to }) {
+  return useMemo(() => drawRow(board, state, seen, lines, to), [board, state, seen, lines, to]);
+}
+
+function drawRow({ name, metrics }, state, seen, lines, to) {
   const shown = Object.entries(metrics).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const rest = shown.length - SHOWN_METRICS;
   return html`<li class=${`board ${state}`}>
     <div class="board-head">
       <h2><a href=${`#/boards/${encodeURIComponent(name)}`}>${name}</a></h2>
       <${StateBadge} state=${state} />
-      <p class="seen">${describeSeen(state, lastSeenAt, live.now())}</p>
+      <p class="seen">${seen}</p>
     </div>
     ${
       shown.length === 0
         ? html`<p class="no-metrics">No readings yet</p>`
         : html`<ul class="metrics">
             ${shown.slice(0, SHOWN_METRICS).map(
-              ([metric, { value }]) =>
+              ([metric, latest]) =>
                 html`<li key=${metric}>
                   <span class="metric-name">${metric}</span>
-                  <span class="metric-value">${formatValue(value)}</span>
-                  <${Sparkline} line=${lines.get(`${name}/${metric}`)} from=${to - DAY_MS} to=${to} />
+                  <span class="metric-value">${formatValue(latest.value, metric)}</span>
+                  <${Sparkline} line=${lines.get(`${name}/${metric}`)} latest=${latest} from=${to - DAY_MS} to=${to} />
                 </li>`,
             )}
             ${rest > 0 && html`<li class="metric-more">and ${rest} more</li>`}

@@ -14,33 +14,44 @@ export function CommandsView({ live }) {
   `;
 }
 
-export function CommandForm({ board }) {
+/** The way of the command that was just sent. */
+const PROGRESS = {
+  queued: (name, board) => `“${name}” waits for ${board} to fetch it.`,
+  sent: (name, board) => `${board} has fetched “${name}”, and has not confirmed it yet.`,
+  done: (name, board) => `${board} has run “${name}”.`,
+  expired: (name, board) => `“${name}” has expired: ${board} did not confirm it in time.`,
+};
+
+/** @param commands of this board, as the server tells them. */
+export function CommandForm({ board, commands }) {
   const [name, setName] = useState('');
   const [text, setText] = useState('');
-  const [message, setMessage] = useState();
+  const [problem, setProblem] = useState();
+  const [sent, setSent] = useState();
   const [isBusy, setBusy] = useState(false);
 
   const send = async (event) => {
     event.preventDefault();
-    setMessage(undefined);
+    setProblem(undefined);
+    setSent(undefined);
     let data = null;
     try {
       data = text.trim() === '' ? null : JSON.parse(text);
     } catch {
-      setMessage({ isError: true, text: 'The data is not JSON. Texts need double quotes.' });
+      setProblem('The data is not JSON. Texts need double quotes.');
       return;
     }
     setBusy(true);
     try {
-      await post(`boards/${encodeURIComponent(board)}/commands`, { name, data });
-      setMessage({ text: `“${name}” waits for ${board} to fetch it.` });
+      setSent(await post(`boards/${encodeURIComponent(board)}/commands`, { name, data }));
       setName('');
       setText('');
     } catch (error) {
-      setMessage({ isError: true, text: `Not sent: ${error.message}` });
+      setProblem(`Not sent: ${error.message}`);
     }
     setBusy(false);
   };
+  const { state } = commands.find(({ id }) => id === sent?.id) ?? { state: 'queued' };
   return html`<form class="command-form" onSubmit=${send}>
     <div>
       <label for="command-name">Command</label>
@@ -69,7 +80,9 @@ export function CommandForm({ board }) {
       The board can't know that a command is from here: replies to unmodified boards are not authentic. Never let one
       open a door.
     </p>
-    <p role="status" class=${message?.isError ? 'error-text' : 'hint'}>${message?.text}</p>
+    <p role="status" class=${problem ? 'error-text' : 'hint'}>
+      ${problem ?? (sent && PROGRESS[state](sent.name, board))}
+    </p>
   </form>`;
 }
 

@@ -55,14 +55,20 @@ export function ExchangesView({ live }) {
 
 /** The steps of one exchange on a common scale. */
 export function Waterfall({ exchange }) {
-  const { request, handler, end, at, outcome } = exchange;
-  const [begin, finish] = handler ?? [request, request];
+  const { hello, request, handler, end, at, outcome, pattern } = exchange;
   const steps = [
-    ['Hello to request', 0, request, 'network', 'The network, and the board that encrypts'],
-    ['Request to handler', request, begin, 'server', 'The server verifies and decrypts'],
-    ['Handler', begin, finish, 'handler', 'Your code and its database'],
-    [outcome === 'event' ? 'To the end' : 'Handler to reply', finish, end, 'server', 'The server encrypts and sends'],
-  ].filter(([label]) => handler || label !== 'Handler');
+    ['Hello to request', hello, request, 'network', 'The network, and the board that encrypts'],
+    ['Request to handler', request, handler, 'server', 'The server verifies and decrypts'],
+    pattern === 'inbox'
+      ? ['Held for a command', handler, end, 'held', 'The server had no command yet, and waits up to 8 s for one']
+      : [
+          outcome === 'event' ? 'Handler' : 'Handler to reply',
+          handler,
+          end,
+          'handler',
+          'Your code and its database; the server encrypts and sends',
+        ],
+  ].filter(([, from]) => from !== null);
   return html`<div class="waterfall">
     <p class="hint">
       At ${formatTime(at)}, ${formatMs(end)} in all, <span class=${`badge ${outcome}`}>${outcome}</span>

@@ -6,6 +6,9 @@ import { get } from './api.js';
 
 const KEPT_REJECTIONS = 50;
 const KEPT_EXCHANGES = 100;
+const KEPT_COMMANDS = 100;
+/** Those of several seconds, as long as a history is on the way. */
+const KEPT_READINGS = 2000;
 const RETRY_MS = 3000;
 
 export class Live {
@@ -17,10 +20,13 @@ export class Live {
   recentRejections = [];
   exchanges = [];
   commands = [];
+  /** The oldest first. */
+  recentReadings = [];
   reasons = {};
   silentAfterMs = 0;
   database = '';
   #clockOffset = 0;
+  #lostAt;
   #watchers = new Set();
   #readers = new Set();
   #stream;
@@ -32,9 +38,9 @@ export class Live {
     this.onLoggedOut = onLoggedOut;
   }
 
-  /** The time of the server. */
+  /** The time of the server. It stands still while the connection is lost: nobody knows then whether a board is silent. */
   now() {
-    return Date.now() + this.#clockOffset;
+    return this.#lostAt ?? Date.now() + this.#clockOffset;
   }
 
   /** Calls `watcher` after a change, at most once a frame. Returns the end of it. */
@@ -63,6 +69,7 @@ export class Live {
         }
       });
     stream.addEventListener('begin', ({ data }) => void this.#load(JSON.parse(data)));
+    stream.addEventListener('ping', ({ data }) => this.#setClock(JSON.parse(data)));
     stream.addEventListener('error', () => this.#lost());
     on('reading', (items) => this.#addReadings(items));
     on('heard', (items) => items.forEach(({ board, at, address }) => this.#change(board, { lastSeenAt: at, address })));
@@ -79,8 +86,13 @@ export class Live {
     this.#stream?.close();
   }
 
-  async #load({ now }) {
+  #setClock({ now }) {
+    this.#lostAt = undefined;
     this.#clockOffset = now - Date.now();
+  }
+
+  async #load({ now }) {
+    this.#setClock({ now });
     this.#waiting = [];
     try {
       const to = now + 1000;
@@ -100,6 +112,8 @@ export class Live {
       if (error.status === 401) {
         this.onLoggedOut();
       } else {
+        // The stream may be fine, but without the overview it tells of changes to nothing.
+        this.#stream.close();
         this.#lost();
       }
     }
@@ -127,6 +141,7 @@ export class Live {
         this.#change(board, { metrics: { ...metrics, [metric]: { at, value } } });
       }
     }
+    this.recentReadings = [...this.recentReadings, ...readings].slice(-KEPT_READINGS);
     this.#readers.forEach((reader) => reader(readings));
   }
 
@@ -139,11 +154,12 @@ export class Live {
   #putCommand(command) {
     const others = this.commands.filter(({ id }) => id !== command.id);
     const index = this.commands.findIndex(({ id }) => id === command.id);
-    this.commands = index < 0 ? [command, ...others] : others.toSpliced(index, 0, command);
+    this.commands = others.toSpliced(Math.max(0, index), 0, command).slice(0, KEPT_COMMANDS);
   }
 
   /** The browser tries again by itself, unless the server has refused: then its session may have ended. */
   #lost() {
+    this.#lostAt ??= this.now();
     this.status = 'lost';
     this.#changed();
     if (this.#stream.readyState === EventSource.CLOSED) {

@@ -1,49 +1,43 @@
-/** The plot of one metric: history from the server, then readings as they come. Drag to zoom; keys too. */
+/** The plot of one metric. Drag to zoom; keys too. */
 import uPlot from 'uplot';
 import { useEffect, useRef } from 'preact/hooks';
-import { formatValue } from './format.js';
+import { formatTicks, formatValue } from './format.js';
 import { html } from './html.js';
 
 const HEIGHT = 220;
-/** A tenth of what is shown. */
+/** A tenth of the range. */
 const STEP = 0.1;
+const MIN_AXIS_WIDTH = 54;
 
-export function Plot({ live, board, line, range, onZoom, label }) {
+export function Plot({ series, onZoom }) {
   const box = useRef();
   const plot = useRef();
+  const { metric } = series;
 
   useEffect(() => {
-    const series = new LiveSeries(line, range);
     const place = box.current;
     const size = () => ({ width: place.clientWidth, height: HEIGHT });
-    const drawn = new uPlot(optionsFor(label, size(), onZoom), series.columns(), place);
+    const drawn = new uPlot(optionsFor(metric, size(), onZoom), series.columns(), place);
     plot.current = drawn;
-    const draw = () => {
-      drawn.batch(() => {
-        drawn.setData(series.columns(), false);
-        drawn.setScale('x', series.scale());
-      });
-    };
-    draw();
     const observer = new ResizeObserver(() => drawn.setSize(size()));
     observer.observe(place);
     const scheme = matchMedia('(prefers-color-scheme: dark)');
     const redraw = () => drawn.redraw(false);
     scheme.addEventListener('change', redraw);
-    const end = live.onReadings((readings) => {
-      const own = readings.filter(([name, metric]) => name === board && metric === line.metric);
-      if (own.length > 0 && series.isLive) {
-        own.forEach(([, , at, value]) => series.add(at, value));
-        draw();
-      }
-    });
     return () => {
-      end();
       observer.disconnect();
       scheme.removeEventListener('change', redraw);
       drawn.destroy();
     };
-  }, [line, range]);
+  }, [series]);
+
+  useEffect(() => {
+    const drawn = plot.current;
+    drawn.batch(() => {
+      drawn.setData(series.columns(), false);
+      drawn.setScale('x', series.scale());
+    });
+  }, [series, series.version]);
 
   const zoomByKey = (event) => {
     const moves = {
@@ -66,59 +60,18 @@ export function Plot({ live, board, line, range, onZoom, label }) {
     ref=${box}
     tabindex="0"
     role="img"
-    aria-label=${`Plot of ${label}. ${summarize(line)} Plus and minus zoom, arrows move.`}
+    aria-label=${`Plot of ${metric}. ${summarize(series)} Plus and minus zoom, arrows move.`}
     onKeyDown=${zoomByKey}
   ></div>`;
 }
 
-export function summarize({ means, lows, highs }) {
-  if (means.length === 0) {
+export function summarize({ metric, lows, highs }) {
+  if (lows.length === 0) {
     return 'No readings in this time.';
   }
   const low = lows.reduce((a, b) => Math.min(a, b));
   const high = highs.reduce((a, b) => Math.max(a, b));
-  return `Lowest ${formatValue(low)}, highest ${formatValue(high)}, latest ${formatValue(means.at(-1))}.`;
-}
-
-/** Readings in buckets. Live ones join the last bucket, so a plot that stays open has a bounded number of points. */
-class LiveSeries {
-  #width;
-  #span;
-  #counts;
-
-  constructor({ times, means, lows, highs }, { from, to, points, isLive }) {
-    this.isLive = isLive;
-    this.#span = to - from;
-    this.#width = this.#span / points;
-    this.#counts = times.map(() => 1);
-    Object.assign(this, { from, to, times: [...times], means: [...means], lows: [...lows], highs: [...highs] });
-  }
-
-  add(at, value) {
-    const last = this.times.length - 1;
-    if (last >= 0 && at < this.times[last] + this.#width) {
-      const count = ++this.#counts[last];
-      this.means[last] += (value - this.means[last]) / count;
-      this.lows[last] = Math.min(this.lows[last], value);
-      this.highs[last] = Math.max(this.highs[last], value);
-    } else {
-      this.times.push(at);
-      this.#counts.push(1);
-      [this.means, this.lows, this.highs].forEach((column) => column.push(value));
-    }
-    this.to = Math.max(this.to, at);
-    this.from = this.to - this.#span;
-    const gone = this.times.findIndex((time) => time >= this.from);
-    [this.times, this.means, this.lows, this.highs, this.#counts].forEach((column) => column.splice(0, gone));
-  }
-
-  scale() {
-    return { min: this.from / 1000, max: this.to / 1000 };
-  }
-
-  columns() {
-    return [this.times.map((time) => time / 1000), this.highs, this.lows, this.means];
-  }
+  return `Lowest ${formatValue(low, metric)}, highest ${formatValue(high, metric)}.`;
 }
 
 /** Read at each drawing, so that a change of the colour scheme shows. */
@@ -131,15 +84,15 @@ function optionsFor(label, size, onZoom) {
     ticks: { stroke: color('--line'), width: 1, size: 4 },
     font: '12px system-ui, sans-serif',
   };
-  const value = (_plot, number) => formatValue(number);
+  const value = (_plot, number) => formatValue(number, label);
   return {
     ...size,
     cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: 'board' }, points: { size: 7 } },
     legend: { show: true, live: true },
     scales: { x: { time: true }, y: { range: (_plot, low, high) => withMargin(low, high) } },
     axes: [
-      { ...axis, space: 64, values: formatTicks },
-      { ...axis, size: 54, values: (_plot, ticks) => ticks.map(formatValue) },
+      { ...axis, space: 64, values: formatTimes },
+      { ...axis, size: widthOf, values: (_plot, ticks, _axis, _space, step) => formatTicks(ticks, step) },
     ],
     series: [
       { value: '{YYYY}-{MM}-{DD} {HH}:{mm}:{ss}', label: 'Time' },
@@ -162,8 +115,14 @@ function optionsFor(label, size, onZoom) {
   };
 }
 
-/** Days if they are at least a day apart, else times, with the day where it changes. */
-function formatTicks(_plot, ticks, _axis, _space, step) {
+/** The width of an axis: plots with short labels begin at the same place, and long labels are not cut. */
+function widthOf(_plot, labels) {
+  const longest = Math.max(0, ...(labels ?? []).map(({ length }) => length));
+  return Math.max(MIN_AXIS_WIDTH, 16 + 7 * longest);
+}
+
+/** Days if they are at least a day apart, else times, with the day when it changes. */
+function formatTimes(_plot, ticks, _axis, _space, step) {
   const pad = (number) => String(number).padStart(2, '0');
   let before;
   return ticks.map((seconds) => {

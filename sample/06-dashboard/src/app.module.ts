@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { BenUdpModule } from 'nestjs-ben-udp';
 import { BoardController } from './boards/board.controller.js';
@@ -29,12 +30,22 @@ const SHUTDOWN_MS = 2000;
 export class AppModule {
   static with(settings: Settings): DynamicModule {
     const { boardHost: host, boardPort: port, keyFolder: keyDirectory } = settings;
+    const knownBoardsFile = join(settings.dataFolder, 'known-boards');
     return {
       module: AppModule,
       imports: [
         SettingsModule.with(settings),
         DatabaseModule,
-        BenUdpModule.forRoot({ host, port, keyDirectory, watchKeyFiles: true, shutdownTimeout: SHUTDOWN_MS }),
+        BenUdpModule.forRoot({
+          host,
+          port,
+          keyDirectory,
+          watchKeyFiles: true,
+          knownBoardsFile,
+          // One process answers all boards, so those of protocol v2 need not notice its restart.
+          route: 1,
+          shutdownTimeout: SHUTDOWN_MS,
+        }),
       ],
       controllers: [BoardController, ApiController, LoginController],
       providers: [

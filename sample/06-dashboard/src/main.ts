@@ -5,6 +5,7 @@
  *     npm run dashboard -- --demo    # with virtual boards
  */
 import 'reflect-metadata';
+import { mkdir } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
@@ -20,6 +21,7 @@ import { serveAssets } from './page/assets.js';
 import { readSettings } from './settings.js';
 
 const settings = readSettings(process.env, process.argv.slice(2));
+await mkdir(settings.dataFolder, { recursive: true });
 await ensureKeys(settings);
 
 const app = await NestFactory.create<NestExpressApplication>(AppModule.with(settings), {

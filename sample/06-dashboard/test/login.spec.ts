@@ -1,4 +1,4 @@
-/** Who may see the page, and what other sites may not. */
+/** The login, the sessions, and the protection from other sites. */
 import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Attempts, BURST, MAX_RUNNING, REFILL_MS } from '../src/login/attempts.js';
@@ -180,6 +180,30 @@ describe('an app with a password', () => {
     expect((await app.post('/api/session/end', {})).status).toBe(204);
     app.cookie = cookie;
     expect((await app.fetch('/api/overview')).status).toBe(401);
+  });
+
+  it('ends the stream of a page with its session', async () => {
+    await app.logIn();
+    const stream = await app.fetch('/api/stream');
+    const ended = stream.text();
+    await app.post('/api/session/end', {});
+    const board = await app.board('kitchen');
+    await board.send({ action: 'echo', data: 1 });
+    const text = await ended;
+    expect(text).toContain('event: begin');
+    expect(text).not.toContain('event: heard');
+  });
+
+  it('ends all sessions with their password', async () => {
+    await app.logIn();
+    const restart = async (env: NodeJS.ProcessEnv) => {
+      await app.end();
+      await app.restart(env);
+      return (await app.fetch('/api/overview')).status;
+    };
+    expect(await restart({})).toBe(200);
+    expect(await restart({ DASHBOARD_PASSWORD: 'another password' })).toBe(401);
+    expect(await restart({})).toBe(200);
   });
 
   it.each([

@@ -11,7 +11,7 @@ import { type TestDatabase, createDatabase } from './support/databases.js';
 
 const program = await readFile(join(import.meta.dirname, '..', 'device', 'mailbox.py'), 'utf8');
 
-/** Notes what ran, and where it was asked to fails. */
+/** Keeps the names of the commands that ran. */
 const SETUP = `
 ran = []
 def work(name, data):
@@ -79,6 +79,18 @@ describe('mailbox.py', () => {
     expect(await ran(board)).toBe("['blink']");
     await board.run('mailbox.check(wait=0)');
     expect(await latest('hall')).toMatchObject({ name: 'blink', state: 'done', tries: 1 });
+  });
+
+  it('keeps the result until it has arrived, also if a report comes in between', async () => {
+    const board = await startBoard('hall');
+    await queue('hall', 'blink');
+    await board.run('mailbox.check(wait=0)');
+    await board.run('mailbox.accept(client.send({"action": "report", "data": {"temperature": 21.5}})["command"])');
+    expect(await latest('hall')).toMatchObject({ state: 'sent', tries: 2 });
+    await board.run('mailbox.check(wait=0)');
+    await board.run('mailbox.check(wait=0)');
+    expect(await ran(board)).toBe("['blink']");
+    expect(await latest('hall')).toMatchObject({ state: 'done', tries: 2, result: { led: { on: true } } });
   });
 
   it('runs a command once that is sent again, also after a reset', async () => {

@@ -10,6 +10,7 @@ import { PgTable } from 'drizzle-orm/pg-core';
 import { join } from 'node:path';
 import pg from 'pg';
 import * as schema from '../src/database/schema.js';
+import { PgliteStore } from '../src/database/pglite-store.js';
 import { type Database, SqlStore } from '../src/database/sql-store.js';
 import { STORE_METHODS, Store } from '../src/database/store.js';
 import { DATABASES, type DatabaseKind, type TestDatabase, createDatabase, isMissing } from './support/databases.js';
@@ -61,7 +62,7 @@ describe.each(DATABASES)('%s', (kind) => {
     beforeAll(async () => {
       database = await createDatabase(kind);
       opened = await OPEN[kind](database);
-      store = new SqlStore(opened.db, opened.end);
+      store = new (kind === 'pglite' ? PgliteStore : SqlStore)(opened.db, opened.end);
     });
 
     afterAll(async () => {
@@ -101,6 +102,7 @@ describe.each(DATABASES)('%s', (kind) => {
         means: [21.5, -0.1, 1e22],
         lows: [21.5, -0.1, 1e22],
         highs: [21.5, -0.1, 1e22],
+        newest: NOW - 1,
       });
     });
 
@@ -120,7 +122,7 @@ describe.each(DATABASES)('%s', (kind) => {
     it('knows a series without readings in the range, and no series of other boards', async () => {
       await add('quiet', 'celsius', [[NOW - DAY, 1]]);
       expect(await store.history({ boards: ['quiet'], from: NOW - HOUR, to: NOW, points: 10 })).toEqual([
-        { board: 'quiet', metric: 'celsius', times: [], means: [], lows: [], highs: [] },
+        { board: 'quiet', metric: 'celsius', times: [], means: [], lows: [], highs: [], newest: null },
       ]);
       expect(await store.history({ boards: ['nobody'], from: NOW - HOUR, to: NOW, points: 10 })).toEqual([]);
     });
@@ -135,7 +137,7 @@ describe.each(DATABASES)('%s', (kind) => {
       const [after] = await store.history(range);
       expect(after!.means[0]).toBeCloseTo(before!.means[0]!, 9);
       expect(after).toMatchObject({ lows: [0], highs: [239] });
-      // Again: nothing is left to do, and what was added since joins its hour.
+      // Again: nothing is left to do, and a later reading joins its hour.
       expect(await store.tidy(NOW)).toMatchObject({ toHours: 0 });
       await add('retention', 'celsius', [[old + 1, 1000]]);
       expect(await store.tidy(NOW)).toMatchObject({ toHours: 1 });
@@ -148,6 +150,21 @@ describe.each(DATABASES)('%s', (kind) => {
       await add('much', 'celsius', points);
       expect(await store.tidy(NOW)).toMatchObject({ toHours: 10_000 });
       expect(await store.tidy(NOW)).toMatchObject({ toHours: 1 });
+    });
+
+    it.runIf(kind === 'pglite')('does the work of a server: ends the log, and counts rows', async () => {
+      const read = async () => {
+        const { rows } = (await opened.db.execute(sql`
+          select redo_lsn::text as log, (select count(*)::int from pg_stats where tablename = 'readings') as known
+          from pg_control_checkpoint()`)) as { rows: Array<{ log: string; known: number }> };
+        return rows[0]!;
+      };
+      const before = await read();
+      await store.maintain();
+      const after = await read();
+      expect(after.log).not.toBe(before.log);
+      // Columns that the planner knows.
+      expect([before.known, after.known]).toEqual([0, 3]);
     });
 
     it('deletes hours after a year', async () => {

@@ -1,7 +1,7 @@
 import { Controller, UseInterceptors } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
-import { BenUdpContext, Device, Signal } from 'nestjs-ben-udp';
-import { ExchangeInterceptor } from './exchange.interceptor.js';
+import { BEN_UDP_TRANSPORT, BenUdpContext, BenUdpMessagePattern, Device, Signal } from 'nestjs-ben-udp';
+import { HeardInterceptor } from './heard.interceptor.js';
 import { IngestService } from './ingest.service.js';
 import { HOLD_MS, type Letter, MailboxService } from './mailbox.service.js';
 import { readReport } from './report.js';
@@ -13,14 +13,14 @@ const MAX_RESULT = 1024;
 
 /** The questions of boards. Each key is in a file of its own, whose name is that of the board. */
 @Controller()
-@UseInterceptors(ExchangeInterceptor)
+@UseInterceptors(HeardInterceptor)
 export class BoardController {
   constructor(
     private readonly ingest: IngestService,
     private readonly mailbox: MailboxService,
   ) {}
 
-  @MessagePattern('echo')
+  @BenUdpMessagePattern('echo')
   echo(@Payload() data: unknown): unknown {
     return data;
   }
@@ -29,7 +29,7 @@ export class BoardController {
    * `board.send({"action": "report", "data": {"temperature": 21.5}})`. The reply comes when the readings are stored, with the next
    * command, if there is one. With `noreturn` it stores as well, and takes no command: it could not be delivered.
    */
-  @MessagePattern(['report', 'dhtsensor'])
+  @MessagePattern(['report', 'dhtsensor'], BEN_UDP_TRANSPORT)
   async report(
     @Device() board: string,
     @Payload() data: unknown,
@@ -45,7 +45,7 @@ export class BoardController {
    * `board.send({"action": "inbox", "data": {"done": id, "result": 1}})` acknowledges a command, and waits up to 8 s for the next one.
    * `"wait": 0` asks without waiting. The signal fires if the board has given up or asks again, and when the app ends.
    */
-  @MessagePattern('inbox')
+  @BenUdpMessagePattern('inbox')
   async inbox(
     @Device() board: string,
     @Payload() data: unknown,
@@ -56,7 +56,9 @@ export class BoardController {
     if (done !== undefined) {
       await this.mailbox.acknowledge(board, done, result);
     }
-    return context.isReplyExpected() ? this.mailbox.wait(board, wait, signal) : null;
+    // From the request on: the board counts the time that the database took, too.
+    const end = context.getReceivedAt().getTime() + wait;
+    return context.isReplyExpected() ? this.mailbox.wait(board, end, signal) : null;
   }
 }
 

@@ -27,6 +27,8 @@ export class MailboxService implements OnModuleInit, OnModuleDestroy {
   private readonly logger = new Logger('Mailbox');
   /** Boards with open commands. The others cost no query. */
   private readonly pending = new Set<string>();
+  /** Commands so far, which tells if one was queued during a query. */
+  private queued = 0;
   /** Ends the waiting of a board, whose reply then takes a command if `isAsked`. */
   private readonly waiting = new Map<string, (isAsked: boolean) => void>();
   private readonly timer = setInterval(() => void this.expire(), EXPIRE_MS).unref();
@@ -50,6 +52,7 @@ export class MailboxService implements OnModuleInit, OnModuleDestroy {
     const now = Date.now();
     const id = randomBytes(8).toString('hex');
     const command = await this.store.queueCommand({ id, board, name, data, createdAt: now, expiresAt: now + lifeMs });
+    this.queued++;
     this.pending.add(board);
     this.stream.publish('command', command);
     this.waiting.get(board)?.(true);
@@ -61,9 +64,12 @@ export class MailboxService implements OnModuleInit, OnModuleDestroy {
     if (!this.pending.has(board)) {
       return null;
     }
+    const before = this.queued;
     const command = await this.store.takeCommand(board, Date.now());
     if (command === undefined) {
-      this.pending.delete(board);
+      if (this.queued === before) {
+        this.pending.delete(board);
+      }
       return null;
     }
     this.stream.publish('command', command);
@@ -72,18 +78,23 @@ export class MailboxService implements OnModuleInit, OnModuleDestroy {
   }
 
   /**
-   * The next command, or `null` after `holdMs`. Also `null`, and no command is taken, if `signal` fires or the board asks from another
-   * socket meanwhile: nobody waits for this reply.
+   * The next command, or `null` at `end`, in milliseconds since the epoch. Also `null`, and no command is taken, if `signal` fires or the
+   * board asks from another socket meanwhile: nobody waits for this reply.
    */
-  async wait(board: string, holdMs: number, signal: AbortSignal): Promise<Letter | null> {
+  async wait(board: string, end: number, signal: AbortSignal): Promise<Letter | null> {
     const letter = await this.take(board);
-    if (letter !== null || holdMs === 0) {
+    const holdMs = end - Date.now();
+    if (letter !== null || holdMs <= 0) {
       return letter;
     }
     return (await this.pause(board, holdMs, signal)) ? this.take(board) : null;
   }
 
+  /** Boards repeat their last acknowledgement, because they can't know if it has arrived. */
   async acknowledge(board: string, id: string, result: unknown): Promise<void> {
+    if (!this.pending.has(board)) {
+      return;
+    }
     const command = await this.store.finishCommand(board, id, result, Date.now());
     if (command !== undefined) {
       this.stream.publish('command', command);

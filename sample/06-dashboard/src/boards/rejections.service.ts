@@ -7,6 +7,9 @@ const MINUTE_MS = 60_000;
 const SAVE_MS = 5000;
 const RECENT = 50;
 
+/** Counts that wait for a database that does not answer. Further ones are lost. */
+const MAX_UNSAVED = 10_000;
+
 export interface RecentRejection {
   readonly at: number;
   readonly reason: string;
@@ -16,14 +19,14 @@ export interface RecentRejection {
 }
 
 /**
- * Counts dropped datagrams. Strangers cause them as often as they like, so a datagram costs a count in memory, and the rows in the
- * database are bounded: reasons and names of keys are closed lists, and an address is none of them.
+ * Counts dropped datagrams. Strangers cause them as often as they like, so a datagram costs a count in memory. The rows in the database
+ * are bounded, because they have no addresses: only a minute, a reason and the name of a key.
  */
 @Injectable()
 export class RejectionsService implements OnModuleInit, OnApplicationShutdown {
   private readonly logger = new Logger('Rejections');
   private readonly recent: RecentRejection[] = [];
-  private counts = new Map<string, RejectionCount>();
+  private readonly counts = new Map<string, RejectionCount>();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -54,10 +57,7 @@ export class RejectionsService implements OnModuleInit, OnApplicationShutdown {
 
   private note({ reason, remote, device = '' }: BenUdpRejectedDatagram): void {
     const now = Date.now();
-    const at = now - (now % MINUTE_MS);
-    const key = `${at} ${reason} ${device}`;
-    const count = (this.counts.get(key)?.count ?? 0) + 1;
-    this.counts.set(key, { at, reason, board: device, count });
+    this.count({ at: now - (now % MINUTE_MS), reason, board: device, count: 1 });
     const rejection = { at: now, reason, board: device, address: remote.address };
     this.recent.push(rejection);
     if (this.recent.length > RECENT) {
@@ -70,9 +70,22 @@ export class RejectionsService implements OnModuleInit, OnApplicationShutdown {
     }, SAVE_MS);
   }
 
+  private count({ at, reason, board, count }: RejectionCount): void {
+    const key = `${at} ${reason} ${board}`;
+    const before = this.counts.get(key)?.count;
+    if (before !== undefined || this.counts.size < MAX_UNSAVED) {
+      this.counts.set(key, { at, reason, board, count: (before ?? 0) + count });
+    }
+  }
+
   private async save(): Promise<void> {
-    const { counts } = this;
-    this.counts = new Map();
-    await this.store.addRejections([...counts.values()]);
+    const counts = [...this.counts.values()];
+    this.counts.clear();
+    try {
+      await this.store.addRejections(counts);
+    } catch (error) {
+      counts.forEach((count) => this.count(count));
+      throw error;
+    }
   }
 }

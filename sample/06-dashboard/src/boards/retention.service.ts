@@ -3,7 +3,7 @@ import { TIDY_ROWS } from '../database/readings.sql.js';
 import { Store } from '../database/store.js';
 
 const MINUTE_MS = 60_000;
-const VACUUM_EVERY = 60;
+const MAINTAIN_EVERY = 60;
 
 /** Moves readings of yesterday into hours, a few each minute, so that no insert waits long. */
 @Injectable()
@@ -33,8 +33,8 @@ export class RetentionService implements OnApplicationBootstrap, OnModuleDestroy
     try {
       const { toHours } = await this.store.tidy(Date.now());
       isMore = toHours === TIDY_ROWS;
-      if (++this.runs % VACUUM_EVERY === 0) {
-        await this.store.vacuum();
+      if (++this.runs % MAINTAIN_EVERY === 0) {
+        await this.store.maintain();
       }
     } catch (error) {
       this.logger.error(error);

@@ -75,6 +75,11 @@ export class RosterService implements OnModuleInit, OnApplicationShutdown {
   private async save(): Promise<void> {
     const seen = [...this.unsaved].map((name) => this.heard.get(name)!);
     this.unsaved.clear();
-    await this.store.noteSeen(seen.map(({ board, at, address }) => ({ name: board, lastSeenAt: at, address })));
+    try {
+      await this.store.noteSeen(seen.map(({ board, at, address }) => ({ name: board, lastSeenAt: at, address })));
+    } catch (error) {
+      seen.forEach(({ board }) => this.unsaved.add(board));
+      throw error;
+    }
   }
 }

@@ -20,7 +20,7 @@ async function openPglite(dataFolder: string): Promise<Store> {
   await mkdir(folder, { recursive: true });
   return startRemoteStore(folder, MIGRATIONS, (error) => {
     new Logger('Database').fatal(error);
-    // Without its database the app would answer boards and lose what they report. A supervisor starts it again.
+    // Without its database the app would answer boards and lose their readings. A supervisor starts it again.
     process.exit(1);
   });
 }

@@ -8,7 +8,7 @@ import { drizzle } from 'drizzle-orm/pglite';
 import { migrate } from 'drizzle-orm/pglite/migrator';
 import type { StoreCall } from './remote-store.js';
 import * as schema from './schema.js';
-import { SqlStore } from './sql-store.js';
+import { PgliteStore } from './pglite-store.js';
 
 const { folder, migrations } = workerData as { folder: string; migrations: string };
 const owner = parentPort!;
@@ -16,7 +16,7 @@ const owner = parentPort!;
 const pglite = await PGlite.create(folder);
 const db = drizzle(pglite, { schema });
 await migrate(db, { migrationsFolder: migrations });
-const store = new SqlStore(db, () => pglite.close());
+const store = new PgliteStore(db, () => pglite.close());
 
 owner.on('message', async ({ id, method, args }: StoreCall) => {
   try {

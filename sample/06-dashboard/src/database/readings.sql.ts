@@ -38,25 +38,27 @@ export function selectHistory({ boards, from, to, points }: HistoryRequest): SQL
     ),
     points as (
       select series_id, ${bucketOf(toMs(sql`at`))} as bucket,
-        count(*) as count, sum(value) as total, min(value) as low, max(value) as high
+        count(*) as count, sum(value) as total, min(value) as low, max(value) as high, max(at) as newest
       from ${readings}
       where series_id in (select id from shown) and at >= ${toTime(from)} and at < ${toTime(to)}
       group by 1, 2
       union all
-      select series_id, ${bucketOf(toMs(sql`hour`))}, sum(count), sum(count * mean), min(min), max(max)
+      select series_id, ${bucketOf(toMs(sql`hour`))}, sum(count), sum(count * mean), min(min), max(max), max(hour)
       from ${readingsHourly}
       where series_id in (select id from shown) and hour >= ${toTime(from)} and hour < ${toTime(to)}
       group by 1, 2
     ),
     buckets as (
-      select series_id, bucket, (sum(total) / sum(count))::float8 as mean, min(low) as low, max(high) as high
+      select series_id, bucket, (sum(total) / sum(count))::float8 as mean, min(low) as low, max(high) as high,
+        max(newest) as newest
       from points group by 1, 2
     )
     select board, metric,
       coalesce(json_agg(${start} + bucket * ${width} order by bucket) filter (where bucket is not null), '[]') as times,
       coalesce(json_agg(mean order by bucket) filter (where bucket is not null), '[]') as means,
       coalesce(json_agg(low order by bucket) filter (where bucket is not null), '[]') as lows,
-      coalesce(json_agg(high order by bucket) filter (where bucket is not null), '[]') as highs
+      coalesce(json_agg(high order by bucket) filter (where bucket is not null), '[]') as highs,
+      ${toMs(sql`max(newest)`)} as newest
     from shown left join buckets on buckets.series_id = shown.id
     group by board, metric order by board, metric`;
 }

@@ -33,6 +33,8 @@ export interface Line {
   readonly means: number[];
   readonly lows: number[];
   readonly highs: number[];
+  /** When the newest reading in it came; `null` without readings. A page that was told of a later one adds it to the line. */
+  readonly newest: number | null;
 }
 
 export interface HistoryRequest {
@@ -114,10 +116,13 @@ export abstract class Store {
   abstract removeSession(tokenHash: string): Promise<void>;
   abstract liveSessions(now: number): Promise<Session[]>;
 
-  /** Moves old readings into hours, and deletes what is too old. One call does a limited amount, so that no insert waits long. */
+  /** Moves old readings into hours, and deletes rows that are too old. One call does a limited amount, so that no insert waits long. */
   abstract tidy(now: number): Promise<Tidied>;
-  /** Makes the space of moved readings free for new ones: PGlite has no autovacuum. */
-  abstract vacuum(): Promise<void>;
+  /**
+   * The work of PostgreSQL's background processes, for PGlite, which has none: frees the space of moved readings, counts rows for the plans
+   * of queries, and ends the write-ahead log, which would grow by some 200 bytes with each reading.
+   */
+  abstract maintain(): Promise<void>;
   abstract close(): Promise<void>;
 }
 
@@ -142,6 +147,6 @@ export const STORE_METHODS = [
   'removeSession',
   'liveSessions',
   'tidy',
-  'vacuum',
+  'maintain',
   'close',
 ] as const satisfies ReadonlyArray<keyof Store>;

@@ -8,7 +8,7 @@ import { type Place, measure } from './history.js';
 import { DEMO_PLACES } from './keys.js';
 
 const REPORT_MS = 2000;
-const ATTIC_MS = 30_000;
+const ATTIC_MS = 15_000;
 const RETRY_MS = 5000;
 
 interface Letter {

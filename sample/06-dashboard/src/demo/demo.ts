@@ -18,7 +18,7 @@ export async function startDemo({ keyFolder, boardHost }: Settings, store: Store
   worker.unref();
   return `Virtual boards report every two seconds:
   kitchen, greenhouse, cellar   temperature and humidity; they fetch commands
-  attic                         reports for half a minute, then falls silent
+  attic                         reports for 15 s, then falls silent
   garage                        has a wrong key, so it is rejected
   shed                          has a key, and no board
 `;

@@ -12,18 +12,23 @@ const PERIODS = [
 export interface Place {
   readonly name: string;
   readonly celsius: number;
+  /** How far the temperature moves by day. */
+  readonly swing: number;
+  /** Hours by which it follows the sun. */
+  readonly lag: number;
   readonly percent: number;
 }
 
 /** Warm by day, with a slow drift and some noise. */
-export function measure({ celsius, percent }: Place, at: number): { temperature: number; humidity: number } {
-  const ofDay = Math.sin(((at % DAY_MS) / DAY_MS - 0.3) * 2 * Math.PI);
+export function measure(place: Place, at: number): { temperature: number; humidity: number } {
+  const { celsius, swing, lag, percent } = place;
+  const ofDay = Math.sin(((at % DAY_MS) / DAY_MS - 0.3 - lag / 24) * 2 * Math.PI);
   const drift = Math.sin(at / (2.3 * DAY_MS));
   const noise = () => Math.random() - 0.5;
   const round = (value: number) => Math.round(value * 10) / 10;
   return {
-    temperature: round(celsius + 2.4 * ofDay + 1.2 * drift + 0.25 * noise()),
-    humidity: round(percent - 6 * ofDay + 3 * drift + 1.5 * noise()),
+    temperature: round(celsius + swing * ofDay + 1.2 * drift + 0.25 * noise()),
+    humidity: round(percent - 2.5 * swing * ofDay + 3 * drift + 1.5 * noise()),
   };
 }
 

@@ -5,11 +5,11 @@ import type { Settings } from '../settings.js';
 
 /** Boards of the demo: the first falls silent, the second has a wrong key. */
 export const DEMO_PLACES = [
-  { name: 'attic', celsius: 27, percent: 38 },
-  { name: 'garage', celsius: 15, percent: 60 },
-  { name: 'cellar', celsius: 14, percent: 64 },
-  { name: 'greenhouse', celsius: 25, percent: 70 },
-  { name: 'kitchen', celsius: 21.5, percent: 46 },
+  { name: 'attic', celsius: 27, swing: 4.2, lag: 1, percent: 38 },
+  { name: 'garage', celsius: 15, swing: 3, lag: 2, percent: 60 },
+  { name: 'cellar', celsius: 14, swing: 0.6, lag: 7, percent: 64 },
+  { name: 'greenhouse', celsius: 25, swing: 5.5, lag: 0, percent: 70 },
+  { name: 'kitchen', celsius: 21.5, swing: 1.8, lag: 3.5, percent: 46 },
 ] as const;
 
 /** It has a key, and no board. */

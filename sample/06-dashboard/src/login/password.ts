@@ -15,6 +15,11 @@ export async function hashPassword(password: string): Promise<string> {
   return `${salt.toString('hex')}:${hash.toString('hex')}`;
 }
 
+/** The same text for the same password at each start. It is not stored: a thief of the database could guess with it. */
+export async function identifyPassword(password: string): Promise<string> {
+  return (await derive(password, Buffer.from('sessions of the dashboard'), HASH_BYTES, COST)).toString('hex');
+}
+
 export async function verifyPassword(password: string, stored: string): Promise<boolean> {
   const [salt, hash] = stored.split(':').map((part) => Buffer.from(part, 'hex'));
   return timingSafeEqual(await derive(password, salt!, HASH_BYTES, COST), hash!);

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { Store } from '../database/store.js';
 import { SETTINGS, type Settings } from '../settings.js';
-import { hashPassword, makePassword, verifyPassword } from './password.js';
+import { hashPassword, identifyPassword, makePassword, verifyPassword } from './password.js';
 
 export const SESSION_MS = 7 * 86_400_000;
 const MAX_SESSIONS = 50;
@@ -14,6 +14,8 @@ export class SessionsService implements OnModuleInit {
   /** The end of each session, by the hash of its token. */
   private readonly ends = new Map<string, number>();
   private passwordHash!: string;
+  /** Part of the hash of each token, so sessions end with the password that began them. */
+  private passwordId!: string;
   /** A password that was made at this start; it is shown once. */
   madePassword: string | undefined;
 
@@ -23,7 +25,9 @@ export class SessionsService implements OnModuleInit {
   ) {}
 
   async onModuleInit(): Promise<void> {
-    this.passwordHash = await this.loadPassword();
+    const { password } = this.settings;
+    this.passwordHash = password === undefined ? await this.loadPassword() : await hashPassword(password);
+    this.passwordId = password === undefined ? this.passwordHash : await identifyPassword(password);
     for (const { tokenHash, expiresAt } of await this.store.liveSessions(Date.now())) {
       this.ends.set(tokenHash, expiresAt);
     }
@@ -36,7 +40,7 @@ export class SessionsService implements OnModuleInit {
   /** A new token. */
   async begin(): Promise<string> {
     const token = randomBytes(32).toString('base64url');
-    const session = { tokenHash: hashToken(token), expiresAt: Date.now() + SESSION_MS };
+    const session = { tokenHash: this.hash(token), expiresAt: Date.now() + SESSION_MS };
     await this.store.addSession(session, MAX_SESSIONS);
     this.ends.set(session.tokenHash, session.expiresAt);
     if (this.ends.size > MAX_SESSIONS) {
@@ -47,20 +51,16 @@ export class SessionsService implements OnModuleInit {
   }
 
   isLive(token: string): boolean {
-    return (this.ends.get(hashToken(token)) ?? 0) > Date.now();
+    return (this.ends.get(this.hash(token)) ?? 0) > Date.now();
   }
 
   async end(token: string): Promise<void> {
-    const hash = hashToken(token);
+    const hash = this.hash(token);
     this.ends.delete(hash);
     await this.store.removeSession(hash);
   }
 
   private async loadPassword(): Promise<string> {
-    const { password } = this.settings;
-    if (password !== undefined) {
-      return hashPassword(password);
-    }
     const stored = await this.store.readSetting(PASSWORD);
     if (stored !== undefined) {
       return stored;
@@ -68,8 +68,8 @@ export class SessionsService implements OnModuleInit {
     this.madePassword = makePassword();
     return this.store.keepSetting(PASSWORD, await hashPassword(this.madePassword));
   }
-}
 
-function hashToken(token: string): string {
-  return createHash('sha256').update(token).digest('hex');
+  private hash(token: string): string {
+    return createHash('sha256').update(this.passwordId).update(token).digest('hex');
+  }
 }

@@ -17,11 +17,13 @@ import type { Request } from 'express';
 import { REJECTIONS } from 'nestjs-ben-udp';
 import { type Observable, takeWhile } from 'rxjs';
 import { type ExchangeRecord, ExchangesService } from '../boards/exchanges.service.js';
+import { IngestService } from '../boards/ingest.service.js';
 import { DEFAULT_LIFE_MS, MailboxService } from '../boards/mailbox.service.js';
 import { RejectionsService } from '../boards/rejections.service.js';
 import { RosterService } from '../boards/roster.service.js';
 import { type Command, type Line, Store } from '../database/store.js';
-import { SessionGuard } from '../login/session.guard.js';
+import { SessionGuard, readToken } from '../login/session.guard.js';
+import { SessionsService } from '../login/sessions.service.js';
 import { SETTINGS, type Settings } from '../settings.js';
 import { readNumber, readRange, readText } from './query.js';
 import { StreamService } from './stream.service.js';
@@ -32,7 +34,7 @@ const MAX_COMMANDS = 100;
 const COMMAND_NAME = /^[A-Za-z][\w.-]{0,31}$/;
 /** A reply has to fit into the buffer of a board, 4096 bytes by default. */
 const MAX_COMMAND_DATA = 1024;
-/** Bytes that wait for a page that does not read, say on a laptop that sleeps. It connects again, and loads what it missed. */
+/** Bytes that wait for a page that does not read, say on a laptop that sleeps. Later the page connects again, and loads everything. */
 const MAX_UNREAD = 1_048_576;
 
 /** All that the page asks for. */
@@ -42,22 +44,27 @@ export class ApiController {
   constructor(
     @Inject(SETTINGS) private readonly settings: Settings,
     private readonly store: Store,
+    private readonly ingest: IngestService,
     private readonly roster: RosterService,
     private readonly rejectionsService: RejectionsService,
     private readonly exchangesService: ExchangesService,
     private readonly mailbox: MailboxService,
     private readonly streamService: StreamService,
+    private readonly sessions: SessionsService,
   ) {}
 
   @Sse('stream')
-  stream(@Req() { socket }: Request): Observable<MessageEvent> {
-    return this.streamService.connect().pipe(takeWhile(() => socket.writableLength < MAX_UNREAD));
+  stream(@Req() request: Request): Observable<MessageEvent> {
+    const token = readToken(request)!;
+    const isWanted = () => request.socket.writableLength < MAX_UNREAD && this.sessions.isLive(token);
+    return this.streamService.connect().pipe(takeWhile(isWanted));
   }
 
-  /** What the first paint needs. */
+  /** For the first paint. */
   @Get('overview')
   async overview(): Promise<object> {
-    const [boards, latest] = await Promise.all([this.roster.list(), this.store.latestReadings()]);
+    const boards = await this.roster.list();
+    const latest = this.ingest.latest();
     const { silentAfterMs, databaseUrl } = this.settings;
     const database = databaseUrl === undefined ? 'PGlite' : 'PostgreSQL';
     return { now: Date.now(), silentAfterMs, database, boards, latest, reasons: REJECTIONS };

@@ -1,4 +1,4 @@
-/** Reads what a page asks for. Each function throws a `BadRequestException` that names the parameter. */
+/** Reads the parameters of a request. Each function throws a `BadRequestException` that names the parameter. */
 import { BadRequestException } from '@nestjs/common';
 
 export function readNumber(name: string, value: unknown, lowest: number, highest: number): number {

@@ -5,7 +5,7 @@ import type { ExchangeRecord } from '../boards/exchanges.service.js';
 import type { Heard } from '../boards/roster.service.js';
 import type { RecentRejection } from '../boards/rejections.service.js';
 
-/** A page is drawn at most four times a second, whatever arrives. */
+/** A page is drawn at most four times a second, however many readings come. */
 const FLUSH_MS = 250;
 
 /** Items of one kind that a flush carries. A page that is told of more would only fall behind. */
@@ -14,7 +14,7 @@ const MAX_ITEMS = 2000;
 /** Keeps proxies from closing a silent stream, and tells the page the time of the server. */
 const PING_MS = 15_000;
 
-/** What the pages are told, by the name of the event. */
+/** News for the pages, by the name of the event. */
 interface Items {
   reading: [board: string, metric: string, at: number, value: number];
   heard: Heard;

@@ -9,7 +9,7 @@ import { inject } from 'vitest';
 export const DATABASES = ['pglite', 'postgres'] as const;
 export type DatabaseKind = (typeof DATABASES)[number];
 
-/** Whether the machine has what the kind needs; `services.ts` has said so if not. */
+/** Whether the machine lacks the program of the kind; `services.ts` has reported that. */
 export function isMissing(kind: DatabaseKind): boolean {
   return kind === 'postgres' && inject('postgresFolder') === undefined;
 }

@@ -1,4 +1,4 @@
-/** The programs that the tests need beside Node, and what is said if one is missing. */
+/** The programs that the tests need beside Node, and the message if one is missing. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
