@@ -10,7 +10,14 @@ const port = Number(process.env['BEN_PORT'] || 8585);
 const keyFile = process.env['BEN_KEY_FILE'] || 'key.sec';
 
 await ensureKeyFile(keyFile);
-const strategy = new BenUdpTransport({ host, port, keys: { 'board-01': keyFile }, knownBoardsFile: 'known-boards' });
+const strategy = new BenUdpTransport({
+  host,
+  port,
+  keys: { 'board-01': keyFile },
+  knownBoardsFile: 'known-boards',
+  // The only process at this address, so a board of protocol v2 need not notice its restart.
+  route: 1,
+});
 const app = await NestFactory.createMicroservice<MicroserviceOptions>(AppModule, {
   strategy,
 });

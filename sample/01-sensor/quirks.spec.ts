@@ -25,7 +25,7 @@ describe('01-sensor', () => {
     const module = await Test.createTestingModule({ imports: [AppModule] }).compile();
     app = module.createNestMicroservice({ strategy, logger: false });
     await app.listen();
-    board = await VirtualBoard.start({ key, port: strategy.unwrap().address().port, timeout: 1000, ...device });
+    board = await VirtualBoard.start({ key, port: strategy.unwrap().address().port, timeout: 2000, ...device });
     return strategy;
   }
 

@@ -21,10 +21,10 @@ describe('02-gateway', () => {
   let board: VirtualBoard;
 
   /** The gateway with other settings, which arrive late, as from a secret store. */
-  async function startGateway(roofPort: number): Promise<void> {
+  async function startGateway(roofPort: number, timeout?: number): Promise<void> {
     const settings = {
       forBoards: async () => ({ host: '127.0.0.1', port: 0, keys: { 'board-01': boardKey } }),
-      forRoof: async () => ({ port: roofPort, key: roofKey, timeout: 50, retries: 1 }),
+      forRoof: async () => ({ port: roofPort, key: roofKey, timeout, retries: 1 }),
     };
     const module = await Test.createTestingModule({ imports: [AppModule] })
       .overrideProvider(SettingsService)
@@ -63,7 +63,7 @@ describe('02-gateway', () => {
   it('tells the board that the roof does not answer', async () => {
     await Promise.all([roof.close(), board.close(), gateway.close()]);
     // Nobody listens on port 1.
-    await startGateway(1);
+    await startGateway(1, 50);
     expect(await board.exchange("{'action': 'temperature'}")).toBe(
       '{"data":null,"error":{"status":"error","message":"the roof does not answer"}}',
     );

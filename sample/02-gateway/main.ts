@@ -29,7 +29,7 @@ await ensureKeyFile(join(keyFolder, 'boards', 'board-01.sec'));
 await ensureKeyFile(join(keyFolder, 'roof.sec'));
 
 const roof = await NestFactory.createMicroservice<MicroserviceOptions>(RoofModule, {
-  strategy: new BenUdpTransport({ host: '127.0.0.1', port: 8586, keyFile: join(keyFolder, 'roof.sec') }),
+  strategy: new BenUdpTransport({ host: '127.0.0.1', port: 8586, keyFile: join(keyFolder, 'roof.sec'), route: 1 }),
 });
 await roof.listen();
 

@@ -1,5 +1,6 @@
 import { Controller, Logger, Module } from '@nestjs/common';
-import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
+import { Payload } from '@nestjs/microservices';
+import { BenUdpEventPattern, BenUdpMessagePattern } from 'nestjs-ben-udp';
 
 /** Stands for the server on the roof, which may as well be upstream's in Python, on a machine of its own. */
 @Controller()
@@ -7,12 +8,12 @@ export class RoofController {
   readonly readings: unknown[] = [];
   private readonly logger = new Logger('Roof');
 
-  @MessagePattern('temperature')
+  @BenUdpMessagePattern('temperature')
   temperature(): { celsius: number; unit: string } {
     return { celsius: -3.5, unit: 'C' };
   }
 
-  @EventPattern('dhtsensor')
+  @BenUdpEventPattern('dhtsensor')
   note(@Payload() reading: unknown): void {
     this.readings.push(reading);
     this.logger.log(`noted ${JSON.stringify(reading)}`);

@@ -13,7 +13,7 @@ const KEY_FILE_ENDING = '.sec';
 export class SettingsService {
   private readonly keyFolder = process.env['BEN_KEY_FOLDER'] ?? 'keys';
 
-  /** The server for the boards. Each has a key of its own, in a file of its name: `keys/boards/board-01.sec`. */
+  /** The server for the boards. Each has its own key, in a file with its name: `keys/boards/board-01.sec`. */
   async forBoards(): Promise<BenUdpTransportOptions> {
     const folder = join(this.keyFolder, 'boards');
     const files = (await readdir(folder)).filter((name) => name.endsWith(KEY_FILE_ENDING));
@@ -23,6 +23,8 @@ export class SettingsService {
       keys: Object.fromEntries(files.map((name) => [basename(name, KEY_FILE_ENDING), join(folder, name)])),
       // Behind its name comes the number of the process.
       knownBoardsFile: join(this.keyFolder, 'known-boards'),
+      // One process answers all boards, so those of protocol v2 need not notice its restart.
+      route: 1,
     };
   }
 

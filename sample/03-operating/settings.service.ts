@@ -12,6 +12,8 @@ export class SettingsService {
       watchKeyFiles: true,
       // After a restart, the boards are recognised at once.
       knownBoardsFile: 'known-boards',
+      // One process answers all boards, so those of protocol v2 need not notice its restart.
+      route: 1,
       // The boards report once a minute; two reports may be lost.
       silentAfter: 180_000,
       shutdownTimeout: 5000,

@@ -1,4 +1,4 @@
-"""BenCommunication protocol v1, the device's side: one encrypted question over UDP, one answer.
+"""BenCommunication protocol v1, the device's side: one encrypted request over UDP, one reply.
 
     from benclient import client
 
@@ -6,9 +6,9 @@
     board.send({"action": "echo", "data": "hello"})                     # 'hello'
     board.send({"action": "dhtsensor", "data": 21.5}, noreturn=True)    # {}, without waiting
 
-For MicroPython on ESP8266, ESP32, Pico W and the like; same interface as the upstream client. Next to it lies `key.sec`,
-a copy of the server's key file. What comes back is the value that the server's handler returned, None where it failed.
-OSError means that no answer came in time.
+For MicroPython on ESP8266, ESP32, Pico W and similar boards. The interface is that of the upstream client. It reads `key.sec`,
+a copy of the server's key file. `send` returns the handler's value, or None if the handler failed. It raises OSError if no
+reply arrives in time.
 """
 
 import json
@@ -32,7 +32,7 @@ class client:
         self.server = (host, port)
         self.buffersize = buffersize
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        # The upstream server answers to its own port number, whatever port the question came from.
+        # The upstream server answers to its own port number, not to the port of the request.
         self.socket.bind(("0.0.0.0", port))
         self.socket.settimeout(timeout)
 
@@ -48,7 +48,7 @@ class client:
         if noreturn:
             return {}
 
-        # Only their order tells the datagrams of an answer apart.
+        # Only their order tells the datagrams of a reply apart.
         hash = self.receive()
         iv = self.receive()
         data = self.receive()
@@ -57,7 +57,7 @@ class client:
         text = self.open(data, iv).decode()
         try:
             return json.loads(text)["data"]
-        except Exception:  # no JSON, or nothing under "data"
+        except Exception:  # not JSON, or no "data"
             return text
 
     def receive(self):

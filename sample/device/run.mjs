@@ -40,6 +40,7 @@ async function startBoard() {
   return MicroPythonBoard.start({ key, host, port, timeoutMs: TIMEOUT_MS, localAddress: '0.0.0.0' });
 }
 
+/** @param {MicroPythonBoard} board */
 async function talk(board) {
   console.log(`MicroPython ${board.version} runs sample/device/benclient.py; the server is ${host}:${port}.`);
   for (const { about, request, noreturn = false } of REQUESTS) {
@@ -49,6 +50,7 @@ async function talk(board) {
   }
 }
 
+/** @param {Error & { type?: string }} error */
 function explain(error) {
   if (error instanceof UserError) {
     return error.message;
@@ -67,7 +69,7 @@ try {
   board = await startBoard();
   await talk(board);
 } catch (error) {
-  console.error(`\n${explain(error)}`);
+  console.error(`\n${explain(/** @type {Error} */ (error))}`);
   process.exitCode = 1;
 } finally {
   await board?.close();
