@@ -1,38 +1,43 @@
 /**
  * CPU time of an exchange, compared with an earlier version of this package: the whole Nest app, 64 devices, 32 bytes. Over real
- * UDP, and in process, without the system's part. Both versions are measured in each round (A B, B A, …), with new processes. The
- * ratio of a round does not see other work of the machine that lasts longer than a round.
+ * UDP, and in process, without the system's part. The versions share one process and take turns of some milliseconds, so other work
+ * of the machine meets all of them. Each round has a new process.
  *
  *     npm run bench:compare -- --base before-safe
  *     npm run bench:compare -- --base v0.1.0 --rounds 40 --tcp --out bench-compare.json
+ *     npm run bench:compare -- --base v0.1.0 --v2
+ *     npm run bench:compare -- --base v0.1.0 --revision v0.2.0 --revision v0.3.0
  */
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { measure, measureInProcess, sliceName } from './support/rounds.mjs';
+import { measureInProcess, measureOverSockets } from './support/side-by-side.mjs';
 import { MIN_INTERVAL_VALUES, median, medianInterval } from './support/statistics.mjs';
 import { buildCheckout, buildRevision } from './support/versions.mjs';
 
-const BUSY = { peers: 64, inFlight: 64 };
 const MAX_ROUNDS = 1000;
 const MAX_SECONDS = 60;
 
-const USAGE = `npm run bench:compare -- --base TAG_OR_COMMIT [--rounds N] [--seconds S] [--tcp] [--out FILE]
+const USAGE = `npm run bench:compare -- --base TAG_OR_COMMIT [--revision TAG_OR_COMMIT]… [--rounds N] [--seconds S] [--tcp] [--v2] [--out FILE]
 
   --base     the version to compare with
+  --revision a version to measure beside the checkout; may be repeated
   --rounds   ${MIN_INTERVAL_VALUES} to ${MAX_ROUNDS}, default 21; more rounds make the interval narrower
-  --seconds  of each measurement, up to ${MAX_SECONDS}, default 2
+  --seconds  of each version in a round, up to ${MAX_SECONDS}, default 2
   --tcp      also measure Nest's TCP transport in each round
+  --v2       the boards speak protocol v2
   --out      write all figures to this file, as JSON`;
 
 function readOptions() {
   const { values } = parseArgs({
     options: {
       base: { type: 'string' },
+      revision: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string', default: '21' },
       seconds: { type: 'string', default: '2' },
       tcp: { type: 'boolean', default: false },
+      v2: { type: 'boolean', default: false },
       out: { type: 'string' },
     },
   });
@@ -70,52 +75,31 @@ function note(text) {
   process.stderr.write(`${text}\n`);
 }
 
-/** Tells each measurement. A round has as many as there are variants. */
-function reporter(what, variants) {
+/** Tells each round. */
+function reporter(what) {
   let done = 0;
-  const all = rounds * variants.length;
-  return (name, { cpuMicroseconds, waitedShare }) => {
-    done++;
-    const taken = Math.round(waitedShare * 100);
-    note(`${what} ${done}/${all}, ${name}: ${cpuMicroseconds.toFixed(2)} µs, ${taken} % of the core taken by others`);
+  return (shares) => {
+    const times = shares.map(({ cpuMicroseconds }) => cpuMicroseconds.toFixed(1)).join(', ');
+    note(`${what} ${++done}/${rounds}: ${times} µs`);
   };
 }
 
-/** The rounds of two variants side by side, and the ratio with its interval. */
-function compare(bases, currents) {
-  const rows = bases.map((base, round) => ({
-    base: base.cpuMicroseconds,
-    current: currents[round].cpuMicroseconds,
-    ratio: currents[round].cpuMicroseconds / base.cpuMicroseconds,
-    takenByOthers: Math.max(base.waitedShare, currents[round].waitedShare),
-  }));
-  const ratios = rows.map(({ ratio }) => ratio);
-  return {
-    baseMicroseconds: median(rows.map(({ base }) => base)),
-    currentMicroseconds: median(rows.map(({ current }) => current)),
-    ratio: median(ratios),
-    ...medianInterval(ratios),
-    rounds: rows,
-  };
-}
-
-async function compareOverUdp(base, current) {
-  const tcp = { ...current, kind: 'tcp', name: 'Nest TCP' };
-  const variants = options.tcp ? [base, current, tcp] : [base, current];
-  const report = reporter('UDP', variants);
-  const onSlice = (name, _peers, slice) => report(name, slice);
-  const slices = await measure(variants, [BUSY], { rounds, seconds, onSlice });
-  const [bases, currents, tcps] = variants.map((variant) => slices.get(sliceName(variant, BUSY)));
-  const tcpMicroseconds = tcps && median(tcps.map(({ cpuMicroseconds }) => cpuMicroseconds));
-  return { ...compare(bases, currents), tcpMicroseconds };
+/**
+ * One version beside the base.
+ *
+ * @param {import('./support/side-by-side.mjs').Share[][]} shares of all versions in each round, the base first
+ * @param {number} index of the version
+ */
+function compare(shares, index) {
+  const times = shares.map((round) => round[index].cpuMicroseconds);
+  const ratios = times.map((time, round) => time / shares[round][0].cpuMicroseconds);
+  return { microseconds: median(times), ratio: median(ratios), ...medianInterval(ratios), ratios };
 }
 
 /** `undefined` if one of the versions can't be run so. */
-async function compareInProcess(base, current) {
-  const variants = [base, current];
+async function tryInProcess(variants) {
   try {
-    const slices = await measureInProcess(variants, { rounds, seconds, onSlice: reporter('in process', variants) });
-    return compare(...variants.map(({ name }) => slices.get(name)));
+    return await measureInProcess(variants, { rounds, seconds, onRound: reporter('in process') });
   } catch (error) {
     note(`The in-process comparison failed: ${messageOf(error)}`);
     return undefined;
@@ -131,30 +115,20 @@ function messageOf(error) {
 const fixed = (digits) => /** @param {number} value */ (value) => value.toFixed(digits);
 const [micros, share] = [fixed(2), fixed(3)];
 
-function printRounds(what, { rounds: rows }) {
-  console.log(`\n${what}, each round:`);
-  console.table(
-    rows.map(({ base, current, ratio, takenByOthers }) => ({
-      'base µs': micros(base),
-      'current µs': micros(current),
-      'current / base': share(ratio),
-      'taken by others': `${Math.round(takenByOthers * 100)} %`,
-    })),
-  );
-}
-
 /**
  * @param {string} what
- * @param {ReturnType<typeof compare> & { tcpMicroseconds?: number }} comparison
+ * @param {import('./support/side-by-side.mjs').Share[][] | undefined} shares
+ * @param {number} index
  */
-function summarize(what, { baseMicroseconds, currentMicroseconds, tcpMicroseconds, ratio, low, high }) {
+function summarize(what, shares, index) {
+  if (!shares?.[0]?.[index]) {
+    return {};
+  }
+  const { microseconds, ratio, low, high } = compare(shares, index);
   return {
-    '': what,
-    'base µs': micros(baseMicroseconds),
-    'current µs': micros(currentMicroseconds),
-    'current / base': share(ratio),
-    '95 % interval': `${share(low)} to ${share(high)}`,
-    ...(tcpMicroseconds && { 'Nest TCP µs': micros(tcpMicroseconds) }),
+    [`${what}, µs`]: micros(microseconds),
+    [`${what}, ratio`]: share(ratio),
+    [`${what}, 95 %`]: index === 0 ? '' : `${share(low)} to ${share(high)}`,
   };
 }
 
@@ -164,45 +138,54 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
   process.on(signal, () => process.exit(1));
 }
 
-/** @param {string} revision */
-function buildOrExit(revision) {
+/** The base, the revisions and the checkout, each compiled. */
+function buildOrExit() {
+  const revisions = [options.base, ...options.revision];
   try {
-    note(`Compiling ${revision} and this checkout`);
-    return { base: buildRevision(revision, join(folder, 'base')), current: buildCheckout(join(folder, 'current')) };
+    note(`Compiling ${revisions.join(', ')} and this checkout`);
+    return [
+      ...revisions.map((revision, index) => ({ revision, ...buildRevision(revision, join(folder, String(index))) })),
+      { revision: 'this checkout', ...buildCheckout(join(folder, 'checkout')) },
+    ];
   } catch (error) {
     note(messageOf(error));
     process.exit(1);
   }
 }
 
-const versions = buildOrExit(options.base);
-const common = { kind: /** @type {const} */ ('ben'), dataBytes: 32, noreturn: false, keys: 1 };
-const base = { ...common, name: `base ${versions.base.commit}`, lib: versions.base.lib };
-const current = { ...common, name: `current ${versions.current.commit}`, lib: versions.current.lib };
+const versions = buildOrExit();
+const common = { dataBytes: 32, noreturn: false, keys: 1 };
+const servers = versions.map(({ revision, commit, lib }) => ({
+  ...common,
+  kind: /** @type {'v2' | 'ben'} */ (options.v2 ? 'v2' : 'ben'),
+  name: `${revision} (${commit})`,
+  lib,
+}));
+const tcp = { ...common, kind: /** @type {const} */ ('tcp'), name: 'Nest TCP' };
+const overUdp = options.tcp ? [...servers, tcp] : servers;
 const began = performance.now();
-const udp = await compareOverUdp(base, current);
-const inProcess = await compareInProcess(base, current);
-/** @type {[string, ReturnType<typeof compare> & { tcpMicroseconds?: number }][]} */
-const measured = [['over UDP', udp]];
-if (inProcess) {
-  measured.push(['in process', inProcess]);
-}
-for (const [what, comparison] of measured) {
-  printRounds(what, comparison);
-}
-console.log('\nCPU time of an exchange, medians of the rounds:');
-console.table(measured.map(([what, comparison]) => summarize(what, comparison)));
+const udp = await measureOverSockets(overUdp, { rounds, seconds, onRound: reporter('UDP') });
+const inProcess = await tryInProcess(servers);
+console.log(`CPU time of an exchange: medians of ${rounds} rounds, and of their ratios to ${options.base}`);
+console.table(
+  overUdp.map(({ name }, index) => ({
+    version: name,
+    ...summarize('UDP', udp, index),
+    ...summarize('in process', inProcess, index),
+  })),
+);
 if (options.out) {
   const result = {
-    base: { revision: options.base, commit: versions.base.commit },
-    current: { commit: versions.current.commit },
     at: new Date().toISOString(),
     node: process.version,
     processor: cpus()[0]?.model,
     seconds,
     minutes: Math.round((performance.now() - began) / 6000) / 10,
-    udp,
-    inProcess,
+    versions: overUdp.map(({ name }, index) => ({
+      name,
+      udp: compare(udp, index),
+      ...(inProcess?.[0]?.[index] && { inProcess: compare(inProcess, index) }),
+    })),
   };
   writeFileSync(options.out, `${JSON.stringify(result, undefined, 2)}\n`);
 }

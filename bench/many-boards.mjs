@@ -2,7 +2,7 @@
  * How many boards with a real interpreter this machine takes, and whether one server answers them all: every board has a
  * MicroPython VM in a thread of its own and sends echo requests one after the other, all boards at once.
  *
- *     npm run test:boards -- --boards 1,5,50,200 --exchanges 20
+ *     npm run bench:boards -- --boards 1,5,50,200 --exchanges 20
  *
  * Every board has an address of its own in 127.0.0.0/8 (Linux; other systems need --nat); with --nat all have 127.0.0.1, as
  * boards behind one NAT have.

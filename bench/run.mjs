@@ -10,7 +10,7 @@
  *
  * Server and load are processes of their own, pinned to a core each if the system has `taskset`. The figure to compare is
  * the server's CPU time for an exchange: it does not depend on the load. Each ratio compares figures of one
- * round; the result is the median over the rounds.
+ * turn; the result is the median over the turns.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -22,8 +22,9 @@ const { values } = parseArgs({
   options: {
     parts: { type: 'string', default: Object.keys(PARTS).join(',') },
     peers: { type: 'string', default: '1,16,64,1000' },
-    rounds: { type: 'string', default: '7' },
-    seconds: { type: 'string', default: '1' },
+    rounds: { type: 'string', default: '4' },
+    turns: { type: 'string', default: '4' },
+    seconds: { type: 'string', default: '0.4' },
     out: { type: 'string', default: 'bench-results.json' },
   },
 });
@@ -41,6 +42,7 @@ function printTable(rows) {
 const settings = {
   peers: values.peers.split(',').map(Number),
   rounds: Number(values.rounds),
+  turns: Number(values.turns),
   seconds: Number(values.seconds),
 };
 const earlier = existsSync(values.out) ? JSON.parse(readFileSync(values.out, 'utf8')) : {};

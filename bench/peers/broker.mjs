@@ -3,10 +3,11 @@
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findFreePort } from '../../tools/support/free-port.mjs';
 import { HOST } from '../support/wire.mjs';
 import { withSbin } from './programs.mjs';
 
@@ -39,16 +40,6 @@ export async function startBroker({ certFile, keyFile }) {
     process.exit(1);
   });
   return { port, plainPort, pid: /** @type {number} */ (broker.pid) };
-}
-
-/** mosquitto can't take any free port by itself. */
-async function findFreePort() {
-  const server = createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function waitForListener(port) {

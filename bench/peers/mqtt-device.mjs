@@ -1,6 +1,6 @@
 /**
- * A device that asks through a broker, MQTT 3.1.1 with QoS 1. Like `umqtt.simple`, it waits for each acknowledgement of the broker before it
- * goes on. Requests are published to a topic of its own, and the answer comes to the topic below, as Nest has it.
+ * A device that asks through a broker, MQTT 3.1.1 with QoS 1. Like `umqtt.simple`, it waits for each acknowledgement of the broker before
+ * it goes on. Requests are published to a topic of its own, and the answer comes to the topic below, as Nest has it.
  */
 import { ACTION, dataOf } from '../support/wire.mjs';
 import { createTrust, openStream } from './stream.mjs';

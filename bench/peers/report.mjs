@@ -21,7 +21,11 @@ function loadTable({ peers, settings: { devices } }) {
     `p50 and p99 of ${count}, ms`,
     ({ loads }) => {
       const load = loads.find((one) => one.devices === count);
-      return load ? `${toFixed(load.p50, 2)}, ${toFixed(load.p99, 2)}` : MISSING;
+      if (!load) {
+        return MISSING;
+      }
+      const isWaiting = load.waiting > 0 ? `; ${Math.round(load.waiting)} wait` : '';
+      return `${toFixed(load.p50, 2)}, ${toFixed(load.p99, 2)}${isWaiting}`;
     },
   ]);
   return table(
@@ -107,7 +111,7 @@ const OTHERS = '#9aa5b1';
 
 const COLUMNS = [
   { title: 'Server CPU, µs', read: (peer) => at(peer, TYPICAL_DEVICES).cpuMicroseconds },
-  { title: 'Bytes, further exchange', read: ({ field }) => field?.further.bytes },
+  { title: 'Bytes, not the first', read: ({ field }) => field?.further.bytes },
   { title: 'First answer, ms', read: ({ field }) => field?.first.ms },
   {
     title: 'p99 with loss, ms',
@@ -133,6 +137,6 @@ export function drawPeers({ peers }) {
     ];
   });
   const labels = peers.map(({ name }, row) => text(LABELS - 10, TOP + row * ROW + 12, name, { anchor: 'end' }));
-  const title = text(LABELS, 22, 'What an exchange takes (shorter is better)', { size: 14 });
+  const title = text(LABELS, 22, 'Cost of an exchange (shorter is better)', { size: 14 });
   return figure(LABELS + COLUMNS.length * COLUMN, TOP + peers.length * ROW + 6, [title, ...labels, ...cells]);
 }

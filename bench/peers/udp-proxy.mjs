@@ -4,6 +4,7 @@
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { createFaultyLink } from '../support/faulty-link.mjs';
 import { HOST } from '../support/wire.mjs';
 
 /** The headers of IPv4 and UDP. */
@@ -12,10 +13,9 @@ const HEADER_BYTES = 28;
 export class UdpProxy {
   /** Both directions, lost datagrams included, because they were sent. */
   counters = { bytes: 0, packets: 0 };
-  #loss = 0;
+  #link = createFaultyLink();
   #socket;
   #serverPort;
-  #delayMs = 0;
   /** By address and port of the device. @type {Map<string, Promise<import('node:dgram').Socket>>} */
   #upstreams = new Map();
 
@@ -39,16 +39,13 @@ export class UdpProxy {
 
   /** @param {{ loss: number, roundTripMs: number }} way from now on; `loss` is the chance of each datagram to be lost */
   setWay({ loss, roundTripMs }) {
-    this.#loss = loss;
-    this.#delayMs = roundTripMs / 2;
+    this.#link.setFaults({ loss, delayMs: roundTripMs / 2 });
   }
 
   #carry(datagram, deliver) {
     this.counters.packets++;
     this.counters.bytes += datagram.length + HEADER_BYTES;
-    if (Math.random() >= this.#loss) {
-      setTimeout(deliver, this.#delayMs);
-    }
+    this.#link.carry('', datagram, performance.now(), deliver);
   }
 
   #upstreamOf({ address, port }) {

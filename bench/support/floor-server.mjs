@@ -4,7 +4,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { BLOCK_BYTES, HASH_BYTES, HELLO, HOST, replyLength } from './wire.mjs';
 
 /**
@@ -34,8 +33,8 @@ export async function startFloor({ dataBytes, noreturn, defaultLookup }, onExcha
       socket.send(reply, port, address);
     }
   });
-  socket.bind({ address: HOST, port: 0 });
-  await once(socket, 'listening');
+  // With this lookup the socket listens before `bind` returns, so an event that is awaited after that has passed.
+  await new Promise((resolve) => socket.bind({ address: HOST, port: 0 }, () => resolve(undefined)));
   socket.setRecvBufferSize(4_194_304);
   return socket.address().port;
 }

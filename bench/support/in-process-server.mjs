@@ -1,13 +1,15 @@
 /**
- * A server without sockets and the boards that ask it, a program of its own. Counts the CPU time of the server's part alone.
+ * Servers without sockets and the boards that ask them, a program of its own. Counts the CPU time of the servers' part alone.
  */
 import { serve } from './child.mjs';
-import { InProcessServer } from './in-process.mjs';
+import { InProcessServer, InProcessV2Server } from './in-process.mjs';
 
-const BOARDS = 64;
+/** Exchanges of a board in one turn. */
+const EXCHANGES_PER_TURN = 4;
 
-/** @type {InProcessServer} */
-let server;
+/** @type {InProcessServer[]} */
+const servers = [];
+let boards = 0;
 
 function cpuMicroseconds() {
   const { user, system } = process.cpuUsage();
@@ -15,27 +17,23 @@ function cpuMicroseconds() {
 }
 
 serve({
-  start: async ({ lib, dataBytes, noreturn }) => {
-    server = await InProcessServer.start({ boards: BOARDS, lib, dataBytes, noreturn });
+  start: async ({ variants, ...options }) => {
+    ({ boards } = options);
+    for (const { kind, lib, dataBytes, noreturn } of variants) {
+      const Server = kind === 'v2' ? InProcessV2Server : InProcessServer;
+      servers.push(await Server.start({ boards, lib, dataBytes, noreturn }));
+    }
   },
-  /** All boards ask in turns for this number of seconds. */
-  run: async ({ seconds }) => {
-    const begin = performance.now();
-    const cpuAtBegin = cpuMicroseconds();
+  /** All boards of one server ask it. */
+  run: async ({ index }) => {
     let cpu = 0;
-    let turns = 0;
-    for (; performance.now() - begin < seconds * 1000; turns++) {
-      await server.exchangeAll(async (phase) => {
+    for (let exchange = 0; exchange < EXCHANGES_PER_TURN; exchange++) {
+      await servers[index].exchangeAll(async (phase) => {
         const before = cpuMicroseconds();
         await phase();
         cpu += cpuMicroseconds() - before;
       });
     }
-    const wall = (performance.now() - begin) * 1000;
-    return {
-      cpuMicroseconds: cpu / turns / BOARDS,
-      // It never sleeps. The time that its main thread waits is also that of its own garbage collection, on the same core.
-      waitedShare: Math.max(0, 1 - (cpuMicroseconds() - cpuAtBegin) / wall),
-    };
+    return { cpuMicroseconds: cpu, exchanges: boards * EXCHANGES_PER_TURN };
   },
 });

@@ -44,10 +44,11 @@ export class InProcessServer {
    * @param {number} [options.dataBytes]
    * @param {boolean} [options.noreturn]
    * @param {string} [options.lib] as in `startBenUdp`
+   * @param {boolean} [options.relays] as in `startBenUdp`
    */
-  static async start({ lib, ...options }) {
+  static async start({ lib, relays, ...options }) {
     const server = new this(options);
-    server.#strategy = await startBenUdp({ lib, keys: options.keys }, () => server.requests++);
+    server.#strategy = await startBenUdp({ lib, relays, keys: options.keys }, () => server.requests++);
     server.#socket = server.#strategy.unwrap();
     server.#socket.send = (...args) => server.#keep(...args);
     return server;

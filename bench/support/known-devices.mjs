@@ -2,6 +2,7 @@
  * The memory of known devices, and the cost of a first contact with many keys. A program of its own, because
  * it measures its own memory.
  */
+import { Sender } from '#lib/exchange/remote.js';
 import { nodePlatform } from '#lib/net/index.js';
 import { DeviceRegistry } from '#lib/server/index.js';
 import { serve } from './child.mjs';
@@ -51,8 +52,7 @@ serve({
     const registry = new DeviceRegistry(nodePlatform, devices, 0, () => undefined);
     const before = collect();
     for (let index = 0; index < devices; index++) {
-      const remote = steps.remoteOf(index);
-      registry.record({ device: undefined, endpoint: `${remote.address}|${remote.port}`, remote });
+      registry.record({ device: undefined, endpoint: new Sender(steps.remoteOf(index)).key });
     }
     const after = collect();
     // As above.

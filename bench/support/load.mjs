@@ -71,13 +71,20 @@ class Load {
   }
 
   endWindow() {
-    const seconds = (performance.now() - this.#beganWindowAt) / 1000;
-    const latencies = Float64Array.from(this.#latencies).toSorted();
+    const now = performance.now();
+    const seconds = (now - this.#beganWindowAt) / 1000;
+    // They count with their age: percentiles of those alone that had an answer would praise a server that leaves devices waiting.
+    const waiting = Array.from(
+      this.#beganAt.filter((beganAt) => beganAt < this.#beganWindowAt),
+      (beganAt) => now - beganAt,
+    );
+    const latencies = Float64Array.from([...this.#latencies, ...waiting]).toSorted();
     return {
-      perSecond: latencies.length / seconds,
+      perSecond: this.#latencies.length / seconds,
       p50: percentile(latencies, 0.5),
       p99: percentile(latencies, 0.99),
       lost: this.#lost,
+      waiting: waiting.length,
     };
   }
 

@@ -5,7 +5,7 @@
 import 'reflect-metadata';
 import { Controller, HttpCode, Module, Post } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
+import { ClientProxy, MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import { ACTION, HOST, keyFileAt } from './wire.mjs';
 
 /** Called for every request that reaches the controller. */
@@ -31,29 +31,52 @@ function EchoModule() {}
 Module({ controllers: [EchoController] })(EchoModule);
 const AppModule = /** @type {import('@nestjs/common').Type} */ (/** @type {unknown} */ (EchoModule));
 
+/** A worker behind a broker, both without their part: it answers in the same turn. */
+class EchoingClient extends ClientProxy {
+  async connect() {}
+  async close() {}
+  /** @returns {any} */
+  unwrap() {
+    throw new Error('there is no broker');
+  }
+  publish({ data }, callback) {
+    onRequest();
+    queueMicrotask(() => callback({ response: data, isDisposed: true }));
+    return () => undefined;
+  }
+  /** @returns {Promise<any>} */
+  async dispatchEvent() {
+    throw new Error('the bench sends no events');
+  }
+}
+
 /**
  * @param {object} options of Nest's microservice
  * @param {() => void} onExchange
+ * @param {import('@nestjs/common').DynamicModule | import('@nestjs/common').Type} [module] the app. Default one with the controller
  */
-export async function startMicroservice(options, onExchange) {
+export async function startMicroservice(options, onExchange, module = AppModule) {
   onRequest = onExchange;
-  const app = await NestFactory.createMicroservice(AppModule, { ...options, logger: false });
+  const app = await NestFactory.createMicroservice(module, { ...options, logger: false });
   await app.listen();
   return app;
 }
 
 /**
- * @param {{ keys?: number, lib?: string }} options how many keys the server accepts, one shared by all or one for each device;
- * and the URL of another build of this package
+ * @param {{ keys?: number, lib?: string, relays?: boolean }} options how many keys the server accepts, one shared by all or one for each
+ * device; the URL of another build of this package; and whether the requests are relayed to a worker
  * @param {() => void} onExchange
  * @returns {Promise<import('nestjs-ben-udp').BenUdpTransport>}
  */
-export async function startBenUdp({ keys = 1, lib = 'nestjs-ben-udp' }, onExchange) {
-  const { BenUdpTransport } = await import(lib);
+export async function startBenUdp({ keys = 1, lib = 'nestjs-ben-udp', relays = false }, onExchange) {
+  const { BenUdpTransport, BenUdpRelayModule } = await import(lib);
   const ring = Array.from({ length: keys }, (_, index) => [`device-${index}`, keyFileAt(index)]);
   const keyOptions = keys === 1 ? { key: keyFileAt(0) } : { keys: Object.fromEntries(ring) };
   const strategy = new BenUdpTransport({ host: HOST, port: 0, ...keyOptions });
-  await startMicroservice({ strategy }, onExchange);
+  const module = relays
+    ? BenUdpRelayModule.forRoot({ client: { customClass: EchoingClient }, messages: [ACTION] })
+    : AppModule;
+  await startMicroservice({ strategy }, onExchange, module);
   return strategy;
 }
 

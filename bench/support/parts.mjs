@@ -34,9 +34,9 @@ const VARIANTS = [
 const KNOWN_DEVICES = [16, 5000];
 const KNOWN_IN_FLIGHT = 16;
 
-async function measureExchanges({ peers, rounds, seconds }) {
+async function measureExchanges({ peers, rounds, turns, seconds }) {
   const loads = peers.map((count) => ({ peers: count, inFlight: count }));
-  const slices = await measure(VARIANTS, loads, { rounds, seconds, onSlice: reportSlice });
+  const slices = await measure(VARIANTS, loads, { rounds, turns, seconds, onSlice: reportSlice });
   return loads.flatMap((load) =>
     VARIANTS.map((variant) => {
       const own = slices.get(sliceName(variant, load));
@@ -56,10 +56,10 @@ async function measureExchanges({ peers, rounds, seconds }) {
 }
 
 /** One device: how much of its time is its own cryptography, which the floor's board is spared. */
-async function measureAlone({ rounds, seconds }) {
+async function measureAlone({ rounds, turns, seconds }) {
   const alone = { peers: 1, inFlight: 1 };
   const variants = [FLOOR, COMPUTING_FLOOR, VARIANTS[1]];
-  const slices = await measure(variants, [alone], { rounds, seconds, onSlice: reportSlice });
+  const slices = await measure(variants, [alone], { rounds, turns, seconds, onSlice: reportSlice });
   const [floor, computing] = variants.map((variant) => slices.get(sliceName(variant, alone)));
   return variants.map((variant) => {
     const own = slices.get(sliceName(variant, alone));
@@ -73,8 +73,8 @@ async function measureAlone({ rounds, seconds }) {
 }
 
 /** How the cost of an exchange grows with known devices, keys and data: the same server at both ends of each. */
-async function measureGrowth({ rounds, seconds }) {
-  const options = { rounds, seconds, onSlice: reportSlice };
+async function measureGrowth({ rounds, turns, seconds }) {
+  const options = { rounds, turns, seconds, onSlice: reportSlice };
   const [few, many] = KNOWN_DEVICES.map((peers) => ({ peers, inFlight: KNOWN_IN_FLIGHT }));
   const busy = { peers: 64, inFlight: 64 };
   const ben = { ...BASE, name: 'BenUdp' };

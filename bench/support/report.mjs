@@ -96,8 +96,8 @@ function startTable({ start }) {
 /** Above this share of the server's core taken by other work, a run measures the machine too. */
 const BUSY_SHARE = 0.1;
 
-function machineLine({ machine, settings: { rounds, seconds }, exchanges }) {
-  const line = `${machineText(machine)}; medians of ${rounds} rounds of ${seconds} s.`;
+function machineLine({ machine, settings: { rounds, turns, seconds }, exchanges }) {
+  const line = `${machineText(machine)}; medians of ${rounds * turns} turns of ${seconds} s, in ${rounds} processes.`;
   const taken = Math.max(...exchanges.map(({ waitedShare }) => waitedShare));
   return taken <= BUSY_SHARE
     ? line

@@ -1,6 +1,6 @@
 /**
- * Measures servers under load, one after the other and in turns: A B C, C A B, … over several rounds, each with new
- * processes. Other work of the machine affects all of them, so the ratios of a run hold even if its figures do not.
+ * Measures servers under load, one after the other and in turns: A B C, B C A, … several times in a round, and over several rounds,
+ * each with new processes. Other work of the machine affects all of them, so the ratios of a run hold even if its figures do not.
  */
 import { Child, LOAD_CORE, pause } from './child.mjs';
 import { median } from './statistics.mjs';
@@ -47,6 +47,7 @@ const SETTLE_MS = 300;
  * @property {number} perSecond
  * @property {number} p50 milliseconds
  * @property {number} p99 milliseconds
+ * @property {number} waiting peers that waited for an answer all the time
  * @property {number} cpuMicroseconds of the server and its helpers, for one exchange
  * @property {number} helpersShare of that, the helpers' part
  * @property {number} cpuShare of the server's core that the server used
@@ -61,11 +62,17 @@ const SETTLE_MS = 300;
  * @param {object} options
  * @param {number} options.rounds
  * @param {number} options.seconds
+ * @param {number} [options.turns] how often each is measured in a round. The speed of a virtual machine changes from second to second, so
+ * many short turns give steadier ratios than few long ones. Default 1
  * @param {number} [options.warmUpMs] default until V8 has compiled the hot functions
  * @param {(name: string, peers: number, slice: Slice) => void} [options.onSlice]
- * @returns {Promise<Map<string, Slice[]>>} the rounds of each `sliceName`
+ * @returns {Promise<Map<string, Slice[]>>} the turns of each `sliceName`
  */
-export async function measure(variants, loads, { rounds, seconds, warmUpMs = WARM_UP_MS, onSlice = () => undefined }) {
+export async function measure(
+  variants,
+  loads,
+  { rounds, seconds, turns = 1, warmUpMs = WARM_UP_MS, onSlice = () => undefined },
+) {
   const slices = new Map();
   for (let round = 0; round < rounds; round++) {
     const pairs = await Promise.all(variants.map((variant) => Pair.start(variant)));
@@ -73,50 +80,18 @@ export async function measure(variants, loads, { rounds, seconds, warmUpMs = WAR
       await pair.measureOnce(pair.bears(WARM_UP_LOAD) ? WARM_UP_LOAD : ALONE, warmUpMs / 1000);
     }
     for (const load of loads) {
-      for (let turn = 0; turn < pairs.length; turn++) {
-        const pair = pairs[(turn + round) % pairs.length];
-        if (!pair.bears(load)) {
-          continue;
+      const able = pairs.filter((pair) => pair.bears(load));
+      for (let turn = 0; turn < turns; turn++) {
+        for (let place = 0; place < able.length; place++) {
+          const pair = able[(place + turn + round) % able.length];
+          const slice = await pair.measure(load, seconds);
+          const name = sliceName(pair.variant, load);
+          slices.set(name, [...(slices.get(name) ?? []), slice]);
+          onSlice(pair.variant.name, load.peers, slice);
         }
-        const slice = await pair.measure(load, seconds);
-        const name = sliceName(pair.variant, load);
-        slices.set(name, [...(slices.get(name) ?? []), slice]);
-        onSlice(pair.variant.name, load.peers, slice);
       }
     }
     await Promise.all(pairs.map((pair) => pair.stop()));
-  }
-  return slices;
-}
-
-/**
- * As `measure`, without the system's part: the server is asked inside of its own process.
- *
- * @param {Variant[]} variants
- * @param {{ rounds: number, seconds: number, onSlice?: (name: string, slice: InProcessSlice) => void }} options
- * @returns {Promise<Map<string, InProcessSlice[]>>} the rounds of each variant by its name
- *
- * @typedef {Pick<Slice, 'cpuMicroseconds' | 'waitedShare'>} InProcessSlice
- */
-export async function measureInProcess(variants, { rounds, seconds, onSlice = () => undefined }) {
-  /** @type {Map<string, InProcessSlice[]>} */
-  const slices = new Map(variants.map(({ name }) => [name, []]));
-  for (let round = 0; round < rounds; round++) {
-    const servers = variants.map(() => new Child('in-process-server'));
-    try {
-      await Promise.all(servers.map((server, index) => server.ask('start', variants[index])));
-      for (const server of servers) {
-        await server.ask('run', { seconds: WARM_UP_MS / 1000 });
-      }
-      for (let turn = 0; turn < servers.length; turn++) {
-        const index = (turn + round) % servers.length;
-        const slice = await quietestOf(() => servers[index].ask('run', { seconds }));
-        slices.get(variants[index].name)?.push(slice);
-        onSlice(variants[index].name, slice);
-      }
-    } finally {
-      await Promise.all(servers.map((server) => server.stop()));
-    }
   }
   return slices;
 }
@@ -135,9 +110,9 @@ export function sliceName({ name }, { peers }) {
   return `${name} ${peers}`;
 }
 
-/** The median of the rounds' ratios, each between two figures of the same round. */
+/** The median of the turns' ratios, each between two figures of the same turn. */
 export function ratio(slices, others, figure) {
-  return median(slices.map((slice, round) => slice[figure] / others[round][figure]));
+  return median(slices.map((slice, turn) => slice[figure] / others[turn][figure]));
 }
 
 /** A server and its load, each a process. */
