@@ -6,23 +6,18 @@
  *     npm run test:parity -- --check docs/parity.md  and fail if the table is not that of this run
  *     npm run test:parity -- --nest 11.0.0           the suite on another version of Nest, in a temporary folder
  */
-import { cp, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 import { startVitest } from 'vitest/node';
 import { root } from './support/pack.mjs';
+import { withProjectOnNest } from './support/project-on-nest.mjs';
 import { mustRun } from './support/run.mjs';
 
 const { values: options } = parseArgs({
   options: { save: { type: 'string' }, check: { type: 'string' }, nest: { type: 'string' } },
 });
-
-const NEST = ['common', 'core', 'microservices', 'platform-express', 'testing'];
-
-/** The imports of the suite, from here. */
-const SOURCES = ['lib', 'test', 'tools', 'package.json', 'tsconfig.json'];
 
 /**
  * @typedef {import('vitest/node').TestCase} TestCase
@@ -41,27 +36,9 @@ const SOURCES = ['lib', 'test', 'tools', 'package.json', 'tsconfig.json'];
  *
  * @param {string} version
  */
-async function runOnNest(version) {
-  const folder = await mkdtemp(join(tmpdir(), 'ben-parity-'));
-  try {
-    const modules = join(folder, 'node_modules');
-    const packages = [...NEST.map((name) => `@nestjs/${name}@${version}`), 'rxjs@7', 'reflect-metadata@0.2'];
-    await mustRun('npm', ['install', '--no-audit', '--no-fund', '--no-save', '--prefix', folder, ...packages]);
-    const installed = await readdir(modules);
-    for (const name of await readdir(join(root, 'node_modules'))) {
-      if (!installed.includes(name)) {
-        await symlink(join(root, 'node_modules', name), join(modules, name));
-      }
-    }
-    for (const source of SOURCES) {
-      await cp(join(root, source), join(folder, source), { recursive: true });
-    }
-    return await mustRun(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), ...VITEST_ARGS], {
-      cwd: folder,
-    });
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+function runOnNest(version) {
+  const args = [join(root, 'node_modules/vitest/vitest.mjs'), ...VITEST_ARGS];
+  return withProjectOnNest(version, [], (cwd) => mustRun(process.execPath, args, { cwd }));
 }
 
 const VITEST_ARGS = ['run', '--config', 'test/vitest.config.ts', '--reporter', 'verbose', 'test/parity'];

@@ -6,12 +6,12 @@
  *     npm run test:engines -- --short                  what .ci/run runs
  *     npm run test:engines -- --case reuse-port        one case
  */
-import { cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root } from '../../tools/support/pack.mjs';
-import { mustRun, run } from '../../tools/support/run.mjs';
-import { CACHE, findNodes } from '../../tools/support/nodes.mjs';
+import { run } from '../../tools/support/run.mjs';
+import { findNodes } from '../../tools/support/nodes.mjs';
+import { withProjectOnNest } from '../../tools/support/project-on-nest.mjs';
 import { prepareSample } from '../../tools/support/sample.mjs';
 import { ENGINES, explainMissing, findMissing } from './support/programs.mjs';
 
@@ -50,47 +50,7 @@ const CASES = [
   { name: 'fleet', sample: '05-fleet', nodes: ['22'] },
 ];
 
-const NEST_PACKAGES = ['common', 'core', 'microservices', 'platform-express', 'testing'];
-
-/** The packages that the specs import. */
-const SOURCES = ['lib', 'test', 'tools', 'package.json', 'tsconfig.json'];
-
 const VITEST_TIMEOUT_MS = 600_000;
-
-/**
- * A copy of this project with another Nest. The installed packages stay in the cache.
- *
- * @param {string} name
- */
-async function prepareNest(name) {
-  const { version, libraries } = NESTS[name];
-  const folder = join(CACHE, `nest-${name}`);
-  const modules = join(folder, 'node_modules');
-  const marker = join(folder, 'installed.json');
-  await mkdir(folder, { recursive: true });
-  const packages = [
-    ...NEST_PACKAGES.map((each) => `@nestjs/${each}@${version}`),
-    ...libraries,
-    'rxjs@7',
-    'reflect-metadata@0.2',
-  ];
-  if ((await readFile(marker, 'utf8').catch(() => '')) !== JSON.stringify(packages)) {
-    await rm(modules, { recursive: true, force: true });
-    await mustRun('npm', ['install', '--no-audit', '--no-fund', '--no-save', '--prefix', folder, ...packages]);
-    await writeFile(marker, JSON.stringify(packages));
-  }
-  const installed = await readdir(modules);
-  for (const each of await readdir(join(root, 'node_modules'))) {
-    if (!installed.includes(each)) {
-      await symlink(join(root, 'node_modules', each), join(modules, each));
-    }
-  }
-  for (const source of SOURCES) {
-    await rm(join(folder, source), { recursive: true, force: true });
-    await cp(join(root, source), join(folder, source), { recursive: true });
-  }
-  return folder;
-}
 
 function selectCases() {
   const usual = CASES.filter(({ isLong }) => !(options.short && isLong));
@@ -108,17 +68,37 @@ function selectCases() {
  * @param {EngineCase} each
  * @param {{ binary: string, version: string }} node
  */
-async function runCase({ name, spec, sample, nest }, node) {
+async function runCase(each, node) {
   const startedAt = performance.now();
-  const cwd = sample ? await prepareSample(sample, 'some 30 MB to download') : nest ? await prepareNest(nest) : root;
-  const vitest = join(sample ? cwd : root, 'node_modules/vitest/vitest.mjs');
-  const args = [vitest, 'run', ...(sample ? [] : ['--config', 'test/engines/vitest.config.ts', spec ?? ''])];
-  const env = { ...process.env, BEN_NEST: nest, NO_COLOR: '1', BEN_ENGINES_SHORT: options.short ? '1' : '' };
-  const { ok, output } = await run(node.binary, args, { cwd, env, timeoutMs: VITEST_TIMEOUT_MS });
+  const { ok, output } = await runSpecs(each, node);
   console.log(`\n${output.trim()}\n`);
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
-  console.log(`${ok ? 'pass' : 'FAIL'}  ${name} on Node ${node.version} (${seconds} s)`);
+  console.log(`${ok ? 'pass' : 'FAIL'}  ${each.name} on Node ${node.version} (${seconds} s)`);
   return ok;
+}
+
+/**
+ * @param {EngineCase} each
+ * @param {{ binary: string, version: string }} node
+ */
+async function runSpecs({ spec = '', sample, nest }, node) {
+  const env = { ...process.env, BEN_NEST: nest, NO_COLOR: '1', BEN_ENGINES_SHORT: options.short ? '1' : '' };
+  const runVitest = (/** @type {string} */ cwd, /** @type {string} */ home, /** @type {string[]} */ ...args) =>
+    run(node.binary, [join(home, 'node_modules/vitest/vitest.mjs'), 'run', ...args], {
+      cwd,
+      env,
+      timeoutMs: VITEST_TIMEOUT_MS,
+    });
+  if (sample) {
+    const cwd = await prepareSample(sample, 'some 30 MB to download');
+    return runVitest(cwd, cwd);
+  }
+  const args = ['--config', 'test/engines/vitest.config.ts', spec];
+  if (nest) {
+    const { version, libraries } = NESTS[nest];
+    return withProjectOnNest(version, libraries, (cwd) => runVitest(cwd, root, ...args));
+  }
+  return runVitest(root, root, ...args);
 }
 
 async function main() {

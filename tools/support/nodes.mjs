@@ -1,4 +1,5 @@
 /** Other versions of Node, from npm, in a cache beside the temporary files. */
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +24,9 @@ async function installed(majors) {
   const marker = join(folder, 'installed.json');
   await mkdir(folder, { recursive: true });
   /** @type {InstalledNode[]} */
-  const cached = await readFile(marker, 'utf8').then(JSON.parse, () => []);
+  const known = await readFile(marker, 'utf8').then(JSON.parse, () => []);
+  // The Node that ran when the cache was written need not be here any more.
+  const cached = known.filter(({ binary }) => existsSync(binary));
   if (majors.every((major) => cached.some(({ spec }) => spec === major))) {
     return cached;
   }
