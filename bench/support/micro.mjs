@@ -11,7 +11,9 @@ import {
   randomFillSync,
   timingSafeEqual,
 } from 'node:crypto';
+import { RequestClient } from '#lib/client/index.js';
 import { derivePair, openId, toPair } from '#lib/exchange/index.js';
+import { nodePlatform } from '#lib/net/index.js';
 import {
   Hmac,
   Sealer,
@@ -200,6 +202,47 @@ function compareStep(size) {
   return { ours: (measured) => steps.exchangeAll(measured), theirs: (measured) => measured(() => repeat(crypto)) };
 }
 
+/** Requests of a client's queue in two sizes: if the cost of cancelling one grew with the queue, the second would show it. */
+const QUEUED = [20_000, 2_000];
+
+/** CPU time to cancel one queued request, in µs. */
+async function measureCancelling(turns) {
+  /** @type {[number[], number[]]} */
+  const times = [[], []];
+  for (let turn = 0; turn < turns; turn++) {
+    for (const [index, count] of QUEUED.entries()) {
+      times[index].push((await cancelAll(count)) / count);
+    }
+  }
+  const [many, few] = QUEUED.map((count) => count.toLocaleString('en'));
+  return toRow(`cancel one of ${many} queued requests (client)`, `one of ${few}`, times);
+}
+
+/** @param {number} count */
+async function cancelAll(count) {
+  const options = {
+    host: '127.0.0.1',
+    // Discard: nothing is asked for here, and the one request that leaves the queue gets no answer.
+    port: 9,
+    localAddress: '127.0.0.1',
+    localPort: 0,
+    bufferSize: 8192,
+    maxSockets: 1,
+    maxQueue: count,
+    idleTimeout: 1000,
+  };
+  const client = await RequestClient.create(options, sealer, { onIgnored() {}, onError() {} }, nodePlatform);
+  const request = { text: 'x', noreturn: false, pattern: 'x', timeout: 60_000, retries: 0, idempotent: false };
+  const controllers = Array.from({ length: count }, () => new AbortController());
+  const settled = Promise.allSettled(controllers.map(({ signal }) => client.request(request, signal)));
+  // The middle of the queue first, so that neither end helps.
+  const inThisOrder = [...controllers.slice(count / 2), ...controllers.slice(0, count / 2)];
+  const time = cpuMicroseconds(() => inThisOrder.forEach((controller) => controller.abort()));
+  await settled;
+  await client.close();
+  return time;
+}
+
 function repeat(work) {
   for (let count = 0; count < BOARDS; count++) {
     work();
@@ -284,8 +327,9 @@ function formatBase64({ hash, data, iv }) {
 }
 
 serve({
-  run: ({ sizes, turns }) => {
+  run: async ({ sizes, turns }) => {
     const rows = [
+      { size: undefined, ...(await measureCancelling(turns)) },
       ...compareFixed().map((comparison) => ({ size: undefined, ...compareCalls(comparison, turns) })),
       ...sizes.flatMap((size) => [
         ...compareAt(size).map((comparison) => ({ size, ...compareCalls(comparison, turns) })),
