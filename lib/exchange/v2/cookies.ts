@@ -2,7 +2,7 @@
  * The stateless cookies of openings: the nonce of the server follows from a secret, the opening, the second and the address. So the
  * server keeps nothing for an opening, and a session exists only after its device received a datagram at its address.
  */
-import { COOKIE_BYTES, NONCE_BYTES, tagOf, writeTag } from '../../protocol/v2/index.js';
+import { COOKIE_BYTES, NONCE_BYTES, ROUTE_BYTES, tagOf, writeTag } from '../../protocol/v2/index.js';
 import { Secret } from '../../secret.js';
 import type { Sender } from '../remote.js';
 
@@ -12,7 +12,6 @@ export const COOKIE_S = 20;
 /** Values of the slot byte in a cookie. */
 const SLOTS = 256;
 
-export const ROUTE_BYTES = 2;
 const SECOND_BYTES = 6;
 
 export class Cookies {

@@ -14,8 +14,10 @@ import {
   NO_SESSION,
   REPLY_KIND,
   REPLY_OVERHEAD_BYTES,
+  ROUTE_BYTES,
   type ReplyKind,
   SESSION_ID_AT,
+  SESSION_ID_BYTES,
   formatAgain,
   formatV2Reply,
   isRequestOf,
@@ -37,7 +39,7 @@ import type { InFlightHandler } from '../limits/in-flight.js';
 import type { BenUdpRejection } from '../rejection.js';
 import { type BenUdpRemote, Sender, remoteOfEndpoint } from '../remote.js';
 import type { UnsentReply } from '../reply-slots.js';
-import { Cookies, ROUTE_BYTES } from './cookies.js';
+import { Cookies } from './cookies.js';
 import { KeptReplies, MAX_RESENDS } from './kept-replies.js';
 import { Openings, type V2Arrival, type VerifiedFirst } from './openings.js';
 import { V2Pending } from './pending.js';
@@ -428,7 +430,7 @@ function firstOf(session: Session, datagram: Buffer, isNew: boolean): NumberedRe
 
 /** The part behind the route of the session id at `at`. */
 function numberOf(bytes: Buffer, at = 0): number {
-  return bytes.readUIntBE(at + ROUTE_BYTES, 6);
+  return bytes.readUIntBE(at + ROUTE_BYTES, SESSION_ID_BYTES - ROUTE_BYTES);
 }
 
 /** The longest sealed text that the sender of a request can receive, in bytes. */

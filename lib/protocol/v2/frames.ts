@@ -12,6 +12,7 @@ import {
   FLAGS_AT,
   GRANT_BYTES,
   KEY_ID_BYTES,
+  NONCE_BYTES,
   OPEN_BYTES,
   REPLY_KIND,
   REPLY_OVERHEAD_BYTES,
@@ -36,12 +37,19 @@ export interface GrantFields {
   readonly ns: Buffer;
 }
 
+/** The place of the first field, after the start and the type. */
+const FIELDS_AT = 2;
+/** The places of the further fields of an OPEN: the nonce of the device, the session it asks about, and the tag. */
+const OPEN_NONCE_AT = FIELDS_AT + KEY_ID_BYTES;
+const OLD_AT = OPEN_NONCE_AT + NONCE_BYTES;
 const OPEN_TAG_AT = OPEN_BYTES - TAG_BYTES;
+/** The places of the further fields of a GRANT: the quiet time, the nonce of the server, and the tag. */
+const QUIET_AT = FIELDS_AT + COOKIE_BYTES;
+const GRANT_NONCE_AT = QUIET_AT + 2;
 const GRANT_TAG_AT = GRANT_BYTES - TAG_BYTES;
-/** The places of the fields of a REQ1: cookie, key id, and nonce of the device. */
-const COOKIE_AT = 2;
-const FIRST_KEY_ID_AT = COOKIE_AT + COOKIE_BYTES;
-const NONCE_AT = FIRST_KEY_ID_AT + KEY_ID_BYTES;
+/** The places of the further fields of a REQ1: the key id, and the nonce of the device. */
+const FIRST_KEY_ID_AT = FIELDS_AT + COOKIE_BYTES;
+const FIRST_NONCE_AT = FIRST_KEY_ID_AT + KEY_ID_BYTES;
 const REPLY_HEAD_BYTES = FLAGS_AT.reply + 1;
 const REPLY_TYPE = Buffer.of(V2_TYPE.reply);
 
@@ -50,9 +58,9 @@ export function formatOpen(key: Uint8Array, keyId: string, nd: Uint8Array, old: 
   const datagram = Buffer.alloc(OPEN_BYTES);
   datagram[0] = V2_START;
   datagram[1] = V2_TYPE.open;
-  datagram.write(keyId, 2, 'latin1');
-  datagram.set(nd, 10);
-  datagram.set(old, 26);
+  datagram.write(keyId, FIELDS_AT, 'latin1');
+  datagram.set(nd, OPEN_NONCE_AT);
+  datagram.set(old, OLD_AT);
   const openKey = openKeyOf(key);
   writeTag(datagram, OPEN_TAG_AT, tagOf(openKey, datagram.subarray(0, OPEN_TAG_AT)));
   openKey.fill(0);
@@ -61,7 +69,8 @@ export function formatOpen(key: Uint8Array, keyId: string, nd: Uint8Array, old: 
 
 /** The key id of an OPEN or a REQ1. */
 export function readKeyId(datagram: Buffer, shape: 'open' | 'first'): string {
-  return shape === 'open' ? datagram.toString('latin1', 2, 10) : datagram.toString('latin1', FIRST_KEY_ID_AT, NONCE_AT);
+  const at = shape === 'open' ? FIELDS_AT : FIRST_KEY_ID_AT;
+  return datagram.toString('latin1', at, at + KEY_ID_BYTES);
 }
 
 export function isOpenOf(key: Uint8Array, datagram: Buffer): boolean {
@@ -72,7 +81,7 @@ export function isOpenOf(key: Uint8Array, datagram: Buffer): boolean {
 }
 
 export function readOpen(datagram: Buffer): OpenFields {
-  return { nd: datagram.subarray(10, 26), old: datagram.subarray(26, OPEN_TAG_AT) };
+  return { nd: datagram.subarray(OPEN_NONCE_AT, OLD_AT), old: datagram.subarray(OLD_AT, OPEN_TAG_AT) };
 }
 
 /** @param open the parts of the OPEN that is answered. */
@@ -80,9 +89,9 @@ export function formatGrant(key: Uint8Array, { nd, old }: OpenFields, { ck, quie
   const datagram = Buffer.alloc(GRANT_BYTES);
   datagram[0] = V2_START;
   datagram[1] = V2_TYPE.grant;
-  datagram.set(ck, 2);
-  datagram.writeUInt16BE(quiet, 5);
-  datagram.set(ns, 7);
+  datagram.set(ck, FIELDS_AT);
+  datagram.writeUInt16BE(quiet, QUIET_AT);
+  datagram.set(ns, GRANT_NONCE_AT);
   writeTag(datagram, GRANT_TAG_AT, grantTagOf(key, datagram, nd, old));
   return datagram;
 }
@@ -94,15 +103,15 @@ export function readGrant(key: Uint8Array, datagram: Buffer, { nd, old }: OpenFi
     return undefined;
   }
   return {
-    ck: Buffer.from(datagram.subarray(2, 2 + COOKIE_BYTES)),
-    quiet: datagram.readUInt16BE(5),
-    ns: Buffer.from(datagram.subarray(7, GRANT_TAG_AT)),
+    ck: Buffer.from(datagram.subarray(FIELDS_AT, QUIET_AT)),
+    quiet: datagram.readUInt16BE(QUIET_AT),
+    ns: Buffer.from(datagram.subarray(GRANT_NONCE_AT, GRANT_TAG_AT)),
   };
 }
 
 function grantTagOf(key: Uint8Array, grant: Buffer, nd: Uint8Array, old: Uint8Array): string {
   const grantKey = grantKeyOf(key);
-  const tag = tagOf(grantKey, grant.subarray(0, 7), nd, old, grant.subarray(7, GRANT_TAG_AT));
+  const tag = tagOf(grantKey, grant.subarray(0, GRANT_NONCE_AT), nd, old, grant.subarray(GRANT_NONCE_AT, GRANT_TAG_AT));
   grantKey.fill(0);
   return tag;
 }
@@ -138,9 +147,9 @@ export function formatV2Request(
   datagram[0] = V2_START;
   if (isFirst) {
     datagram[1] = V2_TYPE.first;
-    datagram.set(head.ck, COOKIE_AT);
+    datagram.set(head.ck, FIELDS_AT);
     datagram.write(head.keyId, FIRST_KEY_ID_AT, 'latin1');
-    datagram.set(head.nd, NONCE_AT);
+    datagram.set(head.nd, FIRST_NONCE_AT);
   } else {
     datagram[1] = V2_TYPE.further;
     datagram.set(head.sid, SESSION_ID_AT);
@@ -156,12 +165,12 @@ export function formatV2Request(
 
 /** The cookie of a REQ1: a view. */
 export function readCookie(first: Buffer): Buffer {
-  return first.subarray(COOKIE_AT, FIRST_KEY_ID_AT);
+  return first.subarray(FIELDS_AT, FIRST_KEY_ID_AT);
 }
 
 /** The nonce of the device in a REQ1: a view. */
 export function readNonce(first: Buffer): Buffer {
-  return first.subarray(NONCE_AT, FLAGS_AT.first);
+  return first.subarray(FIRST_NONCE_AT, FLAGS_AT.first);
 }
 
 /** The session id of a REQ: a view. */
@@ -214,7 +223,7 @@ export function formatV2Reply(
   const datagram = around.subarray(BLOCK_BYTES - REPLY_HEAD_BYTES);
   datagram[0] = V2_START;
   datagram[1] = V2_TYPE.reply;
-  datagram.writeUInt32BE(ctr, 2);
+  datagram.writeUInt32BE(ctr, FIELDS_AT);
   datagram[FLAGS_AT.reply] = kind;
   writeTag(datagram, datagram.length - TAG_BYTES, replyTagOf(keys.tagKey(), requestTag, datagram));
   return datagram;
@@ -223,7 +232,7 @@ export function formatV2Reply(
 /**
  * Whether a datagram is the reply to a request.
  *
- * @param keys those of replies.
+ * @param tagKey that of replies.
  */
 export function isReplyTo(
   { ctr, requestTag }: { readonly ctr: number; readonly requestTag: string },
@@ -235,7 +244,7 @@ export function isReplyTo(
     (datagram.length - REPLY_OVERHEAD_BYTES) % BLOCK_BYTES === 0 &&
     datagram[0] === V2_START &&
     datagram[1] === V2_TYPE.reply &&
-    datagram.readUInt32BE(2) === ctr &&
+    datagram.readUInt32BE(FIELDS_AT) === ctr &&
     isTag(datagram, datagram.length - TAG_BYTES, replyTagOf(tagKey, requestTag, datagram))
   );
 }
@@ -250,7 +259,7 @@ export function readV2Reply(datagram: Buffer): { readonly kind: number; readonly
 
 function replyTagOf(tagKey: Uint8Array, requestTag: string, datagram: Buffer): string {
   REQUEST_TAG.write(requestTag, 0, TAG_BYTES, 'latin1');
-  return tagOf(tagKey, REPLY_TYPE, REQUEST_TAG, datagram.subarray(2, datagram.length - TAG_BYTES));
+  return tagOf(tagKey, REPLY_TYPE, REQUEST_TAG, datagram.subarray(FIELDS_AT, datagram.length - TAG_BYTES));
 }
 
 /** @param sid of the session that does not exist. */
@@ -258,7 +267,7 @@ export function formatAgain(sid: Uint8Array): Buffer {
   const datagram = Buffer.alloc(AGAIN_BYTES);
   datagram[0] = V2_START;
   datagram[1] = V2_TYPE.again;
-  datagram.set(sid, 2);
+  datagram.set(sid, FIELDS_AT);
   return datagram;
 }
 
@@ -267,6 +276,6 @@ export function isAgainOf(sid: Buffer, datagram: Buffer): boolean {
     datagram.length === AGAIN_BYTES &&
     datagram[0] === V2_START &&
     datagram[1] === V2_TYPE.again &&
-    sid.equals(datagram.subarray(2))
+    sid.equals(datagram.subarray(FIELDS_AT))
   );
 }

@@ -3,7 +3,7 @@
  */
 import { deriveInto, tagOf } from './tag.js';
 import { HASH_BYTES } from '../wire.js';
-import { KEY_ID_BYTES, SESSION_ID_BYTES } from './wire.js';
+import { KEY_ID_BYTES, ROUTE_BYTES, SESSION_ID_BYTES } from './wire.js';
 
 const ID_LABEL = Buffer.from('ben2 id');
 const UP_LABEL = Buffer.from('ben2 up');
@@ -65,8 +65,8 @@ export function deriveSessionKeys(secret: Uint8Array, target: Buffer, at = 0): v
 /** The session id: the route of the server process, and six bytes of the secret. Not secret. */
 export function sessionIdOf(secret: Uint8Array, ck: Uint8Array): Buffer {
   const id = Buffer.alloc(SESSION_ID_BYTES);
-  id.set(ck.subarray(0, 2));
-  id.write(tagOf(secret, SESSION_ID), 2, SESSION_ID_BYTES - 2, 'latin1');
+  id.set(ck.subarray(0, ROUTE_BYTES));
+  id.write(tagOf(secret, SESSION_ID), ROUTE_BYTES, SESSION_ID_BYTES - ROUTE_BYTES, 'latin1');
   return id;
 }
 

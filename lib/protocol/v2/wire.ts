@@ -2,6 +2,7 @@
  * Fixed bytes, sizes and places of protocol v2, as `docs/protocol-v2.md` lists them. `nd`, `ns`, `ck`, `sid`, `ctr` and `t` are the names
  * of fields on that page.
  */
+import { MIN_V2_BUFFER_SIZE } from '../../constants.js';
 import { sealedLength } from '../seal.js';
 import { BLOCK_BYTES } from '../wire.js';
 
@@ -15,8 +16,10 @@ export const TAG_BYTES = 16;
 export const NONCE_BYTES = 16;
 export const KEY_ID_BYTES = 8;
 export const SESSION_ID_BYTES = 8;
+/** Names a server process. A cookie and a session id begin with it. */
+export const ROUTE_BYTES = 2;
 /** Route and slot. */
-export const COOKIE_BYTES = 3;
+export const COOKIE_BYTES = ROUTE_BYTES + 1;
 export const OPEN_BYTES = 50;
 export const GRANT_BYTES = 39;
 export const AGAIN_BYTES = 10;
@@ -74,12 +77,12 @@ export function shapeOf(datagram: Buffer): V2Shape | undefined {
 
 /** The longest datagram that the sender of a request can receive, in bytes. */
 export function receivableBytes(flags: number): number {
-  return 512 * ((flags >> 4) + 1);
+  return MIN_V2_BUFFER_SIZE * ((flags >> 4) + 1);
 }
 
 /** The flags of a request of a device that can receive `bytes` in one datagram, at least 512. */
 export function flagsOf(bytes: number, noreturn: boolean): number {
-  return (Math.min(Math.floor(bytes / 512) - 1, 15) << 4) | (noreturn ? NORETURN_FLAG : 0);
+  return (Math.min(Math.floor(bytes / MIN_V2_BUFFER_SIZE) - 1, 15) << 4) | (noreturn ? NORETURN_FLAG : 0);
 }
 
 /** Size of the first request of a session with this text. A further one is shorter. */
