@@ -5,7 +5,7 @@
 import type { Socket } from 'node:dgram';
 import { isIP, isIPv6 } from 'node:net';
 import type { BenUdpErrorCode, BenUdpRequestError, BenUdpRequestStep } from '../errors.js';
-import type { BenUdpIgnoredReason, V2ClientPhase } from '../exchange/index.js';
+import { type BenUdpIgnoredReason, SESSIONS_PER_KEY, type V2ClientPhase } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
 import { v2RequestLength } from '../protocol/v2/index.js';
 import { copyOf } from '../secret.js';
@@ -17,7 +17,7 @@ import { type NamedServer, ServerAddress, findServer } from './server-address.js
 import { type SessionOutcome, V2ClientSession } from './v2-client-session.js';
 
 /** Sessions of a client: an eighth of those that a server keeps for the key of a device, so that a client can restart. */
-export const MAX_V2_SESSIONS = 8;
+export const MAX_V2_SESSIONS = SESSIONS_PER_KEY / 8;
 
 /** Wait before the next attempt after a refusal, in milliseconds: the server closes or is in trouble. */
 export const V2_REFUSED_DELAY_MS = 1000;

@@ -2,7 +2,7 @@
  * Opens an exchange with a key, or explains why it does not open. It can tell a wrong key from a wrong hash, because the sealed texts
  * decrypt without the id. A server reports neither to the sender.
  */
-import { REJECTIONS, type BenUdpRejection, openId } from '../exchange/index.js';
+import { REJECTIONS, REMEMBERED_PAIRS, type BenUdpRejection, openId } from '../exchange/index.js';
 import {
   BLOCK_BYTES,
   type Envelope,
@@ -39,7 +39,7 @@ export const DECODE_FAULTS = {
   'bad-hash': 'the key is right, but the hash does not match id and text: changed on the way, or for another id',
   'out-of-step': 'the device computed its id from other datagrams: it has unread ones, or lost one',
   'bad-reply-hash': 'the hash does not match id and reply: another key, changed on the way, or for another exchange',
-  'no-id': 'the id is not in the recording, so the hash can not be checked',
+  'no-id': "the id is not in the recording, so the hash can't be checked",
   'no-answer': 'no answer to the hello, or to OPEN',
   'no-request': 'the device received an id or a GRANT, and sent no request',
   'no-reply': 'the device waited for a reply, and at most a part of it arrived',
@@ -73,8 +73,8 @@ export interface OpenedExchange {
   readonly faults: readonly DecodeFault[];
 }
 
-/** Datagrams of the server from which a device may have computed its id: the last four pairs, as the server does. */
-export const MAX_READ_DATAGRAMS = 8;
+/** Datagrams from which a device may have computed its id: both of each pair that a server remembers. */
+export const MAX_READ_DATAGRAMS = 2 * REMEMBERED_PAIRS;
 
 type Parts = Partial<Record<Step, Buffer>>;
 

@@ -16,7 +16,7 @@ import {
   MIN_V2_BUFFER_SIZE,
 } from '../constants.js';
 import { MAX_V2_SESSIONS, type RequestClientOptions } from '../client/index.js';
-import type { BenUdpProtocol } from '../exchange/index.js';
+import { type BenUdpProtocol, SESSIONS_PER_KEY } from '../exchange/index.js';
 import { OptionReader } from '../option-reader.js';
 import { type ResolvedKeyOptions, resolveKeyOptions } from '../keys/index.js';
 import type { BenUdpKeyFileChecks } from '../keys/index.js';
@@ -87,7 +87,7 @@ export interface BenUdpClientOptions extends BenUdpCallOptions {
    * may be longer, and does not read longer datagrams. Each byte takes 1 to 4 characters of a request, 2.9 on average.
    */
   bufferSize?: number;
-  /** Sockets, and so concurrent exchanges, 1 to 1024. Default 8, or 1 if `localPort` is set. */
+  /** Sockets, and so concurrent exchanges, 1 to 1024, with `protocol: 'v2'` at most 8. Default 8, or 1 if `localPort` is set. */
   maxSockets?: number;
   /** Requests that may wait for a socket, 0 to 65536; any further request fails at once with `BEN_QUEUE_FULL`. Default 1000. */
   maxQueue?: number;
@@ -151,7 +151,7 @@ export function resolveClientOptions(options: BenUdpClientOptions): ResolvedClie
   }
   const protocol = reader.oneOf('protocol', ['v1', 'v2'], 'v1');
   if (protocol === 'v2' && maxSockets > MAX_V2_SESSIONS) {
-    const expected = `at most ${MAX_V2_SESSIONS} with "protocol" v2, because a server keeps only 64 sessions of a key, also those from before a restart`;
+    const expected = `at most ${MAX_V2_SESSIONS} with "protocol" v2, because a server keeps only ${SESSIONS_PER_KEY} sessions of a key, also those from before a restart`;
     reader.failRange('maxSockets', expected, String(maxSockets));
   }
   const minBufferSize = protocol === 'v2' ? MIN_V2_BUFFER_SIZE : MIN_BUFFER_SIZE;

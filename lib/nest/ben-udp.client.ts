@@ -41,7 +41,7 @@ export type BenUdpClientEvents = {
   close: () => void;
   /** An idle socket failed, or the server's name can't be resolved any more. The client stays usable. */
   error: (error: Error) => void;
-  /** The client ignored a datagram that belongs to no request. */
+  /** The client ignored a datagram; `reason` says why. */
   ignored: (datagram: BenUdpIgnoredDatagram) => void;
 };
 

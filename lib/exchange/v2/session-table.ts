@@ -16,7 +16,7 @@ export const QUIET_MS = 30_000;
 
 /**
  * Sessions of a key that belongs to one device. A device has one, but each of its restarts leaves one behind that can't be evicted for
- * `QUIET_MS`. A client has up to 8.
+ * `QUIET_MS`. A client has up to an eighth of them.
  */
 export const SESSIONS_PER_KEY = 64;
 
