@@ -105,7 +105,7 @@ function pcapOrder(bytes: Buffer): PcapOrder | undefined {
 function* readPcap(bytes: Buffer, skip: (reason: string) => void): Iterable<Packet> {
   const order = pcapOrder(bytes);
   if (!order || bytes.length < PCAP_HEADER_BYTES) {
-    return refuseRecording('the header of the pcap file is incomplete');
+    return refuseRecording('the header of the pcap file is incomplete: record it again');
   }
   const read = reader(bytes, order.isLittle);
   // The upper bits say whether frames end in a checksum.

@@ -34,7 +34,7 @@ export function readRecording(bytes: Buffer, port?: number): Recording {
     return { kind, datagrams: findConversations(datagrams, port), skipped };
   }
   if (bytes.length > MAX_TEXT_BYTES) {
-    refuseRecording(`the recording is larger than ${MAX_TEXT_BYTES} bytes and not a pcap file`);
+    refuseRecording(`the recording is larger than ${MAX_TEXT_BYTES} bytes and not a pcap file: cut it into parts`);
   }
   return parseHexText(bytes.toString('utf8'));
 }

@@ -172,7 +172,11 @@ function toKeyFileError(path: string, cause: NodeJS.ErrnoException): BenUdpError
       { cause },
     );
   }
-  return new BenUdpError('BEN_KEY_FILE_IO', `key file "${path}" could not be read: ${cause.message}`, { cause });
+  return new BenUdpError(
+    'BEN_KEY_FILE_IO',
+    `key file "${path}" could not be read: ${cause.message}. Check that the user of this process may read it`,
+    { cause },
+  );
 }
 
 /** Reads to the end, or up to `limit` bytes, because some files never end. Key files are short, and a fleet has many. */

@@ -87,6 +87,7 @@ class JsonPrinter {
     }
   }
 
+  /** Adds to a string, because a callback for each item and a `join` take longer. */
   private printItems(items: Iterable<unknown>, depth: number): string {
     let text = '';
     for (const item of items) {
@@ -133,7 +134,10 @@ class JsonPrinter {
   private count(units: number): void {
     this.length += units;
     if (this.length > this.maxLength) {
-      throw new BenUdpError('BEN_REPLY_TOO_LARGE', `the reply is longer than ${this.maxLength} characters`);
+      throw new BenUdpError(
+        'BEN_REPLY_TOO_LARGE',
+        `the reply is longer than ${this.maxLength} characters. Return less, or raise bufferSize on both sides`,
+      );
     }
   }
 }

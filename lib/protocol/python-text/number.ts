@@ -35,7 +35,11 @@ export function readNumber(cursor: Cursor): number | bigint {
     return Number(literal);
   }
   if (digits.length > cursor.limits.maxIntDigits) {
-    return cursor.fail('BEN_TEXT_TOO_MANY_DIGITS', `an int of ${digits.length} digits`, position);
+    return cursor.fail(
+      'BEN_TEXT_TOO_MANY_DIGITS',
+      `an int of more than ${cursor.limits.maxIntDigits} digits`,
+      position,
+    );
   }
   const int = Number(literal);
   // Python's int has no negative zero.

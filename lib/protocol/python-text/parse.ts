@@ -53,7 +53,7 @@ const JSON_WORDS: ReadonlyMap<string, string> = new Map([
 export function parsePythonText(text: string, limits: PythonTextLimits = PYTHON_TEXT_LIMITS): BenUdpValue {
   const cursor = new Cursor(text, limits);
   if (text.length > limits.maxLength) {
-    return cursor.fail('BEN_TEXT_TOO_LONG', `a text of ${text.length} characters`);
+    return cursor.fail('BEN_TEXT_TOO_LONG', `more than ${limits.maxLength} characters`);
   }
   cursor.skipWhiteSpace();
   const value = readValue(cursor, 0, false);
@@ -67,7 +67,7 @@ export function parsePythonText(text: string, limits: PythonTextLimits = PYTHON_
 /** @param mustHash whether the value is a dict key or a set element, or inside one. */
 function readValue(cursor: Cursor, depth: number, mustHash: boolean): BenUdpValue {
   if (++cursor.nodes > cursor.limits.maxNodes) {
-    return cursor.fail('BEN_TEXT_TOO_MANY_NODES', 'too many values');
+    return cursor.fail('BEN_TEXT_TOO_MANY_NODES', `more than ${cursor.limits.maxNodes} values`);
   }
   const { unit } = cursor;
   if (isQuote(unit)) {
@@ -99,13 +99,13 @@ function readValue(cursor: Cursor, depth: number, mustHash: boolean): BenUdpValu
 function checkContainer(cursor: Cursor, depth: number, isUnhashable: boolean): void {
   checkHashable(cursor, isUnhashable);
   if (depth === cursor.limits.maxDepth) {
-    cursor.fail('BEN_TEXT_TOO_DEEP', 'too many levels');
+    cursor.fail('BEN_TEXT_TOO_DEEP', `more than ${cursor.limits.maxDepth} levels`);
   }
 }
 
 function checkHashable(cursor: Cursor, isUnhashable: boolean): void {
   if (isUnhashable) {
-    cursor.fail('BEN_TEXT_UNHASHABLE', 'a value that Python cannot hash');
+    cursor.fail('BEN_TEXT_UNHASHABLE', "a key or set element that Python can't hash");
   }
 }
 

@@ -19,7 +19,7 @@ const { maxDepth, maxNodes, maxIntDigits, maxLength } = PYTHON_TEXT_LIMITS;
  */
 export function printPythonText(value: unknown): string {
   const text = new Printer().print(value, 0, false);
-  return text.length > maxLength ? refuse(`a text of ${text.length} characters`) : text;
+  return text.length > maxLength ? refuse(`more than ${maxLength} characters of Python text. Send less`) : text;
 }
 
 class Printer {
@@ -28,7 +28,7 @@ class Printer {
   /** @param mustHash whether the value is a dict key or a set element, or inside one. */
   print(value: unknown, depth: number, mustHash: boolean): string {
     if (++this.nodes > maxNodes) {
-      return refuse(`more than ${maxNodes} values`);
+      return refuse(`more than ${maxNodes} values. Send less`);
     }
     return typeof value === 'object' && value !== null
       ? this.printObject(value, depth, mustHash)
@@ -50,7 +50,7 @@ class Printer {
       case 'object':
         return 'None';
       default:
-        return refuse(`a ${typeof value} has no Python text`);
+        return refuse(`a ${typeof value} has no Python text. Send data instead`);
     }
   }
 
@@ -84,7 +84,9 @@ class Printer {
       }
     }
     if (mustHash) {
-      return refuse('a dict key or set element that Python cannot hash');
+      return refuse(
+        "Python can't hash an object as a dict key or set element. Use a text, a number, bytes or an array of these",
+      );
     }
     if (kind === 'set') {
       const items = Array.from(value as Iterable<unknown>, (item) => this.print(item, inner, true));
@@ -99,7 +101,7 @@ class Printer {
 
   private printPair(key: unknown, value: unknown, depth: number): string {
     if (key === undefined) {
-      refuse('a dict key that is undefined');
+      refuse('undefined is no dict key. Use a text');
     }
     return `${this.print(key, depth, true)}: ${this.print(value, depth, false)}`;
   }
@@ -108,7 +110,7 @@ class Printer {
 function printBigInt(value: bigint): string {
   const text = String(value);
   const digits = value < 0n ? text.length - 1 : text.length;
-  return digits > maxIntDigits ? refuse(`an int of ${digits} digits`) : text;
+  return digits > maxIntDigits ? refuse(`an int of more than ${maxIntDigits} digits. Send it as a text`) : text;
 }
 
 function printTuple(items: string[]): string {

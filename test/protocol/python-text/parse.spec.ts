@@ -717,7 +717,7 @@ describe('a word of JSON', () => {
 
 /** Every message is one of these sentences, so it contains nothing of the text. */
 const MESSAGE =
-  /^(?:unexpected character|text after the literal|the text ends inside a literal|too many levels|too many values|a word that is not a literal|"(?:true|false|null)" \(JSON\? Python writes (?:True|False|None)\)|a duplicate key|a value that Python cannot hash|an int of \d+ digits|a text of \d+ characters|a number in a form that repr never prints|an escape that repr never prints|\\[xuU] needs [248] hex digits) at position (\d+)$/;
+  /^(?:unexpected character|text after the literal|the text ends inside a literal|more than \d+ (?:levels|values|characters)|a word that is not a literal|"(?:true|false|null)" \(JSON\? Python writes (?:True|False|None)\)|a duplicate key|a key or set element that Python can't hash|an int of more than \d+ digits|a number in a form that repr never prints|an escape that repr never prints|\\[xuU] needs [248] hex digits) at position (\d+)$/;
 
 function expectPlainError(error: BenUdpProtocolError, text: string): void {
   const { code, position, message, cause } = error;

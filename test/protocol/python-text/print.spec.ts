@@ -214,7 +214,7 @@ describe('printPythonText', () => {
     });
   });
 
-  describe('what Python text cannot hold', () => {
+  describe("what Python text can't hold", () => {
     it.each<[title: string, value: unknown]>([
       ['a function', () => 1],
       ['a symbol', Symbol('s')],
@@ -237,7 +237,9 @@ describe('printPythonText', () => {
     });
 
     it('names types, never values', () => {
-      expect(() => printPythonText({ secret: [Symbol('secret')] })).toThrow(/^a symbol has no Python text$/);
+      expect(() => printPythonText({ secret: [Symbol('secret')] })).toThrow(
+        /^a symbol has no Python text\. Send data instead$/,
+      );
     });
   });
 
