@@ -157,7 +157,7 @@ function fingerprintOf(contents: Uint8Array): string {
   return print;
 }
 
-interface Outcome {
+interface PrintedKey {
   readonly file: string;
   readonly print: string;
   readonly isNew: boolean;
@@ -166,7 +166,7 @@ interface Outcome {
 }
 
 /** If standard output is the secret, for a source file, all else goes to standard error. */
-function tell({ file, print, isNew, isIgnoredByGit, literals }: Outcome, io: CliIo): void {
+function tell({ file, print, isNew, isIgnoredByGit, literals }: PrintedKey, io: CliIo): void {
   const printed = literals.filter((literal) => literal !== undefined);
   const say = printed.length > 0 ? io.err : io.out;
   say(`${isNew ? 'Made' : 'Read'} ${file}: key ${print}.`);

@@ -44,10 +44,10 @@ const LATENESS = 2;
 
 /** Places in `packed`, after the pairs. */
 const SENT_AT = REMEMBERED_PAIRS;
-const FIRST_TAG = SENT_AT + 1;
+const FIRST_HASH = SENT_AT + 1;
 
 /** Marks a pair that no request has used. */
-const NO_TAG = -1;
+const NO_HASH = -1;
 
 /** An address and port that holds a key. */
 export class Endpoint implements PairHistory {
@@ -72,8 +72,8 @@ export class Endpoint implements PairHistory {
   failuresFullAt: number | undefined = undefined;
 
   /**
-   * `REMEMBERED_PAIRS`, the latest first, or `NO_PAIR`. Then the time of the latest hello that was not a copy. Then for each pair a tag of
-   * the request that used it, or `NO_TAG`: it distinguishes a copy of that request from a forgery. Changed in place in one array, which
+   * `REMEMBERED_PAIRS`, the latest first, or `NO_PAIR`. Then the time of the latest hello that was not a copy. Then for each pair the short
+   * hash of the request that used it, or `NO_HASH`: it distinguishes a copy of that request from a forgery. Changed in place in one array, which
    * takes the least memory: outside of it, V8 stores a number with a fraction as a separate object.
    */
   private readonly packed: PackedPair[];
@@ -101,10 +101,10 @@ export class Endpoint implements PairHistory {
       packIfAny(third),
       packIfAny(fourth),
       history.sentAt,
-      NO_TAG,
-      NO_TAG,
-      NO_TAG,
-      NO_TAG,
+      NO_HASH,
+      NO_HASH,
+      NO_HASH,
+      NO_HASH,
     ];
   }
 
@@ -189,16 +189,16 @@ export class Endpoint implements PairHistory {
     return slot < this.slot + LIVE_SLOTS;
   }
 
-  /** Whether a request with this tag has used one of the remembered pairs. */
-  isReplay(tag: number): boolean {
-    return this.packed.includes(tag, FIRST_TAG);
+  /** Whether a request with this short hash has used one of the remembered pairs. */
+  isReplay(shortHash: number): boolean {
+    return this.packed.includes(shortHash, FIRST_HASH);
   }
 
-  /** Records the tag of the request that used a pair, accepted or not: its copies show nothing about the device. */
-  recordTag(pair: PairName, tag: number): void {
+  /** Records the short hash of the request that used a pair, accepted or not: its copies show nothing about the device. */
+  recordHash(pair: PairName, shortHash: number): void {
     for (let index = 0; index < REMEMBERED_PAIRS; index++) {
       if (isPacked(this.packed[index]!, pair)) {
-        this.packed[FIRST_TAG + index] = tag;
+        this.packed[FIRST_HASH + index] = shortHash;
         return;
       }
     }
@@ -266,9 +266,9 @@ export class Endpoint implements PairHistory {
     const isLost = !this.isLatestUsed && this.latest?.isSingle === true;
     if (!isLost) {
       this.packed.copyWithin(1, 0, REMEMBERED_PAIRS - 1);
-      this.packed.copyWithin(FIRST_TAG + 1, FIRST_TAG, FIRST_TAG + REMEMBERED_PAIRS - 1);
+      this.packed.copyWithin(FIRST_HASH + 1, FIRST_HASH, FIRST_HASH + REMEMBERED_PAIRS - 1);
     }
-    this.packed[FIRST_TAG] = NO_TAG;
+    this.packed[FIRST_HASH] = NO_HASH;
     // A single datagram that no request used was lost, and is replaced. Its other half is still unread.
     this.packed[0] = packPair(pair, isSingle);
     this.packed[SENT_AT] = now;

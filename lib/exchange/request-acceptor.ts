@@ -78,12 +78,12 @@ export class RequestAcceptor {
   /** Decides on a request whose search has ended. */
   conclude(result: SearchResult | 'search-budget', claim: Claim, arrival: Arrival, charge: AttemptCharge): Decision {
     return typeof result === 'string'
-      ? this.refuse(result, claim.known, arrival)
+      ? this.rejectFailed(result, claim.known, arrival)
       : this.accept(result, claim, arrival, charge);
   }
 
-  /** Counts a failed request against its sender. */
-  refuse(reason: BenUdpRejection, known: Endpoint | undefined, arrival: Arrival): Decision {
+  /** Rejects a request that did not verify, and counts it against its sender. */
+  rejectFailed(reason: BenUdpRejection, known: Endpoint | undefined, arrival: Arrival): Decision {
     const { admissions, hellos } = this.parts;
     const { sender, now } = arrival;
     admissions.of(known, arrival).countFailure(now);
@@ -115,8 +115,8 @@ export class RequestAcceptor {
       admissions.ofStranger(arrival.sender, false, arrival.now).countFailure(arrival.now);
       return reject('v1-refused', key);
     }
-    const tag = tagOf(envelope.hash);
-    const isReplay = known?.isReplay(tag) === true;
+    const shortHash = shortHashOf(envelope.hash);
+    const isReplay = known?.isReplay(shortHash) === true;
     const endpoint = isReplay ? undefined : (known ?? this.admit(match, claim, arrival));
     if (!endpoint) {
       id.fill(0);
@@ -131,7 +131,7 @@ export class RequestAcceptor {
     if (endpoint.key !== key) {
       this.useKey(endpoint, key, arrival.sender);
     }
-    endpoint.recordTag(candidate.uses, tag);
+    endpoint.recordHash(candidate.uses, shortHash);
     const decision = this.open(envelope, match, isLive, endpoint, arrival);
     if (!('pending' in decision)) {
       id.fill(0);
@@ -279,7 +279,7 @@ export class RequestAcceptor {
 }
 
 /** 31 bits of a hash. V8 stores such a number without an object. */
-export function tagOf(hash: Buffer): number {
+export function shortHashOf(hash: Buffer): number {
   return hash.readUInt32BE(0) >>> 1;
 }
 

@@ -26,7 +26,7 @@ import type { AttemptCharge } from './limits/key-attempt-budget.js';
 import { type KnownBoard, KnownBoards } from './known-boards.js';
 import { type BenUdpRemote, Sender, remoteOfEndpoint } from './remote.js';
 import { type PendingRequest, ReplySlots, type UnsentReply } from './reply-slots.js';
-import { type ExchangeParts, RequestAcceptor, tagOf } from './request-acceptor.js';
+import { type ExchangeParts, RequestAcceptor, shortHashOf } from './request-acceptor.js';
 
 const SECRET_BYTES = 32;
 
@@ -244,9 +244,9 @@ export class ServerExchange {
     }
     const envelope = parseEnvelope(datagram, this.envelopeBytes);
     if (typeof envelope === 'string') {
-      return limit ? reject(limit) : this.requests.refuse(envelope, known, arrival);
+      return limit ? reject(limit) : this.requests.rejectFailed(envelope, known, arrival);
     }
-    if (known?.isReplay(tagOf(envelope.hash)) || this.isSearchedFor(envelope, sender)) {
+    if (known?.isReplay(shortHashOf(envelope.hash)) || this.isSearchedFor(envelope, sender)) {
       return reject('replayed');
     }
     const claim = { envelope, sender, slot, known, sent };
@@ -288,7 +288,7 @@ export class ServerExchange {
       return SEARCHING;
     }
     search.abandon();
-    return this.requests.refuse('search-budget', claim.known, arrival);
+    return this.requests.rejectFailed('search-budget', claim.known, arrival);
   }
 
   private end(pending: PendingSearch, result: SearchResult | 'search-budget', now: number): LateDecision[] {

@@ -6,7 +6,7 @@ import { BenUdpError, type BenUdpProtocolError } from '../errors.js';
 import type { VerifiedRequest } from '../exchange/index.js';
 import { formatErrorReply, formatReply, formatUnreadableReply } from '../protocol/index.js';
 import type { Answer } from '../server/index.js';
-import { HIDDEN_ERROR, type Outcome, isPromiseLike } from './ben-udp.router.js';
+import { HIDDEN_ERROR, type ResultPacket, isPromiseLike } from './ben-udp.router.js';
 import type { ResolvedTransportOptions } from './ben-udp.transport-options.js';
 
 /** Tells a device that its request was not run: too many handlers are running. */
@@ -22,12 +22,14 @@ export class AnswerWriter {
   ) {}
 
   /** The answer to a request whose handler has ended. A promise only if the serializer returns one, because each promise costs time. */
-  write(request: VerifiedRequest, outcome: Outcome, serializer: ConsumerSerializer): Answer | Promise<Answer> {
+  write(request: VerifiedRequest, result: ResultPacket, serializer: ConsumerSerializer): Answer | Promise<Answer> {
     if (request.noreturn) {
-      return { text: undefined, isError: 'err' in outcome };
+      return { text: undefined, isError: 'err' in result };
     }
     try {
-      const packet: Outcome | PromiseLike<Outcome> = serializer.serialize(outcome as Outcome & { id: string });
+      const packet: ResultPacket | PromiseLike<ResultPacket> = serializer.serialize(
+        result as ResultPacket & { id: string },
+      );
       return isPromiseLike(packet) ? this.writeLater(request, packet) : this.format(request, packet);
     } catch (error) {
       return this.refuseUnsendable(request, error);
@@ -51,7 +53,7 @@ export class AnswerWriter {
     return unreadable ? formatUnreadableReply(unreadable, errorReply) : this.formatError(BUSY_ERROR);
   }
 
-  private async writeLater(request: VerifiedRequest, packet: PromiseLike<Outcome>): Promise<Answer> {
+  private async writeLater(request: VerifiedRequest, packet: PromiseLike<ResultPacket>): Promise<Answer> {
     try {
       return this.format(request, await packet);
     } catch (error) {
@@ -59,7 +61,7 @@ export class AnswerWriter {
     }
   }
 
-  private format(request: VerifiedRequest, packet: Outcome): Answer {
+  private format(request: VerifiedRequest, packet: ResultPacket): Answer {
     const bufferSize = this.bufferSizeOf(request);
     return 'err' in packet
       ? { text: this.formatError(packet.err, bufferSize), isError: true }

@@ -26,7 +26,7 @@ export const HIDDEN_ERROR = { status: 'error', message: 'Internal server error' 
 const MAX_REMEMBERED_ROUTES = 1024;
 
 /** The result of a handler, in the terms of Nest's packets. */
-export interface Outcome {
+export interface ResultPacket {
   response?: unknown;
   err?: unknown;
   isDisposed: true;
@@ -113,7 +113,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
    * It awaits nothing before the handler unless it must: each promise costs memory and a turn of the microtask queue, and Nest's own
    * part of a call has a dozen already.
    */
-  protected route(request: VerifiedRequest, receivedAt: number): Outcome | Promise<Outcome> {
+  protected route(request: VerifiedRequest, receivedAt: number): ResultPacket | Promise<ResultPacket> {
     const packet = this.deserializer.deserialize({ pattern: request.action, data: request.data });
     return isPromiseLike(packet)
       ? Promise.resolve(packet).then((read) => this.dispatch(request, read, receivedAt))
@@ -124,7 +124,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     request: VerifiedRequest,
     packet: { readonly pattern: unknown; readonly data: unknown },
     receivedAt: number,
-  ): Outcome | Promise<Outcome> {
+  ): ResultPacket | Promise<ResultPacket> {
     const { pattern } = packet;
     const name = this.describePattern(pattern);
     const handler = this.findHandler(pattern, request.noreturn);
@@ -137,7 +137,7 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
     return this.runBetweenHooks(context, () => this.run(handler, packet.data, context));
   }
 
-  private async run(handler: MessageHandler, data: unknown, context: BenUdpContext): Promise<Outcome> {
+  private async run(handler: MessageHandler, data: unknown, context: BenUdpContext): Promise<ResultPacket> {
     let result: unknown;
     try {
       result = await handler(data, context);
@@ -303,16 +303,16 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
   }
 
   /** Runs `work` between the hooks that tracing tools set, as Nest's own servers do from 11.1 on. */
-  private runBetweenHooks(context: BenUdpContext, work: () => Promise<Outcome>): Promise<Outcome> {
+  private runBetweenHooks(context: BenUdpContext, work: () => Promise<ResultPacket>): Promise<ResultPacket> {
     const { onProcessingStartHook, onProcessingEndHook } = this as unknown as ProcessingHooks;
     if (!onProcessingStartHook || (onProcessingStartHook === this.emptyStartHook && !onProcessingEndHook)) {
       return work();
     }
     return new Promise((resolve, reject) => {
       const done = async () => {
-        const outcome = await work();
+        const packet = await work();
         (this as unknown as ProcessingHooks).onProcessingEndHook?.(this.transportId, context);
-        resolve(outcome);
+        resolve(packet);
       };
       Promise.resolve(onProcessingStartHook.call(this, this.transportId, context, done)).catch(reject);
     });

@@ -24,7 +24,7 @@ import {
 } from '../server/index.js';
 import { AnswerWriter } from './answer-writer.js';
 import { type BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
-import { BenUdpRouter, HIDDEN_ERROR, type Outcome, isPromiseLike } from './ben-udp.router.js';
+import { BenUdpRouter, HIDDEN_ERROR, type ResultPacket, isPromiseLike } from './ben-udp.router.js';
 import {
   type BenUdpTransportOptions,
   type ResolvedTransportOptions,
@@ -400,14 +400,14 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   private answer(request: VerifiedRequest, receivedAt: number): Answer | Promise<Answer> {
-    const write = (outcome: Outcome) => this.answers.write(request, outcome, this.serializer);
+    const write = (packet: ResultPacket) => this.answers.write(request, packet, this.serializer);
     const fail = (error: unknown) => {
       this.reporter.logFailure(error);
       return write({ err: HIDDEN_ERROR, isDisposed: true });
     };
     try {
-      const outcome = this.route(request, this.platform.wallClock() - (this.platform.now() - receivedAt));
-      return isPromiseLike(outcome) ? outcome.then(write, fail) : write(outcome);
+      const packet = this.route(request, this.platform.wallClock() - (this.platform.now() - receivedAt));
+      return isPromiseLike(packet) ? packet.then(write, fail) : write(packet);
     } catch (error) {
       return fail(error);
     }

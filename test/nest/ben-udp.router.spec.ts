@@ -1,9 +1,9 @@
-/** Rules of the router that no single exchange shows: what it remembers, what it logs how often, and hooks that fail. */
+/** Rules of the router that no single exchange shows: its memory, the frequency of its log lines, and hooks that fail. */
 import { Logger } from '@nestjs/common';
 import { Observable, concat, of, throwError } from 'rxjs';
 import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { VerifiedRequest } from '../../lib/exchange/index.js';
-import { type Outcome, BenUdpRouter } from '../../lib/nest/ben-udp.router.js';
+import { type ResultPacket, BenUdpRouter } from '../../lib/nest/ben-udp.router.js';
 import { WildcardPatterns } from '../../lib/nest/wildcard-patterns.js';
 import { FakePlatform } from '../support/fake-platform.js';
 import { LogRecorder } from '../support/nest-app.js';
@@ -19,7 +19,7 @@ class TestRouter extends BenUdpRouter {
     this.initializeDeserializer({});
   }
 
-  ask(action: unknown, options: Partial<VerifiedRequest> = {}): Outcome | Promise<Outcome> {
+  ask(action: unknown, options: Partial<VerifiedRequest> = {}): ResultPacket | Promise<ResultPacket> {
     return this.route(
       { action, data: 1, noreturn: false, remote: remoteOf('10.0.0.7'), ...options } as VerifiedRequest,
       0,

@@ -26,8 +26,8 @@ export class InFlightHandler {
   start: (() => void) | undefined;
 
   constructor(
-    readonly endpoint: InFlightOwner,
-    /** An endpoint may change its holder while the handler runs. */
+    readonly owner: InFlightOwner,
+    /** At the begin: the owner may change its holder while the handler runs. */
     readonly holder: Holder,
     public since: number,
     public isQueued: boolean,
@@ -39,7 +39,7 @@ export class InFlight {
   private total = 0;
   /** The handlers that count for their device, oldest first. Bounded by `maxInFlight`. */
   private readonly counted = new Set<InFlightHandler>();
-  /** The queued events of each endpoint that has some, oldest first. Bounded by `maxInFlight`. */
+  /** The queued events of each device that has some, oldest first. Bounded by `maxInFlight`. */
   private readonly queues = new Map<InFlightOwner, InFlightHandler[]>();
   private readonly maxPerHolder: number;
 
@@ -64,21 +64,21 @@ export class InFlight {
    *
    * @param mayQueue whether nobody waits for the result.
    */
-  begin(endpoint: InFlightOwner, mayQueue: boolean, now: number): InFlightHandler | undefined {
+  begin(owner: InFlightOwner, mayQueue: boolean, now: number): InFlightHandler | undefined {
     const { maxInFlight, maxInFlightPerDevice, maxQueuedEvents } = this.limits;
-    const { holder } = endpoint;
-    if (endpoint.running >= maxInFlightPerDevice) {
+    const { holder } = owner;
+    if (owner.running >= maxInFlightPerDevice) {
       this.forgetOld(now);
     }
     if (this.total >= maxInFlight || holder.running >= this.maxPerHolder) {
       return undefined;
     }
-    const queue = this.queues.get(endpoint);
-    const mustWait = queue !== undefined || endpoint.running >= maxInFlightPerDevice;
+    const queue = this.queues.get(owner);
+    const mustWait = queue !== undefined || owner.running >= maxInFlightPerDevice;
     if (mustWait && (!mayQueue || (queue?.length ?? 0) >= maxQueuedEvents)) {
       return undefined;
     }
-    const handler = new InFlightHandler(endpoint, holder, now, mustWait);
+    const handler = new InFlightHandler(owner, holder, now, mustWait);
     holder.running++;
     this.total++;
     if (!mustWait) {
@@ -86,7 +86,7 @@ export class InFlight {
     } else if (queue) {
       queue.push(handler);
     } else {
-      this.queues.set(endpoint, [handler]);
+      this.queues.set(owner, [handler]);
     }
     return handler;
   }
@@ -100,14 +100,14 @@ export class InFlight {
       return;
     }
     this.forget(handler);
-    this.startQueued(handler.endpoint, now);
+    this.startQueued(handler.owner, now);
   }
 
   /** Starts as many queued events of the device as may run. */
-  private startQueued(endpoint: InFlightOwner, now: number): void {
+  private startQueued(owner: InFlightOwner, now: number): void {
     for (;;) {
-      const next = this.queues.get(endpoint)?.[0];
-      if (!next || endpoint.running >= this.limits.maxInFlightPerDevice) {
+      const next = this.queues.get(owner)?.[0];
+      if (!next || owner.running >= this.limits.maxInFlightPerDevice) {
         return;
       }
       this.unqueue(next);
@@ -120,14 +120,14 @@ export class InFlight {
   private run(handler: InFlightHandler, now: number): void {
     handler.since = now;
     this.counted.add(handler);
-    handler.endpoint.running++;
+    handler.owner.running++;
   }
 
   private unqueue(handler: InFlightHandler): void {
-    const queue = this.queues.get(handler.endpoint) ?? [];
+    const queue = this.queues.get(handler.owner) ?? [];
     queue.splice(queue.indexOf(handler), 1);
     if (queue.length === 0) {
-      this.queues.delete(handler.endpoint);
+      this.queues.delete(handler.owner);
     }
   }
 
@@ -138,16 +138,16 @@ export class InFlight {
         break;
       }
       this.forget(handler);
-      freed.add(handler.endpoint);
+      freed.add(handler.owner);
     }
-    for (const endpoint of freed) {
-      this.startQueued(endpoint, now);
+    for (const owner of freed) {
+      this.startQueued(owner, now);
     }
   }
 
   private forget(handler: InFlightHandler): void {
     if (this.counted.delete(handler)) {
-      handler.endpoint.running--;
+      handler.owner.running--;
     }
   }
 }

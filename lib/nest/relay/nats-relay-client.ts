@@ -8,7 +8,7 @@ import { UnsentError } from './unsent-error.js';
 type Callback = (packet: WritePacket) => void;
 
 /** The part of a message of NATS that Nest's type lacks. */
-interface Answer {
+interface NatsMessage {
   readonly headers?: { readonly code: number };
 }
 
@@ -73,7 +73,7 @@ export class NatsRelayClient extends ClientNats {
     const handle = super.createSubscriptionHandler(packet, callback);
     return async (...answer) => {
       const [error, message] = answer;
-      if (!error && (message as Answer).headers?.code === NO_RESPONDERS) {
+      if (!error && (message as NatsMessage).headers?.code === NO_RESPONDERS) {
         callback({ err: new UnsentError('no worker listens') });
         return;
       }

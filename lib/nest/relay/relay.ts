@@ -58,7 +58,7 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
   async onApplicationBootstrap(): Promise<void> {
     if (!this.client.carriesIdentity) {
       this.logger.warn(
-        'The identity of boards does not travel over this engine: @Device() and its siblings give undefined on the workers. ' +
+        'The identity of boards does not travel over this broker: @Device() and its siblings give undefined on the workers. ' +
           'It travels over NATS and Redis',
       );
     }

@@ -1,4 +1,4 @@
-/** The sender of a request on its way through the headers of NATS and the packets of Redis, and what a foreign program may put there. */
+/** The sender of a request in the headers of NATS and in the packets of Redis, and any values of a foreign program there. */
 import { describe, expect, it } from 'vitest';
 import type { BenUdpContext } from '../../../lib/nest/ben-udp.context.js';
 import {

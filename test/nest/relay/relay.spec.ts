@@ -314,6 +314,6 @@ describe('an edge', () => {
 
   it('warns at the start if the identity does not travel', async () => {
     const { logs } = await startEdge();
-    expect(logs.of('warn').join()).toMatch(/identity of boards does not travel over this engine/);
+    expect(logs.of('warn').join()).toMatch(/identity of boards does not travel over this broker/);
   });
 });
