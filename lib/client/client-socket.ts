@@ -2,7 +2,7 @@
  * One socket of a client. A reply does not name its request, so a socket carries one exchange at a time. Each step has a timeout.
  */
 import type { ClientExchange, BenUdpIgnoredReason } from '../exchange/index.js';
-import type { DatagramSocket, DatagramSocketOptions, Platform } from '../net/index.js';
+import { type DatagramSocket, type DatagramSocketOptions, type Platform, scheduleAfterRead } from '../net/index.js';
 
 /** How an exchange ended. */
 export type SocketOutcome =
@@ -218,19 +218,11 @@ export class ClientSocket {
     if (this.use !== use) {
       return;
     }
-    let isCancelled = false;
-    const cancel = this.platform.schedule(() => {
-      // After a pause of the process, timers run before sockets are read, and the answer may be unread.
-      this.platform.afterTurn(() => {
-        if (!isCancelled) {
-          this.end(use, { kind: use.exchange.isReplyBad ? 'bad-reply' : 'timeout' });
-        }
-      });
-    }, use.timeoutMs);
-    this.cancelTimer = () => {
-      isCancelled = true;
-      cancel();
-    };
+    this.cancelTimer = scheduleAfterRead(
+      this.platform,
+      () => this.end(use, { kind: use.exchange.isReplyBad ? 'bad-reply' : 'timeout' }),
+      use.timeoutMs,
+    );
   }
 
   private end(use: SocketUse, outcome: SocketOutcome): void {

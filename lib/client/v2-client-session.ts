@@ -9,7 +9,7 @@ import {
   type V2ClientPhase,
   type V2Failure,
 } from '../exchange/index.js';
-import type { DatagramSocket, DatagramSocketOptions, Platform } from '../net/index.js';
+import { type DatagramSocket, type DatagramSocketOptions, type Platform, scheduleAfterRead } from '../net/index.js';
 import { type ClientPeer, isRefusal } from './client-socket.js';
 
 /** How a request of a session ended. */
@@ -194,20 +194,11 @@ export class V2ClientSession {
   }
 
   private startTimer(ms: number): void {
-    let isCancelled = false;
-    const cancel = this.platform.schedule(() => {
-      // After a pause of the process, timers run before sockets are read, and the answer may be unread.
-      this.platform.afterTurn(() => {
-        if (!isCancelled) {
-          const { phase } = this.exchange;
-          this.act(this.exchange.elapse(), phase);
-        }
-      });
-    }, ms);
-    this.cancelTimer = () => {
-      isCancelled = true;
-      cancel();
+    const onElapsed = () => {
+      const { phase } = this.exchange;
+      this.act(this.exchange.elapse(), phase);
     };
+    this.cancelTimer = scheduleAfterRead(this.platform, onElapsed, ms);
   }
 
   private fail(error: Error): void {

@@ -6,7 +6,7 @@ import { BEN_UDP_HEALTH_PATTERN, DEFAULT_BUFFER_SIZE } from '../constants.js';
 import { BenUdpError } from '../errors.js';
 import type { BenUdpRemote, VerifiedRequest } from '../exchange/index.js';
 import type { KeyRing } from '../keys/index.js';
-import { type Platform, withBindSocket } from '../net/index.js';
+import { type Platform, scheduleAfterRead, withBindSocket } from '../net/index.js';
 import { formatReply, formatRequest } from '../protocol/index.js';
 import { randomBytes } from '../random.js';
 import type { Answer, ListenerHandlers } from '../server/index.js';
@@ -216,15 +216,14 @@ export class LoopbackProbe {
     }
   }
 
-  /** Calls `giveUp` if the hello does not arrive in time. After a blocked event loop it reads the sockets first. */
+  /** Calls `giveUp` if the hello does not arrive in time. */
   private afterSearch(giveUp: () => void): () => void {
-    return this.platform.schedule(() => {
-      this.platform.afterTurn(() => {
-        if (!this.isHeard) {
-          giveUp();
-        }
-      });
-    }, SEARCH_MS);
+    const onElapsed = () => {
+      if (!this.isHeard) {
+        giveUp();
+      }
+    };
+    return scheduleAfterRead(this.platform, onElapsed, SEARCH_MS);
   }
 
   /** Uses the first of the server's current keys. */

@@ -1,4 +1,5 @@
 /** Everything that touches the machine: sockets, clock, timers. */
+export * from './answer-timer.js';
 export * from './datagram-socket.js';
 export * from './networks.js';
 export * from './platform.js';
