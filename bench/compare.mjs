@@ -85,7 +85,7 @@ function reporter(what) {
 }
 
 /**
- * One version beside the base.
+ * The row of one version, compared with the base.
  *
  * @param {import('./support/side-by-side.mjs').Share[][]} shares of all versions in each round, the base first
  * @param {number} index of the version

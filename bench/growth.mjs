@@ -1,5 +1,5 @@
 /**
- * How CPU and memory of an exchange grow with devices, keys, data and processes, as curves with the expected line beside each. Measures the
+ * Draws how CPU and memory of an exchange grow with devices, keys, data and processes, each curve with its expected line. Measures the
  * server's part without a socket, so that the system does not blur it.
  *
  *     npm run bench:growth

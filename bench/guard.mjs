@@ -1,5 +1,5 @@
 /**
- * Fails where an exchange has come to take more than it should, in counts that do not depend on the machine: datagrams, calls
+ * Fails if an exchange takes more than it should, in counts that do not depend on the machine: datagrams, calls
  * of node:crypto, promises, bytes allocated. Runs the whole server, Nest and a controller included, on a socket that sends nothing.
  *
  *     npm run bench:guard
@@ -23,7 +23,7 @@ const WARM_UP_TURNS = 400;
 
 const COUNTED_TURNS = 20;
 
-/** Of a turn, on a machine that does other work. In between, the server takes what comes for a backlog. */
+/** Attempts of a turn on a busy machine. In between, the server would take datagrams for a backlog. */
 const MAX_TRIES = 20;
 const CATCH_UP_MS = 1000;
 

@@ -45,7 +45,7 @@ const MAY_IMPORT: Record<string, string[]> = {
 /** The exchange needs the shape of a key ring, and no way to make one. */
 const MAY_IMPORT_TYPES: Record<string, string[]> = { exchange: ['keys'] };
 
-/** The folders inside layers, and those beside them that each may import. Files beside these folders are open to all of the layer. */
+/** The folders inside layers, and the sibling folders that each may import. Any file of a layer may import those next to its folders. */
 const ROOMS: Record<string, string[]> = {
   'exchange/ids': ['exchange/limits'],
   'exchange/limits': [],

@@ -1,6 +1,6 @@
 /**
- * One test for each attack in SECURITY.md, by the names it has there. Where a server alone can hold, ours does; where no
- * server can, because the device decides, the attack is carried out so that nobody takes our word for what it means.
+ * One test for each attack in SECURITY.md, by its name there. If a server alone can stop the attack, the test shows that ours does. If no
+ * server can, because the device decides, the test carries the attack out and shows its consequence.
  */
 import { createCipheriv, createHash, createHmac, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';

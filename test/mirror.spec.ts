@@ -18,7 +18,7 @@ const hasSpec = (name: string) => specs.includes(name);
 /** Units without a spec of their name: where their behaviour is asserted, and why there. */
 const TESTED_ELSEWHERE: Array<{ why: string; by: string[]; units: string[] }> = [
   {
-    why: 'constants and types, whose values are checked where they are used or documented',
+    why: 'constants and types, whose values are checked by the specs of their users and of the docs',
     by: ['docs/errors', 'docs/options', 'protocol/vectors'],
     units: ['constants', 'errors', 'exchange/limits/exchange-limits', 'exchange/rejection', 'protocol/wire'],
   },

@@ -17,7 +17,7 @@ export default defineConfig({
   root,
   resolve: { alias },
   test: {
-    // Only a test that hangs takes so long. On a busy machine, others take many times as long as on an idle one.
+    // Only a hanging test takes this long. On a busy machine, others take many times as long as on an idle one.
     testTimeout: 60_000,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 30_000 } },

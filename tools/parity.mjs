@@ -1,5 +1,5 @@
 /**
- * Runs the parity suite, and makes docs/parity.md of what the run found: each row is a behaviour, with its tests.
+ * Runs the parity suite, and makes docs/parity.md from its results: each row is a behaviour, with its tests.
  *
  *     npm run test:parity                            the suite alone
  *     npm run test:parity -- --save docs/parity.md   and write the table

@@ -15,7 +15,7 @@ const FIRST_TIMEOUT_MS = 2000;
 const RANDOM_FACTOR = 1.5;
 const MAX_REPEATS = 4;
 
-/** A message id must not be used twice within four minutes. After so many, the device takes a new port, which has ids of its own. */
+/** A message id must not be used twice within four minutes. After this many, the device takes a new port, which has separate ids. */
 const MAX_MESSAGE_ID = 65_535;
 
 export class CoapDevice extends DatagramPeer {

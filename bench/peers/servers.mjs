@@ -1,6 +1,6 @@
 /**
- * The servers that the transport is compared with, all with the controller of the bench. What they need besides Nest is a
- * dependency of this folder alone.
+ * The servers that the transport is compared with, all with the controller of the bench. Their dependencies except Nest belong to this
+ * folder alone.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';

@@ -15,7 +15,7 @@ const SETTLE_ROUND_TRIPS = 4;
 /** New devices, each from nothing to its first answer. */
 const FIRSTS = 5;
 
-/** Upstream's server ends if a datagram is lost. A board notices it by so many timeouts in a row, each of 10 s. */
+/** Upstream's server ends if a datagram is lost. A board notices it by this many timeouts in a row, each of 10 s. */
 const MAX_TIMEOUTS = 2;
 
 /** A device that can be awaited. */

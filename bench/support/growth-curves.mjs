@@ -1,11 +1,11 @@
 /**
- * The curves of `bench:growth`: what grows, in which steps, and what is expected of CPU and memory.
+ * The curves of `bench:growth`: the parameter that grows, its steps, and the expected CPU and memory.
  */
 
 const DEVICES = 64;
 
 /**
- * @typedef {object} Measure what is drawn of the points of a curve
+ * @typedef {object} Measure a figure of the points of a curve, which is drawn
  * @property {string} title
  * @property {(point: { x: number, cpuMicroseconds: number, heapBytes: number, rssMiB: number }) => number} read
  * @property {'flat' | 'proportional' | number} expected `flat`: as the first point. `proportional`: the first point times x. A number: the

@@ -43,7 +43,7 @@ function exchange(count) {
   return { cpu, phases, done };
 }
 
-/** What a look at the clock costs: with one device, there are two for each exchange. */
+/** The CPU time of reading the clock: with one device, that happens twice for each exchange. */
 function measureClock() {
   const looks = 10_000;
   let cpu = 0;

@@ -29,7 +29,7 @@ function shortCount(count) {
   return count >= 1000 ? `${count / 1000} k` : String(count);
 }
 
-/** One panel: the points, and the expected line beside them; x is logarithmic, y begins at 0. */
+/** One panel: the points and the expected line; x is logarithmic, y begins at 0. */
 function drawPanel(points, measure, left) {
   const measured = points.map(measure.read);
   const expected = expectAll(points, measure);
@@ -70,7 +70,7 @@ export const GROWTH_CHARTS = Object.fromEntries(
   ]),
 );
 
-/** The last point of each curve, where a curve that bends is furthest from its line. */
+/** The last point of each curve, because a curve that bends is furthest from its line there. */
 function growthTable({ curves }) {
   const rows = curves.flatMap(({ name, points }) =>
     curveOf(name).measures.map((measure) => {

@@ -13,7 +13,7 @@ const folder = `${root}bench/history/`;
  * @property {string} commit its short hash, with `+` behind if files were changed since
  * @property {string} date
  * @property {string} node
- * @property {Record<string, Record<string, number>>} counts by exchange and by what is counted
+ * @property {Record<string, Record<string, number>>} counts by exchange and by kind
  */
 
 const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));

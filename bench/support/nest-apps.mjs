@@ -20,7 +20,7 @@ class EchoController {
 const echo = /** @type {PropertyDescriptor} */ (Object.getOwnPropertyDescriptor(EchoController.prototype, 'echo'));
 // Nest keeps the payload of a message and the body of an HTTP request under one name.
 Payload()(EchoController.prototype, 'echo', 0);
-// The second one is for MQTT, where each device has a topic of its own.
+// The second pattern is for MQTT, because each device has its own topic there.
 MessagePattern([ACTION, `${ACTION}/+`])(EchoController.prototype, 'echo', echo);
 Post(ACTION)(EchoController.prototype, 'echo', echo);
 HttpCode(200)(EchoController.prototype, 'echo', echo);

@@ -10,7 +10,7 @@ import { SECTIONS, drawChart } from './report.mjs';
 import { fillSections } from './table.mjs';
 
 /**
- * By the name of the JSON file: what is made of it.
+ * The tables and charts that are made of each JSON file, by its name.
  *
  * @type {Record<string, { sections: Record<string, (results: any) => string>, charts: Record<string, (results: any) => string> }>}
  */

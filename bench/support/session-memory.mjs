@@ -1,5 +1,5 @@
 /**
- * The memory that a session of protocol v2 takes in the server: on the heap and beside it, tables and keys included, without its reply.
+ * The memory that a session of protocol v2 takes in the server: on the heap and outside of it, tables and keys included, without its reply.
  */
 import { randomFillSync } from 'node:crypto';
 import { DEFAULT_LIMITS, Exchanges, V2ClientExchange } from '#lib/exchange/index.js';
@@ -20,7 +20,7 @@ export function measureSessionBytes(collect) {
   const keys = Array.from({ length: READY_SESSIONS + COUNTED_SESSIONS }, (_, index) => keyAt(index));
   const ring = new KeyRing(keys.map((key, index) => ({ device: `board ${index}`, key })));
   const used = () => {
-    // The second one frees what the first one finalizes.
+    // The second one frees the objects that the first one finalizes.
     collect();
     collect();
     const { heapUsed, arrayBuffers } = process.memoryUsage();

@@ -14,7 +14,7 @@ const BETWEEN_EXCHANGES_MS = 1000;
 /** Between strangers: few enough for the limits of all together, and of one network. */
 const BETWEEN_STRANGERS_MS = 2;
 
-/** Keys that are tried in a millisecond, half of what the limits allow. */
+/** Keys that are tried in a millisecond, half as many as the limits allow. */
 const KEYS_PER_MS = DEFAULT_LIMITS.keyAttempts.perSecond / 2000;
 
 export class Steps {

@@ -1,4 +1,4 @@
-/** What is left to count and to cancel around the attempts of a request. The clients' specs assert the rest, through whole requests. */
+/** The counts and cancellations around the attempts of a request. The specs of the clients assert the rest, through whole requests. */
 import { describe, expect, it, vi } from 'vitest';
 import { type ClientRequest, QueuedRequest, RequestBook } from '../../lib/client/request-book.js';
 import { FakePlatform } from '../support/fake-platform.js';

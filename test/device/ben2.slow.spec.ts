@@ -487,7 +487,7 @@ describe('a refusal', () => {
 });
 
 describe('an exception during a call', () => {
-  /** What a board does to fail at its `n`-th call of `name`: `left` counts down to 0. */
+  /** The program of a board that fails at its `n`-th call of `name`: `left` counts down to 0. */
   const failAt = (name: string, n: number) => `
 import ben2
 left = ${n}

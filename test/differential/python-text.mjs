@@ -16,8 +16,8 @@ const BATCH = 1000;
 const SHOWN = 5;
 
 /**
- * What is refused though `literal_eval` reads it: the rules of docs/python-text.md, with the codes that each can lead to.
- * The Python side finds out which of them a text breaks.
+ * The rules of docs/python-text.md that refuse a text which `literal_eval` reads, each with its possible codes. The Python side finds out
+ * which of them a text breaks.
  *
  * @type {Record<string, string[]>}
  */

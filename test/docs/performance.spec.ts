@@ -1,4 +1,4 @@
-/** The figures and the charts in docs/performance.md are those of the JSON files beside it. */
+/** The figures and the charts in docs/performance.md are those of the JSON files in the same folder. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,6 +1,6 @@
 /**
- * What a board sees when something goes wrong, and what the log says. The claim is about datagrams: exactly one reply, none
- * for noreturn, none that a board's buffer would cut off.
+ * The reply to a board, and the log, if a request fails. The claim is about datagrams: exactly one reply, none for noreturn, none that a
+ * board's buffer would cut off.
  */
 import { Controller, ValidationPipe } from '@nestjs/common';
 import { EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices';

@@ -41,7 +41,7 @@ function hold(transport: BenUdpTransport) {
   socket.removeAllListeners('message');
   socket.on('message', (...args) => held.push(args));
   return {
-    /** Resolves when so many datagrams are held. */
+    /** Resolves when this many datagrams are held. */
     holds: async (count: number) => {
       await expect.poll(() => held).toHaveLength(count);
     },

@@ -1,4 +1,4 @@
-/** The metadata beside the payload, from Nest's dispatch hook or a device's dict to the handler's context: only a round trip shows it. */
+/** Metadata, from Nest's dispatch hook or the dict of a device to the context of the handler: only a round trip shows it. */
 import { Controller } from '@nestjs/common';
 import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
 import { BenUdpClient, BenUdpContext, type BenUdpExchange } from 'nestjs-ben-udp';

@@ -1,6 +1,6 @@
 /**
- * A controller answers boards over real UDP. What only a round trip can prove: that what a board sends reaches the handler
- * as documented, through Nest's own layers, and that what the handler came to reaches the board.
+ * A controller answers boards over real UDP. Only a round trip can prove that the values of a board reach the handler as documented,
+ * through Nest's own layers, and that the result of the handler reaches the board.
  */
 import {
   type ArgumentsHost,

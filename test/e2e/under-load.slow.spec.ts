@@ -1,6 +1,6 @@
 /**
- * What an operator does, and what goes wrong, while many boards are being served: keys replaced, handlers that hang, an event
- * loop that stands still, a shutdown, a process that is killed. Each holds for boards that have nothing to do with it, too.
+ * Actions of an operator, and failures, while many boards are served: replaced keys, hanging handlers, a blocked event loop, a shutdown, a
+ * killed process. The other boards must not notice.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';

@@ -17,8 +17,8 @@ const BOARDS = 200;
 const PER_SECOND = 200;
 
 /**
- * Rolling restarts in a row. One takes two seconds, in which two failures in place of one, by chance, are beyond the limit. Of five
- * the sum says something.
+ * Rolling restarts in a row. One takes two seconds, and two failures by chance instead of one would exceed the limit. So the limit is for
+ * the sum of five.
  */
 const ROUNDS = 5;
 

@@ -1,6 +1,6 @@
 /**
- * The specs in this folder: they need another Node, servers, or root. Installs the versions of Node and Nest into a cache beside the
- * temporary files, and starts every server itself, on loopback and on free ports.
+ * Runs the specs in this folder, which need another Node, servers, or root. Installs the versions of Node and Nest into a cache in the
+ * folder of temporary files, and starts every server itself, on loopback and on free ports.
  *
  *     npm run test:engines
  *     npm run test:engines -- --short                  what .ci/run runs

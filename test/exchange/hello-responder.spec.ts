@@ -1,6 +1,5 @@
 /**
- * Limits of the answer to a hello. What a series of exchanges leads to is in server-exchange.spec.ts, repair.slow.spec.ts and
- * attacks.spec.ts.
+ * Limits of the answer to a hello. server-exchange.spec.ts, repair.slow.spec.ts and attacks.spec.ts test series of exchanges.
  */
 import { describe, expect, it } from 'vitest';
 import type { Decision } from '../../lib/exchange/index.js';

@@ -1,6 +1,6 @@
 /**
- * The boards, a program of its own: so many of each kind, together so many exchanges a second, begun when their time has come
- * whether the earlier ones have ended or not. A board whose turn it is and that still waits lets another go first.
+ * The boards, as a separate program: a number of each kind, which together begin a number of exchanges a second, each at its time, even if
+ * earlier ones have not ended. If a board still waits at its turn, another board goes first.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -210,7 +210,7 @@ class Fleet {
     return performance.now() - beganAt;
   }
 
-  /** Where the boards are, each with the number of its key. */
+  /** The addresses of the boards, each with the number of its key. */
   endpoints() {
     return this.#boards.map(({ board, key }) => ({ ...board.address, key }));
   }

@@ -6,7 +6,7 @@
  *
  * KIND: hello, junk (an envelope of 4 kB, well-shaped, of no key), noise (anything, never a hello).
  * SOURCES: how many addresses the datagrams seem to come from: 1, or that many of 127.0.0.0/8 from 127.128.0.0 on. They are
- * all this machine's, so IP_PKTINFO may name them, and what is sent back arrives here; no privilege is needed.
+ * all this machine's, so IP_PKTINFO may name them, and answers arrive here; no privilege is needed.
  *
  * Each source uses 64 ports.
  *

@@ -1,13 +1,13 @@
 /**
- * Fleets with a key for each board, over real UDP: what a search among many keys costs the others, and how a fleet comes back after a
+ * Fleets with a key for each board, over real UDP: the cost of a search among many keys for other boards, and the return of a fleet after a
  * restart.
  *
  *     npm run test:keys
  *     npm run test:keys -- --case restart --boards 10000 --period 60
  *     npm run test:keys -- --case flood-50k --seconds 60
  *
- * Server, boards and attacker are processes of their own, as in `npm run test:flood`. Ends with exit code 1 if a check fails. Rows that
- * say what it is like without the known-boards file are figures, not checks.
+ * Server, boards and attacker are separate processes, as in `npm run test:flood`. Ends with exit code 1 if a check fails. Rows
+ * without the known-boards file are figures, not checks.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';

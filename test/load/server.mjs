@@ -173,7 +173,7 @@ serve({
    * A key for each board, and a part of the keys on each port: board n is on port n modulo their number.
    *
    * @param {{ boards: number, ports: number[] } & Record<string, unknown>} options
-   * @returns {Promise<{ ports: number[], ms: number, rssMiB: number }>} and what the keys have taken of processor and memory
+   * @returns {Promise<{ ports: number[], ms: number, rssMiB: number }>} and the processor time and memory of the keys
    */
   startKeyed: async ({ boards, ports, ...options }) => {
     const keys = ports.map(() => ({}));

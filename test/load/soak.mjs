@@ -7,9 +7,9 @@
  * `mixed` (default): boards of v1 and v2, boards that wait and boards that do not, errors, slow handlers, boards with a wrong key,
  * boards on a bad network, noise of strangers, and keys reloaded all the time. `steady`: 5000 boards that echo.
  *
- * Every `--every` seconds the load pauses until nothing is under way. Then the server collects its garbage and is looked at:
- * heap, handles and timers, and whether its counters account for every datagram that was sent. Ends with exit code 1 where one
- * of the checks printed at the end fails.
+ * Every `--every` seconds the load pauses until nothing is under way. Then the server collects its garbage, and the soak checks heap,
+ * handles and timers, and whether the counters account for every datagram that was sent. Ends with exit code 1 if one of the checks that
+ * it prints at the end fails.
  */
 import { parseArgs } from 'node:util';
 import { Child, LOAD_CORE, SERVER_CORE, pause } from '../../bench/support/child.mjs';

@@ -443,7 +443,7 @@ export function createModel(faults: Faults, bounds: Bounds, isForgetful = true):
     };
   }
 
-  /** The device has no session until its next opening. What it has saved stays for a crash before that. */
+  /** The device has no session until its next opening. The saved state stays for a crash before that. */
   function interrupt(state: State): State {
     const { saved, session, ctr } = state.device;
     const kept = faults.keepsUnanswered ? { session, ctr } : {};
@@ -470,13 +470,13 @@ export function createModel(faults: Faults, bounds: Bounds, isForgetful = true):
   }
 }
 
-/** Leaves out what can't have an effect any more, and makes times equal that are too long ago to be told apart. */
+/** Leaves out state that can't have an effect any more, and makes times equal that are too long ago to differ in effect. */
 function forget(state: State, faults: Faults, bounds: Bounds): State {
   const { tick, results, old } = state;
   const past = (time: number) => Math.max(time, tick - QUIET_TICKS);
   const device = forgetInDevice(state, bounds, past);
   const { saved } = device;
-  // Datagrams of a session whose cookie has expired can't create it again. What it has executed it refuses as long as it is there.
+  // Datagrams of a session whose cookie has expired can't create it again. While it exists, it refuses the requests that it has executed.
   const isDead = ({ session: name, ctr }: Request): boolean => {
     const session = state.sessions.find((each) => each.name === name);
     return isExpired(name, state, faults) && (!session || ctr <= session.ctr);

@@ -6,7 +6,7 @@ import { remoteOf } from '../support/pure-device.js';
 
 const LATE: LateDecision = { decision: { kind: 'searching' }, remote: remoteOf('10.0.0.1'), receivedAt: 0 };
 
-/** An exchange whose search takes so many steps, of so many milliseconds each, on a machine whose turns of the loop are counted. */
+/** An exchange whose search takes `steps` steps of `stepMs` each, on a machine whose turns of the loop are counted. */
 function create({ steps, stepMs }: { steps: number; stepMs: number }) {
   const turns: Array<() => void> = [];
   const platform = new (class extends FakePlatform {

@@ -11,8 +11,8 @@
  * @property {number} [junk] bytes of chance, shaped like requests or not, in anybody's name.
  * @property {number} [replays] a recorded datagram, in its sender's name or another's.
  * @property {number} [mutants] a recorded datagram with changes.
- * @property {number} [strays] datagrams of chance for a device. Never one after the other what the server sent once: whoever
- * replays a whole exchange to a device is believed by it, and no server can help that.
+ * @property {number} [strays] random datagrams for a device. Never the datagrams of the server in their order: a device believes a replay
+ * of a whole exchange, and no server can prevent that.
  */
 
 export class Noise {

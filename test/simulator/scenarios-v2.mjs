@@ -1,4 +1,4 @@
-/** The scenarios of protocol v2. What a request may and may not do is checked in the world, when it ends. */
+/** The scenarios of protocol v2. The world checks each request when it ends. */
 import { isBelow, percent } from './tallies.mjs';
 
 const SECOND = 1000;

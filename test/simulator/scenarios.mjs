@@ -662,7 +662,7 @@ function isGood({ noreturn, executions, ending }) {
   return noreturn ? executions === 1 : ending === 'ok';
 }
 
-/** Requests since a time that have ended, and so long ago that they have reached the server if they ever do. */
+/** Requests since a time that ended at least a second ago. If one of them reaches the server at all, it has reached it. */
 function endedRequestsOf(world, since = 0) {
   const until = world.timeline.now - SECOND;
   return world.ledger.requests.filter(({ beganAt, endedAt }) => beganAt >= since && endedAt < until);

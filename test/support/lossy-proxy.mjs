@@ -2,9 +2,9 @@
  * A bad network between real boards and a real server: a UDP proxy that loses, doubles, holds back, delays and damages
  * datagrams, each way by itself, with the faults of the simulator and by a seed.
  *
- * Every client has a socket of its own towards the server, so the server sees as many endpoints as there are; on a loopback
- * network it even sees their addresses. What a seed repeats is the fate of a client's first, second, third datagram, for the
- * first, second, third client that is heard; which datagrams those are is up to the machine's timing.
+ * Each client has a separate socket towards the server, so the server sees an endpoint for each. On a loopback network it even sees their
+ * addresses. A seed repeats the fate of the first, second and third datagram of the first, second and third client that is heard. The
+ * timing of the machine decides which datagrams those are.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';

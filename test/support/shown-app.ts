@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import ts from 'typescript';
 import { onTestFinished } from 'vitest';
 
-/** Writes TypeScript as JavaScript into a folder made by `compileLib`, where the package is in `lib/`. */
+/** Writes TypeScript as JavaScript into a folder made by `compileLib`, which has the package in `lib/`. */
 export async function writeModule(path: string, source: string): Promise<void> {
   const { outputText } = ts.transpileModule(source, {
     compilerOptions: {

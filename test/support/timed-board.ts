@@ -1,6 +1,6 @@
 /**
- * A board on a clock of the test's own: its datagrams take time, it waits up to its timeout for each that it reads, and its socket
- * keeps what it has not read. Others can send in its name meanwhile.
+ * A board on the clock of a test: its datagrams take time, it waits up to its timeout for each that it reads, and its socket keeps unread
+ * ones. Others can send in its name meanwhile.
  */
 import type { Decision, ServerExchange } from '../../lib/exchange/index.js';
 import { HELLO, Sealer } from '../../lib/protocol/index.js';

@@ -1,6 +1,6 @@
 /**
- * A peer that behaves as upstream's CPython server does: one exchange at a time, answers to its own port number whatever port was
- * asked from, decimal ids, JSON as `json.dumps` prints it; and it ends, for good, on anything that it does not expect.
+ * A peer that behaves as upstream's CPython server does. It makes one exchange at a time, answers to its own port number instead of the
+ * sender's, has decimal ids, prints JSON as `json.dumps` does, and exits on any unexpected datagram.
  */
 import { randomInt } from 'node:crypto';
 import { deriveKey } from '#lib/keys/index.js';

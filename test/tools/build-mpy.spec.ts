@@ -1,4 +1,4 @@
-/** tools/build-mpy.mjs with stand-ins for mpy-cross on the PATH, because that is not installed where the tests run. */
+/** tools/build-mpy.mjs with stand-ins for mpy-cross on the PATH, because a machine that runs the tests may not have it. */
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

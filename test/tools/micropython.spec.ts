@@ -34,7 +34,7 @@ function sendTo(board: MicroPythonBoard, peer: Socket, ...texts: string[]): void
   }
 }
 
-/** Has a peer answer every hello with the same pair, and nothing else; what it receives. */
+/** Lets a peer answer each hello with the same pair, and nothing else. Returns the datagrams that it receives. */
 function giveOutIds(peer: Socket): Buffer[] {
   const received: Buffer[] = [];
   peer.on('message', (datagram, { address, port }) => {

@@ -251,7 +251,7 @@ export class MicroPythonBoard {
     Atomics.notify(this.#cells, RESULT);
   }
 
-  /** What the device program asks of its owner's thread. */
+  /** The calls that the device program makes in the thread of its owner. */
   #calls = {
     bind: () => this.#bind(),
     sendTo: async (/** @type {string} */ hex, /** @type {string} */ host, /** @type {number} */ port) => {

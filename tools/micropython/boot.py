@@ -1,4 +1,4 @@
-# Run before anything else, as boot.py is on a board: what a board's firmware has and the VM's build lacks.
+# Runs first, as boot.py does on a board. Adds the parts of a board's firmware that the VM's build lacks.
 import os
 import sys
 import time

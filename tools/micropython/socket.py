@@ -1,7 +1,7 @@
 """MicroPython's `socket`, as far as UDP needs it. Its calls block the VM's thread, as they do on a board.
 
-A board of these tests has one socket at a time. `bind` takes the address that the board was started with, whatever the
-program asks for: every board on this machine needs another one, and none of them the server's.
+A board of these tests has one socket at a time. `bind` ignores its argument, and takes the address that the board was
+started with: each board on this machine needs its own, and none may have the server's.
 """
 
 import _bridge

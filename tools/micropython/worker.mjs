@@ -92,8 +92,8 @@ function takeDatagram() {
 }
 
 /**
- * What the modules are made of. Bytes go as hex, for bytes and typed arrays do not cross this border, and nothing is thrown,
- * for the VM does not catch what JavaScript throws. Arguments are joined, because the VM of 1.20 passes two at most.
+ * The functions that the modules call. Bytes cross as hex, because bytes and typed arrays can't. Nothing is thrown, because the VM
+ * does not catch JavaScript's exceptions. Arguments are joined, because the VM of 1.20 passes two at most.
  */
 const bridge = {
   bind: () => call('bind'),

@@ -1,4 +1,4 @@
-/** Other versions of Node, from npm, in a cache beside the temporary files. */
+/** Other versions of Node, from npm, in a cache in the folder of temporary files. */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

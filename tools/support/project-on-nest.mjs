@@ -8,7 +8,7 @@ import { mustRun } from './run.mjs';
 
 const NEST_PACKAGES = ['common', 'core', 'microservices', 'platform-express', 'testing'];
 
-/** What the specs import. */
+/** The files that the specs import. */
 const SOURCES = ['lib', 'test', 'tools', 'package.json', 'tsconfig.json'];
 
 /**
@@ -24,7 +24,7 @@ export async function withProjectOnNest(version, libraries, use) {
   const installed = await installNest(version, libraries);
   const folder = await mkdtemp(join(tmpdir(), 'nestjs-ben-udp-nest-'));
   try {
-    // A copy and no link, because Nest looks for optional packages beside the real place of its files.
+    // A copy instead of a link, because Nest looks for optional packages next to the real place of its files.
     await cp(installed, join(folder, 'node_modules'), { recursive: true });
     await linkMissingModules(join(root, 'node_modules'), join(folder, 'node_modules'));
     for (const source of SOURCES) {

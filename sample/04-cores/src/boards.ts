@@ -1,4 +1,4 @@
-/** A process with boards that ask without a pause, for the measurement. Environment: BEN_PORT, BEN_KEY_FILE, BOARDS, SECONDS. */
+/** A process of the measurement, with boards that send requests without a pause. Environment: BEN_PORT, BEN_KEY_FILE, BOARDS, SECONDS. */
 import { readFile } from 'node:fs/promises';
 import { VirtualBoard } from 'nestjs-ben-udp/testing';
 

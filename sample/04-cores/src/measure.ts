@@ -1,4 +1,4 @@
-/** The same boards at one worker and at two: which worker has how many, and what an exchange costs the server. */
+/** Measures the same boards at one worker and at two: how many each worker has, and the server's CPU for an exchange. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';

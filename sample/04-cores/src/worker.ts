@@ -4,7 +4,7 @@ import type { MicroserviceOptions } from '@nestjs/microservices';
 import { type BenUdpStats, BenUdpTransport } from 'nestjs-ben-udp';
 import { AppModule } from './app.module.js';
 
-/** What a worker knows of itself. */
+/** The report of a worker on itself. */
 export interface Report {
   readonly stats: BenUdpStats;
   /** Boards that it has heard. */

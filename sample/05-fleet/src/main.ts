@@ -21,7 +21,7 @@ process.env['PATH'] = [process.env['PATH'], '/usr/sbin', '/sbin'].join(delimiter
 const dataFolder = resolve(process.env['FLEET_DATA'] || 'data');
 const natsPort = Number(process.env['NATS_PORT'] || 4222) || (await freePort());
 const configuration = join(import.meta.dirname, '..', 'deploy', 'nats.conf');
-// Of this run. Other programs of this machine can't publish what a worker would believe.
+// New for each run, so other programs of this machine can't publish readings that a worker would believe.
 const passwords = { edge: makePassword(), worker: makePassword() };
 let benPort = process.env['BEN_PORT'] || '8585';
 

@@ -92,7 +92,7 @@ class Fleet {
   }
 }
 
-/** Routes lie at one place in both requests. An OPEN has none of its own, and goes where the balancer likes. */
+/** Both requests have their route at the same place. An OPEN has none, so the balancer chooses. */
 const forwardTo =
   (processes: ReadonlyMap<number, Process>, otherwise: Balance): Balance =>
   (datagram, board) =>

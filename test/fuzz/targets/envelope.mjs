@@ -1,6 +1,6 @@
 /**
- * The reader of envelopes, against the reader of Python text: what one takes for a dict of hash, data and iv, so does the other
- * where it is spelt as `str()` spells it.
+ * Compares the reader of envelopes with the reader of Python text: both accept the same dicts of hash, data and iv, if they are spelt as
+ * `str()` spells them.
  */
 import { strict as assert } from 'node:assert';
 import { recordings } from '../recordings.mjs';
@@ -9,7 +9,7 @@ const FAULTS = ['bad-envelope', 'bad-sizes'];
 
 /** @param lib */
 export function createEnvelopeTarget({ parseEnvelope, formatEnvelope, parsePythonText, printPythonText }) {
-  /** The dict, its keys in their order, if that is what the bytes are the text of. */
+  /** The dict, with its keys in their order, if the bytes are the text of one. */
   const readDict = (input) => {
     const text = input.toString('latin1');
     try {

@@ -1,6 +1,6 @@
 /**
- * A whole server exchange and those who talk to it: an input is a program of hellos, requests, mutants, replays, strays, pauses,
- * replies and changes of keys. A model beside it knows what each endpoint was sent, and so what may be accepted and answered.
+ * A whole server exchange and its peers: an input is a program of hellos, requests, mutants, replays, strays, pauses, replies and changes
+ * of keys. A model knows the datagrams that each endpoint was sent, and so which requests may be accepted and answered.
  */
 import { strict as assert } from 'node:assert';
 import { createCipheriv } from 'node:crypto';
@@ -45,7 +45,7 @@ const KEY_ORDERS = [
 /** The meaning of the first bytes of a step, in the order of `Session`'s steps. */
 const [HELLO, ASK, FINISH, PAUSE, REPLAY, MUTATE, STRAY, PLAINTEXT, RAW, KEYS] = Array.from({ length: 10 }).keys();
 
-/** Programs to begin with: each number a byte, a step being the endpoint, the kind, and what the kind takes. */
+/** The first programs. Each number is a byte. A step has an endpoint, a kind, and the argument of the kind. */
 const SEEDS = [
   [0, HELLO, 0, 0, ASK, 0, 0, FINISH, 0, 0],
   [1, HELLO, 0, 1, ASK, 2, 0, FINISH, 0, 0, 1, HELLO, 0, 1, ASK, 3, 0, FINISH, 0, 0],
@@ -144,7 +144,7 @@ class Session {
       /** Datagrams, each with the time at which the server sent it. */
       unread: [],
       usedIds: new Set(),
-      /** What it did last: a reply belongs to the request that it did last. */
+      /** Counts its actions: a reply belongs to its last request. */
       turn: 0,
     }));
   }
@@ -163,7 +163,7 @@ class Session {
     return [...this.#outcomes].slice(-4).join();
   }
 
-  /** After whatever it was, a board that comes is served, and nothing is left over. */
+  /** After any program, a new board is served, and nothing is left over. */
   #checkRest() {
     const board = this.#endpoints[3];
     assert.ok(!this.#exchange.awaitsRequests(this.now), 'requests are waited for that will not come');

@@ -1,4 +1,4 @@
-/** Whatever options may name as keys, and whatever lies there: a key is the hash of what its file holds, or there is an error. */
+/** Any options that name keys, and any files: a key is the hash of its file, or there is an error. */
 import { strict as assert } from 'node:assert';
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

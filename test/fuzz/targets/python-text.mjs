@@ -1,4 +1,4 @@
-/** Python text: what is read can be printed, and is read as the same again; what is not is refused under a code, with a place. */
+/** Python text: an accepted text can be printed and read again as the same value. Others are refused with a code and a position. */
 import { strict as assert } from 'node:assert';
 import { expectError } from '../expected.mjs';
 import { recordings } from '../recordings.mjs';

@@ -1,4 +1,4 @@
-/** Whatever a handler may return, as the JSON of a reply: it fits and reads back, or it is refused under a code. */
+/** Any result of a handler as the JSON of a reply: it fits and reads back, or it is refused with a code. */
 import { strict as assert } from 'node:assert';
 import { expectError } from '../expected.mjs';
 import { ByteReader } from '../byte-reader.mjs';
@@ -61,7 +61,7 @@ export function createReplyTarget({ formatReply, formatErrorReply, parseReply, r
 class Builder {
   kinds = [];
   #reader;
-  /** What can be referred to again: parents, so that a value contains itself, and others, so that it contains them twice. */
+  /** Values to refer to again: a parent, so that a value contains itself, or another, so that it is contained twice. */
   #containers = [];
 
   constructor(reader) {

@@ -10,7 +10,7 @@ const STEP_MS = 1000;
 
 const STRANGER = { address: '203.0.113.9', port: 8585, family: 'IPv4' };
 
-/** A pair has 32 bytes; what a stranger can make the server send is no more. */
+/** A pair has 32 bytes. A stranger can't make a server of v1 send more. */
 const PAIR = [16, 16];
 
 /** Failures after which hellos are withheld, and hellos that are withheld then. One without a request after it ends that. */

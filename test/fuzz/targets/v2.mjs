@@ -23,7 +23,7 @@ const [CALL, UP, DOWN, FINISH, ELAPSE, PAUSE, REPLAY, MUTATE, RESTART, CLOSE, AG
   length: 12,
 }).keys();
 
-/** Programs to begin with: each number a byte, a step being its kind and what the kind takes. */
+/** The first programs. Each number is a byte. A step has a kind, and the argument of the kind. */
 const OPENING = [CALL, 0, UP, 0, DOWN, 0, UP, 0, FINISH, 0, DOWN, 0];
 const SEEDS = [
   OPENING,

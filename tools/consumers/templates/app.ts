@@ -1,4 +1,4 @@
-/** What a user writes: a controller with a service behind it, the transport, and a client. The same in every format. */
+/** The app of a user: a controller with a service behind it, the transport, and a client. The same in every format. */
 import { Controller, type INestMicroservice, Inject, Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { ClientProxy, ClientsModule, Ctx, MessagePattern, Payload } from '@nestjs/microservices';
@@ -117,7 +117,7 @@ async function askByClient(port: number): Promise<string> {
   }
 }
 
-/** What a board gets from a controller with the decorators of this package: replies, and the report that it sent. */
+/** The replies of a controller with the decorators of this package, and the report that the controller got. */
 async function askWithDecorators(app: INestMicroservice, transport: BenUdpTransport): Promise<unknown[]> {
   const { port } = transport.unwrap().address();
   const board = await VirtualBoard.start<BenUdpActions>({ key, port });

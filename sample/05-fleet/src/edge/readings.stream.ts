@@ -30,7 +30,7 @@ export class ReadingsStream implements OnModuleInit, OnApplicationShutdown {
     void this.watch();
   }
 
-  /** Nest closes the transport first, which waits for handlers: what can be stored by then is stored. */
+  /** Nest closes the transport first, which waits for handlers. So their readings are stored, if NATS takes them in time. */
   async onApplicationShutdown(): Promise<void> {
     await this.connection.close();
   }
@@ -41,7 +41,7 @@ export class ReadingsStream implements OnModuleInit, OnApplicationShutdown {
     try {
       return await this.publish(text, randomUUID());
     } catch {
-      // It may be stored all the same: the acknowledgement can be what was lost.
+      // It may be stored anyway: perhaps only the acknowledgement was lost.
       throw new RpcException('unavailable: the reading could not be stored, send it again later');
     }
   }
@@ -78,7 +78,7 @@ export class ReadingsStream implements OnModuleInit, OnApplicationShutdown {
     }
   }
 
-  /** The client would keep what is published while NATS is away, without a bound, so nothing is. */
+  /** Publishes only if NATS is connected, because the client would keep messages for it without a bound. */
   private async publish(text: string, msgID: string): Promise<number> {
     if (!this.isConnected) {
       throw new Error('NATS is away');

@@ -1,10 +1,10 @@
-/** What edge and workers agree on: the stream, and what is in it. */
+/** The stream that edge and workers share, and its readings. */
 import { DiscardPolicy, type JetStreamManager, RetentionPolicy, jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, nanos } from '@nats-io/transport-node';
 
 export const STREAM = 'readings';
 
-/** One subject for all boards: the name of a device may hold what a subject can't, and a board must not choose a subject. */
+/** One subject for all boards: a subject can't hold each name of a device, and a board must not choose a subject. */
 export const SUBJECT = 'fleet.readings';
 
 export interface Reading {
@@ -20,7 +20,7 @@ const MAX_BYTES = 2 ** 30;
 /** A reading that is published again within this time, because its acknowledgement was lost, is stored once. */
 const DUPLICATE_WINDOW_MS = 120_000;
 
-/** Makes the stream, or finds it: whoever starts first makes it. */
+/** Makes the stream, or finds it: the first process makes it. */
 export async function openStream(connection: NatsConnection, maxBytes = MAX_BYTES): Promise<JetStreamManager> {
   const manager = await jetstreamManager(connection);
   await manager.streams.add({

@@ -1,4 +1,4 @@
-/** Takes readings from the stream. The workers share one durable consumer: NATS remembers what they have done. */
+/** Takes readings from the stream. The workers share one durable consumer: NATS remembers which readings they have acknowledged. */
 import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { AckPolicy, type ConsumerMessages, jetstream } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nanos } from '@nats-io/transport-node';
@@ -47,8 +47,8 @@ export class ReadingsConsumer implements OnApplicationBootstrap, OnApplicationSh
   }
 
   /**
-   * Where a database would be. A reading comes at least once: again if its worker was killed between use and acknowledgement. Its
-   * number stays the same, so take that as the key of the row.
+   * Stands for a database. A reading comes again if its worker was killed between use and acknowledgement. Its number stays the same,
+   * so take that as the key of the row.
    */
   private use(number: number, { device, data }: Reading): void {
     console.log(`Worker ${process.pid} has reading ${number} of ${device}: ${JSON.stringify(data)}`);

@@ -1,4 +1,4 @@
-/** Nest alone. Where this fails too, the cause is not this package. */
+/** Nest alone. If this fails too, the cause is not this package. */
 import 'reflect-metadata';
 import { Controller, Module } from '@nestjs/common';
 import { Test } from '@nestjs/testing';

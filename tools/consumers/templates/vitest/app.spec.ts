@@ -11,7 +11,7 @@ it('answers a board and a client, and leaves no socket open', async () => {
   await expect.poll(openSockets).toBe(openBefore);
 });
 
-/** Vitest ends its workers whatever they hold open, so that is looked at here. */
+/** Vitest ends its workers even if a socket is open, so this test counts sockets. */
 function openSockets(): number {
   return process.getActiveResourcesInfo().filter((resource) => resource === 'UDPWrap').length;
 }
