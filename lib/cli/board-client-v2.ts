@@ -2,7 +2,7 @@
  * The client of protocol v2 for boards: the text of device/ben2.py. A test compares them, because a build in two formats can't find that
  * file in one way.
  */
-export const BOARD_CLIENT_V2 = `"""BenCommunication protocol v2, the device's side: authentic requests and replies.
+export const BOARD_CLIENT_V2 = `"""BenCommunication protocol v2 for boards.
 
     from ben2 import client
 
@@ -10,7 +10,7 @@ export const BOARD_CLIENT_V2 = `"""BenCommunication protocol v2, the device's si
     board.send({"action": "echo", "data": "hello"})  # 'hello'
     board.send({"action": "dhtsensor", "data": 21.5}, noreturn=True)  # {}
 
-\`key.sec\` is a copy of the server's key file. \`send\` returns the handler's value, None if it failed. The handler runs
+\`key.sec\`: a copy of the server's key file. \`send\` returns the handler's value, None if it failed. The handler runs
 once. Unknown: the request may have run. Any other OSError: it did not. \`rtc=machine.RTC()\` keeps the session over deep sleep.
 """
 
@@ -18,11 +18,12 @@ import json
 import os
 import socket
 import time
+from errno import ETIMEDOUT
 from hashlib import sha256
 
 try:
     from cryptolib import aes
-except ImportError:  # older firmware
+except ImportError:
     from ucryptolib import aes
 
 CBC = 2
@@ -52,9 +53,6 @@ class Hmac:
         outer.update(inner.digest())
         return outer.digest()
 
-    def tag(self, *parts):
-        return self.digest(*parts)[:16]
-
 
 def same(a, b):  # in constant time
     wrong = len(a) ^ len(b)
@@ -80,7 +78,7 @@ class client:
         with open(keyfile, "rb") as file:
             self.k = Hmac(sha256(file.read()).digest())
         self.id = self.k.digest(b"ben2 id")[:8]
-        self.server = (host, port)
+        self.server = host, port
         self.rto = int(timeout * 1000) // 15 or 1  # 1 + 2 + 4 + 4 + 4
         self.size = buffersize
         self.rtc = rtc
@@ -91,18 +89,20 @@ class client:
 
     def send(self, request, noreturn=False):
         text = str(request).encode()
-        if (len(text) // 16 + 1) * 16 + 46 > self.size:
+        if len(text) // 16 * 16 + 62 > self.size:
             raise ValueError("the request is longer than buffersize")
         flags = min(self.size // 512 - 1, 15) << 4 | bool(noreturn)
-        sid, self.sid = self.sid, None  # until the reply: an exception ends the session
+        sid, self.sid = self.sid, None  # an exception ends the session
         if sid and (self.ctr >= 0x3FFFFFFF or not 0 <= since(self.began) <= DAY):
+            sid = None
+        if sid and self.rtc and self.rtc.memory()[:SAVED] != self.saved:  # another client used it
             sid = None
         for _ in range(2):
             if sid is None:
                 self.forget()
                 nd, grant = self.open(ZERO[:8])
                 if grant is None:
-                    raise OSError(110)  # ETIMEDOUT
+                    raise OSError(ETIMEDOUT)
                 sid = self.start(nd, grant)
             result = self.ask(sid, text, flags)
             if result is not REFUSED:
@@ -115,12 +115,10 @@ class client:
         down = Hmac(self.k.digest(b"ben2 down"))
 
         def check(d):
-            if d[:2] == b"\\xb2\\x02":
-                return same(d[23:], down.tag(d[:7], nd, old, d[7:23]))
-            return other(d)
+            return same(d[23:], down.digest(d[:7], nd, old, d[7:23])[:16]) if d[:2] == b"\\xb2\\x02" else other(d)
 
         head = b"\\xb2\\x01" + self.id + nd + old
-        return nd, self.exchange(head + Hmac(self.k.digest(b"ben2 up")).tag(head), check)
+        return nd, self.exchange(head + Hmac(self.k.digest(b"ben2 up")).digest(head)[:16], check)
 
     def start(self, nd, grant):
         self.first = b"\\xb2\\x03" + grant[2:5] + self.id + nd
@@ -151,24 +149,24 @@ class client:
         aes(self.ke, CBC, ZERO).encrypt(body, body)
         d.append(flags)
         d.extend(memoryview(body)[16:])
-        tag = self.ka.tag(d)
+        tag = self.ka.digest(d)[:16]
         d.extend(tag)
         trusts = self.ctr > 1
 
         def check(d):
             if d[:6] == b"\\xb2\\x05" + ctr:
-                return same(d[-16:], self.kra.tag(b"\\x05", tag, memoryview(d)[2:-16]))
+                return same(d[-16:], self.kra.digest(b"\\x05", tag, memoryview(d)[2:-16])[:16])
             return trusts and d == b"\\xb2\\x06" + sid
 
         r = self.exchange(d, check)
-        if r and r[1] == 6:  # AGAIN may be forged: a signed answer decides
+        if r and r[1] == 6:  # AGAIN may be forged: a GRANT decides
             trusts = False
             nd, r = self.open(sid, check)
         if r and r[1] == 2:
             quiet = int.from_bytes(r[5:7], "big")
             if quiet == 0xFFFF:  # the session is alive
                 r = self.exchange(d, check)
-            elif quiet >= since(sent) + 1000:
+            elif since(sent) + 1000 <= quiet <= 30000:
                 self.forget()
                 return self.ask(self.start(nd, r), text, flags)
             else:
@@ -178,9 +176,9 @@ class client:
             raise Unknown("the request may have run")
         if r[6] == 2:
             return REFUSED
-        self.sid = sid
         if self.ctr == 1:
             self.save(sid)
+        self.sid = sid
         if r[6] == 1:
             return {}
         body = bytearray(memoryview(r)[7:-16])
@@ -220,15 +218,17 @@ class client:
 
     def load(self):
         s = self.rtc.memory()[:SAVED]
-        if s[:2] != b"\\xb2\\x53" or not same(s[54:], self.k.digest(b"ben2 state", s[:54])[:8]):
+        if not same(s[54:], self.k.digest(b"ben2 state", s[:54])[:8]):
             return
         self.ctr, t, wall = [int.from_bytes(s[n : n + 4], "big") for n in (42, 46, 50)]
         slept = int(time.time()) - wall
-        if 0 <= slept <= DAY // 1000 and t + slept * 1000 <= DAY:
+        if slept >= 0 and t + slept * 1000 <= DAY:
+            self.saved = s
             self.began = time.ticks_add(time.ticks_ms(), -t - slept * 1000)
             self.sid = self.derive(s[2:4], s[10:42])
 
     def store(self, state):  # the rest is the application's
+        self.saved = state
         self.rtc.memory(state + self.rtc.memory()[SAVED:])
 
     def forget(self):

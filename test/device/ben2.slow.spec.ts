@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { deriveKey } from '../../lib/keys/index.js';
-import { sessionIdOf, sessionSecretOf } from '../../lib/protocol/v2/index.js';
+import { formatGrant, readGrant, readOpen, sessionIdOf, sessionSecretOf } from '../../lib/protocol/v2/index.js';
 import { Random } from '../../lib/testing/random.js';
 import { MicroPythonBoard } from '../../tools/micropython/board.mjs';
 import { V2Peer } from '../support/v2-peer.js';
@@ -284,6 +284,20 @@ print(good)`);
     expect(await send(board, '"next"')).toContain('next');
   });
 
+  it('without any answer raises the ETIMEDOUT of its own firmware: 110, or 116 on ESP32', async () => {
+    const { peer, board } = await start();
+    peer.upward = () => [];
+    const { stdout } = await board.run(`
+import ben2
+ben2.ETIMEDOUT = 116
+client.rto = 5
+try:
+    client.send({})
+except OSError as error:
+    print(error.args[0])`);
+    expect(stdout).toBe('116\n');
+  });
+
   it('can make a call take five steps of five transmissions, and not more', async () => {
     const { peer, board } = await startOpen();
     await board.run('client.rto = 40');
@@ -428,6 +442,19 @@ describe('AGAIN', () => {
     expect(countOf(peer, 'once')).toBe(1);
     expect(await send(board, '"next"')).toContain('next');
     expect(peer.upTypes.slice(-2)).toEqual([OPEN, REQ1]);
+  });
+
+  it.each([30_001, 0xfffe])('from a server that claims %i ms is Unknown: no such value is defined', async (quiet) => {
+    const { peer, board } = await startOpen();
+    peer.restart({ upMs: 60_000 });
+    const key = deriveKey(KEY);
+    peer.downward = (datagram) => {
+      const open = readOpen(peer.up.at(-1)!);
+      const grant = readGrant(key, datagram, open);
+      return [grant ? formatGrant(key, open, { ...grant, quiet }) : datagram];
+    };
+    await expect(send(board, '1')).rejects.toThrow('Unknown: the request may have run');
+    expect([peer.upTypes, peer.executed]).toEqual([[REQ, OPEN], []]);
   });
 
   it('whose question stays without an answer is Unknown', async () => {
@@ -694,6 +721,27 @@ except Crash:
     expect(peer.upTypes).toEqual([OPEN, REQ1]);
   });
 
+  it('uses no number twice if two clients share the memory', async () => {
+    const { peer, memory } = await fallAsleep();
+    const board = await startBoard(peer.port, { rtcMemory: memory });
+    await board.run(`
+import ben2
+other = ben2.client(*client.server, timeout=3, rtc=rtc)
+results = [each.send({"data": "<%d>" % n}) for n, each in enumerate((client, other, other, client, client))]`);
+    expect(peer.reasons).toEqual([]);
+    expect(peer.executed.toSorted()).toEqual(Array.from({ length: 5 }, (_, n) => expect.stringContaining(`<${n}>`)));
+    // The second client finds the state of the first one, and the first one that of the second.
+    expect(peer.upTypes).toEqual([REQ, OPEN, REQ1, REQ, OPEN, REQ1, REQ]);
+  });
+
+  it('opens a session if the application overwrites the state while the board is awake', async () => {
+    const { peer, memory } = await fallAsleep();
+    const board = await startBoard(peer.port, { rtcMemory: memory });
+    await board.run('rtc.memory(b"of the application")');
+    expect(await send(board, '"once"')).toContain('once');
+    expect(peer.upTypes).toEqual([OPEN, REQ1]);
+  });
+
   it('opens a session if the state is of another key', async () => {
     const { memory } = await fallAsleep();
     const key = Buffer.alloc(32, 'n');
@@ -862,7 +910,7 @@ describe('the file', () => {
       [...code.matchAll(/\bopen\((.*?)\)/g)].map(([, args]) => args).filter((args) => args!.includes('"')),
     ).toEqual(['keyfile, "rb"']);
     const modules = [...code.matchAll(/^\s*(?:import|from) (\w+)/gm)].map(([, name]) => name!);
-    expect(modules.toSorted()).toEqual(['cryptolib', 'hashlib', 'json', 'os', 'socket', 'time', 'ucryptolib']);
+    expect(modules.toSorted()).toEqual(['cryptolib', 'errno', 'hashlib', 'json', 'os', 'socket', 'time', 'ucryptolib']);
   });
 
   it('uses no syntax that MicroPython 1.19 lacks', () => {
