@@ -19,11 +19,24 @@ function hasTaskset() {
   }
 }
 
-/** The asking side. */
+/**
+ * What a program hands to `serve`. Each takes one argument at most, of a type of its own.
+ *
+ * @typedef {Record<string, (argument: any) => unknown>} Functions
+ *
+ * @typedef {{ id: number, name: string, argument: never }} Question
+ * @typedef {{ id: number, result: never, error?: string }} Answer
+ */
+
+/**
+ * The asking side.
+ *
+ * @template {Functions} [F=Record<string, (argument?: any) => any>] of the program
+ */
 export class Child {
   #process;
   #lastId = 0;
-  /** @type {Map<number, { resolve: (result: unknown) => void, reject: (error: Error) => void }>} */
+  /** @type {Map<number, { resolve: (result: never) => void, reject: (error: Error) => void }>} */
   #asked = new Map();
 
   /**
@@ -41,7 +54,7 @@ export class Child {
       env: { ...process.env, ...env },
     });
     this.#process.on('message', (message) => {
-      const { id, result, error } = /** @type {{ id: number, result?: unknown, error?: string }} */ (message);
+      const { id, result, error } = /** @type {Answer} */ (message);
       const asked = this.#asked.get(id);
       this.#asked.delete(id);
       if (error === undefined) {
@@ -61,11 +74,13 @@ export class Child {
   /**
    * Calls one of the functions that the program has handed to `serve`.
    *
-   * @param {string} name
-   * @param {unknown} [argument]
-   * @returns {Promise<any>} the result of the function, copied from the other process.
+   * @template {keyof F & string} Name
+   * @param {Name} name
+   * @param {Parameters<F[Name]>} rest its argument, if it takes one
+   * @returns {Promise<Awaited<ReturnType<F[Name]>>>} the result of the function, copied from the other process.
    */
-  ask(name, argument) {
+  ask(name, ...rest) {
+    const [argument] = rest;
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#asked.set(id, { resolve, reject });
@@ -83,9 +98,14 @@ export class Child {
   }
 }
 
-/** The answering side: returns the results of the functions. Ends when the asking side ends. */
+/**
+ * The answering side: returns the results of the functions. Ends when the asking side ends.
+ *
+ * @param {Functions} functions
+ */
 export function serve(functions) {
-  process.on('message', async ({ id, name, argument }) => {
+  process.on('message', async (message) => {
+    const { id, name, argument } = /** @type {Question} */ (message);
     try {
       process.send?.({ id, result: await functions[name](argument) });
     } catch (error) {
@@ -95,7 +115,10 @@ export function serve(functions) {
   process.on('disconnect', () => process.exit());
 }
 
-/** @param {number} ms */
+/**
+ * @param {number} ms
+ * @returns {Promise<void>}
+ */
 export function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

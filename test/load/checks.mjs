@@ -1,5 +1,6 @@
 /** The expected results of a load, as a table. The process ends with exit code 1 if one did not hold. */
 export class Checks {
+  /** @type {{ what: string, value: string | number, goal: string, holds: 'yes' | 'NO' }[]} */
   #rows = [];
 
   /**

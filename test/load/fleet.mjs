@@ -15,13 +15,30 @@ const OPENED_AT_ONCE = 200;
 /** Beyond it, latencies are a random sample of this size. */
 const KEPT_LATENCIES = 100_000;
 
+/**
+ * @typedef {import('./server.mjs').Stamp} Stamp
+ *
+ * @typedef {object} Question a request, and the expected reply
+ * @property {string} action
+ * @property {Stamp} data
+ * @property {boolean} [noreturn]
+ * @property {object | null} answer
+ *
+ * @typedef {'echo' | 'slow' | 'fail' | 'nobody' | 'note'} RequestName
+ * @typedef {'ok' | 'wrong' | 'lost' | 'bad'} Outcome of an exchange. `bad`: it failed, but not by a timeout
+ */
+
 const ERROR_ANSWER = null;
 
 /** Where noise comes from; no board has this address. */
 const NOISE_ADDRESS = '127.200.0.1';
 const MAX_NOISE_BYTES = 1400;
 
-/** The requests of a board, each with the expected reply. */
+/**
+ * The requests of a board.
+ *
+ * @type {Record<RequestName, (data: Stamp, random: Random) => Question>}
+ */
 const REQUESTS = {
   echo: (data) => ({ action: 'echo', data, answer: data }),
   slow: (data, random) => {
@@ -39,11 +56,21 @@ class Tally {
   lost = 0;
   bad = 0;
   wrong = 0;
-  /** Boards with at least one answer. */
+  /**
+   * Boards with at least one answer.
+   *
+   * @type {Set<number>}
+   */
   heard = new Set();
+  /** @type {number[]} */
   latencies = [];
   #random = new Random(1);
 
+  /**
+   * @param {Outcome} outcome
+   * @param {number} ms
+   * @param {number} device
+   */
   end(outcome, ms, device) {
     this[outcome]++;
     if (outcome !== 'ok') {
@@ -63,7 +90,7 @@ class Tally {
   report() {
     const { begun, ok, lost, bad, wrong, heard } = this;
     const sorted = Float64Array.from(this.latencies).toSorted();
-    const at = (share) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
+    const at = (/** @type {number} */ share) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
     return { begun, ok, lost, bad, wrong, heard: heard.size, p50: at(0.5), p99: at(0.99), max: at(1) };
   }
 }
@@ -75,8 +102,23 @@ class Tally {
  * @property {number} [firstKey] the number of the first of those keys
  * @property {number[]} [ports] a key is on the port of its number, modulo their count
  * @property {'v1' | 'v2'} [protocol]
- * @property {string[]} requests
- * @property {boolean} [isLossy]
+ * @property {RequestName[]} requests
+ * @property {boolean} [isLossy] on the bad network
+ *
+ * @typedef {object} FleetOptions
+ * @property {number} port of the server
+ * @property {number} timeout of the boards, in milliseconds
+ * @property {number} [noiseShare] the share of turns that also send noise
+ * @property {Pick<import('../support/lossy-proxy.mjs').LossyProxyOptions, 'toServer' | 'toDevice'>} [faults] of the bad network
+ * @property {Record<string, Kind>} kinds by their names
+ *
+ * @typedef {object} Entry a board of the fleet
+ * @property {VirtualBoard} board
+ * @property {string} kind
+ * @property {RequestName[]} requests
+ * @property {number} key its number
+ * @property {number} device
+ * @property {number} number of its next request
  */
 
 class Fleet {
@@ -86,30 +128,36 @@ class Fleet {
    * @type {Record<string, Tally>[]}
    */
   #windows = [{}];
-  /** Boards that wait for their turn, those that waited longest first. */
+  /**
+   * Boards that wait for their turn, those that waited longest first.
+   *
+   * @type {Entry[]}
+   */
   #idle = [];
+  /** @type {Entry[]} */
   #boards = [];
   #underWay = 0;
   #starved = 0;
   #datagrams = 0;
+  /** @type {LossyProxy | undefined} */
   #proxy;
-  #port;
-  #noise;
-  #noiseShare;
+  #port = 0;
+  #noise = createSocket('udp4');
+  #noiseShare = 0;
+  /** @type {NodeJS.Timeout | undefined} */
   #timer;
   #random;
 
+  /** @param {number} seed */
   constructor(seed) {
     this.#random = new Random(seed);
   }
 
-  /**
-   * @param {{ port: number, timeout: number, noiseShare?: number, faults?: object, kinds: Record<string, Kind> }} options
-   */
+  /** @param {FleetOptions} options */
   async open({ port, timeout, noiseShare = 0, faults, kinds }) {
     this.#port = port;
     this.#noiseShare = noiseShare;
-    this.#noise = createSocket('udp4').bind(0, NOISE_ADDRESS);
+    this.#noise.bind(0, NOISE_ADDRESS);
     await once(this.#noise, 'listening');
     if (faults) {
       this.#proxy = await LossyProxy.start({ server: { port }, seed: this.#random.next(), ...faults });
@@ -139,7 +187,7 @@ class Fleet {
     const keyNumber = firstKey + number;
     const board = await VirtualBoard.start({
       key: key === undefined ? keyFileAt(keyNumber) : Buffer.from(key, 'hex'),
-      port: isLossy ? this.#proxy.port : (ports?.[keyNumber % ports.length] ?? port),
+      port: isLossy ? this.#badNetwork.port : (ports?.[keyNumber % ports.length] ?? port),
       localAddress: addressOf(index),
       protocol,
       timeout,
@@ -154,7 +202,18 @@ class Fleet {
     this.#boards.push({ board, kind, requests, key: keyNumber, device: index, number: 0 });
   }
 
-  /** Begins this number of exchanges a second, until `stop`. */
+  get #badNetwork() {
+    if (!this.#proxy) {
+      throw new Error('lossy boards need `faults`');
+    }
+    return this.#proxy;
+  }
+
+  /**
+   * Begins this number of exchanges a second, until `stop`.
+   *
+   * @param {number} perSecond
+   */
   run(perSecond) {
     const beganAt = performance.now();
     let begun = 0;
@@ -186,6 +245,7 @@ class Fleet {
     return random.pick([() => Buffer.from('/GETID'), () => Buffer.concat([Buffer.from('{'), bytes]), () => bytes])();
   }
 
+  /** @param {Entry} entry */
   async exchange(entry) {
     const { board, kind, requests, device } = entry;
     const tally = (this.#windows[this.#windows.length - 1][kind] ??= new Tally());
@@ -198,7 +258,8 @@ class Fleet {
       const got = await board.send(request, { noreturn });
       tally.end(JSON.stringify(got) === JSON.stringify(answer) ? 'ok' : 'wrong', performance.now() - beganAt, device);
     } catch (error) {
-      tally.end(/** @type {NodeJS.ErrnoException} */ (error).code === 'BEN_TIMEOUT' ? 'lost' : 'bad');
+      const isTimeout = /** @type {NodeJS.ErrnoException} */ (error).code === 'BEN_TIMEOUT';
+      tally.end(isTimeout ? 'lost' : 'bad', performance.now() - beganAt, device);
     }
     this.#underWay--;
   }
@@ -247,20 +308,20 @@ class Fleet {
   async close() {
     await Promise.all(this.#boards.map(({ board }) => board.close()));
     await this.#proxy?.close();
-    await new Promise((resolve) => this.#noise.close(resolve));
+    await new Promise((resolve) => this.#noise.close(() => resolve(undefined)));
   }
 }
-
-/** @typedef {Parameters<Fleet['open']>[0]} FleetOptions */
 
 /** @type {Fleet} */
 let fleet;
 
-serve({
-  open: async (/** @type {FleetOptions & { seed: number }} */ { seed, ...options }) => {
+const functions = {
+  /** @param {FleetOptions & { seed: number }} options */
+  open: async ({ seed, ...options }) => {
     fleet = new Fleet(seed);
     await fleet.open(options);
   },
+  /** @param {number} perSecond */
   run: (perSecond) => fleet.run(perSecond),
   burst: () => fleet.burst(),
   endpoints: () => fleet.endpoints(),
@@ -269,4 +330,12 @@ serve({
   mark: () => fleet.mark(),
   report: () => fleet.report(),
   close: () => fleet.close(),
-});
+};
+
+/**
+ * @typedef {typeof functions} FleetFunctions
+ * @typedef {ReturnType<Tally['report']>} TallyReport
+ * @typedef {ReturnType<Fleet['report']>} FleetReport
+ */
+
+serve(functions);

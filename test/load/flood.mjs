@@ -31,11 +31,20 @@ const AT_ONCE = 40;
 const PAIR = { datagrams: 2, bytes: 32 };
 const MILLION = 1_000_000;
 
-/** @type {Parameters<typeof flood>[1]} */
+/**
+ * @typedef {import('./hose.mjs').Attack} Attack
+ * @typedef {import('./hose.mjs').Hosed} Hosed
+ * @typedef {import('./server.mjs').Sample} Sample
+ * @typedef {Child<import('./server.mjs').ServerFunctions>} Server
+ * @typedef {Child<import('./fleet.mjs').FleetFunctions>} Fleet
+ */
+
+/** @type {Pick<Attack, 'kind' | 'rate' | 'sources'>} */
 const JUNK = { kind: 'junk', rate: 50_000, sources: MILLION };
 /** 200 MB a second: Node's buffers of them wait for a collection, and V8 uses all of its young generation, 32 MiB by default. */
 const JUNK_LIMITS = { rssMiB: 64, loopMs: 50 };
 
+/** @type {Record<string, () => Promise<void>>} */
 const CASES = {
   'one-source': () => flood('one-source', { kind: 'hello', rate: 100_000, sources: 1 }, { known: 0.999 }),
   spoofed: () => flood('spoofed', { kind: 'hello', rate: 150_000, sources: MILLION }, { known: 0.95, rssMiB: 32 }),
@@ -59,24 +68,37 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds);
 const seed = Number(values.seed);
 const checks = new Checks();
-const sum = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
-/** Without a measurement there is no number. */
+const sum = (/** @type {Readonly<Record<string, number>>} */ counts) =>
+  Object.values(counts).reduce((all, count) => all + count, 0);
+/**
+ * Without a measurement there is no number.
+ *
+ * @param {number | undefined} value
+ */
 const round = (value) => (typeof value === 'number' ? Number(value.toPrecision(5)) : 'none');
 
 async function startServer(keys = 1) {
+  /** @type {Server} */
   const server = new Child('../../test/load/server', { core: SERVER_CORE, execArgv: ['--expose-gc'] });
   const others = Array.from({ length: keys - 1 }, (_, index) => (index + 1).toString(16).padStart(64, '0'));
   const port = await server.ask('start', { timeout: TIMEOUT_MS, key: [...others, KEY] });
   return { server, port };
 }
 
+/**
+ * @param {number} port
+ * @param {number} count
+ */
 async function startFleet(port, count) {
+  /** @type {Fleet} */
   const fleet = new Child('../../test/load/fleet', { core: LOAD_CORE });
+  /** @type {Record<string, import('./fleet.mjs').Kind>} */
   const kinds = { known: { count, key: KEY, requests: ['echo'] } };
   await fleet.ask('open', { seed, port, timeout: TIMEOUT_MS, kinds });
   return fleet;
 }
 
+/** @param {Child<{ close: () => Promise<unknown> }>[]} children */
 async function stop(...children) {
   await Promise.all(
     children.map(async (child) => {
@@ -86,7 +108,13 @@ async function stop(...children) {
   );
 }
 
-/** Compares the counters with each other, and with the datagrams sent. */
+/**
+ * Compares the counters with each other, and with the datagrams sent.
+ *
+ * @param {string} title
+ * @param {Sample} sample
+ * @param {number} sent
+ */
 function reconcile(title, { stats, dropped }, sent) {
   const { received, hellos, requests, rejected, outcomes, inFlight } = stats;
   checks.add(
@@ -107,7 +135,11 @@ function reconcile(title, { stats, dropped }, sent) {
   );
 }
 
-/** Looks at the server when it has read all there is. */
+/**
+ * Looks at the server when it has read all there is.
+ *
+ * @param {Server} server
+ */
 async function sampleAtRest(server) {
   let last;
   let sample = await server.ask('sample');
@@ -119,6 +151,10 @@ async function sampleAtRest(server) {
   return sample;
 }
 
+/**
+ * @param {Server} server
+ * @param {number} forMs
+ */
 async function watchRss(server, forMs) {
   const end = performance.now() + forMs;
   let highest = 0;
@@ -133,7 +169,7 @@ async function watchRss(server, forMs) {
  * Known boards go about their business while datagrams of one kind rain down.
  *
  * @param {string} title
- * @param {{ kind: 'hello' | 'junk' | 'noise', rate: number, sources: number }} attack
+ * @param {Pick<Attack, 'kind' | 'rate' | 'sources'>} attack
  * @param {{ known?: number, rssMiB?: number, loopMs?: number }} goals
  * @param {number} [keys]
  */
@@ -162,12 +198,14 @@ async function flood(title, { kind, rate: asked, sources }, { known = 0.95, rssM
   const after = await sampleAtRest(server);
   await stop(fleet, server);
 
-  const perSecond = (name) => (during.stats[name] - before.stats[name]) / sent.seconds;
+  const perSecond = (/** @type {'received' | 'hellos'} */ name) =>
+    (during.stats[name] - before.stats[name]) / sent.seconds;
+  const dropped = (after.dropped ?? NaN) - (before.dropped ?? NaN);
   console.table({
     'asked, /s': rate,
     'sent, /s': round(sent.sent / sent.seconds),
     'read by the server, /s': round(perSecond('received')),
-    'dropped by the system, /s': round((after.dropped - before.dropped) / sent.seconds),
+    'dropped by the system, /s': round(dropped / sent.seconds),
     'hellos answered, /s': round(perSecond('hellos')),
     "known boards' exchanges, /s": round(attacked.ok / sent.seconds),
     'their p50 / p99 before, ms': `${round(usual.p50)} / ${round(usual.p99)}`,
@@ -214,8 +252,15 @@ async function flood(title, { kind, rate: asked, sources }, { known = 0.95, rssM
 async function reflection() {
   const { server, port } = await startServer();
   const last = Math.min(seconds, 10);
+  /** @type {Record<string, Hosed>} */
   const rows = {};
   let sentInAll = 0;
+  /**
+   * @param {string} title
+   * @param {Pick<Attack, 'kind' | 'rate' | 'sources'> & { seconds?: number }} options
+   * @param {(result: Hosed) => number} most datagrams that may come back
+   * @param {(result: Hosed) => number} [mostForOne] to one source
+   */
   const spray = async (title, options, most, mostForOne = most) => {
     const before = await sampleAtRest(server);
     const result = await hose({ port, seconds: last, seed, ...options });
@@ -248,8 +293,9 @@ async function reflection() {
       'at most 2',
     );
   };
-  const limited = ({ seconds: time }) => PAIR.datagrams * (AT_ONCE + PER_SECOND * (time + READ_LATE_S));
-  const allOf = ({ sent }) => PAIR.datagrams * sent;
+  const limited = (/** @type {Hosed} */ { seconds: time }) =>
+    PAIR.datagrams * (AT_ONCE + PER_SECOND * (time + READ_LATE_S));
+  const allOf = (/** @type {Hosed} */ { sent }) => PAIR.datagrams * sent;
   await spray('one hello', { kind: 'hello', rate: 3, seconds: 0.5, sources: 1 }, allOf);
   await spray('hellos of one source', { kind: 'hello', rate: 20_000, sources: 1 }, limited);
   await spray('hellos of 256 sources', { kind: 'hello', rate: 20_000, sources: 256 }, allOf, limited);

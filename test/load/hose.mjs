@@ -9,6 +9,26 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LOAD_CORE, isPinned } from '../../bench/support/child.mjs';
 
+/**
+ * @typedef {object} Attack
+ * @property {number} port
+ * @property {number} rate datagrams a second
+ * @property {number} seconds
+ * @property {'hello' | 'junk' | 'noise'} kind
+ * @property {number} [sources] addresses they come from. Default 1
+ * @property {number} seed
+ *
+ * @typedef {object} Hosed until three seconds after the flood
+ * @property {number} sent
+ * @property {number} refused
+ * @property {number} seconds
+ * @property {number} returned datagrams that came back
+ * @property {number} returnedBytes
+ * @property {number} mostForOneSource
+ * @property {number} late those that came back more than a second after the last was sent
+ */
+
+/** @param {string} name */
 const beside = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 function compile() {
@@ -29,11 +49,8 @@ const compiled = process.platform === 'linux' ? compile() : undefined;
 export const HOSE = compiled ? 'hose.c' : 'node-hose.mjs: no C compiler or no Linux, few sources and low rates';
 
 /**
- * @param {{ port: number, rate: number, seconds: number, kind: 'hello' | 'junk' | 'noise', sources?: number, seed: number }}
- * options `rate` in datagrams a second; `sources` addresses they come from
- * @returns {Promise<{ sent: number, refused: number, seconds: number, returned: number, returnedBytes: number,
- * mostForOneSource: number, late: number }>} `returned` and the following: datagrams that came back, `late` those more
- * than a second after the last was sent; three seconds after the flood
+ * @param {Attack} attack
+ * @returns {Promise<Hosed>}
  */
 export async function hose({ port, rate, seconds, kind, sources = 1, seed }) {
   const args = [port, rate, seconds, kind, sources, seed].map(String);

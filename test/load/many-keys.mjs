@@ -48,6 +48,13 @@ const PING_EVERY_MS = 3000;
 const MILLION = 1_000_000;
 const SHARED_KEY = 'aa'.repeat(32);
 
+/**
+ * @typedef {import('./fleet.mjs').TallyReport} TallyReport
+ * @typedef {Child<import('./server.mjs').ServerFunctions>} Server
+ * @typedef {Child<import('./fleet.mjs').FleetFunctions>} Fleet
+ */
+
+/** @type {Record<string, () => Promise<void>>} */
 const CASES = {
   search,
   restart,
@@ -77,26 +84,39 @@ const checks = new Checks();
 const folder = mkdtempSync(join(tmpdir(), 'ben-udp-fleet-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
+/**
+ * @template T
+ * @param {T} value
+ */
 const round = (value) => (typeof value === 'number' ? Number(value.toPrecision(4)) : value);
+/** @param {object[]} rows */
 const printTable = (rows) =>
   console.table(
     rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, round(value)]))),
   );
 
+/** @param {import('nestjs-ben-udp').BenUdpStats} stats */
 function printRejected({ rejected }) {
   console.log('rejected', Object.fromEntries(Object.entries(rejected).filter(([, count]) => count > 0)));
 }
 
+/** @returns {Server} */
 function startServer() {
   return new Child('../../test/load/server', { core: SERVER_CORE, execArgv: ['--expose-gc'] });
 }
 
+/**
+ * @param {number[]} ports
+ * @param {Omit<import('./fleet.mjs').Kind, 'requests'>} kind
+ */
 async function startFleet(ports, kind, timeout = TIMEOUT_MS) {
+  /** @type {Fleet} */
   const fleet = new Child('../../test/load/fleet', { core: LOAD_CORE });
   await fleet.ask('open', { seed, port: ports[0], timeout, kinds: { board: { requests: ['echo'], ports, ...kind } } });
   return fleet;
 }
 
+/** @param {Child<{ close: () => Promise<unknown> }>[]} children */
 async function stop(...children) {
   for (const child of children) {
     await child.ask('close');
@@ -104,10 +124,15 @@ async function stop(...children) {
   }
 }
 
-/** The exchanges of the boards since the last report, as one row. */
+/**
+ * The exchanges of the boards since the last report, as one row.
+ *
+ * @param {Fleet} fleet
+ * @returns {Promise<Pick<TallyReport, 'begun' | 'ok' | 'heard'> & Partial<TallyReport>>}
+ */
 async function reportOf(fleet) {
   const { windows } = await fleet.ask('report');
-  return windows.at(-1).board ?? { begun: 0, ok: 0, heard: 0 };
+  return windows[windows.length - 1].board ?? { begun: 0, ok: 0, heard: 0 };
 }
 
 /** How long the loop is held while boards that were never heard come, each with one of the last of 100 000 keys. */
@@ -117,14 +142,19 @@ async function search() {
   const neighbours = await startFleet(ports, { count: NEIGHBOURS });
   await neighbours.ask('burst');
   await neighbours.ask('run', NEIGHBOURS);
+  /** @type {object[]} */
   const rows = [];
+  /**
+   * @param {string} title
+   * @param {() => Promise<number | void>} during returns how many newcomers were heard
+   */
   const watch = async (title, during) => {
     await neighbours.ask('report');
     await server.ask('watchTurns');
     const newcomers = await during();
     const turns = await server.ask('turns');
     const { p50, p99 } = await reportOf(neighbours);
-    for (const kind of ['cpu', 'clock']) {
+    for (const kind of /** @type {const} */ (['cpu', 'clock'])) {
       rows.push({
         while: title,
         'ms by': kind,
@@ -169,7 +199,13 @@ async function search() {
   );
 }
 
-/** Every board reports once, and some twice. */
+/**
+ * Every board reports once, and some twice.
+ *
+ * @param {string} title
+ * @param {Server} server
+ * @param {Fleet} fleet
+ */
 async function runPeriod(title, server, fleet) {
   await fleet.ask('report');
   const before = await server.ask('sample');
@@ -191,7 +227,12 @@ async function runPeriod(title, server, fleet) {
   };
 }
 
-/** The file that a server leaves that has heard all of these boards. */
+/**
+ * The file that a server leaves that has heard all of these boards.
+ *
+ * @param {string} path
+ * @param {{ address: string, port: number, key: number }[]} endpoints
+ */
 function writeKnownBoards(path, endpoints) {
   const now = Math.floor(Date.now() / 1000);
   const lines = endpoints.map(({ address, port, key }) => {
@@ -236,7 +277,12 @@ async function restart() {
   );
 }
 
-/** The same fleet at a server that knows nobody, with its keys on one port or on several. */
+/**
+ * The same fleet at a server that knows nobody, with its keys on one port or on several.
+ *
+ * @param {string} title
+ * @param {number} portCount
+ */
 async function restartWithoutFile(title, portCount) {
   const server = startServer();
   const { ports } = await server.ask('startKeyed', {
@@ -277,7 +323,11 @@ async function restartWithoutFile(title, portCount) {
   }
 }
 
-/** A flood of hellos from a million addresses, and a restart in it: how many boards are heard in the time after it, and how many pings. */
+/**
+ * A flood of hellos from a million addresses, and a restart in it: how many boards are heard in the time after it, and how many pings.
+ *
+ * @param {number} rate datagrams a second
+ */
 async function floodRestart(rate) {
   const rows = [];
   for (const [title, options] of Object.entries({

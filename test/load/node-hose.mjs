@@ -15,7 +15,9 @@ const random = new Random(seed);
 const count = { sent: 0, refused: 0, returned: 0, returnedBytes: 0, late: 0 };
 let endedAt = Infinity;
 
+/** @param {number} length */
 const letters = (length) => Buffer.alloc(length, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'.slice(random.below(20)));
+/** @type {Record<string, () => Buffer>} */
 const KINDS = {
   hello: () => Buffer.from('/GETID'),
   junk: () =>
@@ -27,6 +29,7 @@ const KINDS = {
 /** Made before it counts. */
 const datagrams = Array.from({ length: 256 }, KINDS[kind]);
 
+/** @param {number} index */
 async function open(index) {
   const socket = createSocket({ type: 'udp4', lookup: (host, _options, callback) => callback(null, host, 4) });
   // With this lookup the socket is bound before `bind` returns.

@@ -18,12 +18,18 @@ const REMEMBERED = 16;
 /** A shorter turn has only looked for work. */
 const WORKING_TURN_MS = 0.05;
 
+/**
+ * @typedef {{ device: number, number: number, ms?: number }} Stamp who asks and the number of its request, and how long `slow` takes
+ * @typedef {import('nestjs-ben-udp').BenUdpTransportOptions} TransportOptions
+ */
+
 class Books {
   executed = 0;
   doubles = 0;
   /** All its memory is taken at the start: what grows later is not this. */
   #recent = new Int32Array(MAX_DEVICES * REMEMBERED).fill(-1);
 
+  /** @param {Stamp} stamp */
   note({ device, number }) {
     const index = device * REMEMBERED + (number % REMEMBERED);
     this.executed++;
@@ -35,22 +41,26 @@ class Books {
 const books = new Books();
 
 class LoadController {
+  /** @param {Stamp} data */
   echo(data) {
     books.note(data);
     return data;
   }
 
+  /** @param {Stamp & { ms: number }} data */
   async slow(data) {
     books.note(data);
     await pause(data.ms);
     return data;
   }
 
+  /** @param {Stamp} data */
   fail(data) {
     books.note(data);
     throw new RpcException('as asked');
   }
 
+  /** @param {Stamp} data */
   note(data) {
     books.note(data);
   }
@@ -75,11 +85,17 @@ Module({ controllers: [LoadController] })(LoadModule);
 
 /** Counts what would be written. */
 const logged = { log: 0, warn: 0, error: 0, debug: 0, fatal: 0, verbose: 0 };
-const logger = /** @type {Record<keyof typeof logged, () => void>} */ (
-  Object.fromEntries(Object.keys(logged).map((level) => [level, () => void logged[level]++]))
-);
+const countLines = (/** @type {keyof typeof logged} */ level) => () => void logged[level]++;
+const logger = {
+  log: countLines('log'),
+  warn: countLines('warn'),
+  error: countLines('error'),
+  debug: countLines('debug'),
+  fatal: countLines('fatal'),
+  verbose: countLines('verbose'),
+};
 
-const fromHex = (text) => Buffer.from(text, 'hex');
+const fromHex = (/** @type {string} */ text) => Buffer.from(text, 'hex');
 
 function cpuMs() {
   const { user, system } = process.cpuUsage();
@@ -89,6 +105,7 @@ function cpuMs() {
 /** The turns of the event loop while they are watched: how long each held it, by the clock and by the processor. */
 class TurnWatch {
   #isOn = false;
+  /** @type {{ clock: number, cpu: number }[]} */
   #held = [];
 
   start() {
@@ -113,18 +130,24 @@ class TurnWatch {
 
   stop() {
     this.#isOn = false;
-    const describe = (kind) => {
+    const describe = (/** @type {'clock' | 'cpu'} */ kind) => {
       const sorted = Float64Array.from(this.#held, (each) => each[kind]).toSorted();
-      const at = (share) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
+      const at = (/** @type {number} */ share) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
       return { p50: at(0.5), p99: at(0.99), max: at(1), over5: sorted.filter((ms) => ms > 5).length };
     };
     return { turns: this.#held.length, cpu: describe('cpu'), clock: describe('clock') };
   }
 }
 
-/** One for each port. */
+/**
+ * One for each port.
+ *
+ * @type {import('@nestjs/common').INestMicroservice[]}
+ */
 const apps = [];
+/** @type {BenUdpTransport[]} */
 const transports = [];
+/** @type {BenUdpTransport} */
 let transport;
 const turnWatch = new TurnWatch();
 const loopDelay = monitorEventLoopDelay({ resolution: 1 });
@@ -133,6 +156,7 @@ process.on('unhandledRejection', (error) => {
   throw error;
 });
 
+/** @param {TransportOptions} options */
 async function listen(options) {
   const strategy = new BenUdpTransport({ host: '0.0.0.0', ...options });
   const app = await NestFactory.createMicroservice(
@@ -154,7 +178,9 @@ async function settledRss() {
   return process.memoryUsage.rss() / 2 ** 20;
 }
 
+/** @param {readonly string[]} names */
 function countByName(names) {
+  /** @type {Record<string, number>} */
   const counts = {};
   for (const name of names) {
     counts[name] = (counts[name] ?? 0) + 1;
@@ -162,8 +188,11 @@ function countByName(names) {
   return counts;
 }
 
-serve({
-  /** @returns {Promise<number>} the port */
+const functions = {
+  /**
+   * @param {Omit<TransportOptions, 'key'> & { key: string[] }} options `key` in hex
+   * @returns {Promise<number>} the port
+   */
   start: async ({ key, ...options }) => {
     await listen({ port: 0, ...options, key: key.map(fromHex) });
     return transports[0].unwrap().address().port;
@@ -172,10 +201,11 @@ serve({
   /**
    * A key for each board, and a part of the keys on each port: board n is on port n modulo their number.
    *
-   * @param {{ boards: number, ports: number[] } & Record<string, unknown>} options
+   * @param {Omit<TransportOptions, 'port' | 'keys'> & { boards: number, ports: number[] }} options
    * @returns {Promise<{ ports: number[], ms: number, rssMiB: number }>} and the processor time and memory of the keys
    */
   startKeyed: async ({ boards, ports, ...options }) => {
+    /** @type {Record<string, Buffer>[]} */
     const keys = ports.map(() => ({}));
     for (let board = 0; board < boards; board++) {
       keys[board % ports.length][`board-${board}`] = keyFileAt(board);
@@ -193,6 +223,7 @@ serve({
     };
   },
 
+  /** @param {{ key: string[] }} options in hex */
   reloadKeys: ({ key }) => transport.reloadKeys({ key: key.map(fromHex) }),
 
   /** How long the turns of the event loop held it, from `watchTurns` to `turns`. To watch takes all of the processor. */
@@ -241,4 +272,11 @@ serve({
   },
 
   close: () => Promise.all(apps.map((app) => app.close())),
-});
+};
+
+/**
+ * @typedef {typeof functions} ServerFunctions
+ * @typedef {ReturnType<ServerFunctions['sample']>} Sample
+ */
+
+serve(functions);

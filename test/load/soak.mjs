@@ -28,10 +28,25 @@ const MIN_LOOKS = 4;
 const SETTLE_MS = 1500;
 
 const KEYS = { shared: 'aa'.repeat(32), other: 'bb'.repeat(32), third: 'cc'.repeat(32), wrong: 'dd'.repeat(32) };
-const key = (name) => Buffer.from(KEYS[name], 'hex');
+const key = (/** @type {keyof typeof KEYS} */ name) => Buffer.from(KEYS[name], 'hex');
 
 const BAD_NETWORK = { loss: 0.02, duplicate: 0.01, reorder: 0.005, corrupt: 0.005, delayMs: 5, jitterMs: 4 };
 
+/**
+ * @typedef {import('./server.mjs').Sample} Sample
+ * @typedef {import('./fleet.mjs').FleetReport} FleetReport
+ *
+ * @typedef {object} Case
+ * @property {number} rate exchanges a second
+ * @property {number} timeout milliseconds
+ * @property {number} every seconds from one look to the next
+ * @property {number} [noiseShare]
+ * @property {import('./fleet.mjs').FleetOptions['faults']} [faults]
+ * @property {Record<string, import('./fleet.mjs').Kind & { isRefused?: boolean }>} kinds
+ * @property {{ key: Buffer[] }[]} rings one after the other
+ */
+
+/** @type {Record<string, Case>} */
 const CASES = {
   mixed: {
     rate: 250,
@@ -96,15 +111,23 @@ if (values.boards) {
 /** How long boards wait, and the server knows them to wait. */
 const TIMEOUT_MS = Number(values.timeout ?? chosen.timeout);
 
+/** @type {Child<import('./server.mjs').ServerFunctions>} */
 const server = new Child('../../test/load/server', { core: SERVER_CORE, execArgv: ['--expose-gc'] });
+/** @type {Child<import('./fleet.mjs').FleetFunctions>} */
 const fleet = new Child('../../test/load/fleet', { core: LOAD_CORE });
 const port = await server.ask('start', { timeout: TIMEOUT_MS, key: rings[0].key.map((each) => each.toString('hex')) });
 await fleet.ask('open', { seed: Number(values.seed), port, timeout: TIMEOUT_MS, noiseShare, faults, kinds });
 console.log(`soak ${values.case}: ${seconds} s, ${rate} exchanges/s, seed ${values.seed}, looked at every ${every} s`);
 
-const sum = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
+const sum = (/** @type {Readonly<Record<string, number>>} */ counts) =>
+  Object.values(counts).reduce((all, count) => all + count, 0);
 
-/** The datagrams and requests that the counters miss. */
+/**
+ * The datagrams and requests that the counters miss.
+ *
+ * @param {Sample} sample
+ * @param {FleetReport} report
+ */
 function unaccounted({ stats, dropped = 0 }, { sentToServer, proxy }) {
   const { received, hellos, requests, resent, rejected, outcomes, inFlight } = stats;
   const sent = sentToServer + (proxy?.toServer.arrived ?? 0);
@@ -116,15 +139,17 @@ function unaccounted({ stats, dropped = 0 }, { sentToServer, proxy }) {
   };
 }
 
+/** @type {Record<string, Omit<import('./fleet.mjs').TallyReport, 'heard'>>} */
 const totals = {};
+/** @param {FleetReport} report */
 function addUp(report) {
   for (const [kind, counts] of Object.entries(report.windows[0])) {
     const total = (totals[kind] ??= { begun: 0, ok: 0, lost: 0, bad: 0, wrong: 0, p50: 0, p99: 0, max: 0 });
-    for (const name of ['begun', 'ok', 'lost', 'bad', 'wrong']) {
+    for (const name of /** @type {const} */ (['begun', 'ok', 'lost', 'bad', 'wrong'])) {
       total[name] += counts[name];
     }
     // Of the periods, the worst.
-    for (const name of ['p50', 'p99', 'max']) {
+    for (const name of /** @type {const} */ (['p50', 'p99', 'max'])) {
       total[name] = Math.max(total[name], counts[name] || 0);
     }
   }
@@ -137,7 +162,11 @@ async function warmUp() {
   await fleet.ask('stop');
 }
 
-/** Runs the load for a while, then reads the resources at rest. */
+/**
+ * Runs the load for a while, then reads the resources at rest.
+ *
+ * @param {number} round
+ */
 async function runPeriod(round) {
   await fleet.ask('run', rate);
   for (let part = 0; part < 4; part++) {
@@ -168,7 +197,7 @@ for (let round = 0; round < MIN_LOOKS || performance.now() - beganAt < seconds *
   looks.push({ ...(await runPeriod(round)), atHours: (performance.now() - beganAt) / 1000 / HOUR_S });
 }
 await fleet.ask('close');
-const last = looks.at(-1).sample;
+const last = looks[looks.length - 1].sample;
 await server.ask('close');
 await Promise.all([fleet.stop(), server.stop()]);
 
@@ -180,7 +209,8 @@ console.table(
     ]),
   ),
 );
-const nonZero = (counts) => Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+const nonZero = (/** @type {Readonly<Record<string, number>>} */ counts) =>
+  Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
 console.log('rejected', nonZero(last.stats.rejected), 'outcomes', nonZero(last.stats.outcomes));
 console.log('dropped by the system', last.dropped, 'lines logged', nonZero(last.logged));
 
@@ -205,9 +235,9 @@ checks.add('warnings logged', last.logged.warn, last.logged.warn <= maxWarnings,
 
 // Code that is compiled on the way takes its place too, most of it in the first tenth.
 const warm = looks.slice(Math.max(1, Math.floor(looks.length / 10)));
-const hours = warm.at(-1).atHours - warm[0].atHours;
+const hours = warm[warm.length - 1].atHours - warm[0].atHours;
 const allowed = GROWTH_MIB / Math.min(1, hours);
-for (const name of ['heapBytes', 'externalBytes']) {
+for (const name of /** @type {const} */ (['heapBytes', 'externalBytes'])) {
   const { slope, low, high } = fitTrend(warm.map((look) => [look.atHours, look[name] / MIB]));
   const verdict = high <= allowed ? '' : low > allowed ? '' : ', undecided: more time is needed';
   checks.add(
