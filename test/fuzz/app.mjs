@@ -10,6 +10,7 @@ import { NestFactory } from '@nestjs/core';
 import { Controller, Module } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
 import { Random } from '#lib/testing/random.js';
+import { describe } from './fuzz.mjs';
 import { Mutator } from './mutator.mjs';
 import { PYTHON_TOKENS } from './targets/python-text.mjs';
 import { recordings } from './recordings.mjs';
@@ -31,14 +32,14 @@ const PATIENCE_MS = 60_000;
 
 /** As much as there is, so that every datagram goes as far as it can; the other half of a run has the default limits. */
 const UNLIMITED = { perSecond: 1_000_000_000, burst: 1_000_000_000 };
-const LIMITS = [
+const LIMITS = /** @type {const} */ ([
   'hellosPerSource',
   'hellosOfStrangers',
   'failuresPerSource',
   'failuresPerDevice',
   'requestsOfStrangers',
   'keyAttempts',
-];
+]);
 
 /** Sealed and printed it still fits into a datagram. */
 const MAX_MUTANT_LENGTH = 300;
@@ -52,15 +53,19 @@ export const APP = {
   dictionary: ['/GETID', ...PYTHON_TOKENS, "{'hash': b'", "', 'iv': b'"],
 };
 
+/** @typedef {import('../support/built-package.mjs').BuiltPackage} BuiltPackage */
+
 /**
- * @param lib
+ * @param {BuiltPackage} lib
  * @param {{ seed: number, inputs: number, seconds: number }} limits `inputs` counts the datagrams that the app received.
  * @returns {Promise<import('./fuzz.mjs').Report & { note: string }>}
  */
 export async function fuzzApp(lib, { seed, inputs, seconds }) {
   const random = new Random(seed);
+  /** @type {import('./fuzz.mjs').Breach[]} */
   const breaches = [];
-  const onStray = (error) => breaches.push({ input: Buffer.alloc(0), reason: `unhandled: ${error?.stack ?? error}` });
+  const onStray = (/** @type {unknown} */ error) =>
+    void breaches.push({ input: Buffer.alloc(0), reason: `unhandled: ${describe(error)}` });
   process.on('unhandledRejection', onStray);
   process.on('uncaughtException', onStray);
   const startedAt = performance.now();
@@ -70,7 +75,7 @@ export async function fuzzApp(lib, { seed, inputs, seconds }) {
   let outcomes = new Set();
   for (const [half, limits] of [undefined, Object.fromEntries(LIMITS.map((name) => [name, UNLIMITED]))].entries()) {
     const share = (half + 1) / 2;
-    const isOver = (count) =>
+    const isOver = (/** @type {number} */ count) =>
       breaches.length > 0 ||
       received + count >= inputs * share ||
       performance.now() - startedAt >= seconds * 1000 * share;
@@ -98,6 +103,13 @@ export async function fuzzApp(lib, { seed, inputs, seconds }) {
   };
 }
 
+/**
+ * @param {BuiltPackage} lib
+ * @param {Random} random
+ * @param {import('nestjs-ben-udp').BenUdpTransportOptions['limits']} limits
+ * @param {(sent: number) => boolean} isOver
+ * @param {(error: unknown) => void} onError
+ */
 async function fuzzOneApp(lib, random, limits, isOver, onError) {
   const { BenUdpTransport, VirtualBoard } = lib;
   const transport = new BenUdpTransport({
@@ -114,11 +126,12 @@ async function fuzzOneApp(lib, random, limits, isOver, onError) {
   const senders = await Promise.all(Array.from({ length: SENDERS }, (_, index) => bindSender(index)));
   const mutator = new Mutator(random, APP.dictionary, 5000);
   const sealer = new lib.Sealer(lib.deriveKey(KEY));
+  /** @type {Buffer[]} */
   const pool = [...recordings.datagrams, Buffer.alloc(0), lib.HELLO];
   let sent = 0;
   let asked = 0;
   let lost = 0;
-  const arrive = async (count) => {
+  const arrive = async (/** @type {number} */ count) => {
     sent += count;
     await waitUntil(() => transport.getStats().received + lost >= sent);
     lost = sent - transport.getStats().received;
@@ -148,14 +161,17 @@ async function fuzzOneApp(lib, random, limits, isOver, onError) {
   }
   await ask();
   const stats = transport.getStats();
-  const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
+  const sum = (/** @type {readonly number[] | Readonly<Record<string, number>>} */ counts) =>
+    Object.values(counts).reduce((total, count) => total + count, 0);
   assert.equal(
     stats.received,
     stats.hellos + stats.requests + stats.resent + sum(stats.rejected),
     'the counters do not add up',
   );
   assert.equal(stats.requests, sum(stats.outcomes) + stats.inFlight, 'requests came to nothing');
-  const ofKeyHolders = ['bad-padding', 'bad-text', 'bad-request'].map((reason) => stats.rejected[reason]);
+  const ofKeyHolders = /** @type {const} */ (['bad-padding', 'bad-text', 'bad-request']).map(
+    (reason) => stats.rejected[reason],
+  );
   assert.equal(stats.requests + sum(ofKeyHolders), 2 * asked, 'what verified is not what boards sent');
   assert.ok(lost >= 0 && lost <= MAX_LOST_SHARE * sent, `${lost} of ${sent} datagrams were not counted`);
   await Promise.all(
@@ -171,7 +187,13 @@ async function fuzzOneApp(lib, random, limits, isOver, onError) {
   return { received: stats.received, sent, asked, outcomes: outcomes.map(([name]) => name) };
 }
 
-/** Something that a key holder should not send. The reply stays unread, so it is the last request of a board. */
+/**
+ * Something that a key holder should not send. The reply stays unread, so it is the last request of a board.
+ *
+ * @param {import('nestjs-ben-udp/testing').VirtualBoard} board
+ * @param {Random} random
+ * @param {Mutator} mutator
+ */
 async function sendMutant(board, random, mutator) {
   const text = mutator.mutate(Buffer.from(random.pick(recordings.requests)), EMPTY).toString('utf8');
   await board.exchange(text.slice(0, MAX_MUTANT_LENGTH), true);
@@ -181,6 +203,7 @@ async function sendMutant(board, random, mutator) {
 /** A controller without the syntax that plain node can't read. */
 function createModule() {
   class Echo {
+    /** @param {unknown} data */
     echo(data) {
       return data;
     }
@@ -196,6 +219,7 @@ function createModule() {
   return /** @type {import('@nestjs/common').Type} */ (/** @type {unknown} */ (AppModule));
 }
 
+/** @param {number} index */
 async function bindSender(index) {
   const socket = createSocket('udp4').on('error', () => undefined);
   socket.bind(0, process.platform === 'linux' ? `127.8.0.${index + 1}` : '127.0.0.1');
@@ -203,7 +227,11 @@ async function bindSender(index) {
   return socket;
 }
 
-/** Waits with a limit, because datagrams that the system lost never arrive. */
+/**
+ * Waits with a limit, because datagrams that the system lost never arrive.
+ *
+ * @param {() => boolean} isTrue
+ */
 async function waitUntil(isTrue) {
   const end = performance.now() + PATIENCE_MS;
   while (!isTrue() && performance.now() < end) {

@@ -23,7 +23,11 @@ export class ByteReader {
     return this.byte() * 256 + this.byte();
   }
 
-  /** This number of bytes, or the rest. */
+  /**
+   * This number of bytes, or the rest.
+   *
+   * @param {number} length
+   */
   take(length) {
     const taken = this.#bytes.subarray(this.#at, this.#at + length);
     this.#at += length;

@@ -2,9 +2,9 @@
  * The loop of all targets: makes inputs, watches the results, and reports which of them break a promise.
  */
 import { createHash } from 'node:crypto';
-import { getHeapStatistics, setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { getHeapStatistics } from 'node:v8';
 import { Random } from '#lib/testing/random.js';
+import { collectGarbage } from '../support/garbage.mjs';
 import { Mutator } from './mutator.mjs';
 
 /** No input may take longer, or more memory. */
@@ -31,7 +31,14 @@ const BATCH = 256;
  * @property {readonly Buffer[]} seeds inputs to begin with, besides the kept ones.
  * @property {(input: Buffer) => string | Promise<string>} run describes the result in words; throws if a promise is
  * broken. What leads to new words is kept in mind and built upon.
+ * @property {() => string} [note] what else there is to say about the run
  * @property {() => void | Promise<void>} [end]
+ */
+
+/**
+ * @typedef {object} Breach
+ * @property {Buffer} input
+ * @property {string} reason
  */
 
 /**
@@ -41,7 +48,7 @@ const BATCH = 256;
  * @property {number} slowestMs
  * @property {number} largestBytes the most that the memory in use grew by during one input.
  * @property {number} outcomes different ones.
- * @property {readonly { input: Buffer, reason: string }[]} breaches the first ends the run.
+ * @property {readonly Breach[]} breaches the first ends the run.
  * @property {readonly Buffer[]} interesting inputs that led to something new.
  */
 
@@ -90,7 +97,12 @@ export async function fuzz(target, corpus, { seed, inputs, seconds }) {
   return watch.end();
 }
 
-/** Runs one input. */
+/**
+ * Runs one input.
+ *
+ * @param {Target} target
+ * @param {Buffer} input
+ */
 export async function replay(target, input) {
   const watch = new Watch(target);
   await watch.run(input);
@@ -101,27 +113,37 @@ export async function replay(target, input) {
 /** Runs inputs, and sees what goes wrong. */
 class Watch {
   inputs = 0;
+  /** @type {Breach[]} */
   breaches = [];
+  /** @type {Buffer[]} */
   interesting = [];
   #target;
+  /** @type {Set<string>} */
   #outcomes = new Set();
   #slowestMs = 0;
   #largestBytes = 0;
   #startedAt = performance.now();
+  /** @type {Buffer} */
   #latest = Buffer.alloc(0);
-  #onStray = (error) => this.breach(this.#latest, `unhandled, of one of the last ${BATCH} inputs: ${describe(error)}`);
+  #onStray = (/** @type {unknown} */ error) =>
+    this.breach(this.#latest, `unhandled, of one of the last ${BATCH} inputs: ${describe(error)}`);
 
+  /** @param {Target} target */
   constructor(target) {
     this.#target = target;
     process.on('unhandledRejection', this.#onStray);
     process.on('uncaughtException', this.#onStray);
   }
 
+  /** @param {number} seconds */
   isOver(seconds) {
     return this.breaches.length > 0 || performance.now() - this.#startedAt >= seconds * 1000;
   }
 
-  /** @returns {Promise<boolean>} whether it led to something new. */
+  /**
+   * @param {Buffer} input
+   * @returns {Promise<boolean>} whether it led to something new.
+   */
   async run(input) {
     this.inputs++;
     this.#latest = input;
@@ -141,6 +163,10 @@ class Watch {
     return isNew;
   }
 
+  /**
+   * @param {Buffer} input
+   * @param {string} reason
+   */
   breach(input, reason) {
     this.breaches.push({ input, reason });
   }
@@ -160,6 +186,7 @@ class Watch {
     };
   }
 
+  /** @param {Buffer} input */
   async #measure(input) {
     const first = await this.#runOnce(input);
     for (let tries = 1; tries < TRIES && first.ms > SUSPICIOUS_MS; tries++) {
@@ -171,15 +198,14 @@ class Watch {
     return first;
   }
 
+  /** @param {Buffer} input */
   async #runOnce(input) {
     const bytesBefore = bytesInUse();
     const began = performance.now();
     let outcome;
     try {
-      outcome = this.#target.run(input);
-      if (typeof outcome !== 'string') {
-        outcome = await outcome;
-      }
+      const running = this.#target.run(input);
+      outcome = typeof running === 'string' ? running : await running;
     } catch (error) {
       this.breach(input, describe(error));
     }
@@ -193,26 +219,26 @@ function bytesInUse() {
   return heap + buffers;
 }
 
-let collectGarbage;
-
 function bytesAfterCollection() {
-  if (!collectGarbage) {
-    setFlagsFromString('--expose-gc');
-    collectGarbage = runInNewContext('gc');
-  }
   collectGarbage();
   return bytesInUse();
 }
 
+/** @param {number} bytes */
 function inMiB(bytes) {
   return (bytes / 2 ** 20).toFixed(1);
 }
 
-function describe(error) {
-  return error?.stack ?? String(error);
+/** @param {unknown} error */
+export function describe(error) {
+  return error instanceof Error && error.stack ? error.stack : String(error);
 }
 
-/** The name of the file that an input is kept in. */
+/**
+ * The name of the file that an input is kept in.
+ *
+ * @param {Buffer} input
+ */
 export function nameOf(input) {
   return createHash('sha256').update(input).digest('hex').slice(0, 12);
 }

@@ -38,6 +38,11 @@ export class Mutator {
     return bytes.subarray(0, this.#maxBytes);
   }
 
+  /**
+   * @param {Buffer} bytes
+   * @param {Buffer} other
+   * @returns {Buffer}
+   */
   #change(bytes, other) {
     const random = this.#random;
     const at = random.below(bytes.length + 1);
@@ -74,6 +79,11 @@ export class Mutator {
     }
   }
 
+  /**
+   * @param {Buffer} bytes
+   * @param {number} at
+   * @param {(byte: number) => number} change
+   */
   #overwrite(bytes, at, change) {
     if (at >= bytes.length) {
       return bytes;
@@ -86,6 +96,12 @@ export class Mutator {
 
 const EMPTY = Buffer.alloc(0);
 
+/**
+ * @param {Buffer} bytes
+ * @param {number} at
+ * @param {number} deleted
+ * @param {Buffer} inserted
+ */
 function splice(bytes, at, deleted, inserted) {
   return Buffer.concat([bytes.subarray(0, at), inserted, bytes.subarray(at + deleted)]);
 }

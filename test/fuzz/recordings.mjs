@@ -1,6 +1,7 @@
 /** What upstream's programs once said to each other, test/vectors/upstream-v1.json, as inputs to begin with. */
 import { readFileSync } from 'node:fs';
 
+/** @type {import('../support/vectors.ts').RecordedFile} */
 const { keyfile, runs } = JSON.parse(readFileSync(new URL('../vectors/upstream-v1.json', import.meta.url), 'utf8'));
 const exchanges = runs.flatMap((run) => run.exchanges);
 const datagrams = exchanges.flatMap((exchange) =>

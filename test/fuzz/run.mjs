@@ -10,10 +10,9 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { loadBuiltPackage } from '../support/built-package.mjs';
-import { Random } from '#lib/testing/random.js';
 import { APP, fuzzApp } from './app.mjs';
 import { fuzz, nameOf, replay } from './fuzz.mjs';
-import { TARGETS } from './targets/index.mjs';
+import { TARGETS, createTarget } from './targets/index.mjs';
 
 const NAMES = [...Object.keys(TARGETS), APP.name];
 
@@ -44,17 +43,20 @@ const limits = {
 const lib = await loadBuiltPackage();
 if (options.list) {
   for (const name of NAMES) {
-    console.log(`${name.padEnd(12)} ${name === APP.name ? APP.about : TARGETS[name](lib).about}`);
+    console.log(`${name.padEnd(12)} ${name === APP.name ? APP.about : createTarget(name, lib, limits.seed).about}`);
   }
 } else if (options.replay !== undefined) {
-  await replayOne(TARGETS[options.target] ?? fail('--replay needs the --target, and not the app'), options.replay);
+  const { target = APP.name } = options;
+  await replayOne(target in TARGETS ? target : fail('--replay needs the --target, and not the app'), options.replay);
 } else {
   await fuzzAll(options.target === undefined ? NAMES : [options.target]);
 }
 // An app that failed may have left sockets open.
 process.exit();
 
+/** @param {readonly string[]} names */
 async function fuzzAll(names) {
+  /** @type {Record<string, object>} */
   const rows = {};
   for (const name of names) {
     const report = name === APP.name ? await fuzzApp(lib, limits) : await fuzzTarget(name);
@@ -82,33 +84,44 @@ async function fuzzAll(names) {
   console.log(`seed ${limits.seed}`);
 }
 
+/** @param {string} name */
 async function fuzzTarget(name) {
-  // The random bytes of the package come from the seed too.
-  const target = TARGETS[name](lib, new Random(limits.seed).fill);
+  const target = createTarget(name, lib, limits.seed);
   const report = await fuzz(target, readCorpus(name), limits);
   return { ...report, note: target.note?.() };
 }
 
+/**
+ * @param {string} name
+ * @param {import('./fuzz.mjs').Breach} breach
+ * @param {number} count of inputs until then
+ */
 function tell(name, { input, reason }, count) {
   process.exitCode = 1;
   console.error(`BREACH, ${name}: ${reason}`);
   console.error(`  again, all: npm run test:fuzz -- --target ${name} --seed ${limits.seed} --inputs ${count}`);
   if (name !== APP.name) {
-    console.error(`  again, alone: npm run test:fuzz -- --target ${name} --replay ${keep('failures', name, input)}`);
+    const file = keep('failures', name, input);
+    console.error(`  again, alone: npm run test:fuzz -- --target ${name} --seed ${limits.seed} --replay ${file}`);
     console.error(`  input: ${input.toString('hex')}`);
   }
 }
 
-async function replayOne(createTarget, source) {
+/**
+ * @param {string} name of the target
+ * @param {string} source a file, or the input in hex
+ */
+async function replayOne(name, source) {
   const isHex = /^(?:[0-9a-f]{2})*$/i.test(source);
   const { breaches, slowestMs } = await replay(
-    createTarget(lib),
+    createTarget(name, lib, limits.seed),
     isHex ? Buffer.from(source, 'hex') : readFileSync(source),
   );
   console.log(breaches[0]?.reason ?? `no breach, ${slowestMs.toFixed(2)} ms`);
   process.exitCode = breaches.length === 0 ? 0 : 1;
 }
 
+/** @param {string} name */
 function readCorpus(name) {
   const folder = new URL(`corpus/${name}/`, import.meta.url);
   return readdirSync(folder)
@@ -116,7 +129,12 @@ function readCorpus(name) {
     .map((file) => readFileSync(new URL(file, folder)));
 }
 
-/** @returns {string} the path of the file that the input is in now. */
+/**
+ * @param {'corpus' | 'failures'} kind
+ * @param {string} name of the target
+ * @param {Buffer} input
+ * @returns {string} the path of the file that the input is in now.
+ */
 function keep(kind, name, input) {
   const folder = new URL(`${kind}/${name}/`, import.meta.url);
   mkdirSync(folder, { recursive: true });
@@ -125,11 +143,20 @@ function keep(kind, name, input) {
   return `test/fuzz/${kind}/${name}/${nameOf(input)}`;
 }
 
+/**
+ * @param {string} name
+ * @param {string | undefined} text
+ * @param {number} fallback
+ */
 function readCount(name, text, fallback) {
   const count = text === undefined ? fallback : Number(text);
   return count > 0 ? count : fail(`--${name} is a number above 0`);
 }
 
+/**
+ * @param {string} message
+ * @returns {never}
+ */
 function fail(message) {
   console.error(message);
   return process.exit(1);

@@ -1,7 +1,7 @@
 /** The recorded exchanges, as bytes. */
 import { readFileSync } from 'node:fs';
 
-interface RecordedFile {
+export interface RecordedFile {
   keyfile: string;
   key: string;
   runs: Array<{ micropython: string; exchanges: Array<RecordedFileExchange> }>;

@@ -7,9 +7,13 @@ import { recordings } from '../recordings.mjs';
 
 const FAULTS = ['bad-envelope', 'bad-sizes'];
 
-/** @param lib */
+/** @type {import('./index.mjs').CreateTarget} */
 export function createEnvelopeTarget({ parseEnvelope, formatEnvelope, parsePythonText, printPythonText }) {
-  /** The dict, with its keys in their order, if the bytes are the text of one. */
+  /**
+   * The dict, with its keys in their order, if the bytes are the text of one.
+   *
+   * @param {Buffer} input
+   */
   const readDict = (input) => {
     const text = input.toString('latin1');
     try {
@@ -46,23 +50,46 @@ export function createEnvelopeTarget({ parseEnvelope, formatEnvelope, parsePytho
       const { hash, data, iv } = envelope;
       assert.ok(hash.length === 32 && iv.length === 16 && data.length > 0 && data.length % 16 === 0);
       const dict = parsePythonText(input.toString('latin1'));
-      const order = Object.keys(dict);
-      assert.ok(order.every((key) => envelope[key].equals(dict[key])) && order.length === 3);
+      assert.ok(isPlainDict(dict));
+      const order = Object.keys(dict).filter(isEnvelopeKey);
+      assert.ok(order.length === 3 && Object.keys(dict).length === 3);
+      for (const key of order) {
+        const value = dict[key];
+        assert.ok(value instanceof Uint8Array && envelope[key].equals(value));
+      }
       assert.deepEqual(parseEnvelope(formatEnvelope(envelope, order)), envelope);
       return `${order} ${data.length / 16}`;
     },
   };
 }
 
-/** A cheap check, so that the slow reader gets no datagram that can't be an envelope. */
+/**
+ * A cheap check, so that the slow reader gets no datagram that can't be an envelope.
+ *
+ * @param {Buffer} input
+ */
 function mayBeDict(input) {
   return input[0] === 0x7b && input.at(-1) === 0x7d && input.length > 120 && input.length < 1000;
 }
 
+/**
+ * @param {string} name
+ * @returns {name is import('#lib/protocol/index.js').EnvelopeKey}
+ */
+function isEnvelopeKey(name) {
+  return name === 'hash' || name === 'data' || name === 'iv';
+}
+
+/** @param {unknown} dict */
 function isEnvelope(dict) {
-  const { hash, data, iv, ...rest } = isPlainDict(dict) ? dict : {};
+  if (!isPlainDict(dict)) {
+    return false;
+  }
+  const { hash, data, iv, ...rest } = dict;
   return (
-    [hash, data, iv].every((value) => value instanceof Uint8Array) &&
+    hash instanceof Uint8Array &&
+    data instanceof Uint8Array &&
+    iv instanceof Uint8Array &&
     Object.keys(rest).length === 0 &&
     hash.length === 32 &&
     iv.length === 16 &&
@@ -71,10 +98,15 @@ function isEnvelope(dict) {
   );
 }
 
+/** @param {unknown} dict */
 function describeDict(dict) {
   return isPlainDict(dict) ? Object.keys(dict).length : typeof dict;
 }
 
+/**
+ * @param {unknown} value
+ * @returns {value is Record<string, unknown>}
+ */
 function isPlainDict(value) {
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }

@@ -37,6 +37,7 @@ const TEXTS = [
   "{'action': ",
 ];
 
+/** @type {readonly import('#lib/protocol/index.js').EnvelopeKey[][]} */
 const KEY_ORDERS = [
   ['hash', 'data', 'iv'],
   ['iv', 'hash', 'data'],
@@ -59,15 +60,52 @@ const SEEDS = [
   [0, RAW, 6, ...Buffer.from('/GETID'), 0, RAW, 16, 1, 2, 3],
 ];
 
+/**
+ * @typedef {object} Board
+ * @property {string | undefined} device
+ * @property {Buffer} key
+ * @property {import('#lib/protocol/index.js').Sealer} sealer
+ *
+ * @typedef {{ bytes: Buffer, sentAt: number }} Unread a datagram, and when the server sent it
+ *
+ * @typedef {Board & {
+ *   remote: import('#lib/exchange/index.js').BenUdpRemote,
+ *   unread: Unread[],
+ *   usedIds: Set<string>,
+ *   turn: number,
+ * }} Endpoint `turn` counts its actions: a reply belongs to its last request
+ *
+ * @typedef {object} Sealed a request
+ * @property {Buffer} datagram
+ * @property {Endpoint} endpoint
+ * @property {string} id
+ * @property {Buffer} plaintext
+ * @property {number} freshAt when its pair was sent
+ *
+ * @typedef {object} Running a handler
+ * @property {import('#lib/exchange/index.js').PendingRequest} pending
+ * @property {boolean} isWaiting whether the board waits for a reply
+ * @property {Endpoint} endpoint
+ * @property {string} id
+ * @property {number} turn of the request
+ * @property {number} since
+ *
+ * @typedef {import('./index.mjs').BuiltPackage} BuiltPackage
+ * @typedef {import('#lib/keys/index.js').KeyRing} KeyRing
+ */
+
+/** @type {import('./index.mjs').CreateTarget} */
 export function createExchangeTarget(lib, randomFill) {
   const { KeyRing, Sealer, ServerExchange, DEFAULT_LIMITS } = lib;
   let blocks = 0;
+  const block = Buffer.alloc(16);
   const boards = ['porch', 'attic', undefined].map((device, index) => {
     const key = lib.deriveKey(Buffer.alloc(32, index + 1));
     // Counted, not drawn, so that a run can be repeated.
-    const sealer = new Sealer(key, (target, offset) =>
-      target.fill(0, offset, offset + 16).writeUInt32LE(++blocks, offset),
-    );
+    const sealer = new Sealer(key, (target, offset) => {
+      block.writeUInt32LE(++blocks);
+      target.set(block, offset);
+    });
     return { device, key, sealer };
   });
   const rings = [new KeyRing(boards, undefined, randomFill), new KeyRing(boards.slice(1), undefined, randomFill)];
@@ -110,12 +148,23 @@ class Session {
   #exchange;
   #rings;
   #ring;
-  /** Two boards behind one NAT, one that has the shared key, and one whose exchange has to go well at the end. */
+  /**
+   * Two boards behind one NAT, one that has the shared key, and one whose exchange has to go well at the end.
+   *
+   * @type {Endpoint[]}
+   */
   #endpoints;
-  /** All requests that were sealed, by their hashes: what else verifies was forged. */
+  /**
+   * All requests that were sealed, by their hashes: what else verifies was forged.
+   *
+   * @type {Map<string | undefined, Sealed>}
+   */
   #sealed = new Map();
+  /** @type {Running[]} */
   #running = [];
+  /** @type {Set<string>} */
   #outcomes = new Set();
+  /** @type {readonly ((endpoint: Endpoint, reader: ByteReader) => void)[]} */
   #steps = [
     (endpoint, reader) => this.#hello(endpoint, reader.byte() < 250),
     (endpoint, reader) =>
@@ -123,7 +172,7 @@ class Session {
     (_endpoint, reader) => this.#finish(reader.byte(), reader.byte()),
     (_endpoint, reader) => (this.now += reader.pick(PAUSES)),
     (endpoint, reader) => this.#receive(reader.pick(this.#recorded()), endpoint),
-    (endpoint, reader) => this.#receive(mutate(this.#recorded().at(-1), reader), endpoint),
+    (endpoint, reader) => this.#receive(mutate(this.#recorded().at(-1) ?? this.#lib.HELLO, reader), endpoint),
     (endpoint, reader) =>
       endpoint.unread.push({ bytes: reader.byte() > 200 ? reader.take(32) : STRAY_BLOCK, sentAt: -Infinity }),
     (endpoint, reader) => this.#askRaw(endpoint, reader.take(reader.byte() % 80)),
@@ -131,6 +180,14 @@ class Session {
     () => this.#useRing(this.#ring === this.#rings[0] ? 1 : 0),
   ];
 
+  /**
+   * @param {BuiltPackage} lib
+   * @param {import('#lib/exchange/index.js').ServerExchange} exchange
+   * @param {readonly KeyRing[]} rings
+   * @param {readonly Board[]} boards
+   * @param {number} index of the input
+   * @param {number} now
+   */
   constructor(lib, exchange, rings, boards, index, now) {
     this.#lib = lib;
     this.#exchange = exchange;
@@ -141,14 +198,13 @@ class Session {
     this.#endpoints = [0, 1, 2, 0].map((board, place) => ({
       ...boards[board],
       remote: { address: `${network}.${(index & 31) * 8 + (place >> 1)}`, port: 8585 + place, family: 'IPv4' },
-      /** Datagrams, each with the time at which the server sent it. */
       unread: [],
       usedIds: new Set(),
-      /** Counts its actions: a reply belongs to its last request. */
       turn: 0,
     }));
   }
 
+  /** @param {ByteReader} reader */
   play(reader) {
     for (let step = 0; step < MAX_STEPS && !reader.isAtEnd; step++) {
       const endpoint = this.#endpoints[reader.byte() % 3];
@@ -174,11 +230,16 @@ class Session {
     assert.ok(this.#exchange.knownEndpoints <= MAX_ENDPOINTS);
   }
 
+  /** @param {number} index */
   #useRing(index) {
     this.#ring = this.#rings[index];
     this.#exchange.useKeys(this.#ring);
   }
 
+  /**
+   * @param {Endpoint} endpoint
+   * @param {boolean} isDelivered whether the pair arrives
+   */
   #hello(endpoint, isDelivered) {
     this.datagrams++;
     const decision = this.#exchange.receive(this.#lib.HELLO, endpoint.remote, this.now);
@@ -201,14 +262,24 @@ class Session {
     this.#outcomes.add(`pair ${datagrams.length}`);
   }
 
-  /** A board reads any pair, and asks. */
+  /**
+   * A board reads any pair, and asks.
+   *
+   * @param {Endpoint} endpoint
+   * @param {string} text
+   */
   #ask(endpoint, text) {
     this.#sendRequest(endpoint, Buffer.from(text), (id) =>
       this.#lib.sealRequest(endpoint.sealer, id, text, KEY_ORDERS[this.#sealed.size % 2]),
     );
   }
 
-  /** The same with any plaintext. */
+  /**
+   * The same with any plaintext.
+   *
+   * @param {Endpoint} endpoint
+   * @param {Buffer} bytes
+   */
   #askRaw(endpoint, bytes) {
     const padding = 16 - (bytes.length % 16);
     const plaintext = Buffer.concat([bytes, Buffer.alloc(padding % 16 || (bytes.length === 0 ? 16 : 0), ' ')]);
@@ -219,6 +290,11 @@ class Session {
     });
   }
 
+  /**
+   * @param {Endpoint} endpoint
+   * @param {Buffer} plaintext
+   * @param {(id: Buffer) => Buffer} seal returns the datagram
+   */
   #sendRequest(endpoint, plaintext, seal) {
     if (endpoint.unread.length < 2) {
       return;
@@ -239,6 +315,10 @@ class Session {
     this.#receive(datagram, endpoint);
   }
 
+  /**
+   * @param {Buffer} datagram
+   * @param {Endpoint} endpoint
+   */
   #receive(datagram, endpoint) {
     if (this.#lib.HELLO.equals(datagram)) {
       this.#hello(endpoint, true);
@@ -254,6 +334,11 @@ class Session {
     this.#accept(decision, this.#sealed.get(hashOf(this.#lib, datagram)), endpoint);
   }
 
+  /**
+   * @param {import('#lib/exchange/decision.js').AcceptedDecision} decision
+   * @param {Sealed | undefined} sealed
+   * @param {Endpoint} endpoint
+   */
   #accept({ request, pending }, sealed, endpoint) {
     assert.ok(sealed, 'a request that nobody sealed was accepted');
     assert.equal(sealed.endpoint, endpoint, 'a request was accepted from another endpoint');
@@ -266,21 +351,30 @@ class Session {
     );
     assert.equal(request.device, endpoint.device);
     const text = Buffer.from(request.text);
-    assert.ok(plaintext.subarray(0, text.length).equals(text) && /^ {0,16}$/.test(plaintext.subarray(text.length)));
+    assert.ok(
+      plaintext.subarray(0, text.length).equals(text) && /^ {0,16}$/.test(plaintext.subarray(text.length).toString()),
+    );
     endpoint.usedIds.add(id);
     endpoint.turn++;
     this.#running.push({ pending, isWaiting: !request.noreturn, endpoint, id, turn: endpoint.turn, since: this.now });
     this.#outcomes.add(`accepted ${request.noreturn}`);
   }
 
-  #reject({ kind, reason }) {
-    assert.equal(kind, 'rejected');
+  /** @param {import('#lib/exchange/index.js').Decision} decision */
+  #reject(decision) {
+    assert.equal(decision.kind, 'rejected');
+    const { reason } = decision;
     assert.ok(reason in this.#lib.REJECTIONS, reason);
     this.#outcomes.add(reason);
     return reason;
   }
 
-  /** A handler ends. */
+  /**
+   * A handler ends.
+   *
+   * @param {number} which
+   * @param {number} choice
+   */
   #finish(which, choice) {
     if (this.#running.length === 0) {
       return;
@@ -298,7 +392,7 @@ class Session {
       if (refusal) {
         assert.equal(reply, refusal);
       } else {
-        assert.notEqual(typeof reply, 'string', `a reply that is owed is ${reply}`);
+        assert.ok(typeof reply !== 'string', `a reply that is owed is ${reply}`);
         const [hash, iv, ciphertext] = reply;
         const opened = this.#lib.openReply(endpoint.sealer, Buffer.from(id, 'latin1'), hash, { ciphertext, iv });
         assert.equal(opened, text);
@@ -323,11 +417,21 @@ class Session {
 
 const STRAY_BLOCK = Buffer.alloc(16, 0x5a);
 
+/**
+ * @param {BuiltPackage} lib
+ * @param {Buffer} datagram
+ */
 function hashOf({ parseEnvelope }, datagram) {
-  return parseEnvelope(datagram).hash?.toString('latin1');
+  const envelope = parseEnvelope(datagram);
+  return typeof envelope === 'string' ? undefined : envelope.hash.toString('latin1');
 }
 
-/** Flips, inserts or deletes bytes. */
+/**
+ * Flips, inserts or deletes bytes.
+ *
+ * @param {Buffer} datagram
+ * @param {ByteReader} reader
+ */
 function mutate(datagram, reader) {
   const bytes = [...datagram];
   for (let edits = (reader.byte() % 3) + 1; edits > 0; edits--) {

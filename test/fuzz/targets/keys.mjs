@@ -23,7 +23,13 @@ const CODES = [
   'BEN_KEY_DUPLICATE',
 ];
 
-/** @param {import('../../support/built-package.mjs').BuiltPackage} lib */
+/**
+ * @typedef {import('#lib/keys/index.js').NamedKeySource} NamedKeySource
+ * @typedef {Uint8Array | Uint16Array} Bytes
+ * @typedef {ReturnType<typeof createFiles>} Files
+ */
+
+/** @type {import('./index.mjs').CreateTarget} */
 export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpError }) {
   const folder = mkdtempSync(join(tmpdir(), 'ben-udp-fuzz-'));
   const files = createFiles(folder);
@@ -37,6 +43,7 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
     ),
     async run(input) {
       const reader = new ByteReader(input);
+      /** @type {Bytes[]} */
       const given = [];
       const options = buildOptions(reader, files, folder, given);
       let resolved;
@@ -73,13 +80,24 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
     end: () => rmSync(folder, { recursive: true, force: true }),
   };
 
-  /** The contents of a key file, or the bytes that a key was derived from. */
+  /**
+   * The contents of a key file, or the bytes that a key was derived from.
+   *
+   * @param {NamedKeySource['source']} source
+   * @param {readonly Bytes[]} given
+   */
   function contentsOf(source, given) {
     return typeof source === 'string'
       ? files.contents.get(source)
       : given.find((bytes) => createHash('sha256').update(bytes).digest().equals(bytesAt(source)));
   }
 
+  /**
+   * @param {readonly import('#lib/keys/index.js').NamedKey[]} keys
+   * @param {readonly NamedKeySource[]} sources
+   * @param {import('nestjs-ben-udp').BenUdpKeyFileChecks} keyFileChecks
+   * @param {readonly Bytes[]} given
+   */
   function checkKeys(keys, sources, keyFileChecks, given) {
     assert.equal(keys.length, sources.length);
     for (const [index, { device, key }] of keys.entries()) {
@@ -87,27 +105,41 @@ export function createKeysTarget({ readKeyOptions, loadKeys, KeyRing, BenUdpErro
       const contents = contentsOf(source, given);
       assert.ok(contents, `a key came out of ${source}`);
       assert.equal(device, sources[index].device);
-      assert.ok(key.equals(createHash('sha256').update(contents).digest()), 'the key is not the hash of its file');
+      assert.ok(createHash('sha256').update(contents).digest().equals(key), 'the key is not the hash of its file');
       assert.ok(keyFileChecks !== 'strict' || contents.length >= 32, `a key of ${contents.length} bytes was taken`);
     }
   }
 }
 
+/** @param {import('#lib/keys/key-memory.js').KeyPlace} place */
 function bytesAt({ block, at }) {
   return block.expose().subarray(at, at + 32);
 }
 
+/**
+ * @param {Bytes} secret
+ * @param {Error} error
+ */
 function isShown(secret, error) {
   /** @type {BufferEncoding[]} */
   const encodings = ['latin1', 'hex', 'base64', 'utf8'];
   const forms = encodings.map((encoding) => Buffer.from(secret).toString(encoding).slice(0, 32));
-  return forms.some((form) => form.trim().length >= 8 && `${error.message} ${error.cause?.message}`.includes(form));
+  const cause = error.cause instanceof Error ? error.cause.message : error.cause;
+  return forms.some((form) => form.trim().length >= 8 && `${error.message} ${cause}`.includes(form));
 }
 
+/**
+ * Right and wrong ones.
+ *
+ * @param {ByteReader} reader
+ * @param {Files} files
+ * @param {string} folder
+ * @param {Bytes[]} given takes the bytes that are keys
+ */
 function buildOptions(reader, files, folder, given) {
-  /** @type {Record<string, any>} */
+  /** @type {Record<string, unknown>} */
   const options = {};
-  const give = (bytes) => {
+  const give = (/** @type {Bytes} */ bytes) => {
     given.push(bytes);
     return bytes;
   };
@@ -143,11 +175,12 @@ function buildOptions(reader, files, folder, given) {
     options.key = oneOrMore();
   }
   if (parts & 4) {
-    options.keys = {};
+    const keys = {};
     for (let count = reader.byte() % 6; count > 0; count--) {
       const name = reader.pick(['', 'board', 'porch', '__proto__', 'constructor', '0', 'é'.repeat(40), ' ']);
-      Object.defineProperty(options.keys, name, { value: oneOrMore(), enumerable: true, configurable: true });
+      Object.defineProperty(keys, name, { value: oneOrMore(), enumerable: true, configurable: true });
     }
+    options.keys = keys;
   }
   if (parts & 8) {
     options.keyFileChecks = reader.pick(['strict', 'upstream', 'upstream', '', null, 1]);
@@ -158,9 +191,18 @@ function buildOptions(reader, files, folder, given) {
   return options;
 }
 
-/** Key files of every kind, and what each holds as far as it can be known. */
+/**
+ * Key files of every kind, and what each holds as far as it can be known.
+ *
+ * @param {string} folder
+ */
 function createFiles(folder) {
+  /** @type {Map<string, Buffer>} */
   const contents = new Map();
+  /**
+   * @param {string} name
+   * @param {Buffer} bytes
+   */
   const create = (name, bytes, mode = 0o600) => {
     const path = join(folder, name);
     writeFileSync(path, bytes);
@@ -169,7 +211,8 @@ function createFiles(folder) {
     return path;
   };
   const written = create('written', Buffer.alloc(0));
-  const good = create('good', Buffer.from('0123456789abcdefghijklmnopqrstuv'));
+  const goodKey = Buffer.from('0123456789abcdefghijklmnopqrstuv');
+  const good = create('good', goodKey);
   const paths = [
     good,
     create('empty', Buffer.alloc(0)),
@@ -189,12 +232,12 @@ function createFiles(folder) {
   symlinkSync(good, join(folder, 'link'));
   symlinkSync(join(folder, 'loop'), join(folder, 'loop'));
   mkdirSync(join(folder, 'folder'));
-  contents.set(join(folder, 'link'), contents.get(good));
+  contents.set(join(folder, 'link'), goodKey);
   contents.set('/dev/null', Buffer.alloc(0));
   return {
     paths,
     contents,
-    write: (bytes) => {
+    write: (/** @type {Uint8Array} */ bytes) => {
       writeFileSync(written, bytes);
       contents.set(written, Buffer.from(bytes));
       return written;

@@ -11,7 +11,7 @@ export const PYTHON_TOKENS = [
   ...'0 -0 -0.0 1e400 1e-400 9007199254740993 0x 1_0 2j .5 5.'.split(' '),
 ];
 
-/** @param {import('../../support/built-package.mjs').BuiltPackage} lib */
+/** @type {import('./index.mjs').CreateTarget} */
 export function createPythonTextTarget({ parsePythonText, printPythonText, BenUdpProtocolError, BenUdpError }) {
   return {
     name: 'python-text',
@@ -47,7 +47,11 @@ export function createPythonTextTarget({ parsePythonText, printPythonText, BenUd
   };
 }
 
-/** Bytes own their memory, and objects have no other prototype than those of literals. */
+/**
+ * Bytes own their memory, and objects have no other prototype than those of literals.
+ *
+ * @param {unknown} value
+ */
 function checkMemory(value) {
   if (value instanceof Uint8Array) {
     assert.ok(value.byteOffset === 0 && value.buffer.byteLength === value.length, 'bytes that share memory');
@@ -57,7 +61,13 @@ function checkMemory(value) {
   }
 }
 
-/** Equal, and in the same order. */
+/**
+ * Equal, and in the same order.
+ *
+ * @param {unknown} a
+ * @param {unknown} b
+ * @returns {boolean}
+ */
 export function isSame(a, b) {
   if (typeof a !== 'object' || a === null) {
     return Object.is(a, b);
@@ -65,13 +75,17 @@ export function isSame(a, b) {
   if (typeof b !== 'object' || b === null || Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) {
     return false;
   }
-  if (a instanceof Uint8Array) {
+  if (a instanceof Uint8Array && b instanceof Uint8Array) {
     return Buffer.compare(a, b) === 0;
   }
   const [ours, theirs] = [a, b].map(itemsOf);
   return ours.length === theirs.length && ours.every((item, index) => isSame(item, theirs[index]));
 }
 
+/**
+ * @param {object} value
+ * @returns {unknown[]}
+ */
 function itemsOf(value) {
   return Array.isArray(value)
     ? value
@@ -80,7 +94,11 @@ function itemsOf(value) {
       : Object.entries(value);
 }
 
-/** The type of a value. A dict may have a key `constructor`, so that is not asked. */
+/**
+ * The type of a value. A dict may have a key `constructor`, so that is not asked.
+ *
+ * @param {unknown} value
+ */
 export function kindOf(value) {
   if (typeof value !== 'object' || value === null) {
     return value === null ? 'null' : typeof value;
@@ -90,7 +108,13 @@ export function kindOf(value) {
 
 const KINDS = Object.entries({ bytes: Uint8Array, list: Array, set: Set, map: Map });
 
-/** The shape of a value, in few words. */
+/**
+ * The shape of a value, in few words.
+ *
+ * @param {unknown} value
+ * @param {number} depth
+ * @returns {string}
+ */
 function describe(value, depth) {
   const name = kindOf(value);
   if (typeof value !== 'object' || value === null || name === 'bytes') {

@@ -12,9 +12,9 @@ const REFUSALS = ['BEN_UNSERIALIZABLE', 'BEN_REPLY_TOO_LARGE'];
 /** Containers that are filled. Later values are small. */
 const MAX_CONTAINERS = 200;
 
-/** @param {import('../../support/built-package.mjs').BuiltPackage} lib */
+/** @type {import('./index.mjs').CreateTarget} */
 export function createReplyTarget({ formatReply, formatErrorReply, parseReply, readReply, sealedLength, BenUdpError }) {
-  const attempt = (print) => {
+  const attempt = (/** @type {() => string} */ print) => {
     try {
       return print();
     } catch (error) {
@@ -52,6 +52,10 @@ export function createReplyTarget({ formatReply, formatErrorReply, parseReply, r
     },
   };
 
+  /**
+   * @param {string} text
+   * @param {number} bufferSize
+   */
   function checkSize(text, bufferSize) {
     assert.ok(sealedLength(Buffer.byteLength(text)) <= bufferSize, `${text.length} characters for ${bufferSize} bytes`);
   }
@@ -59,15 +63,22 @@ export function createReplyTarget({ formatReply, formatErrorReply, parseReply, r
 
 /** Makes a value of any kind out of bytes. */
 class Builder {
+  /** @type {number[]} */
   kinds = [];
   #reader;
-  /** Values to refer to again: a parent, so that a value contains itself, or another, so that it is contained twice. */
+  /**
+   * Values to refer to again: a parent, so that a value contains itself, or another, so that it is contained twice.
+   *
+   * @type {object[]}
+   */
   #containers = [];
 
+  /** @param {ByteReader} reader */
   constructor(reader) {
     this.#reader = reader;
   }
 
+  /** @returns {unknown} */
   build() {
     const reader = this.#reader;
     const index = reader.isAtEnd || this.#containers.length > MAX_CONTAINERS ? 0 : reader.byte() % KINDS.length;
@@ -75,11 +86,14 @@ class Builder {
     return KINDS[index](reader, this);
   }
 
-  /** @returns a function that builds so many. */
   items() {
     return Array.from({ length: this.#reader.byte() % 8 }, () => this.build());
   }
 
+  /**
+   * @template {object} T
+   * @param {T} container
+   */
   keep(container) {
     this.#containers.push(container);
     return container;
@@ -90,7 +104,11 @@ class Builder {
   }
 }
 
-/** Seldom large, because that takes a hundred times as long. */
+/**
+ * Seldom large, because that takes a hundred times as long.
+ *
+ * @param {ByteReader} reader
+ */
 function sizeFrom(reader) {
   const byte = reader.byte();
   return byte < 4 ? 5000 : byte < 16 ? 100 : byte % 4;
@@ -128,6 +146,7 @@ const KINDS = [
   () => Object.create(null),
   (_reader, builder) => builder.earlier(),
   (_reader, builder) => {
+    /** @type {unknown[]} */
     const list = builder.keep([]);
     list.push(...builder.items());
     return list;
@@ -151,6 +170,7 @@ const KINDS = [
     return object;
   },
   (_reader, builder) => {
+    /** @type {{ toJSON: () => unknown, value?: unknown }} */
     const holder = builder.keep({ toJSON: () => holder.value });
     holder.value = builder.build();
     return holder;

@@ -4,7 +4,7 @@ import { expectError } from '../expected.mjs';
 import { recordings } from '../recordings.mjs';
 import { PYTHON_TOKENS, isSame, kindOf } from './python-text.mjs';
 
-/** @param {import('../../support/built-package.mjs').BuiltPackage} lib */
+/** @type {import('./index.mjs').CreateTarget} */
 export function createRequestTarget({
   unpad,
   decodeUtf8,
@@ -43,6 +43,7 @@ export function createRequestTarget({
     },
   };
 
+  /** @param {import('#lib/protocol/index.js').Request} request */
   function formatAgain(request) {
     let text;
     try {
@@ -52,7 +53,7 @@ export function createRequestTarget({
       return 'not printed';
     }
     const again = parseRequest(text);
-    for (const part of ['action', 'data', 'noreturn', 'metadata']) {
+    for (const part of /** @type {const} */ (['action', 'data', 'noreturn', 'metadata'])) {
       assert.ok(isSame(request[part], again[part]), `${part} is another after ${text.slice(0, 200)}`);
     }
     return 'printed';

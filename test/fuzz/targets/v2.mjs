@@ -5,6 +5,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { ServerExchange, V2ClientExchange } from '#lib/exchange/index.js';
+import { V2Pending } from '#lib/exchange/v2/pending.js';
 import { V2ServerExchange } from '#lib/exchange/v2/server-exchange.js';
 import { formatAgain } from '#lib/protocol/v2/index.js';
 import { ByteReader } from '../byte-reader.mjs';
@@ -38,6 +39,24 @@ const SEEDS = [
   [...OPENING, REPLAY, 0, 0, MUTATE, 1, 9, 4, CALL, 0, MUTATE, 2, 30, 1, REPLAY, 1, 1, RAW, 20, 0xb2, 4, 1, 2, 3],
 ];
 
+/**
+ * @typedef {import('#lib/exchange/index.js').BenUdpRemote} Remote
+ *
+ * @typedef {object} Setup of a run
+ * @property {import('#lib/keys/index.js').KeyRing} keys
+ * @property {Buffer} key of the device
+ * @property {ServerExchange['parts']} parts
+ * @property {import('./index.mjs').RandomFill} randomFill
+ * @property {number} now
+ * @property {number} index of the run
+ *
+ * @typedef {object} Running a handler
+ * @property {V2ServerExchange} server the process that it runs in
+ * @property {V2Pending} pending
+ * @property {unknown} call
+ */
+
+/** @type {import('./index.mjs').CreateTarget} */
 export function createV2Target(lib, randomFill) {
   const { KeyRing, DEFAULT_LIMITS } = lib;
   const key = lib.deriveKey(Buffer.alloc(32, 2));
@@ -76,21 +95,38 @@ export function createV2Target(lib, randomFill) {
 class Run {
   #setup;
   #client;
+  /** @type {V2ServerExchange} Set by `#restart`. */
   #server;
+  /** @type {Remote[]} */
   #remotes;
   #now;
-  /** Every datagram that the device and the server ever sent. */
+  /**
+   * Every datagram that the device ever sent.
+   *
+   * @type {Buffer[]}
+   */
   #up = [];
+  /**
+   * And that the server sent.
+   *
+   * @type {Buffer[]}
+   */
   #down = [];
-  /** Running handlers, with the process they run in. */
+  /** @type {Running[]} */
   #running = [];
   #calls = 0;
-  /** How often each call ran. */
+  /**
+   * How often each call ran.
+   *
+   * @type {Map<unknown, number>}
+   */
   #executed = new Map();
   /** Calls that were reported as not run. */
   #notRun = new Set();
+  /** @type {Set<string>} */
   #seen = new Set();
 
+  /** @param {Setup} setup */
   constructor(setup) {
     this.#setup = setup;
     this.#now = setup.now;
@@ -104,6 +140,7 @@ class Run {
     this.#restart();
   }
 
+  /** @param {ByteReader} reader */
   play(reader) {
     for (let step = 0; step < MAX_STEPS && !reader.isAtEnd; step++) {
       this.#step(reader.byte() % 12, reader);
@@ -120,6 +157,10 @@ class Run {
     return this.#now;
   }
 
+  /**
+   * @param {number} kind
+   * @param {ByteReader} reader
+   */
   #step(kind, reader) {
     switch (kind) {
       case CALL:
@@ -167,6 +208,7 @@ class Run {
     }
   }
 
+  /** @param {boolean} noreturn */
   #call(noreturn) {
     if (this.#client.phase === 'idle') {
       this.#calls++;
@@ -174,22 +216,29 @@ class Run {
     }
   }
 
+  /**
+   * @param {Buffer | undefined} datagram
+   * @param {Remote} remote
+   */
   #deliver(datagram, remote) {
     if (!datagram) {
       return;
     }
     const decision = this.#server.receive(datagram, remote, this.#now);
     this.#seen.add(decision.kind === 'rejected' ? decision.reason : decision.kind);
-    this.#down.push(...(decision.datagrams ?? []));
+    this.#down.push(...(('datagrams' in decision && decision.datagrams) || []));
     if (decision.kind === 'request') {
+      const { pending } = decision;
+      assert.ok(pending instanceof V2Pending);
       const call = decision.request.data;
       this.#executed.set(call, (this.#executed.get(call) ?? 0) + 1);
       assert.equal(this.#executed.get(call), 1, `call ${call} ran twice`);
       assert.ok(!this.#notRun.has(call), `call ${call} ran, and the device was told that it did not`);
-      this.#running.push({ server: this.#server, pending: decision.pending, call });
+      this.#running.push({ server: this.#server, pending, call });
     }
   }
 
+  /** @param {number} which */
   #finish(which) {
     if (this.#running.length === 0) {
       return;
@@ -202,12 +251,14 @@ class Run {
     }
   }
 
+  /** @param {Buffer | undefined} datagram */
   #answer(datagram) {
     if (datagram) {
       this.#take(this.#client.receive(datagram, this.#now));
     }
   }
 
+  /** @param {import('#lib/exchange/index.js').V2ClientDecision} step */
   #take(step) {
     switch (step.kind) {
       case 'send':
@@ -227,7 +278,13 @@ class Run {
     }
   }
 
-  /** A datagram that differs in one byte is accepted by nobody. */
+  /**
+   * A datagram that differs in one byte is accepted by nobody.
+   *
+   * @param {number} which datagram
+   * @param {number} at
+   * @param {number} change of the byte there
+   */
   #mutate(which, at, change) {
     const all = [...this.#up, ...this.#down];
     const original = all[which % Math.max(1, all.length)];
@@ -243,6 +300,7 @@ class Run {
     }
   }
 
+  /** @param {number} which request it names */
   #forgeAgain(which) {
     const requests = this.#up.filter((datagram) => datagram[1] === 4);
     const request = requests[which % Math.max(1, requests.length)];
