@@ -47,8 +47,8 @@ export interface BenUdpResultStore {
 /** Options of `BenUdpMemoryResultStore`. */
 export interface BenUdpMemoryResultStoreOptions {
   /**
-   * Bytes of all results, 65536 to 1073741824. Default 4194304. Beyond it, the device with the most bytes loses its oldest result, and a
-   * retry of it runs again.
+   * Bytes of all results, 65536 to 1073741824. Default 4194304. Beyond it, one of the devices with the most bytes loses its oldest result,
+   * and a retry of it runs again. Requests whose handlers run do not count: `maxInFlight` bounds them.
    */
   maxBytes?: number;
   /** Milliseconds for which a result is kept after its handler has ended, 1000 to 2678400000. Default 3600000, one hour. */
@@ -61,17 +61,18 @@ const DEFAULT_MAX_AGE_MS = 3_600_000;
 /** Memory of a result in addition to its texts. */
 const OVERHEAD_BYTES = 256;
 
-/** The request ids of a device, or of all unnamed keys. */
+/** Devices of the largest size class that are compared, so room costs the same with 100,000 devices as with a few. */
+const OWNERS_COMPARED = 32;
+
+/** The results of a device, or of all unnamed keys. */
 class Owner {
   bytes = 0;
-  /** Its finished requests, oldest first. */
+  /** Oldest first. */
   readonly finished = new Map<string, Entry>();
-
-  constructor(readonly device: string | undefined) {}
 }
 
 interface Entry {
-  readonly owner: Owner;
+  readonly device: string | undefined;
   readonly request: string;
   result: BenUdpRequestResult | undefined;
   endedAt: number;
@@ -88,8 +89,10 @@ export class BenUdpMemoryResultStore implements BenUdpResultStore {
   private readonly running = new Map<string, Entry>();
   /** Finished requests, oldest first. Bounded by `maxBytes`. */
   private readonly finished = new Map<string, Entry>();
-  /** Those that have an entry. */
+  /** Those that have a result. */
   private readonly owners = new Map<string | undefined, Owner>();
+  /** The same by size: the class of n holds those of 2^n to 2^(n+1) - 1 bytes. */
+  private readonly classes: Array<Set<Owner>> = [];
   private readonly maxBytes: number;
   private readonly maxAge: number;
   private readonly now: () => number;
@@ -109,7 +112,7 @@ export class BenUdpMemoryResultStore implements BenUdpResultStore {
     this.maxAge = reader.integer('maxAge', DEFAULT_MAX_AGE_MS, 1000, MONTH_MS);
   }
 
-  /** The bytes that are counted. */
+  /** The bytes of all results. */
   get bytes(): number {
     return this.total;
   }
@@ -117,35 +120,37 @@ export class BenUdpMemoryResultStore implements BenUdpResultStore {
   begin(key: string, request: string, device?: string): BenUdpStoredResult | undefined {
     this.forgetOld();
     const known = this.running.get(key) ?? this.finished.get(key);
-    if (known) {
-      return known;
+    if (!known) {
+      this.running.set(key, { device, request, result: undefined, endedAt: 0 });
     }
-    const owner = this.owners.get(device) ?? new Owner(device);
-    this.owners.set(device, owner);
-    const entry: Entry = { owner, request, result: undefined, endedAt: 0 };
-    this.running.set(key, entry);
-    this.count(entry, bytesOf(key, entry));
-    this.makeRoom();
-    return undefined;
+    return known;
   }
 
   end(key: string, request: string, result: BenUdpRequestResult): void {
     const entry = this.running.get(key);
-    if (entry?.request === request) {
-      this.count(entry, -bytesOf(key, entry));
-      entry.result = result;
-      entry.endedAt = this.now();
-      this.count(entry, bytesOf(key, entry));
-      this.running.delete(key);
-      this.finished.set(key, entry);
-      entry.owner.finished.set(key, entry);
-      this.makeRoom();
+    if (entry?.request !== request) {
+      return;
     }
+    this.running.delete(key);
+    entry.result = result;
+    entry.endedAt = this.now();
+    this.finished.set(key, entry);
+    const owner = this.owners.get(entry.device) ?? new Owner();
+    this.owners.set(entry.device, owner);
+    owner.finished.set(key, entry);
+    this.count(owner, bytesOf(key, entry));
+    this.makeRoom();
   }
 
-  private count({ owner }: Entry, bytes: number): void {
+  private count(owner: Owner, bytes: number): void {
+    const before = sizeClassOf(owner);
     owner.bytes += bytes;
     this.total += bytes;
+    const after = sizeClassOf(owner);
+    if (before !== after) {
+      this.classes[before]?.delete(owner);
+      (this.classes[after] ??= new Set()).add(owner);
+    }
   }
 
   private forgetOld(): void {
@@ -158,28 +163,41 @@ export class BenUdpMemoryResultStore implements BenUdpResultStore {
     }
   }
 
-  /** The device with the most bytes loses its oldest result, so one device can't evict the results of others. */
+  /** A device with the most bytes loses its oldest result, so one device can't evict the results of others. */
   private makeRoom(): void {
-    while (this.total > this.maxBytes && this.finished.size > 0) {
-      let largest: Owner | undefined;
-      for (const owner of this.owners.values()) {
-        if (owner.finished.size > 0 && owner.bytes > (largest?.bytes ?? 0)) {
-          largest = owner;
-        }
-      }
-      const [[key, entry]] = largest!.finished as unknown as [[string, Entry]];
+    while (this.total > this.maxBytes) {
+      const [[key, entry]] = this.findLargest().finished as unknown as [[string, Entry]];
       this.forget(key, entry);
     }
   }
 
+  private findLargest(): Owner {
+    const owners = this.classes.findLast((each) => each?.size > 0)!;
+    let largest: Owner | undefined;
+    let left = OWNERS_COMPARED;
+    for (const owner of owners) {
+      largest = !largest || owner.bytes > largest.bytes ? owner : largest;
+      if (--left === 0) {
+        break;
+      }
+    }
+    return largest!;
+  }
+
   private forget(key: string, entry: Entry): void {
-    this.count(entry, -bytesOf(key, entry));
+    const owner = this.owners.get(entry.device)!;
     this.finished.delete(key);
-    entry.owner.finished.delete(key);
-    if (entry.owner.bytes === 0) {
-      this.owners.delete(entry.owner.device);
+    owner.finished.delete(key);
+    this.count(owner, -bytesOf(key, entry));
+    if (owner.finished.size === 0) {
+      this.classes[sizeClassOf(owner)]!.delete(owner);
+      this.owners.delete(entry.device);
     }
   }
+}
+
+function sizeClassOf({ bytes }: Owner): number {
+  return 31 - Math.clz32(bytes | 1);
 }
 
 /** A character takes up to two bytes. */
