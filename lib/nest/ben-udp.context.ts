@@ -82,7 +82,8 @@ export class BenUdpContext extends BaseRpcContext<BenUdpContextArgs> {
    * Fires when nobody waits for the handler any more, so it can stop its work:
    *
    * - the device has stopped waiting: its timeout has passed, or it has sent its next request. `signal.reason` is a `BenUdpError` with
-   *   `BEN_TIMEOUT`. This never happens for an event (`noreturn`), because nobody waits for it;
+   *   `BEN_TIMEOUT`. This never happens for an event (`noreturn`), because nobody waits for it, or for a request with an id (`rid`),
+   *   because a retry gets its result;
    * - the server shuts down, and nine tenths of `shutdownTimeout` have passed. The code is then `BEN_CLOSED`.
    *
    * It does not fire after the handler has ended. The signal is made by the first call, and further calls return the same.

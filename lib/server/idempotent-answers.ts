@@ -2,10 +2,10 @@
  * Answers a request that has its own id: the handler runs for the first copy, and each later copy gets its result, also in another
  * session. The exchange answers copies within a session, so they do not reach this class.
  */
-import { hash } from 'node:crypto';
 import type { VerifiedRequest } from '../exchange/index.js';
 import { MAX_REQUEST_ID_LENGTH } from '../protocol/index.js';
 import type { Answer } from './listener.options.js';
+import { digestOf } from './request-digest.js';
 import type { BenUdpResultStore } from './result-store.js';
 
 /** Error replies to a request with an id. Its handler does not run. */
@@ -37,12 +37,12 @@ export class IdempotentAnswers {
    * @returns never rejects unless `run` does.
    */
   async answer(request: VerifiedRequest, run: () => Answer | Promise<Answer>): Promise<Answer> {
-    const { device, rid, text } = request;
+    const { device, rid } = request;
     if (typeof rid !== 'string' || rid === '' || rid.length > MAX_REQUEST_ID_LENGTH) {
       return this.handlers.refuse(REFUSED_IDS.malformed, request);
     }
     const key = JSON.stringify([device ?? null, rid]);
-    const digest = hash('sha256', text, 'base64url');
+    const digest = digestOf(request);
     const known = this.running.get(key);
     if (known) {
       return known.request === digest ? known.answer : this.handlers.refuse(REFUSED_IDS.reused, request);

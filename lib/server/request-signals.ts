@@ -33,7 +33,7 @@ export class RequestSignals {
     if (this.isCutOff) {
       return AbortSignal.abort(cutOffReason());
     }
-    const created = this.create(pending);
+    const created = this.create(request, pending);
     this.signals.set(request, created);
     return created.signal;
   }
@@ -54,7 +54,7 @@ export class RequestSignals {
     }
   }
 
-  private create(pending: PendingRequest): HandlerSignal {
+  private create({ rid }: VerifiedRequest, pending: PendingRequest): HandlerSignal {
     const controller = new AbortController();
     // The listeners of the signal run in the async scope of this request, not in that of the socket or the timer.
     const scope = new AsyncResource('BenUdpSignal');
@@ -63,7 +63,8 @@ export class RequestSignals {
       cancelTimer();
       scope.runInAsyncScope(() => controller.abort(reason));
     };
-    const deadline = this.watch(pending, () => abort(supersededReason()));
+    // A retry with the same id gets the result, so the handler is never in vain.
+    const deadline = rid === undefined ? this.watch(pending, () => abort(supersededReason())) : Infinity;
     const left = deadline - this.platform.now();
     if (left <= 0) {
       abort(lateReason());

@@ -7,7 +7,7 @@ import { OptionReader } from '../option-reader.js';
 
 /** The entry that a store keeps for a request id. */
 export interface BenUdpStoredResult {
-  /** The SHA-256 of the text of the request, as base64url: a request id belongs to one request. */
+  /** A SHA-256 of the request, as base64url: a request id belongs to one request. */
   readonly request: string;
   /** The result; `undefined` while the handler runs, and permanently if its process ended first. */
   readonly result?: BenUdpRequestResult | undefined;
@@ -26,7 +26,7 @@ export interface BenUdpResultStore {
    * Claims a request id before its handler runs. Must be atomic: of several calls with one key, a single one gets `undefined`.
    *
    * @param key names the device and its request id, at most 1 KiB.
-   * @param request the SHA-256 of its text. Kept with the key.
+   * @param request a SHA-256 of it. Kept with the key.
    * @param device the name of the device; `undefined` for all keys without a name. For quotas: `key` contains it.
    * @returns `undefined` if the key was free. Otherwise the kept entry, and the handler does not run.
    * @throws if the store fails. The handler does not run then.

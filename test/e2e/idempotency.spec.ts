@@ -9,6 +9,7 @@ import {
   BenUdpRecordBuilder,
   type BenUdpResultStore,
   type BenUdpTransportOptions,
+  Signal,
 } from 'nestjs-ben-udp';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
@@ -18,8 +19,12 @@ import { MovablePlatform } from '../support/movable-platform.js';
 import { KEY_CONTENTS, startApp } from '../support/nest-app.js';
 
 let runs: unknown[] = [];
-let finish: () => void = () => undefined;
-beforeEach(() => void (runs = []));
+const nothing = () => undefined;
+let finish: () => void = nothing;
+beforeEach(() => {
+  runs = [];
+  finish = nothing;
+});
 
 @Controller()
 class Handlers {
@@ -33,6 +38,17 @@ class Handlers {
     runs.push(data);
     await new Promise<void>((resolve) => (finish = resolve));
     return 'done';
+  }
+  @MessagePattern('sprinkle')
+  sprinkle(@Payload() data: unknown) {
+    runs.push(data);
+    return runs.length;
+  }
+  @MessagePattern('patient')
+  async patient(@Signal() signal: AbortSignal) {
+    runs.push('patient');
+    await new Promise<void>((resolve) => (finish = resolve));
+    return signal.aborted ? 'aborted' : 'not aborted';
   }
   @MessagePattern('fail')
   fail() {
@@ -66,6 +82,48 @@ describe('a request with an id', () => {
     expect(await after.exchange(water('b'))).toBe('{"data":"5 l, run 2"}');
     expect(runs).toHaveLength(2);
     expect(transport.getStats()).toMatchObject({ sessions: 2, requests: 3 });
+  });
+
+  it.each([
+    // MicroPython keeps no order: a dict from a file has another one than the literal.
+    ['in another order', "{'rid': 'a', 'data': {'l': 5, 'zone': (1, 2)}, 'action': 'sprinkle'}"],
+    ['with nested keys in another order', "{'action': 'sprinkle', 'data': {'zone': [1, 2], 'l': 5.0}, 'rid': 'a'}"],
+    [
+      'with another trace id',
+      "{'action': 'sprinkle', 'data': {'l': 5, 'zone': [1, 2]}, 'rid': 'a', 'meta': {'trace': '2'}}",
+    ],
+  ])('is recognised %s', async (_name, retry) => {
+    const { board } = await start();
+    const device = await board({ protocol: 'v2' });
+    const text = "{'action': 'sprinkle', 'data': {'l': 5, 'zone': [1, 2]}, 'meta': {'trace': '1'}, 'rid': 'a'}";
+    const first = await device.exchange(text);
+    expect(errorOf(first)).toBeUndefined();
+    expect(await device.exchange(retry)).toBe(first);
+    expect(runs).toHaveLength(1);
+  });
+
+  it('is another one if it was an event: it has no result, so silence would last for ever', async () => {
+    const { board } = await start();
+    const device = await board({ protocol: 'v2' });
+    const text = "{'action': 'log', 'data': 1, 'rid': 'a'}";
+    await device.exchange(text, true);
+    await expect.poll(() => runs).toEqual([1]);
+    expect(errorOf(await device.exchange(text))).toBe(REFUSED_IDS.reused);
+  });
+
+  it('keeps its handler running although its board gave up, because a retry gets the result', async () => {
+    const clock = new MovablePlatform();
+    const { board } = await startApp({ controllers: [Handlers] }, {}, undefined, clock);
+    const [one, other] = [await board({ protocol: 'v2' }), await board({ protocol: 'v2' })];
+    const text = "{'action': 'patient', 'rid': 'a'}";
+    const first = one.exchange(text).catch(() => 'gave up');
+    await expect.poll(() => runs).toEqual(['patient']);
+    clock.advance(19_000);
+    const retry = other.exchange(text);
+    await expect.poll(() => finish).not.toBe(nothing);
+    finish();
+    expect(await retry).toBe('{"data":"not aborted"}');
+    await first;
   });
 
   it('gets its error again, and does not run again', async () => {
