@@ -53,6 +53,9 @@ const SECRET_BYTES = 32;
 /** After this time a device has made all its transmissions and waited for the last one, in milliseconds. */
 export const GIVE_UP_MS = 18_750;
 
+/** How often the address of a session is recorded, in milliseconds. */
+const RECORD_MS = 10_000;
+
 /** Replaces a reply that the device can't receive. */
 const TOO_LONG =
   '{"data":null,"error":{"status":"error","message":"the reply is longer than the buffer of the device"}}';
@@ -255,8 +258,6 @@ export class V2ServerExchange {
       this.sessionKeys.release(session);
     } else {
       admission.refundHello(now);
-      this.limits.boards.remove(sender.key);
-      this.limits.admissions.verifiedSources.record(sender.prefix, key, now);
     }
     return decision;
   }
@@ -300,7 +301,7 @@ export class V2ServerExchange {
       return reject('session-quota', key);
     }
     session.recordDelay(t, now);
-    session.endpoint = sender.key;
+    this.recordAddress(session, sender, now);
     this.useNumber(request, now);
     session.isRunning = true;
     if (!handler) {
@@ -339,6 +340,16 @@ export class V2ServerExchange {
       // The device has no result to wait for, and learns at once that the server has its request.
       ...(noreturn && { datagrams: [this.answer(session, ctr, REPLY_KIND.acknowledgement, now)] }),
     };
+  }
+
+  /** Records the address of a request, once in a while: a session lasts for a day, and its board may move. */
+  private recordAddress(session: Session, sender: Sender, now: number): void {
+    const { boards, admissions } = this.limits;
+    if (session.endpoint !== sender.key || intervalAt(session.lastAt) !== intervalAt(now)) {
+      session.endpoint = sender.key;
+      boards.remove(sender.key);
+      admissions.verifiedSources.record(sender.prefix, session.key, now);
+    }
   }
 
   /** Frees the handler of a request that runs none, if it got one. */
@@ -436,4 +447,8 @@ function numberOf(bytes: Buffer, at = 0): number {
 /** The longest sealed text that the sender of a request can receive, in bytes. */
 function roomFor(flags: number): number {
   return receivableBytes(flags) - REPLY_OVERHEAD_BYTES;
+}
+
+function intervalAt(now: number): number {
+  return Math.floor(now / RECORD_MS);
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Decision } from '../../../lib/exchange/index.js';
+import { VERIFIED_SOURCE_MS } from '../../../lib/exchange/limits/verified-sources.js';
 import { FAILURES_PER_HELLO } from '../../../lib/exchange/limits/request-credits.js';
 import { MAX_RESENDS, REPLY_MS } from '../../../lib/exchange/v2/kept-replies.js';
 import { LATE_MS } from '../../../lib/exchange/v2/session.js';
@@ -661,6 +662,29 @@ describe('limits', () => {
     const other = createV2Server({ limits, keys: SHARED });
     const outcomes = Array.from({ length: 10 }, () => outcomeOf(new PureV2Device(other).ask(0)));
     expect(outcomes).toEqual(Array<string>(10).fill('request'));
+  });
+
+  it('of verified addresses apply to the address of the last request, for a day after it', () => {
+    const day = VERIFIED_SOURCE_MS;
+    const { device, server } = start({ limits: { hellosOfStrangers: { perSecond: 1, burst: 1 } } });
+    const moved = remoteOf('203.0.113.5');
+    const open = (address: string, now: number) => {
+      const board = new PureV2Device(server, remoteOf(address, 99));
+      board.begin(now);
+      return outcomeOf(board.deliver(now));
+    };
+    /** The answer to an opening from this address, after others have used the budget of strangers. */
+    const openInFlood = (address: string, now: number) => {
+      open('192.0.2.1', now);
+      return open(address, now);
+    };
+    device.exchange(day / 4);
+    device.begin(day / 2);
+    expect(outcomeOf(device.deliver(day / 2, device.sent, moved))).toBe('request');
+    expect(openInFlood('10.0.0.1', 1.25 * day - 1)).toBe('grant');
+    expect(openInFlood('10.0.0.1', 1.25 * day)).toBe('open-rate');
+    expect(openInFlood('203.0.113.5', 1.5 * day - 1)).toBe('grant');
+    expect(openInFlood('203.0.113.5', 1.5 * day)).toBe('open-rate');
   });
 
   it('do not count openings that do not verify', () => {
