@@ -681,6 +681,20 @@ describe('the attacks on v2 alone', () => {
     ]);
     expect(later.device.sent.subarray(5)).not.toEqual(before.device.sent.subarray(5));
   });
+
+  it('V16 holding a request back until its board gave up and sent another one: it runs at most 20 s after it was sent', () => {
+    for (const [delay, outcome] of [
+      [LATE_MS - 1, 'request'],
+      [LATE_MS + 1000, 'late-request'],
+    ] as const) {
+      const { server, device } = start();
+      const held = device.begin(1000);
+      device.client.abandon();
+      device.exchange(2000);
+      expect(outcomeOf(server.receive(held, device.remote, 1000 + delay))).toBe(outcome);
+      expect(outcomeOf(server.receive(held, device.remote, 1001 + delay))).not.toBe('request');
+    }
+  });
 });
 
 describe('SECURITY.md', () => {

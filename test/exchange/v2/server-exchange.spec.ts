@@ -1,3 +1,4 @@
+import { createCipheriv, createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Decision } from '../../../lib/exchange/index.js';
 import { VERIFIED_SOURCE_MS } from '../../../lib/exchange/limits/verified-sources.js';
@@ -38,6 +39,30 @@ function start(options: Parameters<typeof createV2Server>[0] = {}) {
   const device = new PureV2Device(server);
   device.exchange(0);
   return { server, device };
+}
+
+interface ClientSession {
+  readonly sid: Buffer;
+  readonly secret: { expose(): Buffer };
+}
+
+const sessionOf = ({ client }: PureV2Device) => (client as unknown as { session: ClientSession }).session;
+
+const sidOf = (device: PureV2Device) => sessionOf(device).sid;
+
+/** A REQ of a device with any plaintext, of whole blocks. */
+function sealAs(device: PureV2Device, plaintext: Buffer, ctr: number): Buffer {
+  const { sid, secret } = sessionOf(device);
+  const [textKey, tagKey] = [secret.expose().subarray(0, 32), secret.expose().subarray(32, 64)];
+  const number = Buffer.alloc(16);
+  number.writeUInt32BE(ctr);
+  const sealed = createCipheriv('aes-256-cbc', textKey, Buffer.alloc(16))
+    .setAutoPadding(false)
+    .update(Buffer.concat([number, plaintext]))
+    .subarray(16);
+  const head = Buffer.concat([Buffer.of(0xb2, 4), sid, number.subarray(0, 4), Buffer.alloc(4), Buffer.of(0x20)]);
+  const body = Buffer.concat([head, sealed]);
+  return Buffer.concat([body, createHmac('sha256', tagKey).update(body).digest().subarray(0, 16)]);
 }
 
 describe('an exchange of protocol v2', () => {
@@ -364,6 +389,18 @@ describe('the order of a session', () => {
     expect(device.receive(reply[0]!, 2)).toMatchObject({ kind: 'done' });
   });
 
+  it.each([
+    ['bad-padding', Buffer.from("{'action': 'a'}!")],
+    ['bad-utf8', Buffer.from([...Buffer.from("{'action': '"), 0xff, 0x27, 0x7d, 0x20])],
+  ])('uses the number of a sealed text with %s up', (reason, text) => {
+    const { device, server } = start();
+    const request = sealAs(device, text, 2);
+    const decision = server.receive(request, device.remote, 1);
+    expect(outcomeOf(decision)).toBe(reason);
+    server.finish(tokenOf(decision), 1);
+    expect(outcomeOf(server.receive(request, device.remote, 2))).toBe('reply-forgotten');
+  });
+
   it('drops a copy of an unreadable request that gets no answer', () => {
     const { device, server } = start();
     const decision = device.ask(1, '[1]');
@@ -580,6 +617,18 @@ describe('sessions', () => {
     const { sent } = device;
     new PureV2Device(server).exchange(QUIET_MS);
     expect(outcomeOf(server.receive(sent, device.remote, QUIET_MS + 1))).toBe('expired');
+  });
+
+  it('are not mixed up if two have one id: the later one is dropped', () => {
+    const { device, server } = start();
+    const other = new PureV2Device(server);
+    other.begin(1);
+    const first = other.next(datagramOf(other.deliver(1))!, 1);
+    const { sessions } = (server as unknown as { sessions: { sessions: Map<number, object> } }).sessions;
+    const [session] = sessions.values();
+    sessions.set(sidOf(other).readUIntBE(2, 6), session!);
+    expect(outcomeOf(server.receive(first, other.remote, 1))).toBe('session-collision');
+    expect(device.exchange(2).kind).toBe('done');
   });
 
   it('end with their key, and no recorded request runs if the key comes back', () => {
