@@ -695,6 +695,16 @@ describe('the attacks on v2 alone', () => {
       expect(outcomeOf(server.receive(held, device.remote, 1001 + delay))).not.toBe('request');
     }
   });
+
+  it('V17 asking another server with the same key whether a request ran: it has another route, so it proves nothing', () => {
+    const { device } = start({ route: 1 });
+    const other = createV2Server({ route: 2 });
+    // It runs. The attacker keeps the reply, and passes the question on to the other server.
+    expect(outcomeOf(device.ask(60_000))).toBe('request');
+    const open = device.next(formatAgain(device.sent.subarray(2, 10)), 60_001);
+    const grant = datagramOf(other.receive(open, device.remote, 60_002))!;
+    expect(device.receive(grant, 60_003)).toEqual({ kind: 'failed', failure: 'unknown' });
+  });
 });
 
 describe('SECURITY.md', () => {

@@ -71,10 +71,10 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
    */
   reusePort?: boolean;
   /**
-   * Protocol v2: names this process among all that boards can reach under one address, 1 to 65535. Default: the process stays unnamed. With
-   * it, most boards do not notice a restart of the server. Each process needs its own, and must have closed before its successor with the
-   * same route binds. Otherwise a request can run twice. Without it, a call that a restart interrupts ends as `Unknown`, and nothing runs
-   * twice.
+   * Protocol v2: names this process among all that accept the same keys, on any port or machine, 1 to 65535. Default: the process stays
+   * unnamed. With it, most boards do not notice a restart of the server. Each process needs its own, and must have closed before its
+   * successor with the same route binds. Otherwise a request can run twice. Without it, a call that a restart interrupts ends as
+   * `Unknown`, and nothing runs twice.
    */
   route?: number;
   /**
