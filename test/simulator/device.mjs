@@ -28,13 +28,24 @@ import { boardExchange } from '#lib/testing/board-exchange.js';
  * @property {import('#lib/random.js').RandomFill} [randomFill] the source of its random bytes.
  */
 
+/** @typedef {(ending: 'reply' | 'noreturn' | 'timeout' | 'error', reply?: string) => void} OnEnd */
+
 export class Device {
-  /** Datagrams that arrived and were not read. */
+  /**
+   * Datagrams that arrived and were not read.
+   *
+   * @type {Buffer[]}
+   */
   unread = [];
   /** Datagrams that found the queue full. */
   overflowed = 0;
-  /** The exchange under way. */
+  /** @type {{ steps: ReturnType<typeof boardExchange>, onEnd: OnEnd } | undefined} */
   #exchange;
+  /**
+   * Set while the device waits for a datagram.
+   *
+   * @type {{ isReading: boolean } | undefined}
+   */
   #reader;
   #timeline;
   #lib;
@@ -81,7 +92,7 @@ export class Device {
    * One exchange, as upstream's `client.send`.
    *
    * @param {{ text: string, noreturn: boolean, onSealed?: (id: Buffer) => void }} request
-   * @param {(ending: 'reply' | 'noreturn' | 'timeout' | 'error', reply?: string) => void} onEnd
+   * @param {OnEnd} onEnd
    */
   send(request, onEnd) {
     const { keyOrder } = this.options;
@@ -89,7 +100,11 @@ export class Device {
     this.#advance(undefined);
   }
 
-  /** A datagram of any sender arrives at its socket. */
+  /**
+   * A datagram of any sender arrives at its socket.
+   *
+   * @param {Buffer} datagram
+   */
   receive(datagram) {
     if (this.unread.length >= this.options.queueSlots) {
       this.overflowed++;
@@ -101,12 +116,12 @@ export class Device {
 
   /** @param {Buffer | undefined} input the datagram that was read. */
   #advance(input) {
-    const { steps } = this.#exchange;
-    for (let step = steps.next(input); ; step = steps.next()) {
+    const { steps } = this.#underWay;
+    for (let step = input ? steps.next(input) : steps.next(); ; step = steps.next()) {
       if (step.done) {
         // Upstream's client returns for an empty datagram; nothing was answered, so it counts as an error here.
-        const { kind, text } = step.value;
-        this.#end(kind === 'empty' ? 'error' : kind, text);
+        const { value } = step;
+        this.#end(value.kind === 'empty' ? 'error' : value.kind, value.kind === 'reply' ? value.text : undefined);
         return;
       }
       switch (step.value.kind) {
@@ -125,8 +140,16 @@ export class Device {
     }
   }
 
+  get #underWay() {
+    if (!this.#exchange) {
+      throw new Error(`${this.name} has no exchange under way`);
+    }
+    return this.#exchange;
+  }
+
+  /** @type {OnEnd} */
   #end(ending, reply) {
-    const { onEnd } = this.#exchange;
+    const { onEnd } = this.#underWay;
     this.#exchange = undefined;
     onEnd(ending, reply);
   }

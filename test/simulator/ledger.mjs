@@ -55,6 +55,19 @@ const MAX_BREACHES = 20;
  * @property {string | undefined} reason of the rejection, if the datagram was rejected.
  */
 
+/**
+ * @typedef {object} Rules of a server
+ * @property {number} timeoutMs
+ * @property {number} datagramGap
+ * @property {boolean} isForgetful whether its tables may be too small for all devices
+ *
+ * @typedef {{ due: number, datagrams: Buffer[], expiresAt: number }} Answer the datagrams that were sent, and how many are due
+ * @typedef {Answer & { kind: 'reply', beganAt: number, helloAnswered: number, lastAccepted: number }} ReplyBurst
+ * @typedef {ReplyBurst | (Answer & { kind: 'pair' | 'mixed', beganAt?: number })} Burst
+ *
+ * @typedef {{ address: string, port: number }} Remote
+ */
+
 export class Ledger {
   /** @type {string[]} */
   breaches = [];
@@ -70,7 +83,11 @@ export class Ledger {
     executions: 0,
     ended: 0,
   };
-  /** What each endpoint was sent. */
+  /**
+   * What each endpoint was sent.
+   *
+   * @type {Map<string, EndpointBook>}
+   */
   #endpoints = new Map();
   /**
    * The datagram that is being read.
@@ -78,9 +95,13 @@ export class Ledger {
    * @type {Reading | undefined}
    */
   #reading;
-  /** The request datagram whose handler has not begun; it does before the next is read. */
+  /**
+   * The request datagram whose handler has not begun; it does before the next is read.
+   *
+   * @type {Reading | undefined}
+   */
   #accepted;
-  /** @type {{ timeoutMs: number, datagramGap: number, isForgetful: boolean }} */
+  /** @type {Rules} Set by `beginServer`. */
   #rules;
   server = { delivered: 0, hellosAnswered: 0, accepted: 0, rejected: 0, isClosing: false };
   #now;
@@ -89,8 +110,9 @@ export class Ledger {
 
   /**
    * @param {() => number} now
-   * @param {(endpoint: string) => Iterable<object> | undefined} sealersAt with the keys of the devices that are or were there.
-   * @param openId the package's function.
+   * @param {(endpoint: string) => Iterable<import('#lib/protocol/index.js').Sealer> | undefined} sealersAt with the keys of the devices that
+   * are or were there.
+   * @param {typeof import('#lib/exchange/index.js').openId} openId the package's function.
    */
   constructor(now, sealersAt, openId) {
     this.#now = now;
@@ -98,20 +120,28 @@ export class Ledger {
     this.#openId = openId;
   }
 
-  /** A server starts; it owes nothing that the one before owed. `isForgetful` if its tables may be too small for all devices. */
+  /**
+   * A server starts; it owes nothing that the one before owed.
+   *
+   * @param {Rules} rules
+   */
   beginServer({ timeoutMs, datagramGap, isForgetful }) {
     this.#rules = { timeoutMs, datagramGap, isForgetful };
     this.#endpoints.clear();
     this.server = { delivered: 0, hellosAnswered: 0, accepted: 0, rejected: 0, isClosing: false };
   }
 
+  /** @param {string} text */
   breach(text) {
     if (this.breaches.length < MAX_BREACHES) {
       this.breaches.push(`at ${this.#now().toFixed(3)} ms: ${text}`);
     }
   }
 
-  /** @returns {Request} */
+  /**
+   * @param {Pick<Request, 'device' | 'keyName' | 'action' | 'noreturn' | 'payload' | 'endpoint'>} details
+   * @returns {Request}
+   */
   openRequest(details) {
     const request = {
       number: this.requests.length,
@@ -128,6 +158,12 @@ export class Ledger {
     return request;
   }
 
+  /**
+   * @param {Buffer} datagram
+   * @param {Remote} remote
+   * @param {number} arrivedAt
+   * @param {number} now
+   */
   onRead(datagram, { address, port }, arrivedAt, now) {
     const isHello = datagram.toString('latin1') === '/GETID';
     this.counts.delivered++;
@@ -144,6 +180,7 @@ export class Ledger {
     };
   }
 
+  /** @param {string} reason */
   onRejected(reason) {
     this.counts.rejected[reason] = (this.counts.rejected[reason] ?? 0) + 1;
     if (this.#reading && AFTER_USE.includes(reason)) {
@@ -190,6 +227,7 @@ export class Ledger {
     return true;
   }
 
+  /** @param {Reading} reading */
   #checkHelloAnswer({ endpoint, sent, arrivedAt, now }) {
     const { timeoutMs, datagramGap } = this.#rules;
     const most = datagramGap > 0 ? 1 : 2;
@@ -220,6 +258,11 @@ export class Ledger {
     }
   }
 
+  /**
+   * @param {Buffer} datagram
+   * @param {Remote} remote
+   * @param {number} now
+   */
   onSend(datagram, { address, port }, now) {
     const endpoint = `${address}|${port}`;
     const book = this.#bookOf(endpoint);
@@ -262,6 +305,11 @@ export class Ledger {
     }
   }
 
+  /**
+   * @param {EndpointBook} book
+   * @param {string} endpoint
+   * @param {ReplyBurst} burst
+   */
   #checkReply(book, endpoint, { datagrams: [, iv, ciphertext], beganAt, helloAnswered, lastAccepted }) {
     this.counts.replies++;
     const text = this.#openText(endpoint, ciphertext, iv);
@@ -284,7 +332,13 @@ export class Ledger {
     }
   }
 
-  /** A handler begins. */
+  /**
+   * A handler begins.
+   *
+   * @param {number} number of the request
+   * @param {string} payload
+   * @param {{ action: string, endpoint: string, keyName: string | undefined, isReplyExpected: boolean }} context
+   */
   onExecute(number, payload, { action, endpoint, keyName, isReplyExpected }) {
     this.counts.executions++;
     const request = this.requests[number];
@@ -319,8 +373,14 @@ export class Ledger {
     book.accepted.set(number, { arrivedAt: accepted.arrivedAt, helloAnswered: book.helloAnswered });
   }
 
-  /** The result for the program on the device. */
-  closeRequest(request, ending, reply) {
+  /**
+   * The result for the program on the device.
+   *
+   * @param {Request} request
+   * @param {'reply' | 'noreturn' | 'timeout' | 'error'} ending
+   * @param {string} [reply]
+   */
+  closeRequest(request, ending, reply = '') {
     request.endedAt = this.#now();
     request.ending = ending === 'reply' ? this.#judgeReply(request, reply) : ending;
     if (request.ending === 'wrong') {
@@ -328,11 +388,15 @@ export class Ledger {
     }
   }
 
+  /**
+   * @param {Request} request
+   * @param {string} text
+   */
   #judgeReply(request, text) {
     if (text === rightReply(request)) {
       return 'ok';
     }
-    if (text?.includes('"message":"busy: ')) {
+    if (text.includes('"message":"busy: ')) {
       return 'refused';
     }
     const answered = this.requests[readNumber(text)];
@@ -340,13 +404,18 @@ export class Ledger {
     return isStale && answered.device === request.device ? 'stale' : 'wrong';
   }
 
-  /** Compares the books with the transport's own counters. */
+  /**
+   * Compares the books with the transport's own counters.
+   *
+   * @param {import('nestjs-ben-udp').BenUdpStats} stats
+   */
   compare(stats) {
     const { delivered, hellosAnswered, accepted, rejected } = this.server;
     if (delivered !== hellosAnswered + accepted + rejected) {
       this.breach(`${delivered} datagrams came in, ${hellosAnswered} + ${accepted} + ${rejected} went their ways`);
     }
-    const sum = (record) => Object.values(record).reduce((total, count) => total + count, 0);
+    const sum = (/** @type {Readonly<Record<string, number>>} */ record) =>
+      Object.values(record).reduce((total, count) => total + count, 0);
     const ours = [delivered, hellosAnswered, accepted, rejected];
     const theirs = [stats.received, stats.hellos, stats.requests, sum(stats.rejected)];
     if (ours.join() !== theirs.join() || stats.requests !== sum(stats.outcomes) + stats.inFlight) {
@@ -354,7 +423,13 @@ export class Ledger {
     }
   }
 
-  /** Opens a reply with the keys of the devices that are or were at that endpoint. */
+  /**
+   * Opens a reply with the keys of the devices that are or were at that endpoint.
+   *
+   * @param {string} endpoint
+   * @param {Buffer} ciphertext
+   * @param {Buffer} iv
+   */
   #openText(endpoint, ciphertext, iv) {
     for (const sealer of this.#sealersAt(endpoint) ?? []) {
       const text = sealer.open(ciphertext, iv).toString('latin1').trimEnd();
@@ -365,6 +440,7 @@ export class Ledger {
     return undefined;
   }
 
+  /** @param {string} endpoint */
   #bookOf(endpoint) {
     if (!this.#sealersAt(endpoint)) {
       return STRANGER;
@@ -384,19 +460,36 @@ class EndpointBook {
   /** -Infinity if a request has come since. */
   helloAnsweredAt = -Infinity;
   lastAccepted = -1;
-  /** Ids under which requests were executed. */
+  /**
+   * Ids under which requests were executed.
+   *
+   * @type {Set<string | undefined>}
+   */
   usedIds = new Set();
-  /** When requests came, by their numbers. */
+  /**
+   * When requests came, by their numbers.
+   *
+   * @type {Map<number, { arrivedAt: number, helloAnswered: number }>}
+   */
   accepted = new Map();
-  /** An answer whose datagrams are being spaced. */
+  /**
+   * An answer whose datagrams are being spaced.
+   *
+   * @type {Burst | undefined}
+   */
   burst;
 
+  /** @param {Burst} burst */
   begin(burst) {
     const open = this.burstAt(burst.beganAt ?? 0);
     // Two answers at once look alike, so only the number of due datagrams is checked.
     this.burst = open ? { ...open, kind: 'mixed', due: open.due + burst.due, expiresAt: Infinity } : burst;
   }
 
+  /**
+   * @param {number} now
+   * @returns {Burst | undefined}
+   */
   burstAt(now) {
     if (this.burst && this.burst.expiresAt < now) {
       this.burst = undefined;
@@ -408,26 +501,39 @@ class EndpointBook {
 /** One for all who are no devices, so that a flood of them takes no memory here. A second datagram of a pair may be due anytime. */
 const STRANGER = new EndpointBook();
 STRANGER.begin = () => undefined;
-STRANGER.burstAt = () => ({ kind: 'pair', due: Infinity, datagrams: { push: () => undefined } });
+/** @returns {Burst} */
+STRANGER.burstAt = () => ({ kind: 'pair', due: Infinity, datagrams: [], expiresAt: Infinity });
 
-/** The number of the request that a reply, or an error reply, is for. */
+/**
+ * The number of the request that a reply, or an error reply, is for.
+ *
+ * @param {string} text
+ * @returns {number}
+ */
 function readNumber(text) {
   const { data, error } = JSON.parse(text);
   return data?.n ?? error?.n;
 }
 
+/** @param {Request} request */
 function rightReply({ number, action, payload }) {
   return JSON.stringify(
     action === 'fail' ? { data: null, error: { n: number, message: 'as asked' } } : { data: { n: number, p: payload } },
   );
 }
 
-/** The datagrams that a device may get although its request is rejected: the end of its wait, or the reply that the server is busy. */
+/**
+ * The datagrams that a device may get although its request is rejected: the end of its wait, or the reply that the server is busy.
+ *
+ * @param {Reading} reading
+ */
 function isFitRefusal({ isHello, reason, sent }) {
   if (isHello) {
     return false;
   }
   return reason === 'busy'
     ? sent.length === 3 || sent[0].length === 32
-    : ['out-of-step', 'expired'].includes(reason) && sent.length <= 2 && sent.every(({ length }) => length === 16);
+    : ['out-of-step', 'expired'].includes(reason ?? '') &&
+        sent.length <= 2 &&
+        sent.every(({ length }) => length === 16);
 }

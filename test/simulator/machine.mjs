@@ -6,7 +6,23 @@
 /** What libuv reads from a socket in one turn of the loop. */
 const DATAGRAMS_PER_TURN = 32;
 
-/** @typedef {{ address: string, port: number, family: 'IPv4' }} Remote */
+/**
+ * @typedef {{ address: string, port: number, family: 'IPv4' }} Remote
+ *
+ * @typedef {object} MachineOptions
+ * @property {number} [bufferedDatagrams] that the socket holds. Default 10000
+ * @property {number} [lateMs] that a timer may be late. Default 1
+ * @property {number} [datagramCostMs] the time that it takes to read one. Default 0
+ * @property {boolean} [timersFirst] after a standstill, as libuv before 1.45; else sockets
+ * @property {() => number} [wallClock]
+ *
+ * @typedef {object} Watcher is told of what happens
+ * @property {(datagram: Buffer, remote: Remote, arrivedAt: number, now: number) => void} onRead
+ * @property {() => boolean} onReadEnd says whether to settle
+ * @property {(datagram: Buffer, remote: { address: string, port: number }, now: number) => void} onSend
+ *
+ * @typedef {{ datagram: Buffer, remote: Remote, arrivedAt: number }} Waiting a datagram in the socket
+ */
 
 export class Machine {
   /** Set when something went in or out; what waits for quiet looks at it. */
@@ -20,21 +36,24 @@ export class Machine {
   #watcher;
   /** The machine's own clock: ahead of the world while a callback blocks. */
   #clock;
+  /** @type {Map<number, { callback: () => void, dueAt: number }>} */
   #timers = new Map();
   #nextTimer = 0;
+  /** @type {(() => void)[]} */
   #immediates = [];
+  /** @type {Fifo<Waiting>} */
   #waiting = new Fifo();
+  /** @type {import('#lib/net/index.js').DatagramSocketHandlers | undefined} */
   #handlers;
   #isBusy = false;
   #isDead = false;
   #wakeAt = Infinity;
 
   /**
-   * @param timeline the world's.
-   * @param random for the lateness of timers.
-   * @param options `bufferedDatagrams` the socket holds, `lateMs` that a timer may be late, `datagramCostMs` of reading one, `wallClock`,
-   * `timersFirst` after a standstill (libuv before 1.45), else sockets.
-   * @param watcher is told of what happens: `onRead`, `onReadEnd` (which says whether to settle), `onSend`.
+   * @param {import('./timeline.mjs').Timeline} timeline the world's.
+   * @param {import('#lib/testing/random.js').Random} random for the lateness of timers.
+   * @param {MachineOptions} options
+   * @param {Watcher} watcher
    */
   constructor(timeline, random, options, watcher) {
     this.#timeline = timeline;
@@ -82,7 +101,11 @@ export class Machine {
     return Math.max(this.#clock, this.#timeline.now);
   }
 
-  /** Stands still for this time: called by a callback, as a handler that computes; or from outside, as a suspended process. */
+  /**
+   * Stands still for this time: called by a callback, as a handler that computes; or from outside, as a suspended process.
+   *
+   * @param {number} ms
+   */
   block(ms) {
     this.#clock = this.now() + ms;
   }
@@ -111,8 +134,13 @@ export class Machine {
     this.#wake(this.now());
   }
 
-  /** Lets a transport listen on this machine. */
+  /**
+   * Lets a transport listen on this machine.
+   *
+   * @param {import('nestjs-ben-udp').BenUdpTransport} transport
+   */
   async start(transport) {
+    /** @type {unknown} */
     let failure;
     transport.listen((error) => {
       failure = error;
@@ -132,6 +160,10 @@ export class Machine {
     } while (this.activity !== before);
   }
 
+  /**
+   * @param {() => void} callback
+   * @param {number} ms
+   */
   #schedule(callback, ms) {
     this.activity++;
     const id = this.#nextTimer++;
@@ -144,12 +176,18 @@ export class Machine {
     };
   }
 
+  /** @param {() => void} callback */
   #afterTurn(callback) {
     this.activity++;
     this.#immediates.push(callback);
     this.#wake(this.now());
   }
 
+  /**
+   * @param {import('#lib/net/index.js').DatagramSocketOptions} options
+   * @param {import('#lib/net/index.js').DatagramSocketHandlers} handlers
+   * @returns {import('#lib/net/index.js').DatagramSocket}
+   */
   #bind({ host, port }, handlers) {
     this.#handlers = handlers;
     return {
@@ -164,7 +202,8 @@ export class Machine {
           throw new Error('Not running');
         }
         this.activity++;
-        this.#watcher.onSend(datagram, { address: toAddress, port: toPort }, this.now());
+        const bytes = Buffer.from(datagram.buffer, datagram.byteOffset, datagram.length);
+        this.#watcher.onSend(bytes, { address: toAddress, port: toPort }, this.now());
       },
       connect: () => true,
       close: async () => {
@@ -174,6 +213,7 @@ export class Machine {
     };
   }
 
+  /** @param {number} time */
   #wake(time) {
     if (this.#isBusy || time >= this.#wakeAt) {
       return;
@@ -196,7 +236,10 @@ export class Machine {
       await this.#runTimers();
     }
     for (let count = 0; count < DATAGRAMS_PER_TURN && this.#waiting.length > 0; count++) {
-      await this.#read(this.#waiting.shift());
+      const next = this.#waiting.shift();
+      if (next) {
+        await this.#read(next);
+      }
     }
     for (const callback of this.#immediates.splice(0)) {
       await this.#run(callback);
@@ -220,19 +263,21 @@ export class Machine {
     }
   }
 
+  /** @param {Waiting} waiting */
   async #read({ datagram, remote, arrivedAt }) {
     if (!this.#handlers || this.#isDead) {
       return;
     }
     this.#clock = this.now() + this.#options.datagramCostMs;
     this.#watcher.onRead(datagram, remote, arrivedAt, this.now());
-    this.#handlers.onDatagram(datagram, remote);
+    this.#handlers.onDatagram(datagram, { ...remote, size: datagram.length });
     if (this.#watcher.onReadEnd()) {
       await this.settle();
     }
     await this.#catchUp();
   }
 
+  /** @param {() => void} callback */
   async #run(callback) {
     if (!this.#isDead) {
       callback();
@@ -257,8 +302,13 @@ export class Machine {
   }
 }
 
-/** A queue whose `shift` costs the same however long it is. */
+/**
+ * A queue whose `shift` costs the same however long it is.
+ *
+ * @template T
+ */
 class Fifo {
+  /** @type {(T | undefined)[]} */
   #items = [];
   #first = 0;
 
@@ -266,6 +316,7 @@ class Fifo {
     return this.#items.length - this.#first;
   }
 
+  /** @param {T} item */
   push(item) {
     this.#items.push(item);
   }

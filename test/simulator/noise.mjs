@@ -15,21 +15,30 @@
  * of a whole exchange, and no server can prevent that.
  */
 
+/**
+ * @typedef {import('./world.mjs').World} World
+ * @typedef {import('#lib/testing/random.js').Random} Random
+ */
+
+/** @type {readonly (keyof NoiseRates)[]} */
+const NAMES = ['forgedHellos', 'strangersHellos', 'junk', 'replays', 'mutants', 'strays'];
+
 export class Noise {
   #world;
   #random;
   #isOn = true;
 
   /**
-   * @param {import('./world.mjs').World} world
+   * @param {World} world
    * @param {NoiseRates} rates
    */
   constructor(world, rates) {
     this.#world = world;
     this.#random = world.random.fork();
-    for (const [kind, perSecond] of Object.entries(rates)) {
+    for (const name of NAMES) {
+      const { [name]: perSecond = 0 } = rates;
       if (perSecond > 0) {
-        this.#repeat(KINDS[kind], perSecond);
+        this.#repeat(KINDS[name], perSecond);
       }
     }
   }
@@ -38,6 +47,10 @@ export class Noise {
     this.#isOn = false;
   }
 
+  /**
+   * @param {(world: World, random: Random) => void} act
+   * @param {number} perSecond
+   */
   #repeat(act, perSecond) {
     const pauseMs = (-Math.log(1 - this.#random.float()) * 1000) / perSecond;
     this.#world.timeline.after(pauseMs, () => {
@@ -51,7 +64,7 @@ export class Noise {
 
 const HELLO = Buffer.from('/GETID');
 
-/** @type {Record<keyof NoiseRates, (world: import('./world.mjs').World, random: import('#lib/testing/random.js').Random) => void>} */
+/** @type {Record<keyof NoiseRates, (world: World, random: Random) => void>} */
 const KINDS = {
   forgedHellos: (world, random) => {
     const { address, port } = random.pick(world.devices);
@@ -82,25 +95,38 @@ const KINDS = {
   },
 };
 
+/**
+ * @param {World} world
+ * @param {Random} random
+ */
 function randomSender(world, random) {
   return random.chance(0.5)
     ? random.pick(world.devices)
     : { address: randomAddress(random), port: random.between(1, 65_535) };
 }
 
+/** @param {Random} random */
 function randomAddress(random) {
   return `${random.between(11, 223)}.${random.below(256)}.${random.below(256)}.${random.below(256)}`;
 }
 
-/** Shaped like a request, sealed by nobody. */
+/**
+ * Shaped like a request, sealed by nobody.
+ *
+ * @param {Random} random
+ */
 function junkEnvelope(random) {
-  const literal = (length) => {
+  const literal = (/** @type {number} */ length) => {
     const hex = random.bytes(length).toString('hex');
     return `b'${hex.replaceAll(/../g, String.raw`\x$&`)}'`;
   };
   return Buffer.from(`{'hash': ${literal(32)}, 'data': ${literal(16 * random.between(1, 8))}, 'iv': ${literal(16)}}`);
 }
 
+/**
+ * @param {Buffer} datagram
+ * @param {Random} random
+ */
 function mutate(datagram, random) {
   const bytes = Buffer.from(datagram);
   switch (random.below(4)) {

@@ -56,6 +56,10 @@ function isTimeLeft() {
   return performance.now() - started < seconds * 1000;
 }
 
+/**
+ * @param {string} name
+ * @param {number} seed
+ */
 async function playOnce(name, seed) {
   const began = performance.now();
   const played = await play(lib, name, seed, { isShort: options.short });
@@ -89,6 +93,10 @@ function emptyRow() {
   };
 }
 
+/**
+ * @param {import('./simulate.mjs').Played} played
+ * @param {number} tookMs
+ */
 function add({ scenario, notes, simulatedMs, worlds, delivered, requests, executions, lost, breaches }, tookMs) {
   const row = rows.get(scenario) ?? emptyRow();
   row.runs++;
@@ -119,6 +127,10 @@ function report() {
   process.exitCode = failures === 0 ? 0 : 1;
 }
 
+/**
+ * @param {string} message
+ * @returns {never}
+ */
 function fail(message) {
   console.error(message);
   process.exit(1);

@@ -1,6 +1,12 @@
 /** The scenarios of protocol v2. The world checks each request when it ends. */
 import { isBelow, percent } from './tallies.mjs';
 
+/**
+ * @typedef {import('./scenarios.mjs').Stage} Stage
+ * @typedef {import('./scenarios.mjs').LinkFaults} LinkFaults
+ * @typedef {import('./world-v2.mjs').V2World} V2World
+ */
+
 const SECOND = 1000;
 
 /** Transmissions of a datagram. */
@@ -9,7 +15,7 @@ const ATTEMPTS = 5;
 /** A request that begins this long after the server is up again notices nothing of a restart: a second, and the way of the GRANT. */
 const QUIET_AFTER_START_MS = 1015;
 
-/** @type {Record<string, { about: string, play: (stage: import('./scenarios.mjs').Stage) => Promise<void> }>} */
+/** @type {Record<string, { about: string, play: (stage: Stage) => Promise<void> }>} */
 export const V2_SCENARIOS = {
   'v2-loss': {
     about: 'v2: losses alone cost no more than all five transmissions of a datagram being lost does',
@@ -86,6 +92,8 @@ export const V2_SCENARIOS = {
 /**
  * The share of requests that succeed: the datagram of a request, or its reply, is lost in all transmissions with this chance. After a
  * failure the device opens a session, which takes one exchange more.
+ *
+ * @param {number} loss
  */
 function shareAt(loss) {
   const exchange = 1 - (1 - (1 - loss) ** 2) ** ATTEMPTS;
@@ -93,6 +101,11 @@ function shareAt(loss) {
   return hasSession * exchange + (1 - hasSession) * exchange ** 2;
 }
 
+/**
+ * @param {Stage} stage
+ * @param {number} loss
+ * @param {number} count of requests
+ */
 async function measureLoss(stage, loss, count) {
   const world = stage.createV2World();
   populate(world, { moved: 20, others: 0 }, { pauseMs: [300, 1500], count });
@@ -103,14 +116,20 @@ async function measureLoss(stage, loss, count) {
   return tallyOf(world);
 }
 
+/**
+ * @param {V2World} world
+ * @param {{ moved: number, others: number }} counts of boards of v2, and of v1
+ * @param {Omit<Parameters<V2World['addBoard']>[0], 'protocol'>} habits
+ */
 function populate(world, { moved, others }, habits) {
   for (let index = 0; index < moved + others; index++) {
     world.addBoard({ ...habits, protocol: index < moved ? 'v2' : 'v1' });
   }
 }
 
+/** @param {import('#lib/testing/random.js').Random} random */
 function drawFaults(random) {
-  const maybe = (values) => (random.chance(0.4) ? random.pick(values) : 0);
+  const maybe = (/** @type {readonly number[]} */ values) => (random.chance(0.4) ? random.pick(values) : 0);
   return {
     loss: maybe([0.01, 0.1, 0.3]),
     burstLoss: maybe([0.01, 0.05]),
@@ -124,12 +143,21 @@ function drawFaults(random) {
   };
 }
 
+/**
+ * @param {V2World} world
+ * @param {LinkFaults} faults
+ */
 function setFaults(world, faults) {
   world.up.setFaults(faults);
   world.down.setFaults(faults);
 }
 
-/** Faults and attacks have stopped: every request of v2 that begins then succeeds. */
+/**
+ * Faults and attacks have stopped: every request of v2 that begins then succeeds.
+ *
+ * @param {Stage} stage
+ * @param {V2World} world
+ */
 async function expectRecovery(stage, world) {
   setFaults(world, {});
   await world.run(30 * SECOND);
@@ -142,13 +170,19 @@ async function expectRecovery(stage, world) {
   );
 }
 
-/** The requests of v2 that began since a time and have ended. */
+/**
+ * The requests of v2 that began since a time and have ended.
+ *
+ * @param {V2World} world
+ * @param {number} since
+ */
 function requestsSince(world, since) {
   return world.ledger.requests.filter(
     ({ protocol, beganAt, ending }) => protocol === 'v2' && beganAt >= since && ending !== undefined,
   );
 }
 
+/** @param {V2World} world */
 function tallyOf(world) {
   const ended = requestsSince(world, 0);
   return { good: ended.filter(({ ending }) => ending === 'ok').length, all: ended.length };

@@ -1,8 +1,7 @@
 /**
  * The scenarios of the simulated worlds. Each adds its own expectations to the checks of the ledger.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { collectGarbage } from '../support/garbage.mjs';
 import { Noise } from './noise.mjs';
 import { coverPairs } from './pairwise.mjs';
 import { V2_SCENARIOS } from './scenarios-v2.mjs';
@@ -10,13 +9,19 @@ import { isBelow, percent } from './tallies.mjs';
 
 /**
  * @typedef {object} Stage the surroundings of a scenario.
- * @property {import('#lib/testing/random.js').Random} random
+ * @property {Random} random
  * @property {boolean} isShort whether seconds count: smaller samples, fewer rounds.
- * @property {(options?: ConstructorParameters<typeof import('./world.mjs').World>[2]) => import('./world.mjs').World} createWorld
- * @property {(options?: ConstructorParameters<typeof import('./world-v2.mjs').V2World>[2]) => import('./world-v2.mjs').V2World} createV2World
+ * @property {(options?: import('./world.mjs').WorldOptions) => World} createWorld
+ * @property {(options?: import('./world-v2.mjs').V2WorldOptions) => import('./world-v2.mjs').V2World} createV2World
  * @property {(isTrue: boolean, claim: string) => void} expect
  * @property {(note: string) => void} note a figure for the table.
  * @property {(clock: () => number) => void} setWallClock
+ *
+ * @typedef {Partial<import('#lib/testing/faulty-link.js').LinkFaults>} LinkFaults
+ * @typedef {import('#lib/testing/random.js').Random} Random
+ * @typedef {import('./world.mjs').World} World
+ * @typedef {import('./device.mjs').Device} Device
+ * @typedef {import('./ledger.mjs').Request} Request
  */
 
 const SECOND = 1000;
@@ -546,7 +551,11 @@ export const SCENARIOS = {
 const HELLO = Buffer.from('/GETID');
 const JUNK = Buffer.from(`{'hash': b'${'h'.repeat(32)}', 'data': b'${'d'.repeat(64)}', 'iv': b'${'i'.repeat(16)}'}`);
 
-/** What strikes a device, as `test/exchange/repair.slow.spec.ts` has it without a network. */
+/**
+ * What strikes a device, as `test/exchange/repair.slow.spec.ts` has it without a network.
+ *
+ * @type {Record<string, { strike: (world: World, device: Device) => void, bound?: number }>}
+ */
 const MISHAPS = {
   'a stray block': { strike: (world, device) => device.receive(world.random.bytes(16)) },
   'a stray datagram of another size': { strike: (world, device) => device.receive(world.random.bytes(5)) },
@@ -562,6 +571,11 @@ const MISHAPS = {
   },
 };
 
+/**
+ * @param {World} world
+ * @param {number} count
+ * @param {(index: number) => import('./world.mjs').Habits & Parameters<World['addDevice']>[0]} describe
+ */
 function populate(world, count, describe) {
   return Array.from({ length: count }, (_, index) => {
     const { pauseMs, noreturn, actions, handlerMs, count: times, startMs, ...options } = describe(index);
@@ -571,11 +585,19 @@ function populate(world, count, describe) {
   });
 }
 
+/**
+ * @param {World} world
+ * @param {LinkFaults} faults
+ */
 function setFaults(world, faults) {
   world.up.setFaults(faults);
   world.down.setFaults(faults);
 }
 
+/**
+ * @param {World} world
+ * @param {Random} random
+ */
 async function restart(world, random) {
   if (random.chance(0.7)) {
     world.killServer();
@@ -587,8 +609,12 @@ async function restart(world, random) {
   await world.startServer();
 }
 
+/**
+ * @param {World} world
+ * @param {Random} random
+ */
 async function playRandomPhase(world, random) {
-  const maybe = (values) => (random.chance(0.3) ? random.pick(values) : 0);
+  const maybe = (/** @type {readonly number[]} */ values) => (random.chance(0.3) ? random.pick(values) : 0);
   const draw = () => ({
     loss: maybe([0.01, 0.05, 0.3]),
     burstLoss: maybe([0.01, 0.05]),
@@ -629,13 +655,19 @@ async function playRandomPhase(world, random) {
   }
 }
 
+/** @param {World} world */
 async function runUntilDone(world) {
   while (!world.isDone) {
     await world.run(10 * SECOND);
   }
 }
 
-/** Faults have stopped: every device must be heard again soon, and then always. */
+/**
+ * Faults have stopped: every device must be heard again soon, and then always.
+ *
+ * @param {Stage} stage
+ * @param {World} world
+ */
 async function expectRecovery(stage, world) {
   setFaults(world, {});
   // Datagrams on their way, and devices that wait for lost ones.
@@ -657,26 +689,43 @@ async function expectRecovery(stage, world) {
   }
 }
 
-/** Whether a request had its purpose fulfilled. */
+/**
+ * Whether a request had its purpose fulfilled.
+ *
+ * @param {Request} request
+ */
 function isGood({ noreturn, executions, ending }) {
   return noreturn ? executions === 1 : ending === 'ok';
 }
 
-/** Requests since a time that ended at least a second ago. If one of them reaches the server at all, it has reached it. */
+/**
+ * Requests since a time that ended at least a second ago. If one of them reaches the server at all, it has reached it.
+ *
+ * @param {World} world
+ */
 function endedRequestsOf(world, since = 0) {
   const until = world.timeline.now - SECOND;
-  return world.ledger.requests.filter(({ beganAt, endedAt }) => beganAt >= since && endedAt < until);
+  return world.ledger.requests.filter(({ beganAt, endedAt }) => beganAt >= since && (endedAt ?? Infinity) < until);
 }
 
+/**
+ * @param {readonly Request[]} requests
+ * @param {Device} device
+ */
 function ofDevice(requests, { name }) {
   return requests.filter(({ device }) => device === name);
 }
 
+/** @param {readonly Request[]} requests */
 function lostOf(requests) {
   return requests.filter((request) => !isGood(request));
 }
 
-/** The most that are lost in a row. */
+/**
+ * The most that are lost in a row.
+ *
+ * @param {readonly Request[]} requests
+ */
 function longestRow(requests) {
   let longest = 0;
   let row = 0;
@@ -687,10 +736,17 @@ function longestRow(requests) {
   return longest;
 }
 
+/** @param {readonly Request[]} requests */
 function tallyOf(requests) {
   return { good: requests.filter(isGood).length, all: requests.length };
 }
 
+/**
+ * @param {Stage} stage
+ * @param {number} loss
+ * @param {number} noreturn the share of requests
+ * @param {number} count of requests
+ */
 async function measureLoss(stage, loss, noreturn, count) {
   const world = stage.createWorld();
   populate(world, 20, () => ({ pauseMs: [300, 1500], noreturn, count }));
@@ -701,42 +757,49 @@ async function measureLoss(stage, loss, noreturn, count) {
   return tallyOf(endedRequestsOf(world));
 }
 
-/** A new key for each name next to the old one; the devices take it one by one; then the old ones go. */
+/**
+ * A new key for each name next to the old one; the devices take it one by one; then the old ones go.
+ *
+ * @param {Stage} stage
+ * @param {World} world
+ */
 async function replaceKeys(stage, world) {
   const old = world.keys;
   const fresh = Object.fromEntries(Object.keys(old).map((name) => [name, stage.random.bytes(32)]));
-  await world.reloadKeys(Object.fromEntries(Object.keys(old).map((name) => [name, [old[name], fresh[name]]])));
+  await world.reloadKeys(Object.fromEntries(Object.keys(old).map((name) => [name, [old[name], fresh[name]].flat()])));
   for (const device of world.devices) {
     await world.run(stage.random.float() * SECOND);
     while (device.isBusy) {
       await world.run(10);
     }
-    world.rekey(device, fresh[device.options.keyName]);
+    world.rekey(device, fresh[device.options.keyName ?? '']);
   }
   await world.run(SECOND);
   await world.reloadKeys(fresh);
 }
 
+/**
+ * @param {World} world
+ * @param {readonly Device[]} devices
+ */
 function latenciesOf(world, devices, since = 0) {
   const names = new Set(devices.map(({ name }) => name));
   return world.ledger.requests
     .filter(({ device, noreturn, ending, beganAt }) => names.has(device) && !noreturn && ending && beganAt >= since)
-    .map(({ beganAt, endedAt }) => endedAt - beganAt)
+    .map(({ beganAt, endedAt }) => (endedAt ?? NaN) - beganAt)
     .toSorted((a, b) => a - b);
 }
 
+/**
+ * @param {readonly number[]} sorted
+ * @param {number} share
+ */
 function quantile(sorted, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN;
 }
 
-let collectGarbage;
-
 /** Bytes in use after a collection. */
 function usedMemory() {
-  if (!collectGarbage) {
-    setFlagsFromString('--expose-gc');
-    collectGarbage = runInNewContext('gc');
-  }
   collectGarbage();
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;

@@ -25,7 +25,7 @@ export const SCENARIO_NAMES = Object.keys(SCENARIOS);
 /**
  * Plays a scenario; what happens follows from its name, `seed` and `isShort`.
  *
- * @param lib `BenUdpTransport`, and the functions of the exchange and protocol layers.
+ * @param {import('../support/built-package.mjs').BuiltPackage} lib
  * @param {string} scenario
  * @param {number} seed
  * @returns {Promise<Played>}
@@ -33,14 +33,26 @@ export const SCENARIO_NAMES = Object.keys(SCENARIOS);
 export async function play(lib, scenario, seed, { isShort = false } = {}) {
   const random = new Random(seed);
   let wallClock = () => 1_800_000_000_000;
+  /** @type {(World | V2World)[]} */
   const worlds = [];
+  /** @type {string[]} */
   const notes = [];
+  /** @type {string[]} */
   const breaches = [];
+  /**
+   * @template {{ machine?: import('./machine.mjs').MachineOptions }} Options
+   * @param {Options} [options]
+   */
   const withClock = (options) => ({ ...options, machine: { wallClock: () => wallClock(), ...options?.machine } });
+  /**
+   * @template {World | V2World} T
+   * @param {T} world
+   */
   const add = (world) => {
     worlds.push(world);
     return world;
   };
+  /** @type {import('./scenarios.mjs').Stage} */
   const stage = {
     random,
     isShort,
@@ -56,7 +68,8 @@ export async function play(lib, scenario, seed, { isShort = false } = {}) {
       wallClock = clock;
     },
   };
-  const reportCrash = (error) => breaches.push(`uncaught: ${error?.stack ?? error}`);
+  const reportCrash = (/** @type {unknown} */ error) =>
+    void breaches.push(`uncaught: ${error instanceof Error ? error.stack : error}`);
   process.on('uncaughtException', reportCrash);
   process.on('unhandledRejection', reportCrash);
   try {
@@ -70,9 +83,18 @@ export async function play(lib, scenario, seed, { isShort = false } = {}) {
   return sum(scenario, seed, worlds, notes, breaches);
 }
 
+/**
+ * @param {string} scenario
+ * @param {number} seed
+ * @param {readonly (World | V2World)[]} worlds
+ * @param {readonly string[]} notes
+ * @param {readonly string[]} breaches
+ * @returns {Played}
+ */
 function sum(scenario, seed, worlds, notes, breaches) {
-  const total = (read) => worlds.reduce((result, world) => result + read(world), 0);
-  const requests = worlds.flatMap(({ ledger }) => ledger.requests);
+  const total = (/** @type {(world: World | V2World) => number} */ read) =>
+    worlds.reduce((result, world) => result + read(world), 0);
+  const requests = worlds.flatMap(({ ledger }) => [...ledger.requests]);
   return {
     scenario,
     seed,

@@ -1,9 +1,16 @@
 /**
  * The time of a simulated world: events in the order of their times, and of their making where times are equal.
+ *
+ * @typedef {{ time: number, made: number, run: () => void | Promise<void> }} Event `made` counts all events
  */
+
 export class Timeline {
   now;
-  /** A binary heap. */
+  /**
+   * A binary heap.
+   *
+   * @type {Event[]}
+   */
   #events = [];
   #made = 0;
 
@@ -14,7 +21,7 @@ export class Timeline {
 
   /**
    * @param {number} time not before now.
-   * @param {() => void | Promise<void>} run
+   * @param {Event['run']} run
    */
   at(time, run) {
     const events = this.#events;
@@ -32,11 +39,19 @@ export class Timeline {
     events[index] = event;
   }
 
+  /**
+   * @param {number} ms
+   * @param {Event['run']} run
+   */
   after(ms, run) {
     this.at(this.now + ms, run);
   }
 
-  /** Lets everything happen that happens up to `time`; may be called by an event. */
+  /**
+   * Lets everything happen that happens up to `time`; may be called by an event.
+   *
+   * @param {number} time
+   */
   async runUntil(time) {
     for (let event = this.#events[0]; event && event.time <= time; event = this.#events[0]) {
       this.#takeFirst();
@@ -50,7 +65,7 @@ export class Timeline {
     const events = this.#events;
     const last = events.pop();
     const { length } = events;
-    if (length === 0) {
+    if (!last || length === 0) {
       return;
     }
     let index = 0;
@@ -72,6 +87,10 @@ export class Timeline {
   }
 }
 
+/**
+ * @param {Event} a
+ * @param {Event} b
+ */
 function isBefore(a, b) {
   return a.time < b.time || (a.time === b.time && a.made < b.made);
 }

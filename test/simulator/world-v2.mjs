@@ -38,17 +38,51 @@ const DID_NOT_RUN = ['no-answer', 'refused'];
  * @property {Ending | undefined} ending
  */
 
+/**
+ * @typedef {(ending: Exclude<Ending, 'ok' | 'wrong'> | 'reply' | 'noreturn', reply?: string) => void} OnEnd
+ *
+ * @typedef {object} Board
+ * @property {string} name
+ * @property {'v1' | 'v2'} protocol
+ * @property {V2Board | V1Board} client
+ * @property {string} address
+ * @property {number} port
+ * @property {readonly [number, number]} pauseMs from the end of a request to the next, at least and at most
+ * @property {number} noreturn share of requests that want no reply
+ * @property {number} count of requests, after which it stops
+ *
+ * @typedef {object} V2WorldOptions
+ * @property {Omit<import('nestjs-ben-udp').BenUdpTransportOptions, 'host' | 'port' | 'keys'>} [server]
+ * @property {import('./machine.mjs').MachineOptions} [machine]
+ *
+ * @typedef {import('./world.mjs').Order} Order
+ * @typedef {import('./world.mjs').Recorded} Recorded
+ * @typedef {import('nestjs-ben-udp').BenUdpTransport} Transport
+ * @typedef {import('../support/built-package.mjs').BuiltPackage} BuiltPackage
+ */
+
 /** A board of v2: the state machine of the client, with its waits on the timeline. */
 class V2Board {
   #lib;
   #timeline;
   #options;
   #transmit;
+  /** @type {import('#lib/exchange/index.js').V2ClientExchange} Set by `powerUp`. */
   #exchange;
-  /** Of the call under way. */
+  /**
+   * Of the call under way.
+   *
+   * @type {OnEnd | undefined}
+   */
   #onEnd;
   #wait = {};
 
+  /**
+   * @param {Timeline} timeline
+   * @param {BuiltPackage} lib
+   * @param {{ key: Buffer, randomFill: import('#lib/random.js').RandomFill }} options
+   * @param {(datagram: Buffer) => void} transmit
+   */
   constructor(timeline, lib, options, transmit) {
     this.#lib = lib;
     this.#timeline = timeline;
@@ -68,15 +102,21 @@ class V2Board {
     this.#end({ ending: 'restarted' });
   }
 
+  /**
+   * @param {{ text: string, noreturn: boolean }} request
+   * @param {OnEnd} onEnd
+   */
   send({ text, noreturn }, onEnd) {
     this.#onEnd = onEnd;
     this.#act(this.#exchange.begin(text, noreturn, this.#timeline.now, 15_000));
   }
 
+  /** @param {Buffer} datagram */
   receive(datagram) {
     this.#act(this.#exchange.receive(datagram, this.#timeline.now));
   }
 
+  /** @param {import('#lib/exchange/index.js').V2ClientDecision} decision */
   #act(decision) {
     switch (decision.kind) {
       case 'send': {
@@ -98,6 +138,7 @@ class V2Board {
     }
   }
 
+  /** @param {{ ending: Parameters<OnEnd>[0], text?: string | undefined }} result */
   #end({ ending, text = undefined }) {
     const onEnd = this.#onEnd;
     this.#onEnd = undefined;
@@ -112,6 +153,7 @@ class V1Board extends Device {
 }
 
 export class V2World {
+  /** @type {Board[]} */
   boards = [];
   isActive = true;
   /** @type {Machine | undefined} */
@@ -125,9 +167,11 @@ export class V2World {
     breaches: [],
     counts: { delivered: 0, executions: 0 },
   };
+  /** @type {{ up: Recorded[], down: Recorded[] }} */
   recorded = { up: [], down: [] };
   #lib;
   #serverOptions;
+  /** @type {Record<string, import('nestjs-ben-udp').BenUdpKeyEntry>} */
   #keys = {};
   #attack = { every: 0 };
   #delivered = 0;
@@ -135,7 +179,7 @@ export class V2World {
   /**
    * @param {import('../support/built-package.mjs').BuiltPackage} lib
    * @param {number} seed
-   * @param {{ server?: object, machine?: object }} [options]
+   * @param {V2WorldOptions} [options]
    */
   constructor(lib, seed, { server = {}, machine = {} } = {}) {
     this.random = new Random(seed);
@@ -171,8 +215,9 @@ export class V2World {
       key: this.#lib.deriveKey(contents),
       randomFill: random.fork().fill,
     };
-    const transmit = (datagram) => this.#transmitUp(board, datagram);
+    const transmit = (/** @type {Buffer} */ datagram) => this.#transmitUp(board, datagram);
     const client = new (protocol === 'v2' ? V2Board : V1Board)(this.timeline, this.#lib, options, transmit);
+    /** @type {Board} */
     const board = { name, protocol, client, address: options.address, port: SERVER_PORT, pauseMs, noreturn, count };
     this.boards.push(board);
     this.timeline.after(random.float() * pauseMs[1], () => this.#sendNext(board));
@@ -183,7 +228,11 @@ export class V2World {
     return this.boards.every(({ count }) => count === 0);
   }
 
-  /** A NAT gives a board another port; datagrams on their way to the old one are lost. */
+  /**
+   * A NAT gives a board another port; datagrams on their way to the old one are lost.
+   *
+   * @param {Board} board
+   */
   rebind(board) {
     board.port = this.random.between(1024, 65_535);
   }
@@ -230,6 +279,7 @@ export class V2World {
     this.machine = undefined;
   }
 
+  /** @param {number} ms */
   async run(ms) {
     await this.timeline.runUntil(this.timeline.now + ms);
     await this.machine?.settle();
@@ -265,6 +315,7 @@ export class V2World {
     await this.transport.close();
   }
 
+  /** @param {Board} board */
   #sendNext(board) {
     if (!this.isActive || board.count === 0) {
       return;
@@ -294,6 +345,13 @@ export class V2World {
     });
   }
 
+  /**
+   * @param {Request} request
+   * @param {Order} order
+   * @param {string} action
+   * @param {string | undefined} reply
+   * @returns {Ending}
+   */
   #judge({ number, board, protocol, noreturn }, { n, p }, action, reply) {
     const right = action === 'fail' ? { data: null, error: { n, message: 'as asked' } } : { data: { n, p } };
     if (noreturn ? reply === undefined : reply === JSON.stringify(right)) {
@@ -306,7 +364,15 @@ export class V2World {
     return 'wrong';
   }
 
+  /**
+   * @param {Transport} transport
+   * @param {Machine} machine
+   */
   #addHandlers(transport, machine) {
+    /**
+     * @param {string} action
+     * @param {(order: Order) => unknown} work
+     */
     const handle = (action, work, isEvent = false) =>
       transport.addHandler(
         action,
@@ -321,11 +387,12 @@ export class V2World {
     handle('note', () => undefined, true);
     handle('fail', ({ n }) => throwError(() => ({ n, message: 'as asked' })));
     handle('slow', async ({ n, p, ms }) => {
-      await new Promise((resolve) => machine.platform.schedule(resolve, ms));
+      await new Promise((resolve) => machine.platform.schedule(() => resolve(undefined), ms));
       return { n, p };
     });
   }
 
+  /** @param {Order} order */
   #count({ n }) {
     this.ledger.counts.executions++;
     const request = this.ledger.requests[n];
@@ -334,12 +401,21 @@ export class V2World {
     }
   }
 
+  /**
+   * @param {Board} board
+   * @param {Buffer} datagram
+   */
   #transmitUp(board, datagram) {
     const { address, port, name } = board;
     this.#record('up', { datagram, address, port });
     this.up.carry(name, datagram, this.timeline.now, (bytes) => this.#deliver(bytes, address, port));
   }
 
+  /**
+   * @param {Buffer} datagram
+   * @param {{ address: string, port: number }} remote
+   * @param {number} sentAt
+   */
   #transmitDown(datagram, { address, port }, sentAt) {
     this.#record('down', { datagram, address, port });
     const board = this.boards.find((each) => each.address === address);
@@ -352,10 +428,19 @@ export class V2World {
     }
   }
 
+  /**
+   * @param {Buffer} datagram
+   * @param {string} address
+   * @param {number} port
+   */
   #deliver(datagram, address, port) {
     this.machine?.deliver(datagram, { address, port, family: 'IPv4' });
   }
 
+  /**
+   * @param {'up' | 'down'} direction
+   * @param {Recorded} entry
+   */
   #record(direction, entry) {
     const kept = this.recorded[direction];
     if (kept.length < RECORDED) {
@@ -370,7 +455,7 @@ export class V2World {
     const { random, recorded } = this;
     const moved = this.boards.filter(({ protocol }) => protocol === 'v2');
     const victim = random.pick(moved);
-    const isOfV2 = ({ datagram }) => datagram[0] === 0xb2;
+    const isOfV2 = (/** @type {Recorded} */ { datagram }) => datagram[0] === 0xb2;
     const [up, down] = [recorded.up.filter(isOfV2), recorded.down.filter(isOfV2)];
     if (up.length === 0 || down.length === 0 || !victim) {
       return;
@@ -398,12 +483,18 @@ export class V2World {
     }
   }
 
-  /** The session id in the last request of a board that was recorded. */
+  /**
+   * The session id in the last request of a board that was recorded.
+   *
+   * @param {Board} board
+   * @param {readonly Recorded[]} up
+   */
   #sessionOf({ address }, up) {
     const last = up.findLast((each) => each.address === address && each.datagram[1] === 4);
     return last ? last.datagram.subarray(2, 10) : this.random.bytes(8);
   }
 
+  /** @param {string} text */
   #breach(text) {
     if (this.ledger.breaches.length < MAX_BREACHES) {
       this.ledger.breaches.push(`at ${this.timeline.now.toFixed(3)} ms: ${text}`);

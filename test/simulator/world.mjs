@@ -45,31 +45,56 @@ const QUIET_MS = 120_000;
  * @property {number} [startMs] after which it begins; by default some time within a pause.
  */
 
+/**
+ * @typedef {object} WorldOptions
+ * @property {ServerOptions} [server]
+ * @property {import('./machine.mjs').MachineOptions} [machine]
+ * @property {number} [start] the machine's uptime in milliseconds
+ *
+ * @typedef {{ n: number, p: string, ms: number }} Order the data of a request: its number, its payload, and how long its handler takes
+ * @typedef {{ datagram: Buffer, address: string, port: number }} Recorded with its sender
+ * @typedef {{ endpoint: string, since: number }} Running a handler
+ *
+ * @typedef {import('nestjs-ben-udp').BenUdpTransport} Transport
+ * @typedef {import('#lib/protocol/index.js').Sealer} Sealer
+ */
+
 export class World {
-  devices = /** @type {Device[]} */ ([]);
+  /** @type {Device[]} */
+  devices = [];
   /** Whether devices go on sending. */
   isActive = true;
   /** Handlers that run, and the most that ran at once, of all and of one endpoint. */
   handlers = new RunningHandlers();
-  machine = /** @type {Machine | undefined} */ (undefined);
+  /** @type {Machine | undefined} */
+  machine;
   /** @type {import('nestjs-ben-udp').BenUdpTransport} */
   transport;
-  /** Datagrams that an eavesdropper on the way to the server saw, with their senders. */
+  /**
+   * Datagrams that an eavesdropper on the way to the server saw, with their senders.
+   *
+   * @type {Recorded[]}
+   */
   recorded = [];
   #lib;
   /** @type {ServerOptions & { timeout: number, datagramGap: number }} */
   #serverOptions;
   /** @type {Record<string, Buffer | Buffer[]>} A device is added with one key under its name. */
   #keys;
+  /** @type {import('./machine.mjs').MachineOptions} */
   #machineOptions;
-  /** The devices at each endpoint, present and former, whose keys open the datagrams sent there. */
+  /**
+   * The devices at each endpoint, present and former, whose keys open the datagrams sent there.
+   *
+   * @type {Map<string, { current: Device | undefined, sealers: Set<Sealer> }>}
+   */
   #residents = new Map();
   #nextAddress = 0;
 
   /**
    * @param {import('../support/built-package.mjs').BuiltPackage} lib
    * @param {number} seed
-   * @param {{ server?: ServerOptions, machine?: object, start?: number }} [options] `start` is the machine's uptime in ms.
+   * @param {WorldOptions} [options]
    */
   constructor(lib, seed, { server = {}, machine = {}, start = 0 } = {}) {
     this.random = new Random(seed);
@@ -153,14 +178,26 @@ export class World {
     }
   }
 
-  /** A NAT gives a device another port; datagrams on their way to the old one are lost. */
+  /**
+   * A NAT gives a device another port; datagrams on their way to the old one are lost.
+   *
+   * @param {Device} device
+   */
   rebind(device) {
-    this.#residents.get(device.endpoint).current = undefined;
+    const residents = this.#residents.get(device.endpoint);
+    if (residents) {
+      residents.current = undefined;
+    }
     device.port = this.random.between(1024, 65_535);
     this.#settleIn(device);
   }
 
-  /** A device gets another key file. */
+  /**
+   * A device gets another key file.
+   *
+   * @param {Device} device
+   * @param {Buffer} contents
+   */
   rekey(device, contents) {
     device.useKey(this.#lib.deriveKey(contents));
     this.#settleIn(device);
@@ -230,7 +267,11 @@ export class World {
     return state;
   }
 
-  /** Lets this time pass. */
+  /**
+   * Lets this time pass.
+   *
+   * @param {number} ms
+   */
   async run(ms) {
     await this.timeline.runUntil(this.timeline.now + ms);
     await this.machine?.settle();
@@ -289,11 +330,18 @@ export class World {
     return { ...this.#keys };
   }
 
-  /** A datagram in anybody's name reaches the server, past the network's faults. */
+  /**
+   * A datagram in anybody's name reaches the server, past the network's faults.
+   *
+   * @param {Buffer} datagram
+   * @param {string} address
+   * @param {number} port
+   */
   spoof(datagram, address, port) {
     this.machine?.deliver(datagram, { address, port, family: 'IPv4' });
   }
 
+  /** @param {Device} device */
   #sendNext(device) {
     const { habits } = device;
     if (!this.isActive || habits.count === 0) {
@@ -328,6 +376,7 @@ export class World {
     );
   }
 
+  /** @param {NonNullable<Habits['actions']>} shares */
   #pickAction(shares) {
     let point = this.random.float();
     for (const [action, share] of Object.entries(shares)) {
@@ -339,10 +388,19 @@ export class World {
     return 'echo';
   }
 
+  /**
+   * @param {Transport} transport
+   * @param {Machine} machine
+   */
   #addHandlers(transport, machine) {
+    /**
+     * @param {string} action
+     * @param {(order: Order) => unknown} work
+     */
     const handle = (action, work, isEvent = false) =>
       transport.addHandler(action, (data, context) => this.#execute(action, data, context, machine, work), isEvent);
-    const wait = (ms) => new Promise((resolve) => machine.platform.schedule(resolve, ms));
+    const wait = (/** @type {number} */ ms) =>
+      new Promise((resolve) => machine.platform.schedule(() => resolve(undefined), ms));
     handle('echo', ({ n, p }) => ({ n, p }));
     handle('slow', async ({ n, p, ms }) => {
       await wait(ms);
@@ -358,6 +416,13 @@ export class World {
     handle('many', ({ n, p }) => from([{ n: -1 }, { n, p }]));
   }
 
+  /**
+   * @param {string} action
+   * @param {Order} order
+   * @param {import('nestjs-ben-udp').BenUdpContext} context
+   * @param {Machine} machine
+   * @param {(order: Order) => unknown} work
+   */
   async #execute(action, { n, p, ms }, context, machine, work) {
     const endpoint = `${context.getRemoteAddress()}|${context.getRemotePort()}`;
     this.ledger.onExecute(n, p, {
@@ -375,20 +440,34 @@ export class World {
     }
   }
 
+  /**
+   * @param {Device} device
+   * @param {Buffer} datagram
+   */
   #transmitUp(device, datagram) {
     const { address, port } = device;
     this.#record(datagram, address, port);
     this.up.carry(device.endpoint, datagram, this.timeline.now, (bytes) => this.spoof(bytes, address, port));
   }
 
+  /**
+   * @param {Buffer} datagram
+   * @param {{ address: string, port: number }} remote
+   * @param {number} sentAt
+   */
   #transmitDown(datagram, { address, port }, sentAt) {
     const endpoint = `${address}|${port}`;
     // Answers to strangers who do not exist go nowhere.
     if (this.#residents.has(endpoint)) {
-      this.down.carry(endpoint, datagram, sentAt, (bytes) => this.#residents.get(endpoint).current?.receive(bytes));
+      this.down.carry(endpoint, datagram, sentAt, (bytes) => this.#residents.get(endpoint)?.current?.receive(bytes));
     }
   }
 
+  /**
+   * @param {Buffer} datagram
+   * @param {string} address
+   * @param {number} port
+   */
   #record(datagram, address, port) {
     const entry = { datagram, address, port };
     if (this.recorded.length < RECORDED) {
@@ -398,6 +477,7 @@ export class World {
     }
   }
 
+  /** @param {Device} device */
   #settleIn(device) {
     const residents = this.#residents.get(device.endpoint) ?? { current: undefined, sealers: new Set() };
     residents.current = device;
@@ -410,12 +490,18 @@ export class World {
 class RunningHandlers {
   most = 0;
   mostOfOne = 0;
+  /** @type {Set<Running>} */
   #running = new Set();
 
   get size() {
     return this.#running.size;
   }
 
+  /**
+   * @param {string} endpoint
+   * @param {number} now
+   * @param {number} forgetAfterMs
+   */
   begin(endpoint, now, forgetAfterMs) {
     const handler = { endpoint, since: now };
     this.#running.add(handler);
@@ -425,6 +511,7 @@ class RunningHandlers {
     return handler;
   }
 
+  /** @param {Running} handler */
   end(handler) {
     this.#running.delete(handler);
   }
