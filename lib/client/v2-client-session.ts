@@ -61,7 +61,8 @@ export class V2ClientSession {
     private readonly platform: Platform,
   ) {
     const { key, bufferSize } = options;
-    this.exchange = new V2ClientExchange({ key, bufferSize, random: platform.randomFill });
+    const { randomFill: random } = platform;
+    this.exchange = new V2ClientExchange({ key, bufferSize, random, wallClock: () => platform.wallClock() });
   }
 
   get boundSocket(): DatagramSocket | undefined {

@@ -1,5 +1,5 @@
 /** The client of protocol v2 on a simulated machine: sessions, queue, retransmission and retries. */
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   type ClientRequest,
   type RequestClientOptions,
@@ -245,6 +245,38 @@ describe('V2RequestClient', () => {
     await platform.advance(1500);
     await exchange();
     expect(result.text).toBe('{"data":1}');
+  });
+
+  it('does not take the word of a restarted server for the time in which this machine was suspended', async () => {
+    const { ask, exchange, executed, platform, restart, state } = await create();
+    ask();
+    await exchange();
+    state.downward = () => [];
+    const result = ask();
+    await exchange();
+    expect(executed).toHaveLength(2);
+    // Ten minutes, in which the monotonic clock stands still. The server has restarted meanwhile.
+    vi.spyOn(platform, 'wallClock').mockReturnValue(platform.wallClock() + 600_000);
+    restart(platform.now() - 300_000);
+    state.downward = (datagram) => [datagram];
+    await platform.advance(1500);
+    await exchange();
+    expect([executed.length, result.error?.code]).toEqual([2, 'BEN_TIMEOUT']);
+  });
+
+  it('takes it if the clock of this machine was set back', async () => {
+    const { ask, exchange, executed, platform, restart, state } = await create();
+    ask();
+    await exchange();
+    state.upward = () => [];
+    const result = ask();
+    await exchange();
+    vi.spyOn(platform, 'wallClock').mockReturnValue(platform.wallClock() - 600_000);
+    restart(platform.now() - 5000);
+    state.upward = (datagram) => [datagram];
+    await platform.advance(1500);
+    await exchange();
+    expect([executed.length, result.text]).toEqual([2, '{"data":1}']);
   });
 
   it('completes a noreturn request with its acknowledgement', async () => {

@@ -50,12 +50,17 @@ const JITTER = 0.25;
 /** A session that the server does not know must have been quiet for longer than the age of the request by this, in milliseconds. */
 const QUIET_MARGIN_MS = 1000;
 
+/** A wall clock that has moved further than the monotonic clock by this shows that the machine was suspended, in milliseconds. */
+const CLOCKS_DIFFER_MS = QUIET_MARGIN_MS / 2;
+
 export interface V2ClientOptions {
   /** 32 bytes; copied. */
   readonly key: Uint8Array;
   /** Longest datagram that can be received, in bytes, at least 512. */
   readonly bufferSize: number;
   readonly random: RandomFill;
+  /** Milliseconds by a clock that also runs while the machine is suspended. It may jump. Default: none. */
+  readonly wallClock?: () => number;
 }
 
 /** Why a call failed. */
@@ -91,6 +96,7 @@ interface Call {
   readonly text: string;
   readonly flags: number;
   sentAt: number;
+  sentAtWall: number;
   datagram: Buffer;
   wasRefused: boolean;
   hasAsked: boolean;
@@ -133,7 +139,7 @@ export class V2ClientExchange {
   begin(text: string, noreturn: boolean, now: number, timeoutMs: number): V2ClientDecision {
     this.rtoMs = Math.min(RTO_MS, timeoutMs / ALL_WAITS);
     const flags = flagsOf(this.options.bufferSize, noreturn);
-    this.call = { text, flags, sentAt: now, datagram: NO_SESSION, wasRefused: false, hasAsked: false };
+    this.call = { text, flags, sentAt: now, sentAtWall: 0, datagram: NO_SESSION, wasRefused: false, hasAsked: false };
     if (this.session && (this.session.ctr >= MAX_CTR || !isLive(this.session, now))) {
       this.forget();
     }
@@ -200,7 +206,7 @@ export class V2ClientExchange {
       this.currentPhase = 'waiting';
       return this.sendNew(this.call.datagram);
     }
-    const isQuiet = quiet <= QUIET_MS && quiet >= now - this.call.sentAt + QUIET_MARGIN_MS;
+    const isQuiet = quiet <= QUIET_MS && quiet >= this.ageOf(this.call, now) + QUIET_MARGIN_MS;
     this.forget();
     return isQuiet ? this.sendFirst(grant, now) : this.fail('unknown');
   }
@@ -227,7 +233,19 @@ export class V2ClientExchange {
   private sendRequest(datagram: Buffer, now: number): V2ClientDecision {
     this.call.datagram = datagram;
     this.call.sentAt = now;
+    this.call.sentAtWall = this.wallClock();
     return this.sendNew(datagram);
+  }
+
+  /** The time since the first transmission. The monotonic clock does not count the time in which the machine was suspended. */
+  private ageOf({ sentAt, sentAtWall }: Call, now: number): number {
+    const age = now - sentAt;
+    const ageByWall = this.wallClock() - sentAtWall;
+    return ageByWall - age > CLOCKS_DIFFER_MS ? ageByWall : age;
+  }
+
+  private wallClock(): number {
+    return this.options.wallClock?.() ?? 0;
   }
 
   private takeReply(session: ClientSession, datagram: Buffer): V2ClientDecision {
