@@ -312,7 +312,8 @@ export class Listener {
   }
 
   private isBusy(now: number): boolean {
-    const awaitsRequests = !this.parting && this.exchange.awaitsRequests(now);
+    // Without its socket it gets no more requests, but one that it has read may wait for its key.
+    const awaitsRequests = this.parting ? this.exchange.isSearching : this.exchange.awaitsRequests(now);
     return this.running.size > 0 || this.sending > 0 || this.parting?.isBusy === true || awaitsRequests;
   }
 

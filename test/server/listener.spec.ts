@@ -17,13 +17,14 @@ import {
   type ListenerHandlers,
   type ListenerOptions,
 } from '../../lib/server/index.js';
-import { QUIET_WITHIN_MS } from '../../lib/server/leave-when-quiet.js';
+import { QUIET_WITHIN_MS, READ_ALL_WITHIN_MS } from '../../lib/server/leave-when-quiet.js';
 import { MAX_PARTING_SOCKETS } from '../../lib/server/parting-replies.js';
 import { LISTENER_OPTIONS } from '../support/listener-options.js';
 import { KEY, OTHER_KEY, remoteOf } from '../support/pure-device.js';
 import { ScriptedPlatform, type ScriptedSocket, settle } from '../support/scripted-platform.js';
 
 const REMOTE = remoteOf('10.0.0.9', 7);
+const keyOf = (index: number) => Buffer.alloc(32, `key ${index}`);
 const ringOf = (key: Buffer) => new KeyRing([{ device: 'hall', key }]);
 
 async function start(options: Partial<ListenerOptions> = {}, handlers: Partial<ListenerHandlers> = {}) {
@@ -380,6 +381,30 @@ describe('Listener', () => {
     expect(platform.bound[1]).toMatchObject({ host: '127.0.0.1', port: 8585, reusePort: true, peer: REMOTE });
     expect(platform.sockets[1]!.sent.map(({ length }) => length)).toEqual([32, 16, 16]);
     expect(platform.openSockets).toEqual([]);
+  });
+
+  it('finishes the searches for keys after it has left a shared port, and answers their boards', async () => {
+    const { socket, platform, ended, listener } = await start({ reusePort: true });
+    listener.useKeys(
+      new KeyRing(Array.from({ length: 500 }, (_, index) => ({ device: `b${index}`, key: keyOf(index) }))),
+    );
+    // A busy machine: other searches come first.
+    const planned: Array<() => void> = [];
+    const afterTurn = vi.spyOn(platform, 'afterTurn').mockImplementation((callback) => void planned.push(callback));
+    await ask(socket, undefined, keyOf(499));
+    afterTurn.mockRestore();
+    let isDrained = false;
+    const draining = listener.drain(10_000).finally(() => (isDrained = true));
+    await platform.advance(QUIET_WITHIN_MS);
+    await platform.advance(READ_ALL_WITHIN_MS);
+    await platform.advance(10);
+    expect([socket.isClosed, isDrained]).toEqual([true, false]);
+    planned.forEach((search) => search());
+    await settle();
+    await platform.advance(10);
+    expect(await draining).toEqual([]);
+    expect(ended).toMatchObject([{ request: { device: 'b499' }, outcome: 'answered' }]);
+    expect(platform.sockets[1]!.sent.map(({ length }) => length)).toEqual([32, 16, 16]);
   });
 
   it('counts a closed port of a board as a send error, after it has left a shared port', async () => {
