@@ -15,38 +15,20 @@ export interface KeptProcess {
 }
 
 export class Keeper {
-  private child!: ChildProcess;
+  private child: ChildProcess | undefined;
   private isStopping = false;
 
-  private constructor(private readonly kept: KeptProcess) {}
+  constructor(private readonly kept: KeptProcess) {}
 
-  /** Rejects if the process ends before it is ready, at its first start. */
-  static async start(kept: KeptProcess): Promise<Keeper> {
-    const keeper = new Keeper(kept);
-    await keeper.run();
-    return keeper;
-  }
-
-  /** It may end now: Ctrl+C reaches all processes of a terminal at once. */
-  expectEnd(): void {
-    this.isStopping = true;
-  }
-
-  async stop(): Promise<void> {
-    this.expectEnd();
-    if (this.child.exitCode === null && this.child.signalCode === null) {
-      const exit = once(this.child, 'exit');
-      this.child.kill('SIGTERM');
-      await exit;
-    }
-  }
-
-  private async run(): Promise<void> {
+  /** Rejects if the process ends before it is ready. */
+  async start(): Promise<void> {
     const { name, program, args, env, untilReady } = this.kept;
     const isNode = program === process.execPath;
     const child = spawn(program, args, {
       env: { ...process.env, ...env() },
       stdio: isNode ? ['ignore', 'inherit', 'inherit', 'ipc'] : 'ignore',
+      // Ctrl+C reaches all processes of a terminal at once, and NATS would end before the edge has stored what it holds.
+      detached: true,
     });
     this.child = child;
     await once(child, 'spawn');
@@ -59,13 +41,29 @@ export class Keeper {
     void exit.then((how) => this.again(how));
   }
 
+  /** It may end now: systemd, for example, sends its signal to all processes at once. */
+  expectEnd(): void {
+    this.isStopping = true;
+  }
+
+  /** Resolves when the process has ended, one that is just starting too. */
+  async stop(): Promise<void> {
+    this.expectEnd();
+    const { child } = this;
+    if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      const exit = once(child, 'exit');
+      child.kill('SIGTERM');
+      await exit;
+    }
+  }
+
   private async again(how: string): Promise<void> {
     // Behind the signal that ended both.
     await pause(RESTART_AFTER_MS);
     while (!this.isStopping) {
       console.log(`${this.kept.name} ended (${how}) and is started again`);
       try {
-        await this.run();
+        await this.start();
         return;
       } catch (error) {
         how = (error as Error).message;

@@ -12,14 +12,14 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { delimiter, join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { generateKeyFile } from 'nestjs-ben-udp';
-import { Keeper } from './keeper.js';
+import { Keeper, type KeptProcess } from './keeper.js';
 import { BEN_HOST, KEY_FILE } from './settings.js';
 
 // Debian puts servers into sbin, which the PATH of a user often lacks.
 process.env['PATH'] = [process.env['PATH'], '/usr/sbin', '/sbin'].join(delimiter);
 
 const dataFolder = resolve(process.env['FLEET_DATA'] || 'data');
-const natsPort = Number(process.env['NATS_PORT'] || 4222) || (await freePort());
+const natsPort = Number(process.env['NATS_PORT'] || 4222) || (await listenOnce(0));
 const configuration = join(import.meta.dirname, '..', 'deploy', 'nats.conf');
 // New for each run, so other programs of this machine can't publish readings that a worker would believe.
 const passwords = { edge: makePassword(), worker: makePassword() };
@@ -31,44 +31,60 @@ await access(KEY_FILE).catch(async () => {
 
 await mkdir(dataFolder, { recursive: true });
 
+/** In the order of their starts. */
 const keepers: Keeper[] = [];
+let stopping: Promise<void> | undefined;
+// A terminal that closes sends SIGHUP.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => void stop());
+}
 try {
-  keepers.push(
-    await Keeper.start({
-      name: 'NATS',
-      program: 'nats-server',
-      args: ['-c', configuration, '-a', '127.0.0.1', '-p', String(natsPort), '-l', join(dataFolder, 'nats.log')],
-      env: () => ({ STORE_DIR: dataFolder, EDGE_PASSWORD: passwords.edge, WORKER_PASSWORD: passwords.worker }),
-      untilReady: untilOpen,
-    }),
-    ...(await Promise.all([startNode('Worker 1', 'worker'), startNode('Worker 2', 'worker')])),
-    await startNode('Edge', 'edge'),
-  );
+  await requireFree(natsPort);
+  await keep({
+    name: 'NATS',
+    program: 'nats-server',
+    args: ['-c', configuration, '-a', '127.0.0.1', '-p', String(natsPort), '-l', join(dataFolder, 'nats.log')],
+    env: () => ({ STORE_DIR: dataFolder, EDGE_PASSWORD: passwords.edge, WORKER_PASSWORD: passwords.worker }),
+    untilReady: untilOpen,
+  });
+  await Promise.all([keepNode('Worker 1', 'worker'), keepNode('Worker 2', 'worker')]);
+  await keepNode('Edge', 'edge');
+  console.log(`The fleet runs: boards on udp ${BEN_HOST} port ${benPort}, key file ${KEY_FILE}. Ctrl+C stops it.`);
 } catch (error) {
-  await stop();
-  const { code, message } = error as NodeJS.ErrnoException;
-  console.error(
-    code === 'ENOENT'
-      ? 'There is no nats-server on this machine. On Debian and Ubuntu: sudo apt-get install nats-server'
-      : `${message}. The log of NATS is in ${dataFolder}`,
-  );
-  process.exit(1);
-}
-console.log(`The fleet runs: boards on udp ${BEN_HOST} port ${benPort}, key file ${KEY_FILE}. Ctrl+C stops it.`);
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => void stop().then(() => console.log('The fleet has ended.')));
-}
-
-/** The edge first, so that it can still ask workers, and NATS last. */
-async function stop(): Promise<void> {
-  keepers.forEach((keeper) => keeper.expectEnd());
-  for (const keeper of keepers.splice(0).toReversed()) {
-    await keeper.stop();
+  if (!stopping) {
+    process.exitCode = 1;
+    const { code, message } = error as NodeJS.ErrnoException;
+    console.error(
+      code === 'ENOENT'
+        ? 'There is no nats-server on this machine. On Debian and Ubuntu: sudo apt-get install nats-server'
+        : `${message}. The log of NATS is in ${dataFolder}`,
+    );
   }
+  await stop();
 }
 
-function startNode(name: string, folder: 'worker' | 'edge'): Promise<Keeper> {
-  return Keeper.start({
+async function keep(kept: KeptProcess): Promise<void> {
+  if (stopping) {
+    throw new Error(`${kept.name} is not started, because the fleet ends`);
+  }
+  const keeper = new Keeper(kept);
+  keepers.push(keeper);
+  await keeper.start();
+}
+
+/** The edge first, so that it can still ask workers and store what it holds, and NATS last. */
+function stop(): Promise<void> {
+  return (stopping ??= (async () => {
+    keepers.forEach((keeper) => keeper.expectEnd());
+    for (const keeper of keepers.toReversed()) {
+      await keeper.stop();
+    }
+    console.log('The fleet has ended.');
+  })());
+}
+
+function keepNode(name: string, folder: 'worker' | 'edge'): Promise<void> {
+  return keep({
     name,
     program: process.execPath,
     args: [join(import.meta.dirname, folder, 'main.js')],
@@ -81,8 +97,8 @@ function startNode(name: string, folder: 'worker' | 'edge'): Promise<Keeper> {
   });
 }
 
-async function untilOpen(): Promise<void> {
-  for (;;) {
+async function untilOpen(nats: ChildProcess): Promise<void> {
+  while (nats.exitCode === null && nats.signalCode === null) {
     const socket = connect(natsPort, '127.0.0.1');
     const isOpen = await once(socket, 'connect').then(
       () => true,
@@ -101,11 +117,21 @@ function makePassword(): string {
   return `p${randomBytes(24).toString('hex')}`;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
+/** A NATS of another run would refuse the passwords of this one. It is still there if the first process of that run was killed. */
+async function requireFree(port: number): Promise<void> {
+  await listenOnce(port).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'EADDRINUSE'
+      ? new Error(`port ${port} is in use, perhaps by NATS of an earlier run. Stop that one, or set NATS_PORT`)
+      : error;
+  });
+}
+
+/** @returns the port, any free one for 0. */
+async function listenOnce(port: number): Promise<number> {
+  const server = createServer().listen(port, '127.0.0.1');
   await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  const { port: bound } = server.address() as AddressInfo;
   server.close();
   await once(server, 'close');
-  return port;
+  return bound;
 }

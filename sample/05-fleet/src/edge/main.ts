@@ -6,6 +6,9 @@ import { BenUdpTransport } from 'nestjs-ben-udp';
 import { BEN_HOST, BEN_PORT, KEY_FILE } from '../settings.js';
 import { EdgeModule } from './edge.module.js';
 
+// The first process of the sample was killed. Nest handles the signal when it has started.
+process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+
 const transport = new BenUdpTransport({
   host: BEN_HOST,
   port: BEN_PORT,
@@ -19,5 +22,4 @@ const app = await NestFactory.createMicroservice<MicroserviceOptions>(EdgeModule
 app.enableShutdownHooks();
 // Nest opens the stream before it answers boards.
 await app.listen();
-process.once('disconnect', () => void app.close());
 process.send?.({ port: transport.unwrap().address().port });

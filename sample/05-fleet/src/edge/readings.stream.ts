@@ -18,21 +18,23 @@ export const MAX_HELD = 10_000;
 
 @Injectable()
 export class ReadingsStream implements OnModuleInit, OnApplicationShutdown {
-  private connection!: NatsConnection;
+  /** `undefined` until NATS is there. */
+  private connection: NatsConnection | undefined;
   private jetStream!: JetStreamClient;
   private isConnected = true;
   private held = 0;
 
   async onModuleInit(): Promise<void> {
-    this.connection = await connect({ ...NATS_OPTIONS, waitOnFirstConnect: true });
-    await openStream(this.connection);
-    this.jetStream = jetstream(this.connection);
-    void this.watch();
+    const connection = await connect({ ...NATS_OPTIONS, waitOnFirstConnect: true });
+    this.connection = connection;
+    await openStream(connection);
+    this.jetStream = jetstream(connection);
+    void this.watch(connection);
   }
 
   /** Nest closes the transport first, which waits for handlers. So their readings are stored, if NATS takes them in time. */
   async onApplicationShutdown(): Promise<void> {
-    await this.connection.close();
+    await this.connection?.close();
   }
 
   /** For a board that waits. Resolves when the stream has the reading: "acknowledged" means "stored". */
@@ -71,7 +73,7 @@ export class ReadingsStream implements OnModuleInit, OnApplicationShutdown {
       await this.publish(text, id);
       return true;
     } catch (error) {
-      if (this.connection.isClosed()) {
+      if (this.connection?.isClosed()) {
         throw error;
       }
       return false;
@@ -87,8 +89,8 @@ export class ReadingsStream implements OnModuleInit, OnApplicationShutdown {
     return seq;
   }
 
-  private async watch(): Promise<void> {
-    for await (const { type } of this.connection.status()) {
+  private async watch(connection: NatsConnection): Promise<void> {
+    for await (const { type } of connection.status()) {
       if (type === 'disconnect' || type === 'reconnect') {
         this.isConnected = type === 'reconnect';
       }

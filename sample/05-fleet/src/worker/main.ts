@@ -6,6 +6,9 @@ import { toBenUdpWorker } from 'nestjs-ben-udp';
 import { NATS_OPTIONS } from '../settings.js';
 import { WorkerModule } from './worker.module.js';
 
+// The first process of the sample was killed. Nest handles the signal when it has started.
+process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+
 const strategy = toBenUdpWorker(new ServerNats({ ...NATS_OPTIONS, queue: 'workers' }), { trustEdgeIdentity: true });
 const app = await NestFactory.createMicroservice<MicroserviceOptions>(WorkerModule, {
   strategy,
@@ -13,5 +16,4 @@ const app = await NestFactory.createMicroservice<MicroserviceOptions>(WorkerModu
 });
 app.enableShutdownHooks();
 await app.listen();
-process.once('disconnect', () => void app.close());
 process.send?.({ pid: process.pid });

@@ -15,31 +15,33 @@ const MAX_TAKEN = 50;
 
 @Injectable()
 export class ReadingsConsumer implements OnApplicationBootstrap, OnApplicationShutdown {
-  private connection!: NatsConnection;
-  private messages!: ConsumerMessages;
-  private consuming!: Promise<void>;
+  /** `undefined` until NATS is there, as are the others. */
+  private connection: NatsConnection | undefined;
+  private messages: ConsumerMessages | undefined;
+  private consuming: Promise<void> | undefined;
 
   async onApplicationBootstrap(): Promise<void> {
-    this.connection = await connect({ ...NATS_OPTIONS, waitOnFirstConnect: true });
-    const manager = await openStream(this.connection);
+    const connection = await connect({ ...NATS_OPTIONS, waitOnFirstConnect: true });
+    this.connection = connection;
+    const manager = await openStream(connection);
     await manager.consumers.add(STREAM, {
       durable_name: CONSUMER,
       ack_policy: AckPolicy.Explicit,
       ack_wait: nanos(ACK_WAIT_MS),
     });
-    const consumer = await jetstream(this.connection).consumers.get(STREAM, CONSUMER);
+    const consumer = await jetstream(connection).consumers.get(STREAM, CONSUMER);
     this.messages = await consumer.consume({ max_messages: MAX_TAKEN });
-    this.consuming = this.consume();
+    this.consuming = this.consume(this.messages);
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.messages.close();
+    await this.messages?.close();
     await this.consuming;
-    await this.connection.close();
+    await this.connection?.close();
   }
 
-  private async consume(): Promise<void> {
-    for await (const message of this.messages) {
+  private async consume(messages: ConsumerMessages): Promise<void> {
+    for await (const message of messages) {
       this.use(message.seq, message.json<Reading>());
       // Behind its use: a worker that is killed before has not used it for sure.
       message.ack();
