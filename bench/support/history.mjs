@@ -2,11 +2,13 @@
  * The counts of `bench:guard` by commit, one JSON file for each release, so that a slow growth is seen that no single commit shows.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const folder = `${root}bench/history/`;
+const ownFolder = join(root, 'bench/history');
+const { version: ownVersion } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 /**
  * @typedef {object} Entry
@@ -16,13 +18,13 @@ const folder = `${root}bench/history/`;
  * @property {Record<string, Record<string, number>>} counts by exchange and by kind
  */
 
-const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
-
-const pathOfRelease = () => `${folder}${version}.json`;
-
-/** @returns {Entry[]} oldest first */
-export function readHistory() {
-  return existsSync(pathOfRelease()) ? JSON.parse(readFileSync(pathOfRelease(), 'utf8')) : [];
+/**
+ * Of all releases, so that the first commit of a release is held against the release before it.
+ *
+ * @returns {Entry[]} oldest first
+ */
+export function readHistory(folder = ownFolder) {
+  return releasesIn(folder).flatMap((release) => readRelease(folder, release));
 }
 
 /**
@@ -30,13 +32,26 @@ export function readHistory() {
  *
  * @param {Entry['counts']} counts
  */
-export function record(counts) {
-  const commit = describeCommit();
+export function record(counts, { folder = ownFolder, version = ownVersion, commit = describeCommit() } = {}) {
   const entry = { commit, date: new Date().toISOString().slice(0, 10), node: process.version, counts };
-  const others = readHistory().filter((other) => other.commit !== commit);
   mkdirSync(folder, { recursive: true });
-  writeFileSync(pathOfRelease(), `${JSON.stringify([...others, entry], undefined, 2)}\n`);
+  const kept = releasesIn(folder).includes(version) ? readRelease(folder, version) : [];
+  const others = kept.filter((other) => other.commit !== commit);
+  writeFileSync(pathOf(folder, version), `${JSON.stringify([...others, entry], undefined, 2)}\n`);
 }
+
+const pathOf = (folder, release) => join(folder, `${release}.json`);
+
+/** @returns {Entry[]} */
+const readRelease = (folder, release) => JSON.parse(readFileSync(pathOf(folder, release), 'utf8'));
+
+/** The oldest first: 0.9.0 before 0.10.0. */
+function releasesIn(folder) {
+  const names = readdirSync(folder).filter((name) => name.endsWith('.json'));
+  return names.map((name) => name.slice(0, -'.json'.length)).toSorted((one, other) => byNumbers.compare(one, other));
+}
+
+const byNumbers = new Intl.Collator('en', { numeric: true });
 
 function describeCommit() {
   const git = (...args) => execFileSync('git', args, { cwd: root }).toString().trim();
