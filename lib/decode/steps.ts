@@ -6,7 +6,7 @@ import { DUPLICATE_HELLO_MS } from '../exchange/index.js';
 import { HASH_BYTES, isHello, looksLikeEnvelope } from '../protocol/index.js';
 import type { RecordedDatagram, RecordedSender } from './recording.js';
 
-/** The seven datagrams of an exchange by name, in order; `extra` belongs to none of them. */
+/** The seven datagrams of a v1 exchange by name, in order; `extra` belongs to none of them. */
 export const STEPS = [
   'hello',
   'id',

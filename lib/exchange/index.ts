@@ -1,4 +1,4 @@
-/** The exchange of seven datagrams, pure: state, clock and randomness are passed in. It knows no Nest, rxjs or node:dgram. */
+/** The exchange of either protocol, pure: state, clock and randomness are passed in. It knows no Nest, rxjs or node:dgram. */
 export * from './client-exchange.js';
 export type * from './decision.js';
 export { DUPLICATE_HELLO_MS } from './endpoint.js';

@@ -24,8 +24,9 @@ export function bytesAt({ block, at }: KeyPlace): Buffer {
 
 export class KeyMemory {
   private latest: Secret | undefined;
-  /** Keys in the latest block, and places of removed keys in any. */
+  /** Keys in the latest block. */
   private used = KEYS_PER_BLOCK;
+  /** The places of removed keys, in any block. */
   private readonly free: KeyPlace[] = [];
 
   /** @param key 32 bytes; copied. */

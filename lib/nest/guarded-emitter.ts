@@ -15,7 +15,7 @@ type AnyListener = (...args: unknown[]) => unknown;
 type WrappedListener = AnyListener & { listener?: AnyListener };
 
 export class GuardedEmitter<Events extends Listeners<Events>> {
-  /** Rejects a promise of `next` that is not settled. */
+  /** Each rejects a promise of `next` that is not settled. Bounded by the calls of the app. */
   private readonly waiting = new Set<(error: Error) => void>();
   private readonly emitter = new EventEmitter({ captureRejections: true });
 

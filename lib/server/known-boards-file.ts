@@ -126,6 +126,7 @@ export class KnownBoardsFile implements BenUdpKnownBoardStore {
     await Promise.all(
       files.map(async (file) => {
         const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: Infinity }));
+        // The times of files are of the machine's clock.
         if (Date.now() - mtimeMs > ABANDONED_MS) {
           await rm(file, { force: true });
         }

@@ -89,7 +89,7 @@ export class BenUdpMemoryResultStore implements BenUdpResultStore {
   private readonly running = new Map<string, Entry>();
   /** Finished requests, oldest first. Bounded by `maxBytes`. */
   private readonly finished = new Map<string, Entry>();
-  /** Those that have a result. */
+  /** Those that have a result, so `maxBytes` bounds them too. */
   private readonly owners = new Map<string | undefined, Owner>();
   /** The same by size: the class of n holds those of 2^n to 2^(n+1) - 1 bytes. */
   private readonly classes: Array<Set<Owner>> = [];

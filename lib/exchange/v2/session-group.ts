@@ -7,6 +7,7 @@ import type { Session } from './session.js';
 type SessionGroup = Session | Set<Session>;
 
 export class SessionGroups<Key> {
+  /** Bounded by the number of sessions: a group without a session is removed. */
   private readonly groups = new Map<Key, SessionGroup>();
 
   sizeOf(key: Key): number {

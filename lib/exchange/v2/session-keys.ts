@@ -23,7 +23,9 @@ export interface KeyOwner {
 }
 
 export class SessionKeys {
+  /** Bounded by the most sessions there were at once. */
   readonly #blocks: Buffer[] = [];
+  /** Places of ended sessions. */
   private readonly free: number[] = [];
   private places = 0;
   /** The sessions with ciphers, oldest first from `next`. Bounded by `MAX_SESSIONS_WITH_CIPHERS`. */
