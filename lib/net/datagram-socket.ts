@@ -47,6 +47,7 @@ export interface DatagramSocket {
    * @returns false if the system refuses, because there is no route for example. Its error goes to `onError`.
    */
   connect(port: number, address: string): boolean;
+  /** Resolves when it is closed. May be called more than once. */
   close(): Promise<void>;
 }
 

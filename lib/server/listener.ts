@@ -1,6 +1,6 @@
 /**
- * A server without Nest: a socket, the exchange behind it, and the handlers in between. It passes requests to `onRequest`, and sends the
- * answers with `datagramGap` between their datagrams. It never sends an answer late.
+ * A server without Nest: a socket, the exchange behind it, and the handlers in between. It passes requests to `onRequest`, and never sends
+ * an answer late.
  */
 import { AsyncResource } from 'node:async_hooks';
 import type { Socket } from 'node:dgram';
@@ -19,15 +19,15 @@ import {
 } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
 import type { KeyRing } from '../keys/index.js';
-import { type DatagramSocket, type DatagramSocketOptions, type Platform, StallWatch } from '../net/index.js';
+import { type Platform, StallWatch } from '../net/index.js';
 import { toBindError } from './bind-error.js';
 import { describeDecision } from './describe-decision.js';
 import { KnownBoardKeeper } from './known-board-keeper.js';
 import { leaveWhenQuiet } from './leave-when-quiet.js';
 import type { Answer, ListenerHandlers, ListenerOptions } from './listener.options.js';
-import { PartingReplies } from './parting-replies.js';
 import { RequestSignals } from './request-signals.js';
 import { SearchLoop } from './search-loop.js';
+import { ServerSocket } from './server-socket.js';
 import { type BenUdpOutcome, type BenUdpStats, Statistics } from './statistics.js';
 
 /** How often a shutdown checks whether it still has to wait. */
@@ -49,16 +49,12 @@ export class Listener {
   private readonly signals: RequestSignals;
   /** Requests whose handlers run or are queued. Bounded by `maxInFlight`. */
   private readonly running = new Map<VerifiedRequest, PendingRequest>();
-  /** Answers that are being sent with `datagramGap` between their datagrams. */
-  private sending = 0;
   private readonly statistics = new Statistics();
   private readonly stallWatch: StallWatch;
   private readonly searches: SearchLoop;
   private readonly boards: KnownBoardKeeper | undefined;
-  private socket!: DatagramSocket;
+  private socket!: ServerSocket;
   private leaving: Promise<void> | undefined;
-  /** Set once the process has left a shared port. */
-  private parting: PartingReplies | undefined;
   private isClosed = false;
 
   private constructor(
@@ -105,7 +101,7 @@ export class Listener {
     const listener = new Listener(options, keys, handlers, platform);
     try {
       await listener.boards?.load(keys);
-      listener.socket = await listener.bindSocket(options);
+      listener.socket = await listener.bindSocket();
     } catch (error) {
       listener.stallWatch.stop();
       throw toBindError(error as NodeJS.ErrnoException, options);
@@ -125,7 +121,7 @@ export class Listener {
   }
 
   unwrap(): Socket {
-    return this.socket.socket;
+    return this.socket.unwrap();
   }
 
   stats(): BenUdpStats {
@@ -184,20 +180,18 @@ export class Listener {
     this.isClosed = true;
     this.stallWatch.stop();
     this.searches.stop();
-    await Promise.all([this.parting?.close(), this.socket.close()]);
+    await this.socket.close();
     await this.boards?.close();
     this.exchange.dispose();
   }
 
-  private bindSocket(
-    options: DatagramSocketOptions,
-    onError: (error: Error) => void = (error) => this.handlers.onError(error),
-  ): Promise<DatagramSocket> {
-    return this.platform.bindSocket(options, {
-      onDatagram: (datagram, remote) => this.receive(datagram, remote),
-      onError,
-      onSendError: (error) => this.countSendError(error),
-    });
+  private bindSocket(): Promise<ServerSocket> {
+    const handlers = {
+      onDatagram: (datagram: Buffer, remote: BenUdpRemote) => this.receive(datagram, remote),
+      onError: (error: unknown) => this.handlers.onError(error),
+      onSendError: (error: Error) => this.countSendError(error),
+    };
+    return ServerSocket.bind(this.options, handlers, this.platform);
   }
 
   private countSendError(error: Error): void {
@@ -205,25 +199,13 @@ export class Listener {
     this.handlers.onSendError(error);
   }
 
-  /** Closes the socket, because a socket leaves the group of a shared port in no other way. Replies that are owed leave after that. */
   private async leave(): Promise<void> {
     await leaveWhenQuiet(this.platform, {
       received: () => this.statistics.received,
       awaitsRequests: (now) => this.exchange.awaitsRequests(now),
       stopIssuing: () => this.exchange.stopIssuing(),
     });
-    const { address, port } = this.address;
-    const { datagramGap, receiveBufferSize } = this.options;
-    this.parting = new PartingReplies({
-      // A connected socket reports a closed port of its board. A board must not cause errors of the transport.
-      bind: (peer) =>
-        this.bindSocket({ host: address, port, receiveBufferSize, reusePort: true, peer }, (error) =>
-          this.countSendError(error),
-        ),
-      pause: datagramGap > 0 ? () => this.pause(datagramGap) : undefined,
-      onError: (error) => this.handlers.onError(error),
-    });
-    await this.socket.close();
+    await this.socket.leave();
   }
 
   /** Receives every datagram. An error thrown from here would end the process. */
@@ -255,16 +237,16 @@ export class Listener {
       case 'pair':
       case 'grant':
         this.statistics.countHello();
-        this.send(decision.datagrams, remote);
+        this.socket.send(decision.datagrams, remote);
         return;
       case 'resent':
         this.statistics.countResent();
-        this.send(decision.datagrams, remote);
+        this.socket.send(decision.datagrams, remote);
         return;
       case 'request':
         this.statistics.countRequest(decision.request.droppedMetadata);
         if (decision.datagrams) {
-          this.send(decision.datagrams, remote);
+          this.socket.send(decision.datagrams, remote);
         }
         this.begin(decision, receivedAt);
         return;
@@ -294,7 +276,7 @@ export class Listener {
       this.replyRefusal(rejected, rejected.pending, remote, now);
     }
     if (rejected.datagrams) {
-      this.send(rejected.datagrams, remote);
+      this.socket.send(rejected.datagrams, remote);
     }
     this.handlers.onRejected(rejected, remote);
   }
@@ -304,7 +286,7 @@ export class Listener {
       const text = this.handlers.onRefused(rejected);
       const reply = text === undefined ? undefined : this.exchange.reply(pending, text, now);
       if (Array.isArray(reply)) {
-        this.send(reply, remote);
+        this.socket.send(reply, remote);
       }
     } finally {
       this.exchange.finish(pending, now);
@@ -313,8 +295,8 @@ export class Listener {
 
   private isBusy(now: number): boolean {
     // Without its socket it gets no more requests, but one that it has read may wait for its key.
-    const awaitsRequests = this.parting ? this.exchange.isSearching : this.exchange.awaitsRequests(now);
-    return this.running.size > 0 || this.sending > 0 || this.parting?.isBusy === true || awaitsRequests;
+    const awaitsRequests = this.socket.hasLeft ? this.exchange.isSearching : this.exchange.awaitsRequests(now);
+    return this.running.size > 0 || this.socket.isSending || awaitsRequests;
   }
 
   /** Never rejects: failures go to `onError`. */
@@ -373,44 +355,10 @@ export class Listener {
     if (typeof reply === 'string') {
       return reply;
     }
-    if (!this.send(reply, remote)) {
+    if (!this.socket.send(reply, remote)) {
       return 'unsent';
     }
     return isError ? 'error-reply' : 'answered';
-  }
-
-  /** @returns false if they are not sent: only after the process has left a shared port. */
-  private send(datagrams: readonly Buffer[], remote: BenUdpRemote): boolean {
-    if (this.parting) {
-      return this.parting.send(datagrams, remote);
-    }
-    if (this.options.datagramGap > 0) {
-      this.sendSpaced(datagrams, remote).catch((error: unknown) => this.handlers.onError(error));
-      return true;
-    }
-    const last = datagrams.length - 1;
-    for (let index = 0; index <= last; index++) {
-      this.socket.send(datagrams[index]!, remote.port, remote.address, index < last);
-    }
-    return true;
-  }
-
-  private async sendSpaced(datagrams: readonly Buffer[], remote: BenUdpRemote): Promise<void> {
-    this.sending++;
-    for (const [index, datagram] of datagrams.entries()) {
-      if (index > 0) {
-        await this.pause(this.options.datagramGap);
-      }
-      if (this.isClosed) {
-        return;
-      }
-      if (this.parting) {
-        this.parting.send(datagrams.slice(index), remote);
-        break;
-      }
-      this.socket.send(datagram, remote.port, remote.address);
-    }
-    this.sending--;
   }
 
   private pause(ms: number): Promise<void> {

@@ -48,7 +48,7 @@ async function start(options: Partial<ListenerOptions> = {}, handlers: Partial<L
     },
     platform,
   );
-  onTestFinished(() => listener.close().catch(() => undefined));
+  onTestFinished(() => listener.close());
   return { platform, listener, socket: platform.sockets[0]!, rejected, ended, errors, sendErrors };
 }
 
