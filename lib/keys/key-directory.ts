@@ -28,10 +28,12 @@ export async function listKeyDirectory(directory: string): Promise<DirectoryEntr
       { cause },
     );
   });
+  // Joined once: 100,000 times would hold the event loop for 0.1 s.
+  const folder = join(directory, '_').slice(0, -1);
   const entries = names
     .filter((name) => name.endsWith(KEY_FILE_SUFFIX) && !name.startsWith('.'))
     .toSorted()
-    .map((name) => ({ device: name.slice(0, -KEY_FILE_SUFFIX.length), path: join(directory, name) }));
+    .map((name) => ({ device: name.slice(0, -KEY_FILE_SUFFIX.length), path: `${folder}${name}` }));
   if (entries.length === 0) {
     // A server with an empty ring would accept nobody.
     throw new BenUdpError(

@@ -21,6 +21,8 @@ export interface NamedKey {
   readonly key: Uint8Array;
   /** Default `any`. */
   readonly protocol?: BenUdpProtocolRule | undefined;
+  /** The key id of protocol v2, as Latin-1. Computed if it is absent. */
+  v2Id?: string | undefined;
 }
 
 export class KeyRing {
@@ -150,7 +152,7 @@ function copiesIn(
 }
 
 function idOf(key: NamedKey | RingKey): string {
-  return key instanceof RingKey ? key.v2Id : keyIdOf(key.key);
+  return key.v2Id ?? keyIdOf((key as NamedKey).key);
 }
 
 function isSame(one: NamedKey | RingKey, other: NamedKey | RingKey): boolean {

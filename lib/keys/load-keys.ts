@@ -1,9 +1,11 @@
 /**
  * Collects the keys that the options name: from key files, a folder of them, bytes, or a provider.
  */
+import { setImmediate } from 'node:timers/promises';
 import { BenUdpError } from '../errors.js';
 import { isFilledString } from '../option-reader.js';
 import { KEY_BYTES } from '../protocol/index.js';
+import { keyIdOf } from '../protocol/v2/index.js';
 import { type RandomFill, systemRandom } from '../random.js';
 import { copyOf } from '../secret.js';
 import { deriveKey } from './derive-key.js';
@@ -16,6 +18,9 @@ import type { RingKey } from './ring-key.js';
 
 /** Key files that are read in parallel. More would not be faster, and a process may open only a limited number of files. */
 const PARALLEL_READS = 8;
+
+/** Keys that are hashed in one turn of the event loop: about a millisecond. All hashes of 100,000 keys would hold it for a second. */
+const KEYS_PER_TURN = 100;
 
 /** Loaded keys, and the state of each file when it was read. */
 export interface LoadedKeys<Keys> {
@@ -70,16 +75,40 @@ export async function loadKeyRing(
   replaced?: LoadedRing,
 ): Promise<LoadedRing> {
   const { loaded, directory, leftOut } = await load(options, replaced);
-  const known = previous?.();
   try {
+    await identify(loaded);
+    const known = previous?.();
     const { ring, used, copies } = createRing(loaded, known, random, options.directory !== undefined);
     const keyOf = new Map<string, RingKey>();
-    used.forEach(({ file }, index) => file && keyOf.set(file.path, ring.keys[index]!));
-    const files = new Map([...filesOf(loaded), ...leftOut.map(({ path, signature }) => [path, signature] as const)]);
+    for (const [index, { file }] of used.entries()) {
+      await leaveTurn(index);
+      if (file) {
+        keyOf.set(file.path, ring.keys[index]!);
+      }
+    }
+    const files = filesOf(loaded);
+    leftOut.forEach(({ path, signature }) => files.set(path, signature));
     const errors = [...leftOut.map(({ error }) => error), ...copies];
     return { keys: ring, files, directory, keyOf, leftOut: errors };
   } finally {
     wipe(loaded);
+  }
+}
+
+/** Computes the ids of the keys, which the ring needs at once. */
+async function identify(loaded: readonly Loaded[]): Promise<void> {
+  for (const [index, { key }] of loaded.entries()) {
+    await leaveTurn(index);
+    if ('key' in key) {
+      key.v2Id = keyIdOf(key.key);
+    }
+  }
+}
+
+/** Lets datagrams be read before the next keys. */
+async function leaveTurn(index: number): Promise<void> {
+  if (index > 0 && index % KEYS_PER_TURN === 0) {
+    await setImmediate();
   }
 }
 
@@ -191,6 +220,7 @@ async function loadProvided(provider: BenUdpKeyProvider, checks: BenUdpKeyFileCh
   const loaded: Loaded[] = [];
   try {
     for await (const { device, key, protocol } of readProvider(provider)) {
+      await leaveTurn(loaded.length);
       checkProvided(device, key, protocol, checks);
       loaded.push({ key: { device, key: deriveKey(key), protocol } });
     }
@@ -241,7 +271,9 @@ function checkProvided(device: unknown, key: unknown, protocol: unknown, checks:
 }
 
 function filesOf(loaded: readonly Loaded[]): Map<string, FileSignature | undefined> {
-  return new Map(loaded.flatMap(({ file }) => (file ? [[file.path, file.signature] as const] : [])));
+  const files = new Map<string, FileSignature | undefined>();
+  loaded.forEach(({ file }) => file && files.set(file.path, file.signature));
+  return files;
 }
 
 function wipe(loaded: readonly Loaded[]): void {

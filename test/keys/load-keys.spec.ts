@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -54,6 +55,22 @@ describe('loadKeyRing', () => {
     expect(asked).toBe(1);
     expect(keys.keys[1]).toBe(previous.keys[0]);
     expect(previous.has(keys.keys[0]!)).toBe(false);
+  });
+
+  it('hashes at most 100 keys of a provider in one turn of the event loop, so datagrams are read in between', async () => {
+    const fleet = Array.from({ length: 1000 }, (_, index) => ({ device: `board ${index}`, key: randomBytes(32) }));
+    const options = readKeyOptions('Test', { keyProvider: () => fleet });
+    let turns = 0;
+    const count = () => {
+      turns++;
+      immediate = setImmediate(count);
+    };
+    let immediate = setImmediate(count);
+    const { keys } = await loadKeyRing(options);
+    clearImmediate(immediate);
+    expect(keys.keys).toHaveLength(1000);
+    // Each key is hashed twice: it is derived, and named.
+    expect(turns).toBeGreaterThanOrEqual(2 * 9);
   });
 
   it('rejects two equal keys', async () => {
