@@ -69,7 +69,7 @@ export { BenUdpRecord, BenUdpRecordBuilder } from './nest/ben-udp.record-builder
 export { type BenUdpRequest, getBenUdpRequest } from './nest/ben-udp.request.js';
 export { BenUdpRelayModule } from './nest/relay/ben-udp.relay.module.js';
 export { type BenUdpWorkerOptions, toBenUdpWorker } from './nest/relay/ben-udp.worker.js';
-export type { BenUdpRelayOptions } from './nest/relay/relay.options.js';
+export type { BenUdpRelayOptions } from './nest/relay/relay-options.js';
 export { getBenUdpTracker } from './nest/ben-udp.tracker.js';
 export { type BenUdpPingOptions, BenUdpTransport } from './nest/ben-udp.transport.js';
 export type { BenUdpTransportOptions } from './nest/ben-udp.transport-options.js';

@@ -165,7 +165,7 @@ const TESTED_ELSEWHERE: Array<{ why: string; by: string[]; units: string[] }> = 
       'nest/relay/nats-relay-client',
       'nest/relay/relay-client',
       'nest/relay/relay.controller',
-      'nest/relay/relay.options',
+      'nest/relay/relay-options',
       'nest/relay/unsent-error',
     ],
   },

@@ -4,7 +4,7 @@
  */
 import type { VerifiedRequest } from '../exchange/index.js';
 import { MAX_REQUEST_ID_LENGTH } from '../protocol/index.js';
-import type { Answer } from './listener.options.js';
+import type { Answer } from './listener-options.js';
 import { digestOf } from './request-digest.js';
 import type { BenUdpResultStore } from './result-store.js';
 

@@ -24,7 +24,7 @@ import { toBindError } from './bind-error.js';
 import { describeDecision } from './describe-decision.js';
 import { KnownBoardKeeper } from './known-board-keeper.js';
 import { leaveWhenQuiet } from './leave-when-quiet.js';
-import type { Answer, ListenerHandlers, ListenerOptions } from './listener.options.js';
+import type { Answer, ListenerHandlers, ListenerOptions } from './listener-options.js';
 import { RequestSignals } from './request-signals.js';
 import { SearchLoop } from './search-loop.js';
 import { ServerSocket } from './server-socket.js';

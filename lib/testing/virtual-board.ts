@@ -21,7 +21,7 @@ import {
   type ResolvedBoardOptions,
   type VirtualBoardOptions,
   resolveBoardOptions,
-} from './virtual-board.options.js';
+} from './virtual-board-options.js';
 
 /** The types of a board without a map of actions, or with one. */
 type UntypedOr<Actions, Untyped, Typed> = [keyof Actions] extends [never] ? Untyped : Typed;

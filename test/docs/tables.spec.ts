@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { resolveClientOptions } from '../../lib/nest/ben-udp.client-options.js';
-import { resolveBoardOptions } from '../../lib/testing/virtual-board.options.js';
+import { resolveBoardOptions } from '../../lib/testing/virtual-board-options.js';
 import { formatDefault, readMembers } from './interfaces.js';
 import { readTable, root } from './pages.js';
 

@@ -6,7 +6,7 @@ import { type Platform, nodePlatform } from '../../net/index.js';
 import { Relay } from './relay.js';
 import { createRelayClient } from './relay-client.js';
 import { createRelayController } from './relay.controller.js';
-import { type BenUdpRelayOptions, resolveRelayOptions } from './relay.options.js';
+import { type BenUdpRelayOptions, resolveRelayOptions } from './relay-options.js';
 
 /**
  * Relays the listed requests of boards to workers, over a client of Nest. The workers are Nest microservices of `toBenUdpWorker`, or

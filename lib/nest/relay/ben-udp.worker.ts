@@ -11,7 +11,7 @@ import { setBenUdpRequest } from '../ben-udp.request.js';
 import { quotePattern } from '../log-text.js';
 import { hasWildcard } from '../wildcard-patterns.js';
 import { IDENTITY_KEY, type RelayIdentity, fromHeaders, fromPacket, toRequest } from './relay-identity.js';
-import { readPrefix } from './relay.options.js';
+import { readPrefix } from './relay-options.js';
 
 /** Options of `toBenUdpWorker`. */
 export interface BenUdpWorkerOptions {

@@ -7,7 +7,7 @@ import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservice
 import { BEN_UDP_TRANSPORT } from '../../constants.js';
 import type { BenUdpContext } from '../ben-udp.context.js';
 import { Relay } from './relay.js';
-import type { ResolvedRelayOptions } from './relay.options.js';
+import type { ResolvedRelayOptions } from './relay-options.js';
 
 type Handler = (this: { readonly relay: Relay }, data: unknown, context: BenUdpContext) => Promise<unknown>;
 

@@ -10,7 +10,7 @@ import { toJsonValue } from '../../protocol/index.js';
 import type { BenUdpContext } from '../ben-udp.context.js';
 import { LimitedLog } from '../limited-log.js';
 import { describeError, quotePattern } from '../log-text.js';
-import type { ResolvedRelayOptions } from './relay.options.js';
+import type { ResolvedRelayOptions } from './relay-options.js';
 import type { RelayClient } from './relay-client.js';
 import { identityOf } from './relay-identity.js';
 import { UnsentError } from './unsent-error.js';

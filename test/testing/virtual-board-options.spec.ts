@@ -1,6 +1,6 @@
 import { VirtualBoard, type VirtualBoardOptions } from 'nestjs-ben-udp/testing';
 import { describe, expect, it } from 'vitest';
-import { resolveBoardOptions } from '../../lib/testing/virtual-board.options.js';
+import { resolveBoardOptions } from '../../lib/testing/virtual-board-options.js';
 
 const needed = { key: Buffer.alloc(32), port: 8585 };
 
