@@ -689,7 +689,9 @@ describe('the attacks on v2 alone', () => {
     ] as const) {
       const { server, device } = start();
       const held = device.begin(1000);
-      device.client.abandon();
+      for (let each = device.client.elapse(); each.kind === 'send';) {
+        each = device.client.elapse();
+      }
       device.exchange(2000);
       expect(outcomeOf(server.receive(held, device.remote, 1000 + delay))).toBe(outcome);
       expect(outcomeOf(server.receive(held, device.remote, 1001 + delay))).not.toBe('request');

@@ -306,19 +306,42 @@ describe('V2RequestClient', () => {
     expect(ignored).toEqual(['bad-hash', 'bad-hash', 'bad-hash', 'unasked']);
   });
 
-  it('gives a cancelled request up, and its session with it', async () => {
-    const { ask, exchange, sent } = await create();
-    ask();
-    await exchange();
+  it('gives a cancelled request up, and its session with it if that may not be open yet', async () => {
+    const { ask, exchange, sent, state } = await create();
     const abort = new AbortController();
+    state.downward = (datagram) => (TYPES[datagram[1]!] === 'REP' ? [] : [datagram]);
     const result = ask({}, abort.signal);
-    await settle();
+    await exchange();
     abort.abort(new Error('enough'));
     await settle();
     expect(result.error).toMatchObject({ message: 'enough' });
+    state.downward = (datagram) => [datagram];
     const next = ask();
     await exchange();
-    expect([next.text, sent.slice(-2)]).toEqual(['{"data":1}', ['OPEN', 'REQ1']]);
+    expect([next.text, sent]).toEqual(['{"data":1}', ['OPEN', 'REQ1', 'OPEN', 'REQ1']]);
+  });
+
+  it('keeps an open session if a request is cancelled: a server has 64 for a key, and keeps each for 30 s', async () => {
+    const { ask, exchange, executed, sent, state } = await create();
+    ask();
+    await exchange();
+    const held: Buffer[] = [];
+    state.upward = (datagram) => {
+      held.push(datagram);
+      return [];
+    };
+    for (let count = 0; count < 100; count++) {
+      const abort = new AbortController();
+      ask({}, abort.signal);
+      await exchange();
+      abort.abort();
+      await settle();
+    }
+    state.upward = (datagram) => [datagram, ...held.splice(0)];
+    const next = ask();
+    await exchange();
+    // The number of the last request is the highest, so no earlier one runs after it.
+    expect([next.text, executed.length, new Set(sent.slice(2))]).toEqual(['{"data":1}', 2, new Set(['REQ'])]);
   });
 
   it('binds one socket for a session, also if a request was cancelled meanwhile', async () => {

@@ -38,6 +38,8 @@ export interface MachineFaults {
   readonly claimsToBeOld?: boolean;
   /** The server accepts the last number again. */
   readonly repeatsRun?: boolean;
+  /** A cancelled call keeps its session although its first request was not answered. */
+  readonly keepsUnanswered?: boolean;
 }
 
 /** Beyond it a cookie, and a request, is too old after two; and a session is quiet after two. */
@@ -103,6 +105,7 @@ export class Machines {
     }
     if (phase !== 'idle') {
       yield 'give up';
+      yield 'cancel';
     }
     if (this.restarts < restarts) {
       yield 'restart';
@@ -153,6 +156,14 @@ export class Machines {
         this.take(decision);
         return;
       }
+      case 'cancel':
+        this.outcomes[this.outcomes.length - 1] = 'unknown';
+        if (this.faults.keepsUnanswered) {
+          Object.assign(this.client, { currentPhase: 'idle' });
+        } else {
+          this.client.abandon();
+        }
+        return;
       case 'restart':
         this.restarts++;
         this.server = this.createServer(this.now);

@@ -175,9 +175,14 @@ export class V2ClientExchange {
     return this.fail(this.currentPhase === 'opening' ? 'no-answer' : 'unknown');
   }
 
-  /** Gives the call up. Its session ends, because its request may still be on the way. */
+  /**
+   * Gives the call up. An open session stays: the next request has a higher number, so this one can't run after it. A session whose first
+   * request was not answered ends, because the server may not have it yet.
+   */
   abandon(): void {
-    if (this.currentPhase !== 'idle') {
+    if (this.currentPhase === 'waiting' || this.currentPhase === 'asking') {
+      this.currentPhase = 'idle';
+    } else if (this.currentPhase !== 'idle') {
       this.fail('unknown');
     }
   }
