@@ -5,7 +5,8 @@ import type { KeyRing } from '../keys/index.js';
 import { V2_START } from '../protocol/v2/index.js';
 import type { Decision, LateDecision } from './decision.js';
 import type { KnownBoard } from './known-boards.js';
-import type { BenUdpRemote } from './remote.js';
+import { holderQuota } from './limits/holder.js';
+import { type BenUdpRemote, remoteOfEndpoint } from './remote.js';
 import type { PendingRequest, UnsentReply } from './reply-slots.js';
 import { ServerExchange, type ServerExchangeOptions } from './server-exchange.js';
 import { V2Pending } from './v2/pending.js';
@@ -84,11 +85,17 @@ export class Exchanges {
     this.v1.remember(board);
   }
 
-  /** The boards that have verified, at most `maxEndpoints`. May be read in parts while datagrams arrive. */
+  /**
+   * The boards that have verified, at most `maxEndpoints`. No holder gets more than its share, so the sessions of a stolen key can't
+   * displace all others. May be read in parts while datagrams arrive.
+   */
   *knownBoards(): Generator<KnownBoard> {
-    const room = this.maxEndpoints - this.v1.knownEndpoints;
-    yield* this.v1.knownBoards(Math.min(room, this.v2.sessionCount));
-    yield* this.v2.knownBoards(room);
+    const { maxEndpoints } = this;
+    const sessions = this.v2.latest(maxEndpoints - this.v1.knownEndpoints, holderQuota(maxEndpoints));
+    yield* this.v1.knownBoards(sessions.length);
+    for (const { endpoint, key, lastAt } of sessions) {
+      yield { remote: remoteOfEndpoint(endpoint), key, heardAt: lastAt };
+    }
   }
 
   /** As `ServerExchange#reply`. */

@@ -1,8 +1,8 @@
 /** The known boards of an exchange, before a restart and as hints after it. */
 import { describe, expect, it } from 'vitest';
-import type { Decision } from '../../lib/exchange/index.js';
+import type { BenUdpRemote, Decision, Exchanges, ServerExchange } from '../../lib/exchange/index.js';
 import { KeyRing } from '../../lib/keys/index.js';
-import { PureDevice, createServer, remoteOf } from '../support/pure-device.js';
+import { KEY, PureDevice, createServer, remoteOf } from '../support/pure-device.js';
 import { PureV2Device } from '../support/v2-device.js';
 import { createExchanges } from '../support/v2-server.js';
 
@@ -15,6 +15,11 @@ const LAST = namedKeys.at(-1)!;
 const ADDRESSES = ['10.0.0.1', '223.254.253.252', '2001:db8::1', '::ffff:10.0.0.9'];
 
 const outcomeOf = (decision: Decision) => (decision.kind === 'rejected' ? decision.reason : decision.kind);
+
+function askV1(exchanges: Exchanges, remote: BenUdpRemote): Decision {
+  const device = new PureDevice(exchanges as unknown as ServerExchange, remote);
+  return device.ask(0, NORETURN);
+}
 
 /** A restarted server, and the ring of its keys. */
 function restart({ maxEndpoints = 100 } = {}) {
@@ -61,6 +66,24 @@ describe('knownBoards', () => {
     new PureV2Device(exchanges, remoteOf('10.0.0.1'), namedKeys[0]!.key).exchange(0);
     expect([...exchanges.knownBoards()]).toMatchObject([{ remote: remoteOf('10.0.0.1'), heardAt: 0 }]);
   });
+
+  it.each([0, 30])(
+    'has three quarters of the places for an address with a shared key, %i of its boards of v1',
+    (v1) => {
+      const { exchanges, ring } = createExchanges({ maxEndpoints: 100, keys: [{ device: undefined, key: KEY }] });
+      for (let host = 0; host < 100; host++) {
+        exchanges.remember({ remote: remoteOf(`10.9.0.${host}`), key: ring.keys[0]!, heardAt: -1000 });
+      }
+      for (let port = 1; port <= 200; port++) {
+        const remote = remoteOf('203.0.113.66', port);
+        const decision = port <= v1 ? askV1(exchanges, remote) : new PureV2Device(exchanges, remote).ask(port);
+        expect(decision.kind).toBe('request');
+      }
+      const others = [...exchanges.knownBoards()].filter(({ remote }) => remote.address !== '203.0.113.66');
+      expect(others).toHaveLength(25);
+      expect([...exchanges.knownBoards()].at(-1)?.remote.port).toBe(200);
+    },
+  );
 
   it('lists boards from before a restart until their keys leave, never more than maxEndpoints, and each once', () => {
     const { server, ring, key } = restart({ maxEndpoints: 3 });

@@ -71,6 +71,11 @@ export class Holders {
     return holder;
   }
 
+  /** Endpoints in the table. */
+  sizeOf(key: HolderKey): number {
+    return this.holders.get(key)?.size ?? 0;
+  }
+
   /** Forgets a holder that has nothing left. */
   release(holder: Holder): void {
     if (holder.size === 0 && holder.running === 0) {
@@ -80,7 +85,11 @@ export class Holders {
 }
 
 export function holderKeyOf(device: string | undefined, sender: Sender): HolderKey {
-  return device === undefined ? sender.addressKey : `=${device}`;
+  return device === undefined ? sender.addressKey : keyOfDevice(device);
+}
+
+export function keyOfDevice(device: string): HolderKey {
+  return `=${device}`;
 }
 
 /** The most that one holder gets of `total`. */

@@ -33,11 +33,10 @@ import {
 } from '../../protocol/v2/index.js';
 import { randomBytes, systemRandom } from '../../random.js';
 import { type Decision, reject } from '../decision.js';
-import type { KnownBoard } from '../known-boards.js';
 import { holderKeyOf } from '../limits/holder.js';
 import type { InFlightHandler } from '../limits/in-flight.js';
 import type { BenUdpRejection } from '../rejection.js';
-import { type BenUdpRemote, Sender, remoteOfEndpoint } from '../remote.js';
+import { type BenUdpRemote, Sender } from '../remote.js';
 import type { UnsentReply } from '../reply-slots.js';
 import { Cookies } from './cookies.js';
 import { KeptReplies, MAX_RESENDS } from './kept-replies.js';
@@ -107,11 +106,13 @@ export class V2ServerExchange {
     return this.replies.bytes;
   }
 
-  /** The boards with the latest requests, at most `limit`, the latest last. May be read in parts while datagrams arrive. */
-  *knownBoards(limit: number): Generator<KnownBoard> {
-    for (const { endpoint, key, lastAt } of this.sessions.latest(limit)) {
-      yield { remote: remoteOfEndpoint(endpoint), key, heardAt: lastAt };
-    }
+  /**
+   * The sessions with the latest requests, at most `limit`, the latest last.
+   *
+   * @param perHolder the most that a named key, or an address with a shared key, gets, its endpoints of v1 included.
+   */
+  latest(limit: number, perHolder: number): readonly Session[] {
+    return this.sessions.latest(limit, (holder) => perHolder - this.limits.holders.sizeOf(holder));
   }
 
   /** Must be called when the socket is bound: the process does not know what ran before that. */

@@ -7,7 +7,7 @@
 import type { RingKey } from '../../keys/index.js';
 import { SESSION_MS } from '../../protocol/v2/index.js';
 import type { AddressKey } from '../remote.js';
-import { holderQuota } from '../limits/holder.js';
+import { type HolderKey, holderQuota, keyOfDevice } from '../limits/holder.js';
 import { SessionGroups } from './session-group.js';
 import type { Session } from './session.js';
 
@@ -64,9 +64,27 @@ export class SessionTable {
     return this.sessions.size;
   }
 
-  /** The sessions with the latest requests, at most `limit`, the latest last. */
-  latest(limit: number): Session[] {
-    return limit > 0 ? [...this.sessions.values()].slice(-limit) : [];
+  /**
+   * The sessions with the latest requests, at most `limit`, the latest last.
+   *
+   * @param placesOf the most that a holder gets, asked once for each.
+   */
+  latest(limit: number, placesOf: (holder: HolderKey) => number): Session[] {
+    const left = new Map<AddressKey | RingKey, number>();
+    const found: Session[] = [];
+    for (const session of [...this.sessions.values()].toReversed()) {
+      if (found.length >= limit) {
+        break;
+      }
+      const { key, address } = session;
+      const holder = address ?? key;
+      const places = left.get(holder) ?? placesOf(address ?? keyOfDevice(key.device!));
+      left.set(holder, places - 1);
+      if (places > 0) {
+        found.push(session);
+      }
+    }
+    return found.toReversed();
   }
 
   get(id: number, now: number): Session | undefined {
