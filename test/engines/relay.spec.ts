@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Controller } from '@nestjs/common';
-import { Ctx, NatsContext, Payload, ServerNats, ServerRedis, Transport } from '@nestjs/microservices';
+import { Ctx, MessagePattern, NatsContext, Payload, ServerNats, ServerRedis, Transport } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import {
   BenUdpEventPattern,
@@ -23,6 +23,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { VirtualBoard } from '../../lib/testing/index.js';
 import { KEY_CONTENTS, LogRecorder, startApp } from '../support/nest-app.js';
 import { missing, startEngine } from './support/engines.js';
+import { startLink } from './support/link.js';
 
 const DEVICE = 'hall\nKüche % \ud800';
 const REPLACED = 'hall\nKüche % \ufffd';
@@ -71,6 +72,15 @@ class Board {
   }
 }
 
+/** Its names can't be relayed. The white space would end the connection to NATS. */
+@Controller()
+class Odd {
+  @MessagePattern({ cmd: 'set led' })
+  setLed() {
+    return 'on';
+  }
+}
+
 type Broker = 'nats-server' | 'redis-server';
 
 async function startWorker(
@@ -79,7 +89,7 @@ async function startWorker(
   trustEdgeIdentity: boolean,
 ): Promise<{ close(): Promise<void> }> {
   const logger = new LogRecorder();
-  const module = await Test.createTestingModule({ controllers: [Board] })
+  const module = await Test.createTestingModule({ controllers: [Board, Odd] })
     .setLogger(logger)
     .compile();
   const options = { trustEdgeIdentity };
@@ -249,6 +259,40 @@ describe.each<[Broker, string | undefined]>([
       await worker.close();
       expect(await answer).toBe(null);
       expect(device.leftovers).toBe(0);
+    });
+
+    it('a request and an event run once if the connection breaks before the broker has said that it got them', async () => {
+      Object.assign(state, { executed: [], events: [], hold: undefined });
+      const engine = await startEngine(broker);
+      await startWorker(broker, engine.port, true);
+      const link = await startLink(engine.port);
+      const { board, transport } = await startEdge(broker, link.port);
+      const device = await board({ timeout: 5000 });
+      await untilServed(device);
+      link.mute();
+      const answer = device.exchange("{'action': 'echo', 'data': 'once'}");
+      await (await board()).send({ action: 'report', data: 'once' }, { noreturn: true });
+      await expect.poll(() => [state.executed.at(-1), state.events.length]).toEqual(['once', 1]);
+      link.cut();
+      expect(await answer).toMatch(/the request may have run/);
+      await expect.poll(() => transport.getStats().outcomes['event-failed']).toBe(1);
+      // What the client had kept would be sent before this.
+      await untilServed(device);
+      expect(state.executed.filter((data) => data === 'once')).toHaveLength(1);
+      expect(state.events).toHaveLength(1);
+    });
+
+    it('starts if the broker is frozen, answers within a second, and ends', async () => {
+      const engine = await startEngine(broker);
+      engine.freeze();
+      const { app, board } = await startEdge(broker, engine.port);
+      const device = await board({ timeout: 5000 });
+      const askedAt = performance.now();
+      expect(await device.exchange("{'action': 'echo'}")).toMatch(/no worker could be asked/);
+      expect(performance.now() - askedAt).toBeLessThan(1000);
+      const closedAt = performance.now();
+      await app.close();
+      expect(performance.now() - closedAt).toBeLessThan(4000);
     });
 
     it.runIf(broker === 'nats-server')('shares the load between two workers within 20 %', async () => {

@@ -1,6 +1,7 @@
 /**
  * A worker: a server of Nest behind a broker, whose controllers are those of an edge.
  */
+import { Logger } from '@nestjs/common';
 import type { BaseRpcContext, CustomTransportStrategy, MessageHandler, NatsContext } from '@nestjs/microservices';
 import { ignoreElements, isObservable } from 'rxjs';
 import { BEN_UDP_TRANSPORT } from '../../constants.js';
@@ -11,7 +12,7 @@ import { setBenUdpRequest } from '../ben-udp.request.js';
 import { quotePattern } from '../log-text.js';
 import { hasWildcard } from '../wildcard-patterns.js';
 import { IDENTITY_KEY, type RelayIdentity, fromHeaders, fromPacket, toRequest } from './relay-identity.js';
-import { readPrefix } from './relay-options.js';
+import { isRelayName, readPrefix } from './relay-options.js';
 
 /** Options of `toBenUdpWorker`. */
 export interface BenUdpWorkerOptions {
@@ -61,6 +62,7 @@ export function toBenUdpWorker<Worker extends CustomTransportStrategy>(
   const { serializer, deserializer } = parts;
   const addHandler = parts.addHandler.bind(server);
   const handleEvent = parts.handleEvent.bind(server);
+  const logger = new Logger('BenUdpWorker');
   const routes = new Map<string, Route>();
   const own: Partial<ServerParts> = {
     addHandler: (pattern, callback, isEventHandler = false, extras = {}) => {
@@ -69,7 +71,13 @@ export function toBenUdpWorker<Worker extends CustomTransportStrategy>(
           `a worker has no wildcards: write a handler for each relayed name instead of ${quotePattern(pattern)}`,
         );
       }
-      const name = prefix + parts.normalizePattern(pattern);
+      const action = parts.normalizePattern(pattern);
+      if (!isRelayName(action)) {
+        // White space in a subject would close the connection to NATS, for all handlers.
+        logger.warn(`No edge can relay ${quotePattern(action)}, so its handler does not run on this worker`);
+        return;
+      }
+      const name = prefix + action;
       const known = routes.get(name);
       const route = known ?? new Route(isTrusted);
       route.add(callback, isEventHandler);

@@ -7,9 +7,12 @@ import { UnsentError } from './unsent-error.js';
 /** The parts of a client of ioredis that this needs. Nest has it as `any`. */
 interface Redis {
   readonly status: string;
+  readonly options: { maxRetriesPerRequest: number | null };
   subscribe(channel: string): Promise<unknown>;
   /** @returns the number of clients that received it. */
   publish(channel: string, message: string): Promise<number>;
+  /** Closes the connection, after 2 s without the peer. */
+  disconnect(): void;
 }
 
 export class RedisRelayClient extends ClientRedis {
@@ -23,6 +26,29 @@ export class RedisRelayClient extends ClientRedis {
     this.routingMap.set(packet.id, callback);
     this.ask(packet).catch((err: unknown) => callback({ err }));
     return () => void this.routingMap.delete(packet.id);
+  }
+
+  /**
+   * When its connection breaks, ioredis sends again what Redis has not answered, so workers would run a request or an event twice. With
+   * no retries, its promises are rejected at once. Nest makes the publisher first. The subscriber must retry: ioredis does not handle the
+   * rejection when it subscribes again.
+   */
+  override async createClient(): Promise<Redis> {
+    const isPublisher = !this.pubClient;
+    const connection = (await super.createClient()) as Redis;
+    if (isPublisher) {
+      connection.options.maxRetriesPerRequest = 0;
+    }
+    return connection;
+  }
+
+  /** Nest waits for the answer to QUIT, which a frozen Redis never sends. */
+  override async close(): Promise<void> {
+    const connections = [this.pubClient, this.subClient] as ReadonlyArray<Redis | null | undefined>;
+    const closing = super.close();
+    connections.forEach((connection) => connection?.disconnect());
+    // QUIT fails on a connection that was closed first.
+    await closing.catch(() => undefined);
   }
 
   private async ask(packet: ReadPacket & PacketId): Promise<void> {

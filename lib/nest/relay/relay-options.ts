@@ -73,6 +73,11 @@ const PREFIX = /^[\w-]+(?:[./:][\w-]+)*[./:]?$/;
 const MAX_LITERAL = 200;
 const LITERALS = `names of at most ${MAX_LITERAL} letters, digits, "_" and "-", with single ".", "/" or ":" between them`;
 
+/** Whether an edge can list this name. */
+export function isRelayName(name: string): boolean {
+  return LITERAL.test(name) && name.length <= MAX_LITERAL;
+}
+
 function readPatterns(
   reader: OptionReader<BenUdpRelayOptions>,
   name: 'messages' | 'events',
@@ -84,7 +89,7 @@ function readPatterns(
   for (const pattern of patterns as unknown[]) {
     if (typeof pattern !== 'string') {
       reader.fail(name, LITERALS, pattern);
-    } else if (!LITERAL.test(pattern) || pattern.length > MAX_LITERAL) {
+    } else if (!isRelayName(pattern)) {
       reader.failRange(name, LITERALS, JSON.stringify(pattern.slice(0, 50)));
     }
   }

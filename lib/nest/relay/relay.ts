@@ -31,6 +31,12 @@ const BUSY = { status: 'error', message: 'busy: too many requests wait for worke
 /** Nest's clients fail with this text, and not with an error, while they reconnect. */
 const RECONNECTING = 'Error: Connection lost.';
 
+/** A frozen broker accepts a connection and says nothing. Neither a board nor the start of the edge may wait for it. */
+const CONNECT_WITHIN_MS = 800;
+
+/** A frozen broker does not say goodbye either. */
+const CLOSE_WITHIN_MS = 3000;
+
 export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('BenUdpRelayModule');
   private readonly log: LimitedLog;
@@ -65,7 +71,7 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
     const { messages, prefix } = this.options;
     messages.forEach((pattern) => this.client.proxy.subscribeToResponseOf?.(prefix + pattern));
     try {
-      await this.client.proxy.connect();
+      await this.connect();
     } catch (error) {
       this.logger.warn(
         `The broker can't be reached, so boards get an error reply until it can: ${describeError(error)}`,
@@ -76,7 +82,9 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
   /** Nest closes the transport before this, so no board waits for the client any more. */
   async onApplicationShutdown(): Promise<void> {
     this.log.stop();
-    await this.client.proxy.close();
+    await this.within(CLOSE_WITHIN_MS, this.client.proxy.close(), 'it has not said goodbye').catch((error: unknown) =>
+      this.logger.warn(`The client of the broker did not close: ${describeError(error)}`),
+    );
   }
 
   /** Asks a worker. Resolves to its last answer, because a board reads one reply. */
@@ -93,7 +101,7 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
         reject(error);
       };
       const lose = () => fail(new RpcException(isSent ? LOST : UNAVAILABLE));
-      const cancelTimer = this.platform.schedule(() => fail(new RpcException(LATE)), timeout);
+      const cancelTimer = this.platform.schedule(() => fail(new RpcException(isSent ? LATE : UNAVAILABLE)), timeout);
       this.waiting.add(lose);
       const subscription = new Subscription();
       const end = () => {
@@ -107,7 +115,7 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
         return this.client.proxy.send<unknown>(prefix + pattern, record);
       };
       // `send` would connect too, but would not tell a request that was never sent from one whose answer was lost.
-      const connectAndSend = () => this.client.proxy.connect().then(send);
+      const connectAndSend = () => this.connect().then(send);
       subscription.add(
         (this.isConnected ? defer(send) : defer(connectAndSend).pipe(mergeAll())).subscribe({
           next: (value) => {
@@ -139,6 +147,18 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
     }
   }
 
+  private connect(): Promise<unknown> {
+    return this.within(CONNECT_WITHIN_MS, this.client.proxy.connect(), 'it does not answer');
+  }
+
+  /** As the promise, or rejects with this text. */
+  private within<Result>(ms: number, promise: Promise<Result>, text: string): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.platform.schedule(() => reject(new UnsentError(`${text} within ${ms} ms`)), ms);
+      promise.then(resolve, reject).finally(cancel);
+    });
+  }
+
   private record(data: unknown, context: BenUdpContext): object {
     return this.client.record(toJsonValue(data), identityOf(context));
   }
@@ -152,7 +172,8 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
       // A retry would not help.
       return new RpcException({ status: 'error', message: error.message });
     }
-    const mayHaveRun = isSent && error instanceof Error && !(error instanceof UnsentError);
+    // A worker in another language may answer with the text of Nest's clients.
+    const mayHaveRun = isSent && !(error instanceof UnsentError);
     if (error instanceof Error || (typeof error === 'string' && error.startsWith(RECONNECTING))) {
       this.log.record(mayHaveRun ? 'lost' : 'unavailable', 'error', () => {
         const what = mayHaveRun ? 'got no answer, and may have run' : 'was not relayed';

@@ -153,6 +153,30 @@ class Wild {
   }
 }
 
+/** Names that an edge can't list. White space in a subject would end the connection of all handlers to NATS. */
+@Controller()
+class Odd {
+  @MessagePattern({ cmd: 'set led' })
+  object() {
+    return 'object';
+  }
+
+  @MessagePattern('two words')
+  words() {
+    return 'words';
+  }
+
+  @EventPattern('')
+  empty(@Payload() data: unknown) {
+    return data;
+  }
+
+  @MessagePattern('plain')
+  plain() {
+    return 'plain';
+  }
+}
+
 const BOTH = ['message-first', 'event-first', 'message-only', 'event-only', 'event-broken'];
 
 const MESSAGES = ['led', 'bytes', 'big', 'function', 'refused', 'broken', 'guarded', 'unscoped', 'tcp-only'];
@@ -292,6 +316,23 @@ describe('a worker over TCP', () => {
         ['second', 7, 'hall'],
       ]),
     );
+  });
+
+  it('leaves out handlers that no edge can relay, and says so', async () => {
+    const logger = new LogRecorder();
+    const server = toBenUdpWorker(new ServerTCP({ host: '127.0.0.1', port: 0 }));
+    const module = await Test.createTestingModule({ controllers: [Odd] })
+      .setLogger(logger)
+      .compile();
+    const worker = module.createNestMicroservice({ strategy: server, logger });
+    onTestFinished(() => worker.close());
+    await worker.listen();
+    expect([...server.getHandlers().keys()]).toEqual(['ben.plain']);
+    expect(logger.of('warn').map((line) => /relay (.*), so/.exec(line)?.[1])).toEqual([
+      JSON.stringify('{"cmd":"set led"}'),
+      '"two words"',
+      '""',
+    ]);
   });
 
   it('refuses a handler with a wildcard at its start', async () => {

@@ -8,6 +8,7 @@ import { RedisRelayClient } from '../../../lib/nest/relay/redis-relay-client.js'
 
 class PlayedRedis extends EventEmitter {
   status = 'ready';
+  readonly options = { maxRetriesPerRequest: null };
   receivers = 1;
   readonly published: Array<{ pattern: string; data: unknown; id: string }> = [];
   readonly subscribed: string[] = [];
@@ -17,8 +18,16 @@ class PlayedRedis extends EventEmitter {
     this.emit('ready');
   }
 
+  /** Fails the QUIT of a Redis that does not answer. */
+  disconnect: () => void = () => undefined;
+  isFrozen = false;
+
   async quit(): Promise<void> {
-    // There is no connection.
+    if (this.isFrozen) {
+      await new Promise((_resolve, reject) => {
+        this.disconnect = () => reject(new Error('Connection is closed.'));
+      });
+    }
   }
 
   subscribe(channel: string): Promise<unknown> {
@@ -115,5 +124,11 @@ describe('RedisRelayClient', () => {
     redis.answer('second');
     expect(await answer).toBe('second');
     expect(redis.published).toMatchObject([{ data: 2 }]);
+  });
+
+  it('closes its connections if Redis does not answer', async () => {
+    const { client, redis } = await start();
+    redis.isFrozen = true;
+    await expect(client.close()).resolves.toBeUndefined();
   });
 });

@@ -8,7 +8,7 @@ import {
   BenUdpTransport,
   type BenUdpTransportOptions,
 } from 'nestjs-ben-udp';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { UnsentError } from '../../../lib/nest/relay/unsent-error.js';
 import { MovablePlatform } from '../../support/movable-platform.js';
 import { KEY_CONTENTS, startApp, startBoard } from '../../support/nest-app.js';
@@ -24,6 +24,8 @@ class ScriptedClient extends ClientProxy {
   readonly heard: string[] = [];
   readonly callbacks: Array<(packet: { response?: unknown; err?: unknown; isDisposed?: boolean }) => void> = [];
   connectError: unknown;
+  /** Whether the broker accepts connections and says nothing, from the start of the client. */
+  isFrozen = isFrozenAtStart;
   isClosed = false;
   /** Resolves when the broker takes an event. */
   taking: Promise<void> | undefined;
@@ -34,16 +36,26 @@ class ScriptedClient extends ClientProxy {
   }
 
   heardBeforeConnect: number | undefined;
+  connects = 0;
 
   async connect(): Promise<void> {
+    this.connects++;
     this.heardBeforeConnect ??= this.heard.length;
     if (this.connectError !== undefined) {
       throw this.connectError;
     }
+    await this.untilThawed();
   }
 
   async close(): Promise<void> {
     this.isClosed = true;
+    await this.untilThawed();
+  }
+
+  private async untilThawed(): Promise<void> {
+    if (this.isFrozen) {
+      await new Promise(() => undefined);
+    }
   }
 
   /** As Nest's client of Kafka has it. */
@@ -72,6 +84,7 @@ class ScriptedClient extends ClientProxy {
 }
 
 let clients: ScriptedClient[] = [];
+let isFrozenAtStart = false;
 
 async function startEdge(options: Partial<BenUdpRelayOptions> = {}, transportOptions: BenUdpTransportOptions = {}) {
   clients = [];
@@ -246,6 +259,52 @@ describe('an edge', () => {
     await expect.poll(() => broker.callbacks).toHaveLength(1);
     broker.callbacks[0]!({ response: 'on', isDisposed: true });
     expect(await answer).toBe('on');
+  });
+
+  it('starts if the broker is frozen, and answers within a second that no worker could be asked', async () => {
+    isFrozenAtStart = true;
+    onTestFinished(() => {
+      isFrozenAtStart = false;
+    });
+    const { client: broker, clock, device, logs } = await startEdge();
+    expect(logs.of('warn').join()).toMatch(/The broker can't be reached.*it does not answer within 800 ms/);
+    const reply = device.exchange("{'action': 'led'}");
+    await expect.poll(() => broker.connects).toBe(2);
+    clock.advance(800);
+    expect(await reply).toMatch(/unavailable: no worker could be asked/);
+    expect(broker.sent).toEqual([]);
+    broker.isFrozen = false;
+    const answer = device.send({ action: 'led' });
+    await expect.poll(() => broker.callbacks).toHaveLength(1);
+    broker.callbacks[0]!({ response: 'on', isDisposed: true });
+    expect(await answer).toBe('on');
+  });
+
+  it('says that no worker was asked if the timeout passes before the request was sent', async () => {
+    const { client: broker, clock, device } = await startEdge({ timeout: 100 });
+    broker.isFrozen = true;
+    const reply = device.exchange("{'action': 'led'}");
+    await expect.poll(() => broker.connects).toBe(2);
+    clock.advance(100);
+    expect(await reply).toMatch(/unavailable: no worker could be asked/);
+  });
+
+  it('does not take an error of a worker for one of its client, whatever its text', async () => {
+    const { client: broker, device } = await startEdge();
+    const reply = device.exchange("{'action': 'led'}");
+    await expect.poll(() => broker.callbacks).toHaveLength(1);
+    broker.callbacks[0]!({ err: 'Error: Connection lost. My database is away' });
+    expect(await reply).toMatch(/the request may have run/);
+  });
+
+  it('does not wait for ever for its client to close', async () => {
+    const { app, client: broker, clock, logs } = await startEdge();
+    broker.isFrozen = true;
+    const closing = app.close();
+    await expect.poll(() => broker.isClosed).toBe(true);
+    clock.advance(3000);
+    await closing;
+    expect(logs.of('warn').join()).toContain('The client of the broker did not close');
   });
 
   it('says that no worker was asked if the connection is lost before the request was sent', async () => {
