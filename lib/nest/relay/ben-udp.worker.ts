@@ -8,8 +8,9 @@ import { BEN_UDP_TRANSPORT } from '../../constants.js';
 import { BenUdpError } from '../../errors.js';
 import { OptionReader } from '../../option-reader.js';
 import { toJsonValue } from '../../protocol/index.js';
+import { HIDDEN_ERROR } from '../ben-udp.router.js';
 import { setBenUdpRequest } from '../ben-udp.request.js';
-import { quotePattern } from '../log-text.js';
+import { describeError, quotePattern } from '../log-text.js';
 import { hasWildcard } from '../wildcard-patterns.js';
 import { IDENTITY_KEY, type RelayIdentity, fromHeaders, fromPacket, toRequest } from './relay-identity.js';
 import { isRelayName, readPrefix } from './relay-options.js';
@@ -91,7 +92,9 @@ export function toBenUdpWorker<Worker extends CustomTransportStrategy>(
       events.add(context);
       return handleEvent(pattern, packet, context);
     },
-    serializer: { serialize: (packet, ...rest) => serializer.serialize(toJsonPacket(packet as Packet), ...rest) },
+    serializer: {
+      serialize: (packet, ...rest) => serializer.serialize(toJsonPacket(packet as Packet, logger), ...rest),
+    },
     deserializer: {
       deserialize: (message, ...rest) => {
         const packet = deserializer.deserialize(message, ...rest);
@@ -106,6 +109,7 @@ export function toBenUdpWorker<Worker extends CustomTransportStrategy>(
 interface Packet {
   readonly data?: unknown;
   readonly response?: unknown;
+  readonly err?: unknown;
 }
 
 /** The data of a packet that has an identity, on its way to the handler. */
@@ -173,18 +177,29 @@ function readHeaders(context: BaseRpcContext): RelayIdentity {
   return headers?.get ? fromHeaders((name) => headers.get!(name)) : {};
 }
 
-/** A result that JSON can't carry would leave the edge without an answer. */
-function toJsonPacket(packet: Packet): unknown {
-  if (packet.response === undefined) {
-    return packet;
-  }
+/** A packet that JSON carries, by the rules of an edge. Another one would leave the edge without an answer, and end a worker on Nest 11. */
+function toJsonPacket(packet: Packet, logger: Logger): unknown {
   try {
-    return { ...packet, response: toJsonValue(packet.response) };
-  } catch (error) {
-    if (!(error instanceof BenUdpError)) {
-      throw error;
+    if ('err' in packet) {
+      return { ...packet, err: toErrorContent(packet.err) };
     }
+    return packet.response === undefined ? packet : { ...packet, response: toJsonValue(packet.response) };
+  } catch (error) {
     const { response: _unsent, ...rest } = packet;
-    return { ...rest, err: { status: 'error', message: error.message }, isDisposed: true };
+    const isExplained = error instanceof BenUdpError;
+    if (!isExplained) {
+      logger.error(`A result can't be sent: ${describeError(error)}`);
+    }
+    return { ...rest, err: isExplained ? { status: 'error', message: error.message } : HIDDEN_ERROR, isDisposed: true };
   }
+}
+
+/** @throws BenUdpError if JSON can't carry it; and an `Error`, whose text is not for boards. */
+function toErrorContent(error: unknown): unknown {
+  if (error instanceof Error) {
+    throw error;
+  }
+  const content = toJsonValue(error);
+  // Clients of Nest take 0 and '' for no error.
+  return content || { status: 'error', message: content ?? null };
 }

@@ -1,7 +1,7 @@
 /** Workers over Nest's TCP, which needs no broker: the controllers of an edge, and whom they believe. */
 import { once } from 'node:events';
 import { type AddressInfo, type Server as TcpServer, connect } from 'node:net';
-import { Controller, Scope, type Type } from '@nestjs/common';
+import { Catch, Controller, type RpcExceptionFilter, Scope, type Type, UseFilters } from '@nestjs/common';
 import { EventPattern, MessagePattern, Payload, RpcException, ServerTCP, Transport } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import {
@@ -13,6 +13,7 @@ import {
   Device,
   toBenUdpWorker,
 } from 'nestjs-ben-udp';
+import { throwError } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { KEY_CONTENTS, LogRecorder, startApp } from '../../support/nest-app.js';
 
@@ -59,6 +60,70 @@ class Lamp {
   @BenUdpEventPattern('report')
   report(@Payload() data: unknown) {
     Lamp.reports.push(['first', data]);
+  }
+}
+
+/** An error whose content is not an `Error` of Nest. */
+class Bare {
+  constructor(readonly content: unknown) {}
+}
+
+@Catch(Bare)
+class BareFilter implements RpcExceptionFilter<Bare> {
+  catch({ content }: Bare) {
+    return throwError(() => content);
+  }
+}
+
+const ERRORS: Record<string, () => unknown> = {
+  map: () => new RpcException({ at: new Date(0), map: new Map([[1, 2]]) }),
+  bytes: () => new RpcException({ bytes: new Uint8Array([1, 255]) }),
+  loop: () => {
+    const loop: { self?: unknown } = {};
+    loop.self = loop;
+    return new RpcException(loop);
+  },
+  error: () => new RpcException(new Error('the password is 1234')),
+  function: () => new Bare(() => undefined),
+  bare: () => new Bare(new Error('the password is 1234')),
+};
+
+/** Results and errors that once ended a worker, or left its edge without an answer. */
+@Controller()
+class Broken {
+  @UseFilters(new BareFilter())
+  @BenUdpMessagePattern('throws')
+  throws(@Payload() name: string): string {
+    throw ERRORS[name]!();
+  }
+
+  @UseFilters(new BareFilter())
+  @BenUdpMessagePattern('throws-data')
+  throwsData(@Payload() data: unknown): string {
+    throw new Bare(data);
+  }
+
+  @BenUdpMessagePattern('throws-big')
+  throwsBig(): string {
+    throw new RpcException({ big: 2n ** 70n });
+  }
+
+  @BenUdpMessagePattern('getter')
+  getter() {
+    return {
+      get reading() {
+        throw new Error('the password is 1234');
+      },
+    };
+  }
+
+  @BenUdpMessagePattern('to-json')
+  toJson() {
+    return {
+      toJSON() {
+        throw new Error('the password is 1234');
+      },
+    };
   }
 }
 
@@ -278,6 +343,34 @@ describe('a worker over TCP', () => {
       expect(await relayed.exchange(request)).toBe(await local.exchange(request));
     },
   );
+
+  const BROKEN = ['throws', 'throws-data', 'throws-big', 'getter', 'to-json'];
+
+  it.each([
+    ...Object.keys(ERRORS).map((name) => `{'action': 'throws', 'data': '${name}'}`),
+    "{'action': 'getter'}",
+    "{'action': 'to-json'}",
+  ])('answers %s with the text of an edge that has the same controller', async (request) => {
+    const relayed = await startPair([Broken], BROKEN);
+    const { board } = await startApp({ controllers: [Broken] });
+    const text = await relayed.exchange(request);
+    expect(text).toBe(await (await board()).exchange(request));
+    expect(text).not.toContain('1234');
+  });
+
+  it.each(['0', "''", 'False', 'None'])(
+    'answers an error that is %s, which clients of Nest take for none',
+    async (data) => {
+      const board = await startPair([Broken], BROKEN);
+      const text = await board.exchange(`{'action': 'throws-data', 'data': ${data}}`);
+      expect(JSON.parse(text!)).toMatchObject({ data: null, error: { status: 'error' } });
+    },
+  );
+
+  it('turns what JSON can not carry in an error into text too', async () => {
+    const board = await startPair([Broken], BROKEN);
+    expect(await board.exchange("{'action': 'throws-big'}")).toContain(`{"big":"${2n ** 70n}"}`);
+  });
 
   it('runs every handler of an event', async () => {
     const board = await startPair();
