@@ -39,11 +39,11 @@ A handler may return all of these values: the transport prints them by the rules
 
 - **A parameter without a class is not validated.** With \`@Payload() data: unknown\`, or \`string\`, \`number\` or \`object\`, the
   handler gets each value unchanged, with any options of the pipe.
-- **class-transformer copies bytes into Node's pool.** It does so with \`transform\` or \`whitelist\`, and in
-  \`ClassSerializerInterceptor\`. Such a copy shares its memory with other Buffers of the process, and
-  \`payload.buffer\` is all of that memory. Return the Buffer itself, or \`Uint8Array.from(payload)\`. This package refuses an
-  \`ArrayBuffer\` of the length of the pool (\`Buffer.poolSize\`, 8192 bytes) with \`BEN_UNSERIALIZABLE\`. Bytes that no tool has copied are
-  not in the pool.
+- **Bytes are a \`Buffer\` on memory of its own**, so \`payload.buffer\` holds nothing else. The same holds for the copy that
+  class-transformer makes with \`transform\`. With \`whitelist\` and without \`transform\`, \`ValidationPipe\` copies twice. The second
+  copy lies in the pool that Node shares between small Buffers, and \`payload.buffer\` is all of that memory. Return the Buffer itself,
+  or \`Uint8Array.from(payload)\`. This package refuses an \`ArrayBuffer\` of the length of the pool (\`Buffer.poolSize\`, 8192 bytes)
+  with \`BEN_UNSERIALIZABLE\`.
 - **An int beyond 2^53 is a \`bigint\`.** \`@IsInt()\` refuses it, but \`enableImplicitConversion\` makes it a number and may lose
   digits. class-validator has no rule for a \`bigint\`: declare it with \`@IsDefined()\`, and check it in the handler.
   \`JSON.stringify\` throws for it. Pass a replacer: \`(key, value) => (typeof value === 'bigint' ? String(value) : value)\`.

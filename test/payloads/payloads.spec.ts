@@ -110,9 +110,18 @@ describe('the advice of the page', () => {
     expect(keys.map((key) => (key as Buffer).toString())).toEqual(['get', 'k']);
   });
 
-  it('takes bytes out of the pool with Uint8Array.from', async () => {
+  it('copies bytes into separate memory with `transform`, so their `buffer` holds nothing else', async () => {
     const dto = defineDto('Frame', { value: DECLARATIONS['bytes, bytearray']![0]!.one });
-    const { value } = (await validate({ transform: true }, dto, parsePythonText("{'value': b'abc'}"))) as {
+    for (const options of Object.values(PIPES).filter(({ transform }) => transform)) {
+      const { value } = (await validate(options, dto, parsePythonText("{'value': b'abc'}"))) as { value: Buffer };
+      expect(value).toEqual(Buffer.from('abc'));
+      expect(value.buffer.byteLength).toBe(3);
+    }
+  });
+
+  it('copies bytes twice with `whitelist` alone, and Uint8Array.from takes them out of the pool', async () => {
+    const dto = defineDto('Frame', { value: DECLARATIONS['bytes, bytearray']![0]!.one });
+    const { value } = (await validate({ whitelist: true }, dto, parsePythonText("{'value': b'abc'}"))) as {
       value: Buffer;
     };
     expect(value.buffer.byteLength).toBeGreaterThan(3);

@@ -78,10 +78,7 @@ export function readBytes(cursor: Cursor): Buffer {
     const { unit } = cursor;
     if (unit === quote) {
       cursor.position++;
-      // A separate allocation: a handler that returns its `buffer` must not send the rest of Node's shared pool.
-      const own = Buffer.alloc(bytes.length);
-      own.set(bytes);
-      return own;
+      return toOwnBuffer(bytes);
     }
     if (unit === BACKSLASH) {
       cursor.position++;
@@ -93,6 +90,24 @@ export function readBytes(cursor: Cursor): Buffer {
       cursor.failHere();
     }
   }
+}
+
+/** A method that printers, loops and comparisons do not see. */
+const COPIED_BY_VALUE = {
+  value(this: Buffer): ArrayBufferLike {
+    return this.buffer.slice(this.byteOffset, this.byteOffset + this.byteLength);
+  },
+};
+
+/**
+ * A separate allocation: a handler that returns its `buffer` must not send the rest of Node's shared pool. `Buffer.from(bytes)` would copy
+ * them into that pool, and class-transformer does that in each `ValidationPipe`. But Node copies the result of `valueOf` instead, if it
+ * is another object, and makes no copy of an ArrayBuffer. So such a copy is a separate allocation too; a copy of that copy is not.
+ */
+function toOwnBuffer(bytes: readonly number[]): Buffer {
+  const own = Buffer.alloc(bytes.length);
+  own.set(bytes);
+  return Object.defineProperty(own, 'valueOf', COPIED_BY_VALUE);
 }
 
 /** Steps over the opening quote; refuses a triple quote, which repr never prints. */

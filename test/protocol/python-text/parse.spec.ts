@@ -208,10 +208,15 @@ describe('parsePythonText', () => {
     });
 
     it.each(["b''", "b'a'", "bytearray(b'abc')", "[b'a', b'bc']"])(
-      'gives each Buffer of %s memory of its own',
+      'gives each Buffer of %s memory of its own, and each copy of it too',
       (text) => {
         for (const bytes of [parsePythonText(text)].flat() as Buffer[]) {
           expect([bytes.byteOffset, bytes.buffer.byteLength]).toEqual([0, bytes.length]);
+          // class-transformer makes such copies, in each ValidationPipe with `transform`.
+          const copy = Buffer.from(bytes);
+          expect(copy).toEqual(bytes);
+          expect([copy.byteOffset, copy.buffer.byteLength]).toEqual([0, bytes.length]);
+          expect(copy.buffer).not.toBe(bytes.buffer);
         }
       },
     );
