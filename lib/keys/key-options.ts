@@ -23,6 +23,11 @@ export interface BenUdpKeyEntry {
    * be imitated through v1.
    */
   readonly protocol?: BenUdpProtocolRule;
+  /**
+   * Whether several boards have this key. Default false: a key belongs to one board, and has at most 64 sessions of protocol v2. With
+   * `true`, each address has its own share of sessions, as with a key without a name.
+   */
+  readonly shared?: boolean;
 }
 
 /** A board and the contents of its key file. */
@@ -32,6 +37,8 @@ export interface BenUdpDeviceKey {
   readonly key: Uint8Array;
   /** As in `BenUdpKeyEntry`. Default `any`. */
   readonly protocol?: BenUdpProtocolRule;
+  /** As in `BenUdpKeyEntry`. Default false. */
+  readonly shared?: boolean;
 }
 
 /** Returns all keys, from a database or a vault. Called at the start and by each `reloadKeys()`. */
@@ -48,7 +55,7 @@ export interface BenUdpKeyOptions {
   key?: Uint8Array | readonly Uint8Array[];
   /**
    * Keys by device name, each a path or contents; several for one device while its key is being replaced. With
-   * `{ keyFile, protocol: 'v2' }`, the device may use only protocol v2.
+   * `{ keyFile, protocol: 'v2' }`, the device may use only protocol v2. With `{ keyFile, shared: true }`, several boards have the key.
    */
   keys?: Readonly<Record<string, BenUdpKeySource | readonly BenUdpKeySource[] | BenUdpKeyEntry>>;
   /**
@@ -79,6 +86,7 @@ export interface NamedKeySource {
   /** The path of a key file, or a key. Keys are derived at once, so the owner of the contents may overwrite them. */
   readonly source: string | KeyPlace;
   readonly protocol?: BenUdpProtocolRule | undefined;
+  readonly shared?: boolean | undefined;
 }
 
 export interface ResolvedKeyOptions {
@@ -108,7 +116,7 @@ export function resolveKeyOptions<Options extends BenUdpKeyOptions>(
   if (named.length > 1) {
     throw new TypeError(
       `${reader.owner} takes its keys from one option, got ${named.map((name) => `"${name}"`).join(' and ')}. To accept a shared ` +
-        'key in addition to named ones, give it a name in "keys"',
+        'key in addition to named ones, give it a name in "keys", as { keyFile, shared: true }',
     );
   }
   if (named.length === 1) {
@@ -160,11 +168,11 @@ function readSources<Options extends BenUdpKeyOptions>(
       reader.fail('keys', 'an object of device name to key', options.keys);
     }
     for (const [device, value] of Object.entries(options.keys)) {
-      const { list, protocol } = readEntry(reader, device, value);
+      const { list, ...rule } = readEntry(reader, device, value);
       if (device === '' || list.length === 0) {
         reader.fail('keys', 'an object of device name to key, both non-empty', value);
       }
-      sources.push(...list.map((source) => ({ device, source: read(`keys.${device}`, source), protocol })));
+      sources.push(...list.map((source) => ({ device, source: read(`keys.${device}`, source), ...rule })));
     }
   }
   return sources;
@@ -175,14 +183,15 @@ function readEntry<Options extends BenUdpKeyOptions>(
   reader: OptionReader<Options>,
   device: string,
   value: BenUdpKeySource | readonly BenUdpKeySource[] | BenUdpKeyEntry,
-): { readonly list: readonly BenUdpKeySource[]; readonly protocol: BenUdpProtocolRule | undefined } {
+): Pick<NamedKeySource, 'protocol' | 'shared'> & { readonly list: readonly BenUdpKeySource[] } {
   if (!isEntry(value)) {
-    return { list: toList(value), protocol: undefined };
+    return { list: toList(value) };
   }
   const owner = `${reader.owner} option "keys.${device}"`;
-  const entry = new OptionReader<BenUdpKeyEntry>(owner, value, ['keyFile', 'key', 'protocol']);
+  const entry = new OptionReader<BenUdpKeyEntry>(owner, value, ['keyFile', 'key', 'protocol', 'shared']);
   const list = [...toList<BenUdpKeySource>(value.keyFile), ...toList<BenUdpKeySource>(value.key)];
-  return { list, protocol: entry.oneOf<BenUdpProtocolRule>('protocol', ['any', 'v2'], 'any') };
+  const protocol = entry.oneOf<BenUdpProtocolRule>('protocol', ['any', 'v2'], 'any');
+  return { list, protocol, shared: entry.boolean('shared', false) };
 }
 
 function isEntry(value: unknown): value is BenUdpKeyEntry {

@@ -21,6 +21,8 @@ export interface NamedKey {
   readonly key: Uint8Array;
   /** Default `any`. */
   readonly protocol?: BenUdpProtocolRule | undefined;
+  /** Whether several boards have the key although it has a name. Default false. */
+  readonly shared?: boolean | undefined;
   /** The key id of protocol v2, as Latin-1. Computed if it is absent. */
   v2Id?: string | undefined;
 }
@@ -54,6 +56,7 @@ export class KeyRing {
     this.keys = keys.map((each, index) => {
       const key = each instanceof RingKey ? each : this.findOrCreate(each, ids[index]!, known);
       key.protocol = each.protocol ?? 'any';
+      key.shared = each.shared ?? false;
       return key;
     });
     this.members = new Set(this.keys);

@@ -12,7 +12,7 @@ import { deriveKey } from './derive-key.js';
 import { listKeyDirectory } from './key-directory.js';
 import { type BenUdpKeyFileChecks, type FileSignature, loadKeyFile, readSignature } from './key-file.js';
 import { type KeyPlace, bytesAt } from './key-memory.js';
-import type { BenUdpKeyProvider, NamedKeySource, ResolvedKeyOptions } from './key-options.js';
+import type { BenUdpDeviceKey, BenUdpKeyProvider, NamedKeySource, ResolvedKeyOptions } from './key-options.js';
 import { KeyRing, type NamedKey, findCopies } from './key-ring.js';
 import type { RingKey } from './ring-key.js';
 
@@ -160,13 +160,13 @@ async function load(
   const leftOut: LeftOut[] = [];
   const remaining = all.entries();
   const readSome = async () => {
-    for (const [index, { device, source, protocol }] of remaining) {
+    for (const [index, { source, ...owner }] of remaining) {
       if (typeof source !== 'string') {
-        found[index] = { key: { device, protocol, key: bytesAt(source) }, place: source };
+        found[index] = { key: { ...owner, key: bytesAt(source) }, place: source };
         continue;
       }
       try {
-        found[index] = await loadFile(source, { device, protocol }, keyFileChecks, replaced);
+        found[index] = await loadFile(source, owner, keyFileChecks, replaced);
       } catch (error) {
         // One damaged file must not keep a stolen key in the ring.
         if (directory === undefined || !(error instanceof BenUdpError)) {
@@ -174,7 +174,7 @@ async function load(
         }
         const left = { path: source, signature: await readSignature(source), error };
         leftOut.push(left);
-        found[index] = keyInUse(left, device, replaced);
+        found[index] = keyInUse(left, owner.device, replaced);
       }
     }
   };
@@ -219,10 +219,11 @@ async function loadFile(
 async function loadProvided(provider: BenUdpKeyProvider, checks: BenUdpKeyFileChecks): Promise<Loaded[]> {
   const loaded: Loaded[] = [];
   try {
-    for await (const { device, key, protocol } of readProvider(provider)) {
+    for await (const provided of readProvider(provider)) {
+      const { device, key, protocol, shared } = provided;
       await leaveTurn(loaded.length);
-      checkProvided(device, key, protocol, checks);
-      loaded.push({ key: { device, key: deriveKey(key), protocol } });
+      checkProvided(provided, checks);
+      loaded.push({ key: { device, key: deriveKey(key), protocol, shared } });
     }
     if (loaded.length === 0) {
       throw new BenUdpError('BEN_KEY_PROVIDER', '"keyProvider" returned no key. Return at least one { device, key }');
@@ -251,7 +252,10 @@ async function* iterate(provider: BenUdpKeyProvider) {
   yield* await provider();
 }
 
-function checkProvided(device: unknown, key: unknown, protocol: unknown, checks: BenUdpKeyFileChecks): void {
+function checkProvided(
+  { device, key, protocol, shared }: { readonly [Name in keyof BenUdpDeviceKey]?: unknown },
+  checks: BenUdpKeyFileChecks,
+): void {
   if (!isFilledString(device)) {
     throw new TypeError(`"keyProvider" must return { device, key } with a non-empty device name, got ${typeof device}`);
   }
@@ -262,6 +266,9 @@ function checkProvided(device: unknown, key: unknown, protocol: unknown, checks:
     throw new TypeError(
       `"keyProvider" must return "any" or "v2" as the protocol of "${device}", got ${typeof protocol}`,
     );
+  }
+  if (shared !== undefined && typeof shared !== 'boolean') {
+    throw new TypeError(`"keyProvider" must return true or false as "shared" of "${device}", got ${typeof shared}`);
   }
   if (key.length < KEY_BYTES && checks === 'strict') {
     throw new RangeError(

@@ -56,6 +56,7 @@ describe('the protocol of a device', () => {
 
   it.each<[string, object, RegExp]>([
     ['another protocol', { key: randomBytes(32), protocol: 'v1' }, /"keys\.a" option "protocol" must be "any" or "v2"/],
+    ['a text as shared', { key: randomBytes(32), shared: 'yes' }, /"keys\.a" option "shared" must be true or false/],
     ['an unknown member', { key: randomBytes(32), protocoll: 'v2' }, /has no option "protocoll"/],
     ['no key', { protocol: 'v2' }, /both non-empty/],
     ['a short key', { key: randomBytes(31), protocol: 'v2' }, /"keys\.a" must be at least 32 bytes/],
@@ -87,6 +88,19 @@ describe('the protocol of a device', () => {
     ];
     expect(() => new KeyRing(twice, after)).toThrow('have the same key');
     expect(member!.protocol).toBe('v2');
+  });
+
+  it('stands beside the mark of a shared key, which changes with a reload too', async () => {
+    const key = randomBytes(32);
+    const ringOf = async (options: BenUdpKeyOptions, previous?: KeyRing) =>
+      (await loadKeyRing(readKeyOptions('Owner', options), previous && (() => previous))).keys;
+    const first = await ringOf({ keys: { a: { key }, b: { key: randomBytes(32), shared: true } } });
+    expect(first.keys.map(({ shared }) => shared)).toEqual([false, true]);
+    const [member] = first.keys;
+    const second = await ringOf({ keyProvider: () => [{ device: 'a', key, shared: true }] }, first);
+    expect([second.keys[0] === member, member!.shared]).toEqual([true, true]);
+    const keyProvider = () => [{ device: 'a', key, shared: 1 as unknown as boolean }];
+    await expect(ringOf({ keyProvider })).rejects.toThrow('must return true or false as "shared" of "a", got number');
   });
 
   it('is kept beside derived keys', () => {

@@ -252,7 +252,7 @@ export class V2ServerExchange {
     if (!isKeyOldEnough) {
       return reject('expired', key);
     }
-    const address = key.device === undefined ? sender.addressKey : undefined;
+    const address = key.device === undefined || key.shared ? sender.addressKey : undefined;
     const session = new Session(id, key, address, this.sessionKeys.take(secret));
     const decision = this.accept(firstOf(session, datagram, true), arrival);
     if (session.ctr === 0) {

@@ -564,6 +564,23 @@ describe('sessions', () => {
     expect(server.sessionCount).toBe(500);
   });
 
+  it.each([
+    ['one address', () => '10.0.0.1'],
+    ['many addresses', (n: number) => `10.0.${n >> 8}.${n & 255}`],
+  ])(
+    'of a fleet at %s whose shared key has a name all stay, if the option says that it is shared',
+    (_name, addressOf) => {
+      const ask = (shared: boolean) => {
+        const server = createV2Server({ keys: [{ device: 'not moved yet', key: KEY, shared }] });
+        const outcomes = Array.from({ length: 500 }, (_, n) => {
+          return outcomeOf(new PureV2Device(server, remoteOf(addressOf(n), 1000 + n)).ask(n));
+        });
+        return outcomes.filter((outcome) => outcome === 'request').length;
+      };
+      expect([ask(true), ask(false)]).toEqual([500, SESSIONS_PER_KEY]);
+    },
+  );
+
   it('of a shared key at one address are at most three quarters of all; the one idle for longest is evicted', () => {
     const server = createV2Server({ keys: SHARED, maxSessions: 8 });
     const ask = (address: string, at: number) => outcomeOf(new PureV2Device(server, remoteOf(address, at)).ask(at));
