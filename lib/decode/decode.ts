@@ -95,6 +95,8 @@ function decodeExchange(
   sealers: readonly NamedSealer[],
   before: readonly Buffer[],
 ): DecodedExchange {
+  // At most one for each step, while a hostile recording has any number of extra datagrams.
+  const originals = exchange.datagrams.filter(({ step }) => step !== 'extra');
   const tried = sealers.map((key) => ({ key, opened: openExchange(exchange, key.sealer, before) }));
   const right = tried.find(({ opened }) => opened.isRightKey);
   const opened = right?.opened;
@@ -102,7 +104,7 @@ function decodeExchange(
     protocol: 'v1',
     conversation: exchange.conversation,
     at: exchange.datagrams[0]?.datagram.at,
-    steps: exchange.datagrams.map((named) => describeStep(named, exchange)),
+    steps: exchange.datagrams.map((named) => describeStep(named, originals)),
     key: right?.key.fingerprint,
     id: opened?.id?.toString('hex'),
     session: undefined,
@@ -118,7 +120,7 @@ function decodeExchange(
   };
 }
 
-function describeStep(named: NamedDatagram, exchange: NamedExchange): DecodedStep {
+function describeStep(named: NamedDatagram, originals: readonly NamedDatagram[]): DecodedStep {
   const { step, sender, datagram } = named;
   const { bytes, place, at } = datagram;
   return {
@@ -127,15 +129,13 @@ function describeStep(named: NamedDatagram, exchange: NamedExchange): DecodedSte
     bytes: bytes.length,
     place,
     at,
-    remark: step === 'extra' ? explainExtra(named, exchange) : undefined,
+    remark: step === 'extra' ? explainExtra(named, originals) : undefined,
   };
 }
 
 /** The reason why a datagram belongs to no step. */
-function explainExtra({ sender, datagram }: NamedDatagram, { datagrams }: NamedExchange): string {
-  const original = datagrams.find(
-    (each) => each.step !== 'extra' && each.sender === sender && each.datagram.bytes.equals(datagram.bytes),
-  );
+function explainExtra({ sender, datagram }: NamedDatagram, originals: readonly NamedDatagram[]): string {
+  const original = originals.find((each) => each.sender === sender && each.datagram.bytes.equals(datagram.bytes));
   if (original) {
     return `copy of ${original.datagram.place}`;
   }

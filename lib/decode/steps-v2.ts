@@ -86,23 +86,32 @@ export function splitV2Exchanges(datagrams: readonly RecordedDatagram[]): V2Exch
       conversation.places.set(name, datagram.place);
     }
     const sender = datagram.sender ?? senderOf(step)!;
-    conversation.current.datagrams.push({ step, sender, datagram, copyOf });
+    conversation.current.add({ step, sender, datagram, copyOf });
   }
   return exchanges;
 }
 
 class OpenV2Exchange implements V2Exchange {
   readonly datagrams: V2Datagram[] = [];
+  /** The last one that is no copy. Kept, because a hostile recording is one exchange of any length. */
+  private last: V2Datagram | undefined;
+  private hasAgain = false;
 
   constructor(readonly conversation: string) {}
 
+  add(datagram: V2Datagram): void {
+    this.datagrams.push(datagram);
+    this.last = datagram.copyOf === undefined ? datagram : this.last;
+    this.hasAgain ||= datagram.step === 'again';
+  }
+
   /** Whether a datagram that is not a copy begins the next exchange. */
   isEndedBy(step: V2Step, bytes: Buffer): boolean {
-    const last = this.datagrams.findLast(({ copyOf }) => copyOf === undefined);
+    const { last, hasAgain } = this;
     switch (step) {
       case 'open':
         // A device asks about its session, or opens another one for a request that was refused.
-        return !(this.has('again') && !readOpen(bytes).old.equals(NO_SESSION)) && !(last && isRefusal(last));
+        return !(hasAgain && !readOpen(bytes).old.equals(NO_SESSION)) && !(last && isRefusal(last));
       case 'first':
         return last?.step !== 'grant';
       case 'further':
@@ -110,10 +119,6 @@ class OpenV2Exchange implements V2Exchange {
       default:
         return false;
     }
-  }
-
-  private has(step: V2Step): boolean {
-    return this.datagrams.some((each) => each.step === step);
   }
 }
 

@@ -287,6 +287,15 @@ describe('a datagram of no step', () => {
     expect(exchange!.steps.at(-1)!.remark).toBe('left over: the device reads it in its next exchange');
   });
 
+  it('is explained in a time that grows with the recording: a hostile one is one long exchange', () => {
+    const junk = Array.from({ length: 50_000 }, (_, index): RecordedDatagram => {
+      const bytes = Buffer.from([0, index >> 16, index >> 8, index]);
+      return { bytes, sender: 'device', conversation: '', place: '', at: undefined, isCut: false };
+    });
+    // 9 s if each were compared with all others.
+    expect(decodeExchanges({ datagrams: junk }, [KEY])).toHaveLength(1);
+  }, 3000);
+
   it('treats a hello within 250 ms as a copy, and a later one as the next exchange', () => {
     const timed = (ms: number, line: string): RecordedDatagram => ({
       bytes: Buffer.from(line.slice(2), 'hex'),

@@ -4,6 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { type DecodedExchange, decodeExchanges, readRecording } from '../../lib/decode/index.js';
 import { fingerprint } from '../../lib/keys/index.js';
 import * as v2 from '../../lib/protocol/v2/index.js';
+import { splitV2Exchanges } from '../../lib/decode/steps-v2.js';
 import { KEY, remoteOf } from '../support/pure-device.js';
 import { ECHO, PureV2Device } from '../support/v2-device.js';
 import { createV2Server, datagramOf } from '../support/v2-server.js';
@@ -187,6 +188,18 @@ describe('decode of protocol v2', () => {
   ])('names what is missing: %s', (_what, kept, faults) => {
     expect(faultsOf(decodeLines(firstExchange().lines.slice(0, kept))[0]!)).toEqual(faults);
   });
+
+  it('groups a hostile recording of one long exchange in a time that grows with its length', () => {
+    const { open, reply } = firstExchange();
+    const refusals = Array.from({ length: 100_000 }, (_, index) => {
+      const bytes = Buffer.from(index % 2 === 0 ? open : reply);
+      bytes[v2.FLAGS_AT.reply] = index % 2 === 0 ? bytes[v2.FLAGS_AT.reply]! : v2.REPLY_KIND.refusal;
+      bytes.writeUInt32BE(index, bytes.length - 4);
+      return { bytes, sender: undefined, conversation: '', place: '', at: undefined, isCut: false };
+    });
+    // 6 s if each datagram looked at all before it.
+    expect(splitV2Exchanges(refusals)).toHaveLength(1);
+  }, 3000);
 
   it('says that the key is another one', () => {
     const [exchange] = decodeLines(firstExchange().lines, [OTHER_KEY]);
