@@ -4,8 +4,8 @@
  *     npm run bench -- --out docs/performance.json && node bench/chart.mjs
  */
 import { readFile } from 'node:fs/promises';
-import { FIGURES, savePage } from './support/save.mjs';
+import { FIGURE_NAMES, savePage } from './support/save.mjs';
 
-for (const name of Object.keys(FIGURES)) {
+for (const name of FIGURE_NAMES) {
   await savePage(name, JSON.parse(await readFile(new URL(`../docs/${name}.json`, import.meta.url), 'utf8')));
 }

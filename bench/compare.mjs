@@ -71,11 +71,17 @@ function readOptionsOrExit() {
 const options = readOptionsOrExit();
 const { rounds, seconds } = options;
 
+/** @param {string} text */
 function note(text) {
   process.stderr.write(`${text}\n`);
 }
 
-/** Tells each round. */
+/**
+ * Tells each round.
+ *
+ * @param {string} what
+ * @returns {(shares: import('./support/side-by-side.mjs').Share[]) => void}
+ */
 function reporter(what) {
   let done = 0;
   return (shares) => {
@@ -96,7 +102,11 @@ function compare(shares, index) {
   return { microseconds: median(times), ratio: median(ratios), ...medianInterval(ratios), ratios };
 }
 
-/** `undefined` if one of the versions can't be run so. */
+/**
+ * `undefined` if one of the versions can't be run so.
+ *
+ * @param {import('./support/rounds.mjs').Variant[]} variants
+ */
 async function tryInProcess(variants) {
   try {
     return await measureInProcess(variants, { rounds, seconds, onRound: reporter('in process') });

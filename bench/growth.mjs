@@ -18,6 +18,11 @@ import { describeMachine } from './support/machine.mjs';
 import { savePage } from './support/save.mjs';
 import { medianRecord } from './support/statistics.mjs';
 
+/**
+ * @typedef {import('./support/growth-curves.mjs').GrowthOptions} GrowthOptions
+ * @typedef {Omit<import('./support/growth-curves.mjs').Point, 'x'>} Figures of a point
+ */
+
 const { values } = parseArgs({
   options: {
     curves: { type: 'string', default: CURVES.map(({ name }) => name).join(',') },
@@ -28,8 +33,15 @@ const { values } = parseArgs({
   },
 });
 
-/** The processes of a point work at the same time, each on a core of its own as far as there are cores. */
+/**
+ * The processes of a point work at the same time, each on a core of its own as far as there are cores.
+ *
+ * @param {GrowthOptions} options
+ * @param {number} turns
+ * @returns {Promise<Figures>}
+ */
 async function measurePoint({ processes = 1, ...options }, turns) {
+  /** @type {Child<import('./support/growth-point.mjs').GrowthPointFunctions>[]} */
   const children = Array.from(
     { length: processes },
     (_, core) => new Child('growth-point', { core, execArgv: ['--expose-gc'] }),
@@ -52,7 +64,12 @@ function sum(numbers) {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
+/**
+ * @param {readonly import('./support/growth-curves.mjs').Curve[]} curves
+ * @param {{ rounds: number, turns: number }} settings
+ */
 async function measureCurves(curves, { rounds, turns }) {
+  /** @type {{ name: string, x: number, options: GrowthOptions, seen: Figures[] }[]} */
   const points = curves.flatMap(({ name, values: xs, optionsAt }) =>
     xs.map((x) => ({ name, x, options: optionsAt(x), seen: [] })),
   );
@@ -84,7 +101,7 @@ const results = {
     points: points.filter((point) => point.name === name).map(({ x, seen }) => ({ x, ...medianRecord(seen) })),
   })),
 };
-const round = (_key, value) =>
+const round = (/** @type {string} */ _key, /** @type {unknown} */ value) =>
   typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value;
 const json = `${JSON.stringify(results, round, 2)}\n`;
 if (values.save) {

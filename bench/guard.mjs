@@ -41,6 +41,8 @@ const EXCHANGES = ['reply', 'noreturn', 'keys', 'relay', 'v2'];
 const MANY_KEYS = 1000;
 
 /**
+ * @typedef {import('./support/in-process.mjs').InProcessServer} InProcess
+ *
  * @typedef {object} Limit
  * @property {string} what
  * @property {(server: object) => number} read a number that grows
@@ -75,12 +77,22 @@ const SESSION_BYTES = 512;
 /** What Promise.all makes for each it waits for. */
 const PROMISES_OF_ALL = 1;
 
+/**
+ * @param {object} owner
+ * @param {string} name
+ * @param {keyof typeof calls} counter
+ */
 function countCalls(owner, name, counter) {
-  const original = owner[name];
-  owner[name] = function counted(...args) {
+  const original = Reflect.get(owner, name);
+  /**
+   * @this {unknown}
+   * @param {unknown[]} args
+   */
+  function counted(...args) {
     calls[counter]++;
     return Reflect.apply(original, this, args);
-  };
+  }
+  Reflect.set(owner, name, counted);
 }
 
 /** Must run before the library is imported, because its imports are bound to the current functions. */
@@ -100,8 +112,8 @@ function watchCrypto() {
 /**
  * The growth of a number in the server's part of an exchange, without the boards' part.
  *
- * @param {import('./support/in-process.mjs').InProcessServer} server
- * @param {(server: import('./support/in-process.mjs').InProcessServer) => number} read
+ * @param {InProcess} server
+ * @param {(server: InProcess) => number} read
  * @param {() => unknown} [prepare]
  */
 async function growthOf(server, read, prepare = () => undefined) {
@@ -113,7 +125,12 @@ async function growthOf(server, read, prepare = () => undefined) {
   return growth / COUNTED_TURNS / BOARDS;
 }
 
-/** One exchange of every board. A turn in which the machine was too busy is repeated. */
+/**
+ * One exchange of every board. A turn in which the machine was too busy is repeated.
+ *
+ * @param {InProcess} server
+ * @param {(server: InProcess) => number} read
+ */
 async function runTurn(server, read) {
   for (let tries = 1; ; tries++) {
     let growth = 0;
@@ -133,7 +150,11 @@ async function runTurn(server, read) {
   }
 }
 
-/** Promises of an exchange, those left out that Nest makes between its handler and the controller. */
+/**
+ * Promises of an exchange, those left out that Nest makes between its handler and the controller.
+ *
+ * @param {InProcess} server
+ */
 async function countPromises(server) {
   const hook = createHook({
     init: (_id, type) => {
@@ -150,17 +171,23 @@ async function countPromises(server) {
 
 const history = readHistory();
 
-/** The first and the last kept count. A kind of exchange that came later has its first count later. */
+/**
+ * The first and the last kept count. A kind of exchange that came later has its first count later.
+ *
+ * @param {string} exchange
+ * @param {string} what
+ * @returns {KeptCounts}
+ */
 function keptCounts(exchange, what) {
   const kept = history.map(({ counts }) => counts[exchange]?.[what]).filter((count) => count !== undefined);
   return { first: kept[0], last: kept.at(-1) };
 }
 
-const round = (value) => Number(value.toPrecision(4));
+const round = (/** @type {number} */ value) => Number(value.toPrecision(4));
 
 /** @param {{ exchange: string, what: string, value: number }[]} rows */
 function toCounts(rows) {
-  const ofExchange = (kind) =>
+  const ofExchange = (/** @type {string} */ kind) =>
     rows.filter(({ exchange }) => exchange === kind).map(({ what, value }) => [what, round(value)]);
   return Object.fromEntries(EXCHANGES.map((kind) => [kind, Object.fromEntries(ofExchange(kind))]));
 }
@@ -171,6 +198,12 @@ if (!collect) {
 }
 watchCrypto();
 const { InProcessServer, InProcessV2Server, UnansweredError } = await import('./support/in-process.mjs');
+/**
+ * @typedef {{ first?: number | undefined, last?: number | undefined }} KeptCounts
+ * @typedef {KeptCounts & { exchange: string, what: string, value: number, 'at most': number }} Row
+ */
+
+/** @type {Row[]} */
 const rows = [];
 for (const [place, kind] of EXCHANGES.entries()) {
   const Server = kind === 'v2' ? InProcessV2Server : InProcessServer;
@@ -180,7 +213,7 @@ for (const [place, kind] of EXCHANGES.entries()) {
     calls.sent++;
     calls.watched += isWatched ? 1 : 0;
   };
-  const check = (limit, value) =>
+  const check = (/** @type {{ what: string, atMost: number[] }} */ limit, /** @type {number} */ value) =>
     rows.push({
       exchange: kind,
       what: limit.what,
@@ -211,7 +244,7 @@ console.table(rows.map((row) => ({ ...row, value: round(row.value) })));
 if (process.argv.includes('--record')) {
   record(toCounts(rows));
 }
-const isOver = ({ value, 'at most': limit }) => value > limit + TOLERANCE;
+const isOver = (/** @type {Row} */ { value, 'at most': limit }) => value > limit + TOLERANCE;
 for (const { exchange, what, value, 'at most': limit } of rows.filter(isOver)) {
   console.error(`An exchange (${exchange}) takes ${value.toFixed(1)} ${what}; at most ${limit} are allowed.`);
 }

@@ -26,6 +26,10 @@ const exchanges = readCount('exchanges', values.exchanges);
 
 const key = Buffer.alloc(32, 'k');
 
+/**
+ * @param {string} option
+ * @param {string} text
+ */
 function readCount(option, text) {
   const count = Number(text);
   if (!Number.isSafeInteger(count) || count < 1) {
@@ -45,12 +49,22 @@ async function startServer() {
   return transport;
 }
 
+/**
+ * @param {number} port
+ * @param {number} index
+ */
 function startBoard(port, index) {
   const localAddress = values.nat ? '127.0.0.1' : `127.1.${index >> 8}.${index & 255}`;
   return MicroPythonBoard.start({ key, port, localAddress });
 }
 
-/** Every answer names its question, so that another board's answer or an earlier one counts as wrong. */
+/**
+ * Every answer names its question, so that another board's answer or an earlier one counts as wrong.
+ *
+ * @param {MicroPythonBoard} board
+ * @param {number} name
+ * @param {{ right: number, wrong: number, lost: number }} tally
+ */
 async function talk(board, name, tally) {
   for (let index = 0; index < exchanges; index++) {
     const text = `'board ${name}, exchange ${index}'`;
@@ -66,6 +80,10 @@ async function talk(board, name, tally) {
   }
 }
 
+/**
+ * @param {number} port
+ * @param {number} count
+ */
 async function measure(port, count) {
   const beginning = performance.now();
   const boards = await Promise.all(Array.from({ length: count }, (_, index) => startBoard(port, index)));

@@ -21,9 +21,15 @@ import { findMissing, run } from './peers/programs.mjs';
 import { BASE_NAME, PEERS } from './peers/registry.mjs';
 import { findUpstreamsEnd } from './peers/upstreams-end.mjs';
 import { describeMachine } from './support/machine.mjs';
-import { measure, ratio, sliceName } from './support/rounds.mjs';
+import { measure, ratio, slicesOf } from './support/rounds.mjs';
 import { savePage } from './support/save.mjs';
 import { medianRecord } from './support/statistics.mjs';
+
+/**
+ * @typedef {import('./peers/report.mjs').PeerLoad} PeerLoad
+ * @typedef {import('./peers/report.mjs').PeerSettings} Settings
+ * @typedef {import('./support/rounds.mjs').Variant & Pick<import('./peers/registry.mjs').PeerLine, 'over'>} PeerVariant
+ */
 
 const FULL = { devices: '1,64,1000', rounds: '5', seconds: '1', fieldDevices: '32', fieldExchanges: '60' };
 /** Each kind of peer once, so that CI notices what no longer runs. Its figures say nothing. */
@@ -55,6 +61,10 @@ const { values } = parseArgs({
 
 function readSettings() {
   const defaults = values.smoke ? SMOKE : FULL;
+  /**
+   * @param {'rounds' | 'seconds' | 'field-devices' | 'field-exchanges'} option
+   * @param {Exclude<keyof typeof FULL, 'devices'>} name
+   */
   const read = (option, name) => Number(values[option] ?? defaults[name]);
   return {
     devices: (values.devices ?? defaults.devices).split(',').map(Number),
@@ -98,13 +108,21 @@ function installPeers() {
   }
 }
 
+/** @param {string} text */
 function note(text) {
   process.stderr.write(`${text}\n`);
 }
 
-/** All servers under load, on this machine's own addresses. */
+/**
+ * All servers under load, on this machine's own addresses.
+ *
+ * @param {readonly PeerVariant[]} variants
+ * @param {Settings} settings
+ * @returns {Promise<Record<string, PeerLoad[]>>}
+ */
 async function measureLoads(variants, { devices, rounds, seconds }) {
   const loads = devices.map((count) => ({ peers: count, inFlight: count }));
+  /** @type {(name: string, peers: number, slice: import('./support/rounds.mjs').Slice) => void} */
   const onSlice = (name, peers, { cpuMicroseconds, p50 }) =>
     note(`${name}, ${peers}: ${cpuMicroseconds.toFixed(1)} µs of CPU, p50 ${p50.toFixed(2)} ms`);
   const slices = await measure(variants, loads, { rounds, seconds, onSlice, warmUpMs: values.smoke ? 200 : undefined });
@@ -112,26 +130,32 @@ async function measureLoads(variants, { devices, rounds, seconds }) {
     variants.map((variant) => [
       variant.name,
       loads
-        .filter((load) => slices.has(sliceName(variant, load)))
+        .filter((load) => slicesOf(slices, variant, load).length > 0)
         .map((load) => {
-          const own = slices.get(sliceName(variant, load));
-          const base = slices.get(sliceName({ name: BASE_NAME }, load));
+          const own = slicesOf(slices, variant, load);
+          const base = slicesOf(slices, { name: BASE_NAME }, load);
+          const hasBase = base.length > 0;
           return {
             devices: load.peers,
             ...medianRecord(own),
-            cpuToBase: base && ratio(own, base, 'cpuMicroseconds'),
-            p50ToBase: base && ratio(own, base, 'p50'),
+            cpuToBase: hasBase ? ratio(own, base, 'cpuMicroseconds') : undefined,
+            p50ToBase: hasBase ? ratio(own, base, 'p50') : undefined,
           };
         }),
     ]),
   );
 }
 
+/**
+ * @param {readonly PeerVariant[]} variants
+ * @param {Settings} settings
+ */
 async function measureField(variants, { fieldDevices, fieldExchanges }) {
   const field = await openField();
   if (field.obstacle !== undefined) {
     note(`No network namespaces, so UDP alone is delayed and counted: ${field.obstacle}`);
   }
+  /** @type {Record<string, import('./peers/field.mjs').FieldFigures>} */
   const figures = {};
   try {
     for (const variant of variants.filter(({ over }) => field.obstacle === undefined || over === 'UDP')) {
@@ -168,6 +192,7 @@ const field = await measureField(
   settings,
 );
 const upstream = variants.find(({ kind }) => kind === 'upstream');
+/** @type {import('./peers/report.mjs').PeerResults} */
 const results = {
   machine: { ...describeMachine(), load: loadavg()[0] },
   settings: { ...settings, roundTripMs: ROUND_TRIP_MS, loss: LOSS },
@@ -181,7 +206,8 @@ const results = {
     field: field.figures[name],
   })),
 };
-const round = (_key, value) => (typeof value === 'number' ? Number(value.toPrecision(4)) : value);
+const round = (/** @type {string} */ _key, /** @type {unknown} */ value) =>
+  typeof value === 'number' ? Number(value.toPrecision(4)) : value;
 const json = `${JSON.stringify(results, round, 2)}\n`;
 if (values.save) {
   await savePage('peers', JSON.parse(json));

@@ -12,8 +12,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Child, LOAD_CORE, pause } from './support/child.mjs';
+import { KINDS } from './support/rounds.mjs';
 
 const WARM_UP_MS = 2000;
+
+/**
+ * @typedef {{ functionName: string, url: string, lineNumber: number }} CallFrame
+ *
+ * @typedef {object} Profile as V8 writes it. Times are in microseconds
+ * @property {{ id: number, callFrame: CallFrame }[]} nodes
+ * @property {number[]} samples ids of nodes
+ * @property {number[]} timeDeltas before each sample
+ * @property {number} startTime
+ * @property {number} endTime
+ */
 
 const { values } = parseArgs({
   options: {
@@ -29,15 +41,38 @@ const { values } = parseArgs({
   },
 });
 
-const profiling = (folder) => ['--cpu-prof', '--cpu-prof-interval', '200', `--cpu-prof-dir=${folder}`];
+function readKind() {
+  const kind = KINDS.find((name) => name === values.server);
+  if (!kind) {
+    console.error(`--server: expected one of ${KINDS.join(', ')}, got "${values.server}"`);
+    process.exit(2);
+  }
+  return kind;
+}
 
+const profiling = (/** @type {string} */ folder) => [
+  '--cpu-prof',
+  '--cpu-prof-interval',
+  '200',
+  `--cpu-prof-dir=${folder}`,
+];
+
+/**
+ * @param {string} folder
+ * @returns {Promise<Profile>}
+ */
 async function readProfile(folder) {
   const [file] = await readdir(folder);
   return JSON.parse(await readFile(join(folder, file), 'utf8'));
 }
 
-/** Profiles the exchange alone. All of the process counts, the warm-up of 20 000 exchanges too. */
+/**
+ * Profiles the exchange alone. All of the process counts, the warm-up of 20 000 exchanges too.
+ *
+ * @param {string} folder
+ */
 async function recordPure(folder) {
+  /** @type {Child<import('./support/growth-point.mjs').GrowthPointFunctions>} */
   const child = new Child('growth-point', { execArgv: profiling(folder) });
   await child.ask('start', { boards: Number(values.peers), dataBytes: Number(values.data) });
   const { cpuMicroseconds } = await child.ask('run', { turns: Number(values.turns) });
@@ -46,12 +81,18 @@ async function recordPure(folder) {
   return { profile, begin: profile.startTime, what: 'the exchange alone', cpuMicroseconds };
 }
 
-/** Profiles a server from its start; a warm-up is cut off by time. */
+/**
+ * Profiles a server from its start; a warm-up is cut off by time.
+ *
+ * @param {string} folder
+ */
 async function recordServer(folder) {
+  /** @type {Child<import('./support/server.mjs').ServerFunctions>} */
   const server = new Child('server', { execArgv: profiling(folder) });
+  /** @type {Child<import('./support/load.mjs').LoadFunctions>} */
   const load = new Child('load', { core: LOAD_CORE });
   const peers = Number(values.peers);
-  const options = { kind: values.server, dataBytes: Number(values.data), noreturn: values.noreturn, keys: 1 };
+  const options = { kind: readKind(), dataBytes: Number(values.data), noreturn: values.noreturn, keys: 1 };
   const port = await server.ask('start', options);
   await load.ask('start', { ...options, port, peers, inFlight: peers });
   await pause(WARM_UP_MS);
@@ -71,14 +112,21 @@ async function recordServer(folder) {
   };
 }
 
-/** Own time of every node, warm-up left out. */
+/**
+ * Own time of every node, warm-up left out.
+ *
+ * @param {Profile} profile
+ * @param {number} begin
+ */
 function sumSelfTimes({ nodes, samples, timeDeltas, startTime }, begin) {
   const byId = new Map(nodes.map((node) => [node.id, node]));
+  /** @type {Map<string, number>} */
   const times = new Map();
   let at = startTime;
   samples.forEach((id, index) => {
     at += timeDeltas[index];
-    const name = nameOf(byId.get(id).callFrame);
+    const node = byId.get(id);
+    const name = node ? nameOf(node.callFrame) : '(unknown)';
     if (at >= begin && name !== '(idle)') {
       times.set(name, (times.get(name) ?? 0) + timeDeltas[index]);
     }
@@ -86,6 +134,7 @@ function sumSelfTimes({ nodes, samples, timeDeltas, startTime }, begin) {
   return [...times].toSorted(([, a], [, b]) => b - a);
 }
 
+/** @param {CallFrame} frame */
 function nameOf({ functionName, url, lineNumber }) {
   const file = url
     .replace(/^file:\/\//, '')

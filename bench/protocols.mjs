@@ -6,7 +6,7 @@
  *     node bench/protocols.mjs --rounds 1 --turns 4
  */
 import { parseArgs } from 'node:util';
-import { measure, ratio, sliceName } from './support/rounds.mjs';
+import { measure, ratio, slicesOf } from './support/rounds.mjs';
 import { median } from './support/statistics.mjs';
 
 const { values } = parseArgs({
@@ -35,7 +35,7 @@ const slices = await measure(VARIANTS, [LOAD], {
   turns: Number(values.turns),
   seconds: Number(values.seconds),
 });
-const of = (name) => slices.get(sliceName({ name }, LOAD)) ?? [];
+const of = (/** @type {string} */ name) => slicesOf(slices, { name }, LOAD);
 console.table(
   VARIANTS.map(({ name }) => ({
     name,

@@ -29,14 +29,31 @@ const { values } = parseArgs({
   },
 });
 
+/** @param {unknown} value */
 function round(value) {
   return typeof value === 'number' ? Number(value.toPrecision(4)) : value;
 }
 
+/** @param {readonly object[]} rows */
 function printTable(rows) {
   console.table(
     rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, round(value)]))),
   );
+}
+
+const parts = values.parts.split(',');
+const unknown = parts.find((name) => !isPart(name));
+if (unknown !== undefined) {
+  console.error(`--parts: expected some of ${Object.keys(PARTS).join(', ')}, got "${unknown}"`);
+  process.exit(2);
+}
+
+/**
+ * @param {string} name
+ * @returns {name is keyof typeof PARTS}
+ */
+function isPart(name) {
+  return Object.hasOwn(PARTS, name);
 }
 
 const settings = {
@@ -46,15 +63,17 @@ const settings = {
   seconds: Number(values.seconds),
 };
 const earlier = existsSync(values.out) ? JSON.parse(readFileSync(values.out, 'utf8')) : {};
+/** @type {Partial<import('./support/report.mjs').Results>} */
 const results = { ...earlier, machine: describeMachine(), settings };
-for (const name of values.parts.split(',')) {
+for (const name of parts.filter(isPart)) {
   console.log(`\n${name}: ${PARTS[name].title}`);
-  results[name] = await PARTS[name].run(settings);
-  printTable(results[name]);
+  const rows = await PARTS[name].run(settings);
+  Object.assign(results, { [name]: rows });
+  printTable(rows);
   results.goals = compareWithGoals(results);
   // After each part: it all takes minutes.
   writeFileSync(values.out, `${JSON.stringify(results, (_key, value) => round(value), 2)}\n`);
 }
 console.log('\ngoals');
-printTable(results.goals);
+printTable(results.goals ?? []);
 console.log(`Written to ${values.out}.`);

@@ -42,6 +42,7 @@ export async function startBroker({ certFile, keyFile }) {
   return { port, plainPort, pid: /** @type {number} */ (broker.pid) };
 }
 
+/** @param {number} port */
 async function waitForListener(port) {
   for (const end = performance.now() + START_MS; ;) {
     const socket = connect(port, HOST);

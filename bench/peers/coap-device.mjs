@@ -18,11 +18,23 @@ const MAX_REPEATS = 4;
 /** A message id must not be used twice within four minutes. After this many, the device takes a new port, which has separate ids. */
 const MAX_MESSAGE_ID = 65_535;
 
+/**
+ * @typedef {import('../support/peers.mjs').PeerOptions} PeerOptions
+ * @typedef {import('../support/peers.mjs').OnDone} OnDone
+ */
+
 export class CoapDevice extends DatagramPeer {
+  /** @param {PeerOptions} options */
   static share({ dataBytes }) {
     return dataOf(dataBytes);
   }
 
+  /**
+   * @param {number} index
+   * @param {PeerOptions} options
+   * @param {string} data
+   * @param {OnDone} onDone
+   */
   constructor(index, options, data, onDone) {
     super(index, options, onDone);
     this.data = data;
@@ -50,6 +62,11 @@ export class CoapDevice extends DatagramPeer {
     super.close();
   }
 
+  /**
+   * @param {Buffer} request
+   * @param {number} timeoutMs
+   * @param {number} repeats
+   */
   send(request, timeoutMs, repeats) {
     this.socket.send(request);
     if (repeats > 0) {
@@ -57,7 +74,10 @@ export class CoapDevice extends DatagramPeer {
     }
   }
 
-  /** @override */
+  /**
+   * @override
+   * @param {Buffer} datagram
+   */
   receive(datagram) {
     if (datagram[0] !== ACKNOWLEDGEMENT || datagram.readUInt16BE(2) !== this.messageId) {
       return;

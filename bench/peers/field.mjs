@@ -16,10 +16,33 @@ const ALONE_EXCHANGES = 10;
 
 /**
  * @typedef {import('../support/rounds.mjs').Variant} Variant
+ * @typedef {{ devices: number, exchanges: number }} Size
+ *
+ * @typedef {object} WayFigures of an exchange on the slow network
+ * @property {number} roundTrips
+ * @property {number} ms
+ * @property {number} bytes
+ * @property {number} packets
+ *
+ * @typedef {object} FieldFigures
+ * @property {WayFigures} first without loss
+ * @property {WayFigures} further
+ * @property {{ devices: number } & Awaited<ReturnType<FieldLoadFunctions['many']>>} lossy
+ * @property {number} [overflows] packets that the network of the bench lost
+ *
+ * @typedef {import('../support/field-load.mjs').FieldLoadFunctions} FieldLoadFunctions
+ *
+ * @typedef {object} Measurement
+ * @property {Child<import('../support/server.mjs').ServerFunctions>} server
+ * @property {Child<FieldLoadFunctions>} load
+ * @property {Variant} variant
+ * @property {Size} size
+ * @property {() => Promise<number>} start returns the port for the devices
+ * @property {(way: { loss: number, roundTripMs: number }) => Promise<void>} setWay
  *
  * @typedef {object} Field
  * @property {string | undefined} obstacle why it has no namespaces, and UDP alone
- * @property {(variant: Variant, size: { devices: number, exchanges: number }) => Promise<object>} measure
+ * @property {(variant: Variant, size: Size) => Promise<FieldFigures>} measure
  * @property {() => Promise<void>} stop
  */
 
@@ -37,25 +60,44 @@ export async function openField() {
   };
 }
 
+/**
+ * @param {Network} network
+ * @param {Variant} variant
+ * @param {Size} size
+ * @returns {Promise<FieldFigures>}
+ */
 async function measureInNetwork(network, variant, size) {
   const { env } = network;
+  /** @type {Measurement['server']} */
   const server = new Child('server', { prefix: network.inServer, env });
+  /** @type {Measurement['load']} */
   const load = new Child('field-load', { core: LOAD_CORE, prefix: network.inDevices, env });
   const overflows = network.overflows;
   const start = () => server.ask('start', variant);
+  /** @type {Measurement['setWay']} */
   const setWay = async (way) => network.setWay(way);
   const figures = await measureAll({ server, load, variant, size, start, setWay });
   return { ...figures, overflows: network.overflows - overflows };
 }
 
+/**
+ * @param {Variant} variant
+ * @param {Size} size
+ * @returns {Promise<FieldFigures>}
+ */
 function measureThroughProxy(variant, size) {
+  /** @type {Measurement['server']} */
   const server = new Child('server');
+  /** @type {Measurement['load']} */
   const load = new Child('field-load', { core: LOAD_CORE });
   const start = async () => load.ask('startProxy', { serverPort: await server.ask('start', variant) });
   return measureAll({ server, load, variant, size, start, setWay: (way) => load.ask('setWay', way) });
 }
 
-/** @returns {Promise<object>} the figures without loss, then under `lossy` those with loss */
+/**
+ * @returns {Promise<FieldFigures>} the figures without loss, then under `lossy` those with loss
+ * @param {Measurement} measurement
+ */
 async function measureAll({ server, load, variant, size, start, setWay }) {
   try {
     const options = { ...variant, port: await start() };
@@ -81,7 +123,11 @@ async function measureAll({ server, load, variant, size, start, setWay }) {
   }
 }
 
-/** Each round trip takes at least its time, and all the rest of the fastest exchange less than one. */
+/**
+ * Each round trip takes at least its time, and all the rest of the fastest exchange less than one.
+ *
+ * @param {number} ms
+ */
 function toRoundTrips(ms) {
   return Math.floor(ms / LONG_ROUND_TRIP_MS);
 }

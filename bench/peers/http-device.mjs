@@ -9,11 +9,17 @@ const RETRY_MS = 50;
 
 const END_OF_HEADERS = '\r\n\r\n';
 
+/**
+ * @typedef {import('../support/peers.mjs').PeerOptions} PeerOptions
+ * @typedef {import('../support/peers.mjs').OnDone} OnDone
+ */
+
 export class HttpDevice {
   /** @type {import('node:net').Socket | undefined} */
   socket;
   isAsking = false;
 
+  /** @param {PeerOptions} options */
   static share({ keepsAlive, dataBytes, ca }) {
     const body = JSON.stringify({ data: dataOf(dataBytes) });
     // Version 1.0 means that the server closes the connection.
@@ -26,6 +32,12 @@ export class HttpDevice {
     return { trust: createTrust({ ca }), body, request: `${head.join('\r\n')}${END_OF_HEADERS}${body}` };
   }
 
+  /**
+   * @param {number} index
+   * @param {PeerOptions} options
+   * @param {ReturnType<typeof HttpDevice.share>} shared
+   * @param {OnDone} onDone
+   */
   constructor(index, { port, keepsAlive }, { trust, body, request }, onDone) {
     this.index = index;
     this.port = port;
@@ -69,13 +81,14 @@ export class HttpDevice {
   async connect() {
     const socket = await openStream(this.index, this.port, this.trust);
     socket.setEncoding('utf8');
-    socket.on('data', (chunk) => this.receive(chunk));
+    socket.on('data', (chunk) => this.receive(String(chunk)));
     socket.on('error', () => undefined);
     socket.on('end', () => this.isComplete() && this.end());
     socket.on('close', () => this.isAsking && socket === this.socket && this.ask());
     this.socket = socket;
   }
 
+  /** @param {string} chunk */
   receive(chunk) {
     this.pending += chunk;
     if (this.keepsAlive && this.isComplete()) {

@@ -17,16 +17,28 @@ const SUBSCRIBE_HEAD = 0x82;
 const CLEAN_SESSION = 2;
 const MAX_PACKET_ID = 65_535;
 
+/**
+ * @typedef {import('../support/peers.mjs').PeerOptions} PeerOptions
+ * @typedef {import('../support/peers.mjs').OnDone} OnDone
+ */
+
 export class MqttDevice {
   /** @type {import('node:net').Socket} Set by `open`. */
   socket;
   /** @type {(value?: unknown) => void} Set by `call`. */
   onAcknowledged;
 
+  /** @param {PeerOptions} options */
   static share(options) {
     return { trust: createTrust(options), data: dataOf(options.dataBytes) };
   }
 
+  /**
+   * @param {number} index
+   * @param {PeerOptions} options
+   * @param {ReturnType<typeof MqttDevice.share>} shared
+   * @param {OnDone} onDone
+   */
   constructor(index, { port }, { trust, data }, onDone) {
     this.index = index;
     this.port = port;
@@ -35,6 +47,7 @@ export class MqttDevice {
     this.onDone = onDone;
     this.topic = `${ACTION}/${index}`;
     this.lastId = 0;
+    /** @type {Buffer} */
     this.pending = Buffer.alloc(0);
   }
 
@@ -64,7 +77,11 @@ export class MqttDevice {
     this.socket?.destroy();
   }
 
-  /** Sends a packet, and waits for the acknowledgement that ends a step of `open`. */
+  /**
+   * Sends a packet, and waits for the acknowledgement that ends a step of `open`.
+   *
+   * @param {Buffer} packet
+   */
   call(packet) {
     return new Promise((resolve) => {
       this.onAcknowledged = resolve;
@@ -77,6 +94,7 @@ export class MqttDevice {
     return [this.lastId >> 8, this.lastId & 255];
   }
 
+  /** @param {Buffer} chunk */
   receive(chunk) {
     this.pending = this.pending.length === 0 ? chunk : Buffer.concat([this.pending, chunk]);
     for (let packet = readPacket(this.pending); packet; packet = readPacket(this.pending)) {
@@ -85,6 +103,10 @@ export class MqttDevice {
     }
   }
 
+  /**
+   * @param {number} type
+   * @param {Buffer} body
+   */
   handle(type, body) {
     if (type === CONNACK || type === SUBACK) {
       const returned = body[body.length - 1];
@@ -100,6 +122,7 @@ export class MqttDevice {
     }
   }
 
+  /** @param {string} text */
   check(text) {
     const { response, id } = JSON.parse(text);
     if (response !== this.data || id !== String(this.lastId)) {
@@ -108,18 +131,26 @@ export class MqttDevice {
   }
 }
 
-/** @param {...(Buffer | number[])} parts at most 16383 bytes, so two of length */
+/**
+ * @param {...(Buffer | number[])} parts at most 16383 bytes, so two of length
+ * @param {number} head
+ */
 function formatPacket(head, ...parts) {
   const body = Buffer.concat(parts.map((part) => Buffer.from(part)));
   const length = body.length < 128 ? [body.length] : [(body.length & 127) | 128, body.length >> 7];
   return Buffer.concat([Buffer.from([head, ...length]), body]);
 }
 
+/** @param {string} text */
 function formatText(text) {
   return Buffer.concat([Buffer.from([0, text.length]), Buffer.from(text)]);
 }
 
-/** The first packet, if all of it has arrived. */
+/**
+ * The first packet, if all of it has arrived.
+ *
+ * @param {Buffer} bytes
+ */
 function readPacket(bytes) {
   if (bytes.length < 2) {
     return undefined;

@@ -36,13 +36,29 @@ export function findObstacle() {
   }
 }
 
+/**
+ * @typedef {import('node:stream').Readable} Readable
+ * @typedef {import('node:stream').Writable} Writable
+ * @typedef {import('node:child_process').ChildProcessByStdio<Writable, Readable, null>} Holder keeps a namespace open
+ */
+
 export class Network {
-  /** Commands that run a program in a namespace. */
+  /**
+   * Commands that run a program in a namespace.
+   *
+   * @type {string[]}
+   */
   inServer;
+  /** @type {string[]} */
   inDevices;
   env = ENVIRONMENT;
+  /** @type {[Holder, Holder]} */
   #holders;
 
+  /**
+   * @param {Holder} server
+   * @param {Holder} devices
+   */
   constructor(server, devices) {
     this.#holders = [server, devices];
     [this.inServer, this.inDevices] = this.#holders.map(({ pid }) => ['nsenter', '-t', String(pid), '-n']);
@@ -100,7 +116,11 @@ export class Network {
   }
 }
 
-/** A process in a new namespace, which ends with its input. */
+/**
+ * A process in a new namespace, which ends with its input.
+ *
+ * @param {string[]} command
+ */
 async function hold(command) {
   const holder = spawn('unshare', ['-n', ...command], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -116,6 +136,11 @@ async function hold(command) {
   return holder;
 }
 
+/**
+ * @param {string[]} inside the command that runs a program there
+ * @param {string} device
+ * @param {string[][]} steps
+ */
 function setUp(inside, device, steps) {
   // No address of IPv6, because the kernel would send packets for it.
   const links = [
@@ -128,6 +153,10 @@ function setUp(inside, device, steps) {
   }
 }
 
+/**
+ * @param {string} device
+ * @param {number} perMille
+ */
 function lossRules(device, perMille) {
   const loss = perMille > 0 ? [`iifname "${device}" numgen random mod 1000 < ${perMille} counter drop`] : [];
   const chain = ['chain in {', 'type filter hook input priority 0;', ...loss, '}'];

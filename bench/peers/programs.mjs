@@ -21,6 +21,7 @@ export function findMissing(programs) {
   return programs.filter((program) => !isInstalled(program));
 }
 
+/** @param {string} program */
 function isInstalled(program) {
   try {
     run(['sh', '-c', 'command -v "$0"', program]);

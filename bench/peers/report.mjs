@@ -4,19 +4,56 @@
 import { bar, figure, text } from '../support/svg.mjs';
 import { machineText, table, toFixed } from '../support/table.mjs';
 
+/**
+ * @typedef {object} Comparison with the first peer, if that was measured too
+ * @property {number} devices
+ * @property {number | undefined} [cpuToBase]
+ * @property {number | undefined} [p50ToBase]
+ *
+ * @typedef {import('../support/rounds.mjs').Slice & Comparison} PeerLoad
+ *
+ * @typedef {object} PeerFigures
+ * @property {string} name
+ * @property {string} over
+ * @property {string} protects
+ * @property {PeerLoad[]} loads
+ * @property {import('./field.mjs').FieldFigures | undefined} field
+ *
+ * @typedef {object} PeerSettings
+ * @property {number[]} devices
+ * @property {number} rounds
+ * @property {number} seconds
+ * @property {number} fieldDevices
+ * @property {number} fieldExchanges
+ *
+ * @typedef {object} PeerResults of a run
+ * @property {import('../support/machine.mjs').Machine & { load: number }} machine
+ * @property {PeerSettings & { roundTripMs: number, loss: number }} settings
+ * @property {string | undefined} [obstacle] why there were no namespaces
+ * @property {{ devices: number, exchanges: number } | undefined} [upstreamsEnd]
+ * @property {PeerFigures[]} peers
+ */
+
 const MISSING = '–';
 
 /** The load that stands for all others if one figure has to. */
 const TYPICAL_DEVICES = 64;
 
-const percent = (share) => `${Math.round(share * 100)} %`;
+const percent = (/** @type {number} */ share) => `${Math.round(share * 100)} %`;
 
-/** The load of that size, or the largest one that the server bears. */
+/**
+ * The load of that size, or the largest one that the server bears.
+ *
+ * @param {PeerFigures} peer
+ * @param {number} devices
+ */
 function at({ loads }, devices) {
   return loads.find((load) => load.devices === devices) ?? loads[loads.length - 1];
 }
 
+/** @param {PeerResults} results */
 function loadTable({ peers, settings: { devices } }) {
+  /** @type {import('../support/table.mjs').Column<PeerFigures>[]} */
   const latencies = devices.map((count) => [
     `p50 and p99 of ${count}, ms`,
     ({ loads }) => {
@@ -42,12 +79,16 @@ function loadTable({ peers, settings: { devices } }) {
   );
 }
 
+/** @param {PeerLoad} load */
 function toBrokersPart({ helpersShare }) {
   return helpersShare > 0 ? percent(helpersShare) : '';
 }
 
+/** @param {PeerResults} results */
 function wireTable({ peers }) {
-  const pair = (read) => (peer) => (peer.field ? `${read(peer.field.first)}, ${read(peer.field.further)}` : MISSING);
+  /** @param {(way: import('./field.mjs').WayFigures) => number} read */
+  const pair = (read) => (/** @type {PeerFigures} */ peer) =>
+    peer.field ? `${read(peer.field.first)}, ${read(peer.field.further)}` : MISSING;
   return table(
     [
       ['first answer, further ones', ({ name }) => name, '---'],
@@ -61,8 +102,9 @@ function wireTable({ peers }) {
   );
 }
 
+/** @param {PeerResults} results */
 function lossTable({ peers }) {
-  const read = (name) => (peer) =>
+  const read = (/** @type {'p50' | 'p99' | 'longest'} */ name) => (/** @type {PeerFigures} */ peer) =>
     peer.field && !peer.field.lossy.hasServerEnded ? Math.round(peer.field.lossy[name]) : MISSING;
   return table(
     [
@@ -76,10 +118,12 @@ function lossTable({ peers }) {
   );
 }
 
+/** @param {import('./field.mjs').FieldFigures['lossy']} lossy */
 function toAnswers({ answers, hasServerEnded }) {
   return hasServerEnded ? `${answers}, then the server had ended` : answers;
 }
 
+/** @param {PeerResults} results */
 function headLine({ machine, settings, obstacle, upstreamsEnd }) {
   const { rounds, seconds, roundTripMs, loss } = settings;
   return [
@@ -109,6 +153,7 @@ const BAR = 90;
 const OURS = '#e0234e';
 const OTHERS = '#9aa5b1';
 
+/** @type {readonly { title: string, read: (peer: PeerFigures) => number | undefined }[]} */
 const COLUMNS = [
   { title: 'Server CPU, µs', read: (peer) => at(peer, TYPICAL_DEVICES).cpuMicroseconds },
   { title: 'Bytes, not the first', read: ({ field }) => field?.further.bytes },
@@ -119,7 +164,11 @@ const COLUMNS = [
   },
 ];
 
-/** A row for each peer, a column for each figure, all bars from the left: short is good. */
+/**
+ * A row for each peer, a column for each figure, all bars from the left: short is good.
+ *
+ * @param {PeerResults} results
+ */
 export function drawPeers({ peers }) {
   const cells = COLUMNS.flatMap(({ title, read }, column) => {
     const x = LABELS + column * COLUMN;

@@ -31,6 +31,7 @@ export function startHttp({ certFile, keyFile }, onExchange) {
  * handler.
  */
 class MqttStrategy extends ServerMqtt {
+  /** @param {string} url */
   constructor(url) {
     super({ url, subscribeOptions: { qos: 1 } });
     this.brokerUrl = url;
@@ -41,6 +42,7 @@ class MqttStrategy extends ServerMqtt {
     const client = require('mqtt').connect(this.brokerUrl);
     client.on('connect', () => client.stream.setNoDelay());
     const publish = client.publish.bind(client);
+    /** @type {(topic: string, payload: string | Buffer, options: object) => unknown} */
     client.publish = (topic, payload, options) => publish(topic, payload, { ...options, qos: 1 });
     return client;
   }
@@ -64,8 +66,9 @@ export async function startMqtt(options, onExchange) {
 class CoapStrategy extends Server {
   socket = createSocket('udp4');
 
+  /** @param {() => void} callback */
   async listen(callback) {
-    const server = require('coap').createServer((request, response) => this.answer(request, response));
+    const server = require('coap').createServer(this.answer.bind(this));
     this.socket.bind(0, HOST);
     await once(this.socket, 'listening');
     server.listen(this.socket, callback);
@@ -75,18 +78,26 @@ class CoapStrategy extends Server {
     this.socket.close();
   }
 
+  /**
+   * @param {{ url: string, payload: Buffer }} request
+   * @param {{ end(data: unknown): void }} response
+   */
   async answer({ url, payload }, response) {
     const handler = this.getHandlerByPattern(url.slice(1));
     const stream = this.transformToObservable(await handler?.(payload.toString()));
-    this.send(stream, ({ response: data }) => data !== undefined && response.end(data));
+    this.send(stream, ({ response: data }) => (data === undefined ? undefined : response.end(data)));
   }
 
   on() {
     throw new Error('the bench registers no listeners');
   }
 
+  /**
+   * @template T
+   * @returns {T}
+   */
   unwrap() {
-    return /** @type {any} */ (this.socket);
+    throw new Error('the bench asks for the socket');
   }
 }
 
@@ -97,7 +108,7 @@ class CoapStrategy extends Server {
 export async function startCoap(onExchange) {
   const strategy = new CoapStrategy();
   await startMicroservice({ strategy }, onExchange);
-  return strategy.unwrap().address().port;
+  return strategy.socket.address().port;
 }
 
 /**
@@ -107,6 +118,7 @@ export async function startCoap(onExchange) {
  * @returns {Promise<number>} the port
  */
 export async function startUpstream(onExchange) {
+  /** @param {unknown} data */
   const echo = (data) => {
     onExchange();
     return data;

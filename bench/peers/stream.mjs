@@ -7,7 +7,11 @@ import { connect as connectTls, createSecureContext } from 'node:tls';
 import { HOST, addressOf } from '../support/wire.mjs';
 import { SERVER_NAME } from './certificate.mjs';
 
-/** Made once for all devices, because a real device has only its own to make. */
+/**
+ * Made once for all devices, because a real device has only its own to make.
+ *
+ * @param {{ ca?: string | undefined }} options
+ */
 export function createTrust({ ca }) {
   return ca === undefined ? undefined : createSecureContext({ ca });
 }

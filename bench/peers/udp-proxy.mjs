@@ -10,6 +10,8 @@ import { HOST } from '../support/wire.mjs';
 /** The headers of IPv4 and UDP. */
 const HEADER_BYTES = 28;
 
+/** @typedef {import('node:dgram').Socket} Socket */
+
 export class UdpProxy {
   /** Both directions, lost datagrams included, because they were sent. */
   counters = { bytes: 0, packets: 0 };
@@ -19,6 +21,10 @@ export class UdpProxy {
   /** By address and port of the device. @type {Map<string, Promise<import('node:dgram').Socket>>} */
   #upstreams = new Map();
 
+  /**
+   * @param {Socket} socket
+   * @param {{ serverPort: number }} options
+   */
   constructor(socket, { serverPort }) {
     this.#socket = socket;
     this.#serverPort = serverPort;
@@ -42,12 +48,20 @@ export class UdpProxy {
     this.#link.setFaults({ loss, delayMs: roundTripMs / 2 });
   }
 
+  /**
+   * @param {Buffer} datagram
+   * @param {() => void} deliver
+   */
   #carry(datagram, deliver) {
     this.counters.packets++;
     this.counters.bytes += datagram.length + HEADER_BYTES;
     this.#link.carry('', datagram, performance.now(), deliver);
   }
 
+  /**
+   * @param {{ address: string, port: number }} device
+   * @returns {Promise<Socket>}
+   */
   #upstreamOf({ address, port }) {
     const name = `${address}|${port}`;
     let upstream = this.#upstreams.get(name);
@@ -63,6 +77,10 @@ export class UdpProxy {
   }
 }
 
+/**
+ * @param {string} address
+ * @param {number} port
+ */
 async function bind(address, port) {
   // A device that comes back has its address again, but another port.
   const socket = createSocket({ type: 'udp4', reuseAddr: true });

@@ -11,7 +11,9 @@ const LOOK_MS = 500;
  */
 export async function findUpstreamsEnd(variant) {
   const devices = 2;
+  /** @type {Child<import('../support/server.mjs').ServerFunctions>} */
   const server = new Child('server');
+  /** @type {Child<import('../support/load.mjs').LoadFunctions>} */
   const load = new Child('load', { core: LOAD_CORE });
   try {
     const port = await server.ask('start', variant);

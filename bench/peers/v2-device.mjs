@@ -13,6 +13,7 @@ const [OPEN, GRANT, REQ1, REQ, REP] = [1, 2, 3, 4, 5];
 const TAG_BYTES = 16;
 const REPLY_LABEL = Buffer.from([REP]);
 const NO_SESSION = Buffer.alloc(8);
+const NOTHING = Buffer.alloc(0);
 /** The device can receive 4096 bytes. */
 const FLAGS = (4096 / 512 - 1) << 4;
 
@@ -31,9 +32,20 @@ const HASH_BYTES = 32;
 const inner = Buffer.alloc(HASH_BLOCK_BYTES + 65_536);
 const outer = Buffer.alloc(HASH_BLOCK_BYTES + HASH_BYTES);
 
+/** @typedef {import('../support/peers.mjs').PeerOptions} PeerOptions */
+/** @typedef {import('../support/peers.mjs').OnDone} OnDone */
+
+/**
+ * @param {Buffer} key
+ * @param {(string | Buffer)[]} parts
+ */
 const hmac = (key, ...parts) => parts.reduce((mac, part) => mac.update(part), createHmac('sha256', key)).digest();
+/**
+ * @param {Buffer} key
+ * @param {(string | Buffer)[]} parts
+ */
 const tagOf = (key, ...parts) => hmac(key, ...parts).subarray(0, TAG_BYTES);
-const byte = (value) => Buffer.from([value]);
+const byte = (/** @type {number} */ value) => Buffer.from([value]);
 
 /** The HMAC of many messages under one key of 32 bytes. */
 class Mac {
@@ -47,7 +59,10 @@ class Mac {
     this.#outerPad = padded.map((each) => each ^ 0x5c);
   }
 
-  /** @returns {string} the tag of a message, as Latin-1 */
+  /**
+   * @returns {string} the tag of a message, as Latin-1
+   * @param {Uint8Array[]} parts
+   */
   tagOf(...parts) {
     inner.set(this.#innerPad);
     let end = HASH_BLOCK_BYTES;
@@ -102,7 +117,11 @@ class Session {
     return sealed;
   }
 
-  /** The text of a reply to the last request. */
+  /**
+   * The text of a reply to the last request.
+   *
+   * @param {Buffer} sealed
+   */
   open(sealed) {
     this.#numberBlock.writeUInt32BE(this.number);
     const iv = createCipheriv('aes-256-ecb', this.replyKey, null).setAutoPadding(false).update(this.#numberBlock);
@@ -112,6 +131,18 @@ class Session {
 }
 
 export class V2Device extends DatagramPeer {
+  /** @type {'asking' | 'idle'} */
+  state = 'idle';
+  /** @type {Session | undefined} */
+  session;
+  /** @type {Buffer} Of the last opening. */
+  nonce = NOTHING;
+  /** @type {Buffer} Of the last request. */
+  requestTag = NOTHING;
+  /** @type {NodeJS.Timeout | undefined} */
+  timer;
+
+  /** @param {Pick<PeerOptions, 'dataBytes' | 'keys'>} options */
   static share({ dataBytes, keys }) {
     return {
       keys: Array.from({ length: keys }, (_, index) => keyAt(index)),
@@ -121,6 +152,12 @@ export class V2Device extends DatagramPeer {
     };
   }
 
+  /**
+   * @param {number} index
+   * @param {PeerOptions} options
+   * @param {ReturnType<typeof V2Device.share>} shared
+   * @param {OnDone} onDone
+   */
   constructor(index, options, { keys, plaintext, answer }, onDone) {
     super(index, options, onDone);
     this.key = keys[Math.floor((index * keys.length) / options.peers) % keys.length];
@@ -162,7 +199,10 @@ export class V2Device extends DatagramPeer {
     super.close();
   }
 
-  /** @override */
+  /**
+   * @override
+   * @param {Buffer} datagram
+   */
   receive(datagram) {
     if (this.state === 'asking' && datagram[0] === START) {
       if (datagram[1] === GRANT && this.session === undefined) {
@@ -173,6 +213,7 @@ export class V2Device extends DatagramPeer {
     }
   }
 
+  /** @param {Buffer} datagram */
   receiveGrant(datagram) {
     const cookie = datagram.subarray(2, 5);
     const head = datagram.subarray(0, 7);
@@ -189,6 +230,10 @@ export class V2Device extends DatagramPeer {
     );
   }
 
+  /**
+   * @param {Session} session
+   * @param {Buffer} datagram
+   */
   receiveReply(session, datagram) {
     const body = datagram.subarray(2, -TAG_BYTES);
     const tag = session.replyMac.tagOf(REPLY_LABEL, this.requestTag, body);
@@ -207,6 +252,10 @@ export class V2Device extends DatagramPeer {
     this.onDone(this);
   }
 
+  /**
+   * @param {Session} session
+   * @param {Buffer} head
+   */
   sendRequest(session, head) {
     const sealed = session.seal(this.plaintext);
     const tagAt = head.length + sealed.length;
@@ -218,7 +267,11 @@ export class V2Device extends DatagramPeer {
     this.send(datagram);
   }
 
-  /** Sends a datagram again after each wait. At the end the session is given up, and the program of the board asks again. */
+  /**
+   * Sends a datagram again after each wait. At the end the session is given up, and the program of the board asks again.
+   *
+   * @param {Buffer} datagram
+   */
   send(datagram, attempt = 1) {
     clearTimeout(this.timer);
     this.socket.send(datagram);

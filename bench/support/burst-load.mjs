@@ -7,6 +7,8 @@ import { createPeers } from './peers.mjs';
 /** In milliseconds; nothing is lost on loopback if the buffers of 64 boards hold. */
 const LONGEST_BURST_MS = 20_000;
 
+/** @typedef {import('./peers.mjs').PeerOptions & { kind: import('./rounds.mjs').Kind }} BurstOptions */
+
 /** @type {Burst[]} */
 let bursts = [];
 
@@ -18,6 +20,7 @@ class Burst {
   /** @type {() => void} */
   #onEnd = () => undefined;
 
+  /** @param {BurstOptions} options */
   constructor({ kind, ...options }) {
     this.#peers = createPeers(kind, options, (peer) => this.#next(peer));
     this.#left = this.#peers.map(() => 0);
@@ -29,6 +32,7 @@ class Burst {
 
   /** @param {number} exchanges of each board */
   async run(exchanges) {
+    /** @type {NodeJS.Timeout | undefined} */
     let timer;
     try {
       await new Promise((resolve, reject) => {
@@ -43,6 +47,7 @@ class Burst {
     }
   }
 
+  /** @param {import('./peers.mjs').Peer} peer */
   #next(peer) {
     if (this.#left[peer.index]-- > 0) {
       peer.begin();
@@ -52,10 +57,16 @@ class Burst {
   }
 }
 
-serve({
+const functions = {
+  /** @param {BurstOptions[]} options of each server */
   start: async (options) => {
     bursts = options.map((each) => new Burst(each));
     await Promise.all(bursts.map((burst) => burst.open()));
   },
+  /** @param {{ index: number, exchanges: number }} burst of this server */
   run: ({ index, exchanges }) => bursts[index].run(exchanges),
-});
+};
+
+/** @typedef {typeof functions} BurstFunctions */
+
+serve(functions);

@@ -22,7 +22,7 @@ function hasTaskset() {
 /**
  * What a program hands to `serve`. Each takes one argument at most, of a type of its own.
  *
- * @typedef {Record<string, (argument: any) => unknown>} Functions
+ * @typedef {Record<string, (argument: never) => unknown>} Functions
  *
  * @typedef {{ id: number, name: string, argument: never }} Question
  * @typedef {{ id: number, result: never, error?: string }} Answer
@@ -31,7 +31,7 @@ function hasTaskset() {
 /**
  * The asking side.
  *
- * @template {Functions} [F=Record<string, (argument?: any) => any>] of the program
+ * @template {Functions} F of the program
  */
 export class Child {
   #process;

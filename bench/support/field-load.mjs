@@ -18,20 +18,34 @@ const FIRSTS = 5;
 /** Upstream's server ends if a datagram is lost. A board notices it by this many timeouts in a row, each of 10 s. */
 const MAX_TIMEOUTS = 2;
 
+/**
+ * @typedef {import('./rounds.mjs').Kind} Kind
+ * @typedef {import('./peers.mjs').Peer} Peer
+ * @typedef {import('./peers.mjs').PeerOptions} PeerOptions
+ * @typedef {Omit<PeerOptions, 'peers'> & { kind: Kind, exchanges: number }} Talk of each device
+ * @typedef {{ loss: number, roundTripMs: number }} Way to the server and back
+ */
+
 /** A device that can be awaited. */
 class FieldDevice {
   #peer;
   /** @type {(value?: unknown) => void} Set by `ask`. */
   #done;
 
+  /**
+   * @param {Kind} kind
+   * @param {PeerOptions} options
+   */
   static create(kind, options) {
+    /** @type {Map<Peer, FieldDevice>} */
     const devices = new Map();
-    for (const peer of createPeers(kind, options, (ended) => devices.get(ended).end())) {
+    for (const peer of createPeers(kind, options, (ended) => devices.get(ended)?.end())) {
       devices.set(peer, new FieldDevice(peer));
     }
     return [...devices.values()];
   }
 
+  /** @param {Peer} peer */
   constructor(peer) {
     this.#peer = peer;
   }
@@ -60,12 +74,22 @@ class ServerGoneError extends Error {}
 
 /** A board with upstream's client: it reads by order alone, waits 10 s for a datagram, and then its program asks again. */
 class FieldBoard {
+  /** @type {VirtualBoard} Set by `open`. */
   #board;
 
+  /**
+   * @param {Kind} kind
+   * @param {PeerOptions} options
+   */
   static create(kind, options) {
     return Array.from({ length: options.peers }, (_, index) => new FieldBoard(index, kind, options));
   }
 
+  /**
+   * @param {number} index
+   * @param {Kind} kind
+   * @param {PeerOptions} options
+   */
   constructor(index, kind, { port, dataBytes }) {
     this.data = dataOf(dataBytes);
     const localPort = kind === 'upstream' ? port : 0;
@@ -99,6 +123,10 @@ class FieldBoard {
   }
 }
 
+/**
+ * @param {Kind} kind
+ * @param {PeerOptions} options
+ */
 function createDevices(kind, options) {
   return (kind === 'ben' || kind === 'upstream' ? FieldBoard : FieldDevice).create(kind, options);
 }
@@ -120,13 +148,20 @@ function readCounters() {
   return { bytes: inBytes + outBytes, packets: inPackets + outPackets };
 }
 
+/** @param {() => Promise<unknown>} work */
 async function timeOf(work) {
   const began = performance.now();
   await work();
   return performance.now() - began;
 }
 
-/** The medians of some exchanges, and their wire. */
+/**
+ * The medians of some exchanges, and their wire.
+ *
+ * @param {number} count
+ * @param {number} settleMs
+ * @param {(done: number) => Promise<number>} exchange returns its milliseconds
+ */
 async function measureEach(count, settleMs, exchange) {
   const times = [];
   const wires = [];
@@ -144,18 +179,18 @@ async function measureEach(count, settleMs, exchange) {
   };
 }
 
-serve({
+const functions = {
   /** Datagrams go through a proxy from now on. Returns its port. */
-  startProxy: async (options) => {
+  startProxy: async (/** @type {{ serverPort: number }} */ options) => {
     proxy = await UdpProxy.start(options);
     return proxy.port;
   },
 
-  /** @param {{ loss: number, roundTripMs: number }} way of the proxy */
+  /** @param {Way} way of the proxy */
   setWay: (way) => proxy?.setWay(way),
 
   /** How long the fastest of some first exchanges takes, and the fastest of some further ones. */
-  fastest: async ({ kind, exchanges, ...options }) => {
+  fastest: async (/** @type {Talk} */ { kind, exchanges, ...options }) => {
     const firsts = [];
     const furthers = [];
     for (let done = 0; done < exchanges; done++) {
@@ -173,7 +208,7 @@ serve({
   },
 
   /** Devices one by one: from nothing to the first answer, then further ones of the last. */
-  alone: async ({ kind, exchanges, roundTripMs, ...options }) => {
+  alone: async (/** @type {Talk & { roundTripMs: number }} */ { kind, exchanges, roundTripMs, ...options }) => {
     const settleMs = SETTLE_ROUND_TRIPS * roundTripMs;
     let [device] = createDevices(kind, { ...options, peers: 1 });
     // The first of all also waits until both sides have compiled their code. The median leaves it out.
@@ -193,9 +228,10 @@ serve({
   },
 
   /** Many devices, each with a fixed number of exchanges: a fixed time would leave out the longest ones. */
-  many: async ({ kind, exchanges, ...options }) => {
+  many: async (/** @type {Talk & { peers: number }} */ { kind, exchanges, ...options }) => {
+    /** @type {number[]} */
     const times = [];
-    const talk = async (device) => {
+    const talk = async (/** @type {FieldDevice | FieldBoard} */ device) => {
       await device.open();
       for (let exchange = 0; exchange < exchanges; exchange++) {
         times.push(await timeOf(() => device.ask()));
@@ -216,4 +252,8 @@ serve({
       longest: Math.max(...times),
     };
   },
-});
+};
+
+/** @typedef {typeof functions} FieldLoadFunctions */
+
+serve(functions);

@@ -10,7 +10,7 @@ import { BLOCK_BYTES, HASH_BYTES, HELLO, HOST, replyLength } from './wire.mjs';
  * @param {object} options
  * @param {number} options.dataBytes
  * @param {boolean} options.noreturn
- * @param {boolean} options.defaultLookup leaves the lookup of addresses to Node, as a first version of such a server does
+ * @param {boolean} [options.defaultLookup] leaves the lookup of addresses to Node, as a first version of such a server does
  * @param {() => void} onExchange
  * @returns {Promise<number>} the port
  */
@@ -18,6 +18,7 @@ export async function startFloor({ dataBytes, noreturn, defaultLookup }, onExcha
   const block = randomBytes(BLOCK_BYTES);
   const hash = randomBytes(HASH_BYTES);
   const reply = randomBytes(replyLength(dataBytes));
+  /** @type {import('node:dgram').SocketOptions['lookup']} */
   const lookup = (hostname, _options, callback) => callback(null, hostname, 4);
   const socket = createSocket(defaultLookup ? { type: 'udp4' } : { type: 'udp4', lookup });
   socket.on('message', (datagram, { port, address }) => {

@@ -5,9 +5,12 @@
 const DEVICES = 64;
 
 /**
+ * @typedef {{ x: number, cpuMicroseconds: number, heapBytes: number, rssMiB: number }} Point of a curve
+ * @typedef {import('./steps.mjs').StepsOptions & { processes?: number }} GrowthOptions
+ *
  * @typedef {object} Measure a figure of the points of a curve, which is drawn
  * @property {string} title
- * @property {(point: { x: number, cpuMicroseconds: number, heapBytes: number, rssMiB: number }) => number} read
+ * @property {(point: Point) => number} read
  * @property {'flat' | 'proportional' | number} expected `flat`: as the first point. `proportional`: the first point times x. A number: the
  * straight line from the first point through the point of this x
  *
@@ -15,12 +18,15 @@ const DEVICES = 64;
  * @property {string} name
  * @property {string} title
  * @property {number[]} values
- * @property {(x: number) => object} optionsAt options of `Steps`, and how many `processes`
+ * @property {(x: number) => GrowthOptions} optionsAt
  * @property {Measure[]} measures
  */
 
+/** @type {(expected: Measure['expected']) => Measure} */
 const cpu = (expected) => ({ title: 'CPU, µs', read: ({ cpuMicroseconds }) => cpuMicroseconds, expected });
+/** @type {(expected: Measure['expected']) => Measure} */
 const heap = (expected) => ({ title: 'Heap, MiB', read: ({ heapBytes }) => heapBytes / 2 ** 20, expected });
+/** @type {(expected: Measure['expected']) => Measure} */
 const rss = (expected) => ({ title: 'RSS, MiB', read: ({ rssMiB }) => rssMiB, expected });
 
 /** @type {Curve[]} */
@@ -66,19 +72,22 @@ export const CURVES = [
 /**
  * The expected figure at each point, from the first ones.
  *
- * @param {readonly { x: number }[]} points
+ * @param {readonly Point[]} points
  * @param {Measure} measure
  * @returns {number[]}
  */
 export function expectAll(points, { read, expected }) {
-  const [first] = /** @type {Parameters<Measure['read']>[0][]} */ (points);
+  const [first] = points;
   if (expected === 'flat') {
     return points.map(() => read(first));
   }
   if (expected === 'proportional') {
     return points.map(({ x }) => (read(first) * x) / first.x);
   }
-  const other = /** @type {Parameters<Measure['read']>[0]} */ (points.find(({ x }) => x === expected));
+  const other = points.find(({ x }) => x === expected);
+  if (!other) {
+    throw new Error(`the run has no point at ${expected}`);
+  }
   const slope = (read(other) - read(first)) / (other.x - first.x);
   return points.map(({ x }) => read(first) + slope * (x - first.x));
 }

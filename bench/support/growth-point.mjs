@@ -28,6 +28,7 @@ function collect() {
   return { heap: heapUsed + external, rss };
 }
 
+/** @param {number} count */
 function exchange(count) {
   let cpu = 0;
   let phases = 0;
@@ -54,9 +55,9 @@ function measureClock() {
   return cpu / looks;
 }
 
-serve({
+const functions = {
   /** Returns the bytes that the server holds for its devices and keys, warm. */
-  start: (options) => {
+  start: (/** @type {import('./steps.mjs').StepsOptions} */ options) => {
     const small = new Steps({ boards: 1 });
     small.introduce();
     const before = collect();
@@ -70,7 +71,7 @@ serve({
   },
 
   /** CPU time of an exchange: the median of turns. */
-  run: ({ turns }) => {
+  run: (/** @type {{ turns: number }} */ { turns }) => {
     const clock = measureClock();
     const times = Array.from({ length: turns }, () => {
       const { cpu, phases, done } = exchange(TURN_EXCHANGES);
@@ -78,4 +79,8 @@ serve({
     });
     return { cpuMicroseconds: median(times), rssMiB: process.memoryUsage.rss() / 2 ** 20 };
   },
-});
+};
+
+/** @typedef {typeof functions} GrowthPointFunctions */
+
+serve(functions);

@@ -15,13 +15,36 @@ const MEASURED = '#e0234e';
 const EXPECTED = '#9aa5b1';
 const AXIS = '#52606d';
 
-const curveOf = (name) =>
-  /** @type {import('./growth-curves.mjs').Curve} */ (CURVES.find((curve) => curve.name === name));
+/**
+ * @typedef {import('./growth-curves.mjs').Point} Point
+ *
+ * @typedef {object} GrowthResults of a run
+ * @property {import('./machine.mjs').Machine & { load: number }} machine
+ * @property {{ rounds: number, turns: number }} settings
+ * @property {{ name: string, points: Point[] }[]} curves
+ */
+
+/**
+ * @template {{ name: string }} T
+ * @param {readonly T[]} curves
+ * @param {string} name
+ */
+function curveOf(curves, name) {
+  const curve = curves.find((each) => each.name === name);
+  if (!curve) {
+    throw new Error(`the run has no curve "${name}"`);
+  }
+  return curve;
+}
 
 /** Three digits, and no more. */
-const short = (value) => String(Number(value.toPrecision(3)));
+const short = (/** @type {number} */ value) => String(Number(value.toPrecision(3)));
 
-/** 50 000 and 32 k, as they are read aloud. */
+/**
+ * 50 000 and 32 k, as they are read aloud.
+ *
+ * @param {number} count
+ */
 function shortCount(count) {
   if (count >= 1024 && count % 1024 === 0) {
     return `${count / 1024} Ki`;
@@ -29,15 +52,22 @@ function shortCount(count) {
   return count >= 1000 ? `${count / 1000} k` : String(count);
 }
 
-/** One panel: the points and the expected line; x is logarithmic, y begins at 0. */
+/**
+ * One panel: the points and the expected line; x is logarithmic, y begins at 0.
+ *
+ * @param {readonly Point[]} points
+ * @param {import('./growth-curves.mjs').Measure} measure
+ * @param {number} left
+ */
 function drawPanel(points, measure, left) {
   const measured = points.map(measure.read);
   const expected = expectAll(points, measure);
   const highest = Math.max(...measured, ...expected, 1e-9);
   const [from, to] = [points[0].x, points[points.length - 1].x].map(Math.log);
-  const xAt = (x) => left + LEFT + ((Math.log(x) - from) / (to - from)) * (WIDTH - LEFT - RIGHT);
-  const yAt = (y) => HEIGHT - BOTTOM - (Math.max(0, y) / highest) * (HEIGHT - TOP - BOTTOM);
-  const place = (ys) => points.map(({ x }, index) => ({ x: xAt(x), y: yAt(ys[index]) }));
+  const xAt = (/** @type {number} */ x) => left + LEFT + ((Math.log(x) - from) / (to - from)) * (WIDTH - LEFT - RIGHT);
+  const yAt = (/** @type {number} */ y) => HEIGHT - BOTTOM - (Math.max(0, y) / highest) * (HEIGHT - TOP - BOTTOM);
+  const place = (/** @type {readonly number[]} */ ys) =>
+    points.map(({ x }, index) => ({ x: xAt(x), y: yAt(ys[index]) }));
   const axis = { color: AXIS };
   return [
     text(left + LEFT, TOP - 12, measure.title, { bold: true }),
@@ -61,8 +91,8 @@ function drawPanel(points, measure, left) {
 export const GROWTH_CHARTS = Object.fromEntries(
   CURVES.map(({ name, title, measures }) => [
     `growth-${name}`,
-    ({ curves }) => {
-      const { points } = curves.find((curve) => curve.name === name);
+    (/** @type {GrowthResults} */ { curves }) => {
+      const { points } = curveOf(curves, name);
       const panels = measures.flatMap((measure, index) => drawPanel(points, measure, index * WIDTH));
       const heading = `An exchange by ${title} (measured; dashed: expected)`;
       return figure(WIDTH * measures.length, HEIGHT, [text(LEFT, 22, heading, { size: 14 }), ...panels]);
@@ -70,13 +100,18 @@ export const GROWTH_CHARTS = Object.fromEntries(
   ]),
 );
 
-/** The last point of each curve, because a curve that bends is furthest from its line there. */
+/**
+ * The last point of each curve, because a curve that bends is furthest from its line there.
+ *
+ * @param {GrowthResults} results
+ */
 function growthTable({ curves }) {
   const rows = curves.flatMap(({ name, points }) =>
-    curveOf(name).measures.map((measure) => {
+    curveOf(CURVES, name).measures.map((measure) => {
+      const last = points[points.length - 1];
       const expected = expectAll(points, measure).at(-1) ?? NaN;
-      const measured = measure.read(points.at(-1));
-      const from = `${points[0].x} to ${points.at(-1).x} ${curveOf(name).title}`;
+      const measured = measure.read(last);
+      const from = `${points[0].x} to ${last.x} ${curveOf(CURVES, name).title}`;
       return { from, title: measure.title, first: measure.read(points[0]), measured, expected };
     }),
   );
@@ -93,6 +128,7 @@ function growthTable({ curves }) {
   );
 }
 
+/** @param {GrowthResults} results */
 function headLine({ machine, settings: { rounds } }) {
   return `${machineText(machine)}; load average ${machine.load.toFixed(1)}; medians of ${rounds} rounds.`;
 }

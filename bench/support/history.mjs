@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const ownFolder = join(root, 'bench/history');
+/** @type {{ version: string }} */
 const { version: ownVersion } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 /**
@@ -40,12 +41,20 @@ export function record(counts, { folder = ownFolder, version = ownVersion, commi
   writeFileSync(pathOf(folder, version), `${JSON.stringify([...others, entry], undefined, 2)}\n`);
 }
 
-const pathOf = (folder, release) => join(folder, `${release}.json`);
+const pathOf = (/** @type {string} */ folder, /** @type {string} */ release) => join(folder, `${release}.json`);
 
-/** @returns {Entry[]} */
+/**
+ * @param {string} folder
+ * @param {string} release
+ * @returns {Entry[]}
+ */
 const readRelease = (folder, release) => JSON.parse(readFileSync(pathOf(folder, release), 'utf8'));
 
-/** The oldest first: 0.9.0 before 0.10.0. */
+/**
+ * The oldest first: 0.9.0 before 0.10.0.
+ *
+ * @param {string} folder
+ */
 function releasesIn(folder) {
   const names = readdirSync(folder).filter((name) => name.endsWith('.json'));
   return names.map((name) => name.slice(0, -'.json'.length)).toSorted((one, other) => byNumbers.compare(one, other));
@@ -54,7 +63,7 @@ function releasesIn(folder) {
 const byNumbers = new Intl.Collator('en', { numeric: true });
 
 function describeCommit() {
-  const git = (...args) => execFileSync('git', args, { cwd: root }).toString().trim();
+  const git = (/** @type {string[]} */ ...args) => execFileSync('git', args, { cwd: root }).toString().trim();
   const isChanged = git('status', '--porcelain', '--', 'lib').length > 0;
   return `${git('rev-parse', '--short', 'HEAD')}${isChanged ? '+' : ''}`;
 }

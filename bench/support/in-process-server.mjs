@@ -16,7 +16,8 @@ function cpuMicroseconds() {
   return user + system;
 }
 
-serve({
+const functions = {
+  /** @param {{ variants: import('./rounds.mjs').Variant[], boards: number }} options */
   start: async ({ variants, ...options }) => {
     ({ boards } = options);
     for (const { kind, lib, dataBytes, noreturn } of variants) {
@@ -25,7 +26,7 @@ serve({
     }
   },
   /** All boards of one server ask it. */
-  run: async ({ index }) => {
+  run: async (/** @type {{ index: number }} */ { index }) => {
     let cpu = 0;
     for (let exchange = 0; exchange < EXCHANGES_PER_TURN; exchange++) {
       await servers[index].exchangeAll(async (phase) => {
@@ -36,4 +37,8 @@ serve({
     }
     return { cpuMicroseconds: cpu, exchanges: boards * EXCHANGES_PER_TURN };
   },
-});
+};
+
+/** @typedef {typeof functions} InProcessFunctions */
+
+serve(functions);

@@ -11,8 +11,22 @@ import { ACTION, HELLO, addressOf, keyAt, requestText } from './wire.mjs';
 /** The server withholds answers if it did not run for a while, because other work had its core. */
 export class UnansweredError extends Error {}
 
+/**
+ * @typedef {import('node:dgram').RemoteInfo} Remote
+ *
+ * @typedef {object} InProcessOptions
+ * @property {number} boards
+ * @property {number} [keys] how many the server holds. Default 1
+ * @property {number} [dataBytes] default 32
+ * @property {boolean} [noreturn]
+ */
+
 export class InProcessServer {
-  /** Datagrams the server has sent, those of each board apart. */
+  /**
+   * Datagrams the server has sent, those of each board apart.
+   *
+   * @type {Map<string, Buffer[]>}
+   */
   sent = new Map();
   requests = 0;
   /**
@@ -21,13 +35,16 @@ export class InProcessServer {
    * @type {(isWatched: boolean) => void}
    */
   onSend = () => undefined;
+  /** @type {import('nestjs-ben-udp').BenUdpTransport} Set by `start`. */
   #strategy;
+  /** @type {import('node:dgram').Socket} Set by `start`. */
   #socket;
   #boards;
   #noreturn;
   #cryptos;
   #plaintext;
 
+  /** @param {InProcessOptions} options */
   constructor({ boards, keys = 1, dataBytes = 32, noreturn = false }) {
     this.#boards = Array.from({ length: boards }, (_, index) => index);
     this.#noreturn = noreturn;
@@ -37,20 +54,12 @@ export class InProcessServer {
     this.#plaintext = preparePlaintext(requestText(dataBytes, noreturn));
   }
 
-  /**
-   * @param {object} options
-   * @param {number} options.boards
-   * @param {number} [options.keys] how many the server holds
-   * @param {number} [options.dataBytes]
-   * @param {boolean} [options.noreturn]
-   * @param {string} [options.lib] as in `startBenUdp`
-   * @param {boolean} [options.relays] as in `startBenUdp`
-   */
+  /** @param {InProcessOptions & { lib?: string | undefined, relays?: boolean }} options `lib` and `relays` as in `startBenUdp` */
   static async start({ lib, relays, ...options }) {
     const server = new this(options);
     server.#strategy = await startBenUdp({ lib, relays, keys: options.keys }, () => server.requests++);
     server.#socket = server.#strategy.unwrap();
-    server.#socket.send = (...args) => server.#keep(...args);
+    Object.assign(server.#socket, { send: server.#keep.bind(server) });
     return server;
   }
 
@@ -62,22 +71,32 @@ export class InProcessServer {
   async exchangeAll(measured = (phase) => phase()) {
     const remotes = this.#boards.map((index) => remoteOf(index));
     await measured(() => this.deliver(remotes, () => HELLO, 2));
-    const envelopes = remotes.map(({ address }, index) => this.#ask(index, this.sent.get(address)));
+    const envelopes = remotes.map(({ address }, index) => this.#ask(index, this.sent.get(address) ?? []));
     await measured(() => this.deliver(remotes, (index) => envelopes[index], this.#noreturn ? 0 : 3));
   }
 
   /** Nest's own part alone: the handler as Nest has registered it. */
   callHandler() {
-    return this.#strategy.getHandlers().get(ACTION)(undefined, new BaseRpcContext([]));
+    const handler = this.#strategy.getHandlers().get(ACTION);
+    if (!handler) {
+      throw new Error(`no handler for ${ACTION}`);
+    }
+    return handler(undefined, new BaseRpcContext([]));
   }
 
-  /** Delivers one datagram of each board, and checks the number of answers to each. */
+  /**
+   * Delivers one datagram of each board, and checks the number of answers to each.
+   *
+   * @param {readonly Remote[]} remotes
+   * @param {(index: number) => Buffer} datagramOf
+   * @param {number} answers
+   */
   async deliver(remotes, datagramOf, answers) {
     this.sent.clear();
     for (let index = 0; index < remotes.length; index++) {
       this.#socket.emit('message', datagramOf(index), remotes[index]);
     }
-    const isAnswered = ({ address }) => (this.sent.get(address)?.length ?? 0) === answers;
+    const isAnswered = (/** @type {Remote} */ { address }) => (this.sent.get(address)?.length ?? 0) === answers;
     await new Promise((resolve) => setImmediate(resolve));
     if (!remotes.every(isAnswered)) {
       throw new UnansweredError(
@@ -86,6 +105,10 @@ export class InProcessServer {
     }
   }
 
+  /**
+   * @param {number} index
+   * @param {readonly Buffer[]} pair
+   */
   #ask(index, [ciphertext, iv]) {
     const target = Buffer.alloc(maxRequestLength(this.#plaintext));
     const crypto = this.#cryptos[index];
@@ -93,7 +116,14 @@ export class InProcessServer {
     return target.subarray(0, crypto.writeRequest(id, this.#plaintext, target));
   }
 
-  /** Replaces the `send` of the socket. Like Node, it calls a callback in a later turn. */
+  /**
+   * Replaces the `send` of the socket. Like Node, it calls a callback in a later turn.
+   *
+   * @param {Buffer} datagram
+   * @param {number} _port
+   * @param {string} address
+   * @param {(error: null, bytes: number) => void} [callback]
+   */
   #keep(datagram, _port, address, callback) {
     this.onSend(callback !== undefined);
     const earlier = this.sent.get(address);
@@ -112,10 +142,15 @@ export class InProcessServer {
 export class InProcessV2Server extends InProcessServer {
   #devices;
   #remotes;
-  /** The datagram that each device has sent last. */
+  /**
+   * The datagram that each device has sent last.
+   *
+   * @type {Buffer[]}
+   */
   #asked = [];
   #answered = 0;
 
+  /** @param {InProcessOptions} options */
   constructor(options) {
     super(options);
     const { boards, keys = 1, dataBytes = 32 } = options;
@@ -124,13 +159,16 @@ export class InProcessV2Server extends InProcessServer {
     this.#remotes = Array.from({ length: boards }, (_, index) => remoteOf(index));
     this.#devices = this.#remotes.map((_, index) => {
       const device = new V2Device(index, deviceOptions, shared, () => this.#answered++);
-      const send = (datagram) => (this.#asked[index] = datagram);
+      const send = (/** @type {Buffer} */ datagram) => (this.#asked[index] = datagram);
       device.socket = /** @type {import('node:dgram').Socket} */ (/** @type {unknown} */ ({ send }));
       return device;
     });
   }
 
-  /** @override */
+  /**
+   * @override
+   * @param {(phase: () => Promise<void>) => Promise<void>} measured
+   */
   async exchangeAll(measured = (phase) => phase()) {
     const before = this.#answered;
     this.#devices.forEach((device) => device.begin());
@@ -138,11 +176,18 @@ export class InProcessV2Server extends InProcessServer {
     while (this.#answered - before < this.#devices.length) {
       const asked = [...this.#asked];
       await measured(() => this.deliver(this.#remotes, (index) => asked[index], 1));
-      this.#devices.forEach((device, index) => device.receive(this.sent.get(this.#remotes[index].address)[0]));
+      this.#devices.forEach((device, index) => {
+        const [answer] = this.sent.get(this.#remotes[index].address) ?? [];
+        device.receive(answer);
+      });
     }
   }
 }
 
+/**
+ * @param {number} index
+ * @returns {Remote}
+ */
 function remoteOf(index) {
   return { address: addressOf(index), port: 1024 + index, family: 'IPv4', size: 0 };
 }

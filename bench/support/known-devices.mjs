@@ -23,9 +23,9 @@ function collect() {
   return { heap: heapUsed + external };
 }
 
-serve({
+const functions = {
   /** Bytes of each known device, after the first exchange and after some more. */
-  memory: ({ devices }) => {
+  memory: (/** @type {{ devices: number }} */ { devices }) => {
     const steps = new Steps({ boards: devices });
     const few = new Steps({ boards: 256 });
     few.introduce();
@@ -47,7 +47,7 @@ serve({
   },
 
   /** Bytes of each device in the registry behind `getDevices()`. */
-  registry: ({ devices }) => {
+  registry: (/** @type {{ devices: number }} */ { devices }) => {
     const steps = new Steps({ boards: 1 });
     const registry = new DeviceRegistry(nodePlatform, devices, 0, () => undefined);
     const before = collect();
@@ -61,7 +61,7 @@ serve({
   },
 
   /** Milliseconds of a stranger's first request whose key is the last to be tried. */
-  firstContact: ({ keys }) => {
+  firstContact: (/** @type {{ keys: number }} */ { keys }) => {
     const steps = new Steps({ boards: keys, keys });
     const times = [];
     for (let contact = 1; contact <= CONTACTS; contact++) {
@@ -74,4 +74,8 @@ serve({
     }
     return { keys, firstMs: times[0], medianMs: median(times), p90Ms: percentile(times, 0.9) };
   },
-});
+};
+
+/** @typedef {typeof functions} KnownDevicesFunctions */
+
+serve(functions);

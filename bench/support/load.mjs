@@ -11,21 +11,30 @@ import { percentile } from './statistics.mjs';
 const LOST_MS = 2000;
 /** A stream loses nothing, but a thousand handshakes take their time. */
 const STREAM_LOST_MS = 60_000;
+/** @type {ReadonlySet<Kind>} */
 const STREAMS = new Set(['tcp', 'mqtt', 'http']);
 const OPENED_AT_ONCE = 100;
 /** Between two looks at whether the last exchanges have ended. */
 const LAST_MS = 5;
 
-/** @type {Load | undefined} */
+/** @typedef {import('./rounds.mjs').Kind} Kind */
+
+/** @type {Load} Set by `start`. */
 let load;
 
 class Load {
+  /** @type {import('./peers.mjs').Peer[]} */
   #peers;
-  /** Peers whose turn has not come, in a ring: those that waited longest are next. */
+  /**
+   * Peers whose turn has not come, in a ring: those that waited longest are next.
+   *
+   * @type {import('./peers.mjs').Peer[]}
+   */
   #idle;
   #nextIdle = 0;
   #endIdle = 0;
   #beganAt;
+  /** @type {number[]} */
   #latencies = [];
   #isRunning = true;
   #lost = 0;
@@ -33,6 +42,10 @@ class Load {
   #underWay = 0;
   #lostMs;
 
+  /**
+   * @param {Kind} kind
+   * @param {import('./peers.mjs').PeerOptions} options
+   */
   constructor(kind, options) {
     this.#lostMs = STREAMS.has(kind) ? STREAM_LOST_MS : LOST_MS;
     this.#peers = createPeers(kind, options, (peer) => this.#end(peer));
@@ -40,6 +53,10 @@ class Load {
     this.#beganAt = new Float64Array(this.#peers.length).fill(Infinity);
   }
 
+  /**
+   * @param {number} inFlight
+   * @param {boolean} isKeptAwake
+   */
   async start(inFlight, isKeptAwake) {
     for (let index = 0; index < this.#peers.length; index += OPENED_AT_ONCE) {
       await Promise.all(this.#peers.slice(index, index + OPENED_AT_ONCE).map((peer) => peer.open()));
@@ -98,6 +115,7 @@ class Load {
     this.#peers.forEach((peer) => peer.close());
   }
 
+  /** @param {import('./peers.mjs').Peer} peer */
   #queue(peer) {
     this.#idle[this.#endIdle] = peer;
     this.#endIdle = (this.#endIdle + 1) % this.#idle.length;
@@ -111,6 +129,7 @@ class Load {
     peer.begin();
   }
 
+  /** @param {import('./peers.mjs').Peer} peer */
   #end(peer) {
     this.#latencies.push(performance.now() - this.#beganAt[peer.index]);
     this.#beganAt[peer.index] = Infinity;
@@ -134,14 +153,19 @@ class Load {
   }
 }
 
-serve({
-  start: ({ kind, inFlight, isKeptAwake, ...options }) => {
+const functions = {
+  /** @param {import('./peers.mjs').PeerOptions & { kind: Kind, inFlight: number, isKeptAwake?: boolean }} options */
+  start: ({ kind, inFlight, isKeptAwake = false, ...options }) => {
     load = new Load(kind, options);
     return load.start(inFlight, isKeptAwake);
   },
-  begin: () => load?.beginWindow(),
+  begin: () => load.beginWindow(),
   /** Exchanges since `begin`. */
-  count: () => load?.count,
-  end: () => load?.endWindow(),
-  stop: () => load?.stop(),
-});
+  count: () => load.count,
+  end: () => load.endWindow(),
+  stop: () => load.stop(),
+};
+
+/** @typedef {typeof functions} LoadFunctions */
+
+serve(functions);

@@ -4,7 +4,10 @@
 import { readFileSync } from 'node:fs';
 import { cpus, release, type } from 'node:os';
 
+/** @typedef {ReturnType<typeof describeMachine>} Machine */
+
 export function describeMachine() {
+  /** @type {{ version: string }} */
   const { version } = JSON.parse(
     readFileSync(new URL('../../node_modules/@nestjs/core/package.json', import.meta.url), 'utf8'),
   );

@@ -50,7 +50,12 @@ let sink = 0;
  * @property {() => number} theirs
  */
 
-/** @returns {Comparison[]} */
+/** @typedef {(phase: () => void) => void} Measured runs the phase */
+
+/**
+ * @returns {Comparison[]}
+ * @param {number} size bytes of data
+ */
 function compareAt(size) {
   const text = requestText(size, false);
   const value = { action: 'echo', data: dataOf(size) };
@@ -130,7 +135,7 @@ function compareAt(size) {
 }
 
 /** Stands for the handling of a request. */
-const answer = (value) => value + sink;
+const answer = (/** @type {number} */ value) => value + sink;
 
 /** Levels of a reply of some 65 kB that is lists inside lists: the longest that a peer can send. */
 const LEVELS = 32_000;
@@ -177,6 +182,9 @@ function compareFixed() {
 /**
  * The whole server step, compared with the calls of node:crypto that it can't do without: two hashes for the pair, one block and
  * one text decrypted, one text encrypted, two more hashes and a comparison.
+ *
+ * @param {number} size bytes of data
+ * @returns {{ ours: (measured: Measured) => void, theirs: (measured: Measured) => void }}
  */
 function compareStep(size) {
   const steps = new Steps({ boards: BOARDS, dataBytes: size });
@@ -205,7 +213,11 @@ function compareStep(size) {
 /** Requests of a client's queue in two sizes: if the cost of cancelling one grew with the queue, the second would show it. */
 const QUEUED = [20_000, 2_000];
 
-/** CPU time to cancel one queued request, in µs. */
+/**
+ * CPU time to cancel one queued request, in µs.
+ *
+ * @param {number} turns
+ */
 async function measureCancelling(turns) {
   /** @type {[number[], number[]]} */
   const times = [[], []];
@@ -243,12 +255,14 @@ async function cancelAll(count) {
   return time;
 }
 
+/** @param {() => void} work */
 function repeat(work) {
   for (let count = 0; count < BOARDS; count++) {
     work();
   }
 }
 
+/** @param {() => void} work */
 function cpuMicroseconds(work) {
   const before = process.cpuUsage();
   work();
@@ -256,7 +270,12 @@ function cpuMicroseconds(work) {
   return user + system;
 }
 
-/** CPU time of one call, in µs: the median of turns of equal length. */
+/**
+ * CPU time of one call, in µs: the median of turns of equal length.
+ *
+ * @param {Comparison} comparison
+ * @param {number} turns
+ */
 function compareCalls({ name, baseline, ours, theirs }, turns) {
   const counts = [ours, theirs].map(calibrate);
   /** @type {[number[], number[]]} */
@@ -274,7 +293,11 @@ function compareCalls({ name, baseline, ours, theirs }, turns) {
   return toRow(name, baseline, times);
 }
 
-/** How many calls fill a turn, once compiled. */
+/**
+ * How many calls fill a turn, once compiled.
+ *
+ * @param {() => number} work
+ */
 function calibrate(work) {
   let calls = 1;
   for (;;) {
@@ -290,6 +313,10 @@ function calibrate(work) {
   }
 }
 
+/**
+ * @param {number} size bytes of data
+ * @param {number} turns
+ */
 function compareSteps(size, turns) {
   const { ours, theirs } = compareStep(size);
   /** @type {[number[], number[]]} */
@@ -308,6 +335,11 @@ function compareSteps(size, turns) {
   return toRow('whole server step, without a socket', 'its calls of node:crypto alone', times);
 }
 
+/**
+ * @param {string} name
+ * @param {string} baseline
+ * @param {[number[], number[]]} times
+ */
 function toRow(name, baseline, [ours, theirs]) {
   return {
     name,
@@ -318,6 +350,7 @@ function toRow(name, baseline, [ours, theirs]) {
   };
 }
 
+/** @param {import('#lib/protocol/index.js').Envelope} envelope */
 function formatBase64({ hash, data, iv }) {
   return JSON.stringify({
     hash: hash.toString('base64'),
@@ -326,8 +359,8 @@ function formatBase64({ hash, data, iv }) {
   });
 }
 
-serve({
-  run: async ({ sizes, turns }) => {
+const functions = {
+  run: async (/** @type {{ sizes: number[], turns: number }} */ { sizes, turns }) => {
     const rows = [
       { size: undefined, ...(await measureCancelling(turns)) },
       ...compareFixed().map((comparison) => ({ size: undefined, ...compareCalls(comparison, turns) })),
@@ -338,4 +371,8 @@ serve({
     ];
     return { rows, sink };
   },
-});
+};
+
+/** @typedef {typeof functions} MicroFunctions */
+
+serve(functions);

@@ -8,10 +8,15 @@ import { NestFactory } from '@nestjs/core';
 import { ClientProxy, MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import { ACTION, HOST, keyFileAt } from './wire.mjs';
 
-/** Called for every request that reaches the controller. */
+/**
+ * Called for every request that reaches the controller.
+ *
+ * @type {() => void}
+ */
 let onRequest;
 
 class EchoController {
+  /** @param {unknown} data */
   echo(data) {
     onRequest();
     return data;
@@ -35,16 +40,26 @@ const AppModule = /** @type {import('@nestjs/common').Type} */ (/** @type {unkno
 class EchoingClient extends ClientProxy {
   async connect() {}
   async close() {}
-  /** @returns {any} */
+  /**
+   * @template T
+   * @returns {T}
+   */
   unwrap() {
     throw new Error('there is no broker');
   }
+  /**
+   * @param {import('@nestjs/microservices').ReadPacket} packet
+   * @param {(packet: import('@nestjs/microservices').WritePacket) => void} callback
+   */
   publish({ data }, callback) {
     onRequest();
     queueMicrotask(() => callback({ response: data, isDisposed: true }));
     return () => undefined;
   }
-  /** @returns {Promise<any>} */
+  /**
+   * @template T
+   * @returns {Promise<T>}
+   */
   async dispatchEvent() {
     throw new Error('the bench sends no events');
   }
@@ -69,6 +84,7 @@ export async function startMicroservice(options, onExchange, module = AppModule)
  * @returns {Promise<import('nestjs-ben-udp').BenUdpTransport>}
  */
 export async function startBenUdp({ keys = 1, lib = 'nestjs-ben-udp', relays = false }, onExchange) {
+  /** @type {typeof import('nestjs-ben-udp')} */
   const { BenUdpTransport, BenUdpRelayModule } = await import(lib);
   const ring = Array.from({ length: keys }, (_, index) => [`device-${index}`, keyFileAt(index)]);
   const keyOptions = keys === 1 ? { key: keyFileAt(0) } : { keys: Object.fromEntries(ring) };
@@ -80,6 +96,10 @@ export async function startBenUdp({ keys = 1, lib = 'nestjs-ben-udp', relays = f
   return strategy;
 }
 
+/**
+ * @param {() => void} onExchange
+ * @returns {Promise<number>} the port
+ */
 export async function startNestTcp(onExchange) {
   const app = await startMicroservice({ transport: Transport.TCP, options: { host: HOST, port: 0 } }, onExchange);
   return app.unwrap().address().port;

@@ -2,11 +2,19 @@
  * The parts of the bench, each a list of rows for a table.
  */
 import { Child } from './child.mjs';
-import { measure, ratio, sliceName } from './rounds.mjs';
+import { measure, ratio, slicesOf } from './rounds.mjs';
 import { measureStarts } from './starts.mjs';
 import { medianRecord, spread } from './statistics.mjs';
 
-/** @typedef {import('./rounds.mjs').Variant} Variant */
+/**
+ * @typedef {import('./rounds.mjs').Variant} Variant
+ *
+ * @typedef {object} Settings
+ * @property {number[]} peers
+ * @property {number} rounds
+ * @property {number} turns
+ * @property {number} seconds
+ */
 
 /** @type {Omit<Variant, 'name'>} */
 const BASE = { kind: 'ben', dataBytes: 32, noreturn: false, keys: 1 };
@@ -34,35 +42,40 @@ const VARIANTS = [
 const KNOWN_DEVICES = [16, 5000];
 const KNOWN_IN_FLIGHT = 16;
 
+/** @param {Settings} settings */
 async function measureExchanges({ peers, rounds, turns, seconds }) {
   const loads = peers.map((count) => ({ peers: count, inFlight: count }));
   const slices = await measure(VARIANTS, loads, { rounds, turns, seconds, onSlice: reportSlice });
   return loads.flatMap((load) =>
     VARIANTS.map((variant) => {
-      const own = slices.get(sliceName(variant, load));
-      const floor = slices.get(sliceName(variant.floor ?? variant, load));
+      const own = slicesOf(slices, variant, load);
+      const floor = slicesOf(slices, variant.floor ?? variant, load);
       return {
         server: variant.name,
         peers: load.peers,
         ...medianRecord(own),
-        cpuSpread: spread(own?.map(({ cpuMicroseconds }) => cpuMicroseconds) ?? []),
+        cpuSpread: spread(own.map(({ cpuMicroseconds }) => cpuMicroseconds)),
         cpuToFloor: ratio(own, floor, 'cpuMicroseconds'),
         perSecondToFloor: ratio(own, floor, 'perSecond'),
         p50ToFloor: ratio(own, floor, 'p50'),
-        cpuToTcp: ratio(own, slices.get(sliceName(VARIANTS[2], load)), 'cpuMicroseconds'),
+        cpuToTcp: ratio(own, slicesOf(slices, VARIANTS[2], load), 'cpuMicroseconds'),
       };
     }),
   );
 }
 
-/** One device: how much of its time is its own cryptography, which the floor's board is spared. */
+/**
+ * One device: how much of its time is its own cryptography, which the floor's board is spared.
+ *
+ * @param {Settings} settings
+ */
 async function measureAlone({ rounds, turns, seconds }) {
   const alone = { peers: 1, inFlight: 1 };
   const variants = [FLOOR, COMPUTING_FLOOR, VARIANTS[1]];
   const slices = await measure(variants, [alone], { rounds, turns, seconds, onSlice: reportSlice });
-  const [floor, computing] = variants.map((variant) => slices.get(sliceName(variant, alone)));
+  const [floor, computing] = variants.map((variant) => slicesOf(slices, variant, alone));
   return variants.map((variant) => {
-    const own = slices.get(sliceName(variant, alone));
+    const own = slicesOf(slices, variant, alone);
     return {
       server: variant.name,
       p50: medianRecord(own).p50,
@@ -72,7 +85,11 @@ async function measureAlone({ rounds, turns, seconds }) {
   });
 }
 
-/** How the cost of an exchange grows with known devices, keys and data: the same server at both ends of each. */
+/**
+ * How the cost of an exchange grows with known devices, keys and data: the same server at both ends of each.
+ *
+ * @param {Settings} settings
+ */
 async function measureGrowth({ rounds, turns, seconds }) {
   const options = { rounds, turns, seconds, onSlice: reportSlice };
   const [few, many] = KNOWN_DEVICES.map((peers) => ({ peers, inFlight: KNOWN_IN_FLIGHT }));
@@ -82,37 +99,56 @@ async function measureGrowth({ rounds, turns, seconds }) {
   const largeData = { ...BASE, name: 'BenUdp, 1 kB', dataBytes: 1024 };
   const known = await measure([ben], [few, many], options);
   const others = await measure([ben, manyKeys, largeData], [busy], options);
+  /**
+   * @param {string} what
+   * @param {readonly import('./rounds.mjs').Slice[]} slices
+   * @param {readonly import('./rounds.mjs').Slice[]} base
+   */
   const row = (what, slices, base) => ({
     what,
     ...medianRecord(slices),
     cpuRatio: ratio(slices, base, 'cpuMicroseconds'),
   });
-  const fewSlices = known.get(sliceName(ben, few));
-  const benSlices = others.get(sliceName(ben, busy));
+  const fewSlices = slicesOf(known, ben, few);
+  const benSlices = slicesOf(others, ben, busy);
   return [
     row('16 known devices, 16 at a time', fewSlices, fewSlices),
-    row('5000 known devices, 16 at a time', known.get(sliceName(ben, many)), fewSlices),
+    row('5000 known devices, 16 at a time', slicesOf(known, ben, many), fewSlices),
     row('64 devices, 1 key, 32 B', benSlices, benSlices),
-    row('64 devices, 1000 keys', others.get(sliceName(manyKeys, busy)), benSlices),
-    row('64 devices, 1 kB of data', others.get(sliceName(largeData, busy)), benSlices),
+    row('64 devices, 1000 keys', slicesOf(others, manyKeys, busy), benSlices),
+    row('64 devices, 1 kB of data', slicesOf(others, largeData, busy), benSlices),
   ];
 }
 
-/** Runs one function of a program of its own. */
-async function askOnce(program, name, argument, options) {
-  const child = new Child(program, options);
+/**
+ * Runs one function of a program of its own.
+ *
+ * @template {import('./child.mjs').Functions} F
+ * @template {keyof F & string} Name
+ * @param {Child<F>} child
+ * @param {Name} name
+ * @param {Parameters<F[Name]>} rest
+ */
+async function askOnce(child, name, ...rest) {
   try {
-    return await child.ask(name, argument);
+    return await child.ask(name, ...rest);
   } finally {
     await child.stop();
   }
 }
 
+/** @param {ConstructorParameters<typeof Child>[1]} [options] */
+function startKnownDevices(options) {
+  /** @type {Child<import('./known-devices.mjs').KnownDevicesFunctions>} */
+  const child = new Child('known-devices', options);
+  return child;
+}
+
 async function measureMemory() {
   const options = { execArgv: ['--expose-gc'] };
   const devices = 50_000;
-  const exchange = await askOnce('known-devices', 'memory', { devices }, options);
-  const registry = await askOnce('known-devices', 'registry', { devices }, options);
+  const exchange = await askOnce(startKnownDevices(options), 'memory', { devices });
+  const registry = await askOnce(startKnownDevices(options), 'registry', { devices });
   return [
     { of: 'exchange', ...exchange },
     { of: 'device registry', ...registry },
@@ -122,23 +158,34 @@ async function measureMemory() {
 
 async function measureFirstContact() {
   return [
-    await askOnce('known-devices', 'firstContact', { keys: 1 }),
-    await askOnce('known-devices', 'firstContact', { keys: 1000 }),
+    await askOnce(startKnownDevices(), 'firstContact', { keys: 1 }),
+    await askOnce(startKnownDevices(), 'firstContact', { keys: 1000 }),
   ];
 }
 
 async function measureMicro() {
-  const { rows } = await askOnce('micro', 'run', { sizes: [16, 256, 1024], turns: 15 });
+  /** @type {Child<import('./micro.mjs').MicroFunctions>} */
+  const micro = new Child('micro');
+  const { rows } = await askOnce(micro, 'run', { sizes: [16, 256, 1024], turns: 15 });
   return rows;
 }
 
+/**
+ * @param {string} name
+ * @param {number} peers
+ * @param {import('./rounds.mjs').Slice} slice
+ */
 function reportSlice(name, peers, { cpuMicroseconds, cpuShare, waitedShare, perSecond }) {
-  const percent = (share) => `${Math.round(share * 100)} %`;
+  const percent = (/** @type {number} */ share) => `${Math.round(share * 100)} %`;
   console.error(
     `${name}, ${peers}: ${cpuMicroseconds.toFixed(1)} µs of CPU, ${Math.round(perSecond)}/s, ` +
       `server's core ${percent(cpuShare)} used, ${percent(waitedShare)} taken by others`,
   );
 }
+
+/**
+ * @typedef {{ [Name in keyof typeof PARTS]: Awaited<ReturnType<(typeof PARTS)[Name]['run']>> }} Measured the rows of each part
+ */
 
 export const PARTS = {
   exchanges: { title: 'one at a time for each peer, all peers at once', run: measureExchanges },

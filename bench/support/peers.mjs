@@ -34,11 +34,41 @@ const CHECKED_REPLIES = 16;
  * @property {string} [ca] the certificate to trust; without it, a stream is not encrypted
  */
 
-/** @returns {Peer[]} */
+/**
+ * @typedef {(peer: Peer) => void} OnDone
+ * @typedef {(first: Buffer, second: Buffer) => Buffer} EnvelopeFor the request for a pair
+ */
+
+/**
+ * What all peers of a kind share is made once.
+ *
+ * @template Shared
+ * @typedef {{
+ *   share(options: PeerOptions): Shared,
+ *   new (index: number, options: PeerOptions, shared: Shared, onDone: OnDone): Peer,
+ * }} PeerClass
+ */
+
+/**
+ * @param {import('./rounds.mjs').Kind} kind
+ * @param {PeerOptions} options
+ * @param {OnDone} onDone
+ * @returns {Peer[]}
+ */
 export function createPeers(kind, options, onDone) {
-  const Type = TYPES[kind];
-  const shared = Type.share(options);
-  return Array.from({ length: options.peers }, (_, index) => new Type(index, options, shared, onDone));
+  return KINDS[kind](options, onDone);
+}
+
+/**
+ * @template Shared
+ * @param {PeerClass<Shared>} Type
+ * @returns {(options: PeerOptions, onDone: OnDone) => Peer[]}
+ */
+function creatorOf(Type) {
+  return (options, onDone) => {
+    const shared = Type.share(options);
+    return Array.from({ length: options.peers }, (_, index) => new Type(index, options, shared, onDone));
+  };
 }
 
 /** Datagrams of the right number and size that mean nothing. */
@@ -46,7 +76,12 @@ class FloorBoard extends DatagramPeer {
   /** @type {Buffer} */
   first;
 
-  /** Really sealed envelopes, so that sizes are spread as they are on the wire. */
+  /**
+   * Really sealed envelopes, so that sizes are spread as they are on the wire.
+   *
+   * @param {PeerOptions} options
+   * @returns {EnvelopeFor}
+   */
   static share({ dataBytes, noreturn, isComputing = false }) {
     const crypto = new BoardCrypto(keyAt(0));
     const plaintext = preparePlaintext(requestText(dataBytes, noreturn));
@@ -64,12 +99,21 @@ class FloorBoard extends DatagramPeer {
     return () => envelopes[next++ % envelopes.length];
   }
 
+  /**
+   * @param {number} index
+   * @param {PeerOptions} options
+   * @param {EnvelopeFor} envelopeFor
+   * @param {OnDone} onDone
+   */
   constructor(index, options, envelopeFor, onDone) {
     super(index, options, onDone);
     this.envelopeFor = envelopeFor;
   }
 
-  /** @override */
+  /**
+   * @override
+   * @param {Buffer} datagram
+   */
   receive(datagram) {
     this.received++;
     if (this.received === 1) {
@@ -94,6 +138,7 @@ class Board extends DatagramPeer {
   /** @type {Buffer} */
   iv;
 
+  /** @param {PeerOptions} options */
   static share({ dataBytes, noreturn, keys }) {
     return {
       cryptos: Array.from({ length: keys }, (_, index) => new BoardCrypto(keyAt(index))),
@@ -102,6 +147,12 @@ class Board extends DatagramPeer {
     };
   }
 
+  /**
+   * @param {number} index
+   * @param {PeerOptions} options
+   * @param {ReturnType<typeof Board.share>} shared
+   * @param {OnDone} onDone
+   */
   constructor(index, options, { cryptos, plaintext, answer }, onDone) {
     super(index, options, onDone);
     // Spread over the ring: the server must not find every key at its beginning.
@@ -112,7 +163,10 @@ class Board extends DatagramPeer {
     this.unchecked = 0;
   }
 
-  /** @override */
+  /**
+   * @override
+   * @param {Buffer} datagram
+   */
   receive(datagram) {
     switch (++this.received) {
       case 1:
@@ -135,6 +189,7 @@ class Board extends DatagramPeer {
     }
   }
 
+  /** @param {Buffer} ciphertext */
   check(ciphertext) {
     if (this.unchecked-- > 0) {
       return;
@@ -152,7 +207,10 @@ class UpstreamBoard extends Board {
   /** @override */
   localPort = this.port;
 
-  /** @override */
+  /**
+   * @override
+   * @param {PeerOptions} options
+   */
   static share(options) {
     return { ...Board.share(options), answer: `{"data": "${dataOf(options.dataBytes)}"}` };
   }
@@ -167,6 +225,12 @@ class TcpClient {
     return undefined;
   }
 
+  /**
+   * @param {number} index
+   * @param {PeerOptions} options
+   * @param {undefined} _shared
+   * @param {OnDone} onDone
+   */
   constructor(index, { port, dataBytes }, _shared, onDone) {
     this.index = index;
     this.port = port;
@@ -180,7 +244,7 @@ class TcpClient {
     this.pending = '';
     this.socket = connect({ port: this.port, host: HOST, localAddress: addressOf(this.index), noDelay: true });
     this.socket.setEncoding('utf8');
-    this.socket.on('data', (chunk) => this.receive(chunk));
+    this.socket.on('data', (chunk) => this.receive(String(chunk)));
     await once(this.socket, 'connect');
   }
 
@@ -193,6 +257,7 @@ class TcpClient {
     this.socket.destroy();
   }
 
+  /** @param {string} chunk */
   receive(chunk) {
     this.pending += chunk;
     const length = Number.parseInt(this.pending, 10);
@@ -210,13 +275,14 @@ class TcpClient {
   }
 }
 
-const TYPES = {
-  floor: FloorBoard,
-  ben: Board,
-  upstream: UpstreamBoard,
-  tcp: TcpClient,
-  mqtt: MqttDevice,
-  http: HttpDevice,
-  coap: CoapDevice,
-  v2: V2Device,
+/** @type {Record<import('./rounds.mjs').Kind, (options: PeerOptions, onDone: OnDone) => Peer[]>} */
+const KINDS = {
+  floor: creatorOf(FloorBoard),
+  ben: creatorOf(Board),
+  upstream: creatorOf(UpstreamBoard),
+  tcp: creatorOf(TcpClient),
+  mqtt: creatorOf(MqttDevice),
+  http: creatorOf(HttpDevice),
+  coap: creatorOf(CoapDevice),
+  v2: creatorOf(V2Device),
 };

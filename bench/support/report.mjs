@@ -4,7 +4,17 @@
 
 import { machineText, table, toFixed } from './table.mjs';
 
+/**
+ * @typedef {object} Run besides what was measured
+ * @property {import('./machine.mjs').Machine} machine
+ * @property {import('./parts.mjs').Settings} settings
+ * @property {ReturnType<typeof import('./goals.mjs').compareWithGoals>} goals
+ *
+ * @typedef {Run & import('./parts.mjs').Measured} Results of a run
+ */
+
 const SERVERS = ['floor', 'BenUdp', 'Nest TCP'];
+/** @type {Record<string, string>} */
 const COLORS = { floor: '#9aa5b1', BenUdp: '#e0234e', 'Nest TCP': '#3b6ea5' };
 
 const BAR = 18;
@@ -14,18 +24,20 @@ const WIDTH = 720;
 const NUMBERS = 70;
 const TOP = 62;
 
+/** @param {Results} results */
 function goalsTable({ goals }) {
   return table(
     [
       ['figure', ({ what }) => what, '---'],
       ['goal', ({ goal }) => goal],
-      ['measured', ({ value }) => Number(value.toPrecision(3))],
+      ['measured', ({ value = NaN }) => Number(value.toPrecision(3))],
       ['', ({ isReached }) => (isReached ? 'reached' : '**not reached**'), '---'],
     ],
     goals,
   );
 }
 
+/** @param {Results} results */
 function exchangesTable({ exchanges }) {
   return table(
     [
@@ -46,6 +58,7 @@ function exchangesTable({ exchanges }) {
   );
 }
 
+/** @param {Results} results */
 function growthTable({ growth }) {
   return table(
     [
@@ -57,6 +70,7 @@ function growthTable({ growth }) {
   );
 }
 
+/** @param {Results} results */
 function aloneTable({ alone }) {
   return table(
     [
@@ -69,6 +83,7 @@ function aloneTable({ alone }) {
   );
 }
 
+/** @param {Results} results */
 function microTable({ micro }) {
   return table(
     [
@@ -82,6 +97,7 @@ function microTable({ micro }) {
   );
 }
 
+/** @param {Results} results */
 function startTable({ start }) {
   return table(
     [
@@ -96,6 +112,7 @@ function startTable({ start }) {
 /** Above this share of the server's core taken by other work, a run measures the machine too. */
 const BUSY_SHARE = 0.1;
 
+/** @param {Results} results */
 function machineLine({ machine, settings: { rounds, turns, seconds }, exchanges }) {
   const line = `${machineText(machine)}; medians of ${rounds * turns} turns of ${seconds} s, in ${rounds} processes.`;
   const taken = Math.max(...exchanges.map(({ waitedShare }) => waitedShare));
@@ -116,7 +133,11 @@ export const SECTIONS = {
   micro: microTable,
 };
 
-/** Bars: the server's CPU time for an exchange, by server and number of peers. */
+/**
+ * Bars: the server's CPU time for an exchange, by server and number of peers.
+ *
+ * @param {Results} results
+ */
 export function drawChart({ exchanges, settings: { peers } }) {
   const rows = exchanges.filter(({ server }) => SERVERS.includes(server));
   const longest = Math.max(...rows.map(({ cpuMicroseconds }) => cpuMicroseconds));
@@ -124,7 +145,11 @@ export function drawChart({ exchanges, settings: { peers } }) {
   const group = SERVERS.length * BAR + GAP;
   const bars = peers.flatMap((count, index) =>
     SERVERS.flatMap((server, place) => {
-      const { cpuMicroseconds } = rows.find((row) => row.server === server && row.peers === count);
+      const measured = rows.find((row) => row.server === server && row.peers === count);
+      if (!measured) {
+        throw new Error(`the run has no row for ${server} with ${count} peers`);
+      }
+      const { cpuMicroseconds } = measured;
       const y = TOP + index * group + place * BAR;
       const width = (cpuMicroseconds * scale).toFixed(1);
       return [

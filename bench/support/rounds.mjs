@@ -23,10 +23,14 @@ const MAX_SLICE_MS = 60_000;
 /** Until a load is under way. */
 const SETTLE_MS = 300;
 
+export const KINDS = /** @type {const} */ (['floor', 'ben', 'tcp', 'upstream', 'mqtt', 'http', 'coap', 'v2']);
+
 /**
+ * @typedef {KINDS[number]} Kind of a server, and of its peers
+ *
  * @typedef {object} Variant a server under comparison
  * @property {string} name
- * @property {'floor' | 'ben' | 'tcp' | 'upstream' | 'mqtt' | 'http' | 'coap' | 'v2'} kind
+ * @property {Kind} kind
  * @property {number} dataBytes
  * @property {boolean} noreturn
  * @property {number} keys
@@ -57,8 +61,8 @@ const SETTLE_MS = 300;
  */
 
 /**
- * @param {Variant[]} variants
- * @param {LoadSize[]} loads
+ * @param {readonly Variant[]} variants
+ * @param {readonly LoadSize[]} loads
  * @param {object} options
  * @param {number} options.rounds
  * @param {number} options.seconds
@@ -66,13 +70,14 @@ const SETTLE_MS = 300;
  * many short turns give steadier ratios than few long ones. Default 1
  * @param {number} [options.warmUpMs] default until V8 has compiled the hot functions
  * @param {(name: string, peers: number, slice: Slice) => void} [options.onSlice]
- * @returns {Promise<Map<string, Slice[]>>} the turns of each `sliceName`
+ * @returns {Promise<ReadonlyMap<string, Slice[]>>} the turns, for `slicesOf`
  */
 export async function measure(
   variants,
   loads,
   { rounds, seconds, turns = 1, warmUpMs = WARM_UP_MS, onSlice = () => undefined },
 ) {
+  /** @type {Map<string, Slice[]>} */
   const slices = new Map();
   for (let round = 0; round < rounds; round++) {
     const pairs = await Promise.all(variants.map((variant) => Pair.start(variant)));
@@ -96,7 +101,11 @@ export async function measure(
   return slices;
 }
 
-/** The first slice that other work left alone, or the one that it disturbed least. */
+/**
+ * The first slice that other work left alone, or the one that it disturbed least.
+ *
+ * @param {() => Promise<Slice>} measureOnce
+ */
 async function quietestOf(measureOnce) {
   let quietest = await measureOnce();
   for (let tries = 1; tries < MAX_TRIES && quietest.waitedShare > QUIET_SHARE; tries++) {
@@ -106,18 +115,41 @@ async function quietestOf(measureOnce) {
   return quietest;
 }
 
-export function sliceName({ name }, { peers }) {
+/**
+ * @param {{ name: string }} variant
+ * @param {{ peers: number }} load
+ */
+function sliceName({ name }, { peers }) {
   return `${name} ${peers}`;
 }
 
-/** The median of the turns' ratios, each between two figures of the same turn. */
+/**
+ * The turns of a variant under a load; none if it does not bear the load.
+ *
+ * @param {ReadonlyMap<string, Slice[]>} slices as from `measure`
+ * @param {{ name: string }} variant
+ * @param {{ peers: number }} load
+ */
+export function slicesOf(slices, variant, load) {
+  return slices.get(sliceName(variant, load)) ?? [];
+}
+
+/**
+ * The median of the turns' ratios, each between two figures of the same turn.
+ *
+ * @param {readonly Slice[]} slices
+ * @param {readonly Slice[]} others
+ * @param {keyof Slice} figure
+ */
 export function ratio(slices, others, figure) {
   return median(slices.map((slice, turn) => slice[figure] / others[turn][figure]));
 }
 
 /** A server and its load, each a process. */
 class Pair {
+  /** @type {Child<import('./server.mjs').ServerFunctions>} */
   server = new Child('server');
+  /** @type {Child<import('./load.mjs').LoadFunctions>} */
   load = new Child('load', { core: LOAD_CORE });
   port = 0;
 
@@ -133,15 +165,25 @@ class Pair {
     return pair;
   }
 
+  /** @param {LoadSize} load */
   bears({ peers }) {
     return peers <= (this.variant.maxPeers ?? Infinity);
   }
 
-  /** @returns {Promise<Slice>} */
+  /**
+   * @returns {Promise<Slice>}
+   * @param {LoadSize} load
+   * @param {number} seconds
+   */
   measure(load, seconds) {
     return quietestOf(() => this.measureOnce(load, seconds));
   }
 
+  /**
+   * @param {LoadSize} size
+   * @param {number} seconds
+   * @returns {Promise<Slice>}
+   */
   async measureOnce({ peers, inFlight }, seconds) {
     const { server, load, variant, port } = this;
     // One peer alone sleeps while it waits, as any client does.

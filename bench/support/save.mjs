@@ -10,10 +10,22 @@ import { SECTIONS, drawChart } from './report.mjs';
 import { fillSections } from './table.mjs';
 
 /**
- * The tables and charts that are made of each JSON file, by its name.
+ * The parts of the page and the charts that are made of the results of a run.
  *
- * @type {Record<string, { sections: Record<string, (results: any) => string>, charts: Record<string, (results: any) => string> }>}
+ * @template Results
+ * @typedef {{ sections: Record<string, (results: Results) => string>, charts: Record<string, (results: Results) => string> }} Figures
  */
+
+/**
+ * By the name of the JSON file.
+ *
+ * @typedef {object} AllResults
+ * @property {import('./report.mjs').Results} performance
+ * @property {import('../peers/report.mjs').PeerResults} peers
+ * @property {import('./growth-report.mjs').GrowthResults} growth
+ */
+
+/** @type {{ [Name in keyof AllResults]: Figures<AllResults[Name]> }} */
 export const FIGURES = {
   performance: { sections: SECTIONS, charts: { performance: drawChart } },
   peers: { sections: PEER_SECTIONS, charts: { peers: drawPeers } },
@@ -22,16 +34,23 @@ export const FIGURES = {
 
 export const PAGE = 'performance.md';
 
-const pathOf = (name) => fileURLToPath(new URL(`../../docs/${name}`, import.meta.url));
+export const FIGURE_NAMES = /** @type {const} */ (['performance', 'peers', 'growth']);
 
+const pathOf = (/** @type {string} */ name) => fileURLToPath(new URL(`../../docs/${name}`, import.meta.url));
+
+/**
+ * @param {string} name
+ * @param {string} text
+ */
 async function writeFormatted(name, text) {
   const path = pathOf(name);
   await writeFile(path, await format(text, { ...(await resolveConfig(path)), filepath: path }));
 }
 
 /**
- * @param {string} name a key of `FIGURES`
- * @param {object} results
+ * @template {keyof AllResults} Name
+ * @param {Name} name
+ * @param {AllResults[Name]} results
  */
 export async function savePage(name, results) {
   const { sections, charts } = FIGURES[name];

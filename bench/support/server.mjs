@@ -15,9 +15,14 @@ const countExchange = () => served.count++;
  */
 let helpers = [];
 
+/**
+ * @typedef {Omit<import('./rounds.mjs').Variant, 'name'>} ServerOptions
+ * @typedef {{ port: number, helpers: number[] }} Started the processes of helpers too
+ */
+
 const importPeers = () => import('../peers/servers.mjs');
 
-/** Each returns the port, and the processes of helpers if it has some. */
+/** @type {Record<ServerOptions['kind'], (options: ServerOptions) => Promise<number | Started>>} */
 const KINDS = {
   floor: async (options) => {
     const { startFloor } = await import('./floor-server.mjs');
@@ -51,6 +56,10 @@ function readWaited() {
 
 /** CPU time and memory of the helpers, as Linux reports them. */
 function readHelpers() {
+  /**
+   * @param {number} pid
+   * @param {string} file
+   */
   const read = (pid, file) => readFileSync(`/proc/${pid}/${file}`, 'utf8');
   return {
     cpuMs: sum(helpers.map((pid) => Number(read(pid, 'schedstat').split(' ')[0]) / 1e6)),
@@ -63,11 +72,13 @@ function sum(values) {
   return values.reduce((total, value) => total + value, 0);
 }
 
-serve({
-  start: async ({ kind, ...options }) => {
-    const started = await KINDS[kind](options);
-    helpers = started.helpers ?? [];
-    return started.port ?? started;
+const functions = {
+  /** @param {ServerOptions} options */
+  start: async (options) => {
+    const started = await KINDS[options.kind](options);
+    const { port, helpers: processes } = typeof started === 'number' ? { port: started, helpers: [] } : started;
+    helpers = processes;
+    return port;
   },
   sample: () => {
     const { user, system } = process.cpuUsage();
@@ -81,4 +92,8 @@ serve({
       rssMiB: process.memoryUsage.rss() / 2 ** 20 + helping.rssMiB,
     };
   },
-});
+};
+
+/** @typedef {typeof functions} ServerFunctions */
+
+serve(functions);

@@ -13,9 +13,12 @@ const COUNTED_SESSIONS = 4096;
 
 const WARM_UP_ROUNDS = 2;
 
-const random = (target) => void randomFillSync(target);
+const random = (/** @type {Uint8Array} */ target) => void randomFillSync(target);
 
-/** @returns {number} bytes */
+/**
+ * @returns {number} bytes
+ * @param {() => void} collect
+ */
 export function measureSessionBytes(collect) {
   const keys = Array.from({ length: READY_SESSIONS + COUNTED_SESSIONS }, (_, index) => keyAt(index));
   const ring = new KeyRing(keys.map((key, index) => ({ device: `board ${index}`, key })));
@@ -26,6 +29,11 @@ export function measureSessionBytes(collect) {
     const { heapUsed, arrayBuffers } = process.memoryUsage();
     return heapUsed + arrayBuffers;
   };
+  /**
+   * @param {Exchanges} exchanges
+   * @param {number} from
+   * @param {number} to
+   */
   const openAll = (exchanges, from, to) => {
     for (let index = from; index < to; index++) {
       open(exchanges, keys[index], index);
@@ -46,6 +54,7 @@ export function measureSessionBytes(collect) {
   return bytes;
 }
 
+/** @param {KeyRing} keys */
 function createExchanges(keys) {
   return new Exchanges({
     keys,
@@ -59,7 +68,13 @@ function createExchanges(keys) {
   });
 }
 
-/** One exchange of a new board, 10 ms after the one before. */
+/**
+ * One exchange of a new board, 10 ms after the one before.
+ *
+ * @param {Exchanges} exchanges
+ * @param {Buffer} key
+ * @param {number} index
+ */
 function open(exchanges, key, index) {
   const now = index * 10;
   const remote = /** @type {const} */ ({ address: addressOf(index), port: 1024, family: 'IPv4' });

@@ -4,19 +4,28 @@
 import { serve } from './child.mjs';
 import { startBenUdp, startNestTcp } from './nest-apps.mjs';
 
-const startBen = async (variant) => (await startBenUdp(variant, () => undefined)).unwrap().address().port;
+/** @typedef {import('./rounds.mjs').Variant} Variant */
 
+const startBen = async (/** @type {Variant} */ variant) =>
+  (await startBenUdp(variant, () => undefined)).unwrap().address().port;
+
+/** @type {Partial<Record<Variant['kind'], (variant: Variant) => Promise<number>>>} */
 const KINDS = {
   ben: startBen,
   v2: startBen,
   tcp: () => startNestTcp(() => undefined),
 };
 
-serve({
+const functions = {
+  /** @param {Variant[]} variants */
   start: async (variants) => {
     const ports = [];
     for (const variant of variants) {
-      ports.push(await KINDS[variant.kind](variant));
+      const start = KINDS[variant.kind];
+      if (!start) {
+        throw new Error(`no server of the kind ${variant.kind}`);
+      }
+      ports.push(await start(variant));
     }
     return ports;
   },
@@ -24,4 +33,8 @@ serve({
     const { user, system } = process.cpuUsage();
     return user + system;
   },
-});
+};
+
+/** @typedef {typeof functions} SideBySideFunctions */
+
+serve(functions);

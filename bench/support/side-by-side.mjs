@@ -35,7 +35,9 @@ const EXCHANGES_PER_TURN = 8;
  */
 export function measureOverSockets(variants, options) {
   return measureRounds(options, async (measureTurns) => {
+    /** @type {Child<import('./side-by-side-server.mjs').SideBySideFunctions>} */
     const server = new Child('side-by-side-server');
+    /** @type {Child<import('./burst-load.mjs').BurstFunctions>} */
     const load = new Child('burst-load', { core: LOAD_CORE });
     try {
       const ports = await server.ask('start', variants);
@@ -64,6 +66,7 @@ export function measureOverSockets(variants, options) {
  */
 export function measureInProcess(variants, options) {
   return measureRounds(options, async (measureTurns) => {
+    /** @type {Child<import('./in-process-server.mjs').InProcessFunctions>} */
     const servers = new Child('in-process-server');
     try {
       await servers.ask('start', { variants, boards: BOARDS });

@@ -6,12 +6,17 @@ import { createPeers } from './peers.mjs';
 import { median } from './statistics.mjs';
 
 const STARTS = 15;
-const KINDS = ['ben', 'tcp'];
+const KINDS = /** @type {const} */ (['ben', 'tcp']);
 const OPTIONS = { dataBytes: 32, noreturn: false, keys: 1, peers: 1 };
 
-/** Milliseconds until the answer is there; and until the server said that it listens. */
+/**
+ * Milliseconds until the answer is there; and until the server said that it listens.
+ *
+ * @param {KINDS[number]} kind
+ */
 async function startOnce(kind) {
   const beginning = performance.now();
+  /** @type {Child<import('./server.mjs').ServerFunctions>} */
   const server = new Child('server', { core: LOAD_CORE });
   const port = await server.ask('start', { kind, ...OPTIONS });
   const listeningMs = performance.now() - beginning;
@@ -26,14 +31,16 @@ async function startOnce(kind) {
   return { listeningMs, firstAnswerMs };
 }
 
+/** @returns {{ promise: Promise<unknown>, resolve: (value?: unknown) => void }} */
 function withResolvers() {
-  let resolve;
+  /** @type {(value?: unknown) => void} */
+  let resolve = () => undefined;
   const promise = new Promise((settle) => (resolve = settle));
   return { promise, resolve };
 }
 
 export async function measureStarts() {
-  /** @type {Record<string, Awaited<ReturnType<typeof startOnce>>[]>} */
+  /** @type {Record<KINDS[number], Awaited<ReturnType<typeof startOnce>>[]>} */
   const starts = { ben: [], tcp: [] };
   for (let turn = 0; turn < STARTS; turn++) {
     for (const kind of turn % 2 === 0 ? KINDS : KINDS.toReversed()) {

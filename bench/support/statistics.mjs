@@ -7,7 +7,12 @@ export function median(values) {
   return percentile(values, 0.5);
 }
 
-/** The smallest value that at least `share` of the values do not exceed; between two, their mean for the median. */
+/**
+ * The smallest value that at least `share` of the values do not exceed; between two, their mean for the median.
+ *
+ * @param {ArrayLike<number>} values
+ * @param {number} share
+ */
 export function percentile(values, share) {
   const sorted = Float64Array.from(values).toSorted();
   if (sorted.length === 0) {
@@ -19,20 +24,30 @@ export function percentile(values, share) {
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)];
 }
 
-/** Half the distance of the quartiles, as a share of the median: how far rounds lie apart. */
+/**
+ * Half the distance of the quartiles, as a share of the median: how far rounds lie apart.
+ *
+ * @param {readonly number[]} values
+ */
 export function spread(values) {
   return (percentile(values, 0.75) - percentile(values, 0.25)) / 2 / median(values);
 }
 
-/** The median of every number in a list of records that have the same keys. */
+/**
+ * The median of every number in a list of records that have the same keys.
+ *
+ * @template {Record<string, unknown>} T
+ * @param {readonly T[]} records
+ * @returns {T}
+ */
 export function medianRecord(records) {
   const [first] = records;
-  return Object.fromEntries(
-    Object.keys(first).map((key) => [
-      key,
-      typeof first[key] === 'number' ? median(records.map((record) => record[key])) : first[key],
-    ]),
-  );
+  const medians = Object.entries(first).map(([key, value]) => [
+    key,
+    typeof value === 'number' ? median(records.map((record) => Number(record[key]))) : value,
+  ]);
+  // The same keys, and each value of the same type.
+  return /** @type {T} */ (Object.fromEntries(medians));
 }
 
 /** With fewer values, even the least and the largest are no 95 % interval of the median. */

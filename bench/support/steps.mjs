@@ -17,17 +17,19 @@ const BETWEEN_STRANGERS_MS = 2;
 /** Keys that are tried in a millisecond, half as many as the limits allow. */
 const KEYS_PER_MS = DEFAULT_LIMITS.keyAttempts.perSecond / 2000;
 
+/**
+ * @typedef {object} StepsOptions
+ * @property {number} boards
+ * @property {number} [keys]
+ * @property {number} [dataBytes] of a request
+ * @property {number} [replyBytes] default as many
+ * @property {number} [maxDatagramBytes]
+ */
+
 export class Steps {
   now = 0;
 
-  /**
-   * @param {object} options
-   * @param {number} options.boards
-   * @param {number} [options.keys]
-   * @param {number} [options.dataBytes] of a request
-   * @param {number} [options.replyBytes] default as many
-   * @param {number} [options.maxDatagramBytes]
-   */
+  /** @param {StepsOptions} options */
   constructor({ boards, keys = 1, dataBytes = 32, replyBytes = dataBytes, maxDatagramBytes = 4096 }) {
     // One key is shared: a named key has a quota of the table.
     const names = Array.from({ length: keys }, (_, index) => ({
@@ -64,7 +66,11 @@ export class Steps {
     return { address, port: 1024 + (index % 60_000), family: 'IPv4', size: 0 };
   }
 
-  /** Datagrams 2 and 3. */
+  /**
+   * Datagrams 2 and 3.
+   *
+   * @param {number} index
+   */
   hello(index, remote = this.remoteOf(index)) {
     const decision = this.exchange.receive(HELLO, remote, this.now);
     return decision.kind === 'pair' ? decision.datagrams : fail(decision);
@@ -82,7 +88,12 @@ export class Steps {
     return target.subarray(0, crypto.writeRequest(crypto.openId(ciphertext, iv), this.plaintext, target));
   }
 
-  /** Datagrams 5 to 7. */
+  /**
+   * Datagrams 5 to 7.
+   *
+   * @param {number} index
+   * @param {Buffer} envelope
+   */
   answer(index, envelope, remote = this.remoteOf(index)) {
     let decision = this.exchange.receive(envelope, remote, this.now);
     while (decision.kind === 'searching') {

@@ -50,6 +50,7 @@ export function buildCheckout(folder) {
   return { commit: `${findCommit('HEAD')}${isChanged ? '+' : ''}`, lib: compile(folder) };
 }
 
+/** @param {string} revision */
 function findCommit(revision) {
   try {
     return git('rev-parse', '--verify', '--short', '--end-of-options', `${revision}^{commit}`).toString().trim();
@@ -58,11 +59,15 @@ function findCommit(revision) {
   }
 }
 
+/** @param {string[]} args */
 function git(...args) {
   return execFileSync('git', args, { cwd: root, maxBuffer: MAX_ARCHIVE_BYTES, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-/** @returns {string} the URL of the entry */
+/**
+ * @returns {string} the URL of the entry
+ * @param {string} folder
+ */
 function compile(folder) {
   // The library finds Nest there, and the compiler the types of Node.
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'), 'junction');

@@ -3,19 +3,19 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { format, resolveConfig } from 'prettier';
-import { FIGURES, PAGE } from '../../bench/support/save.mjs';
+import { FIGURES, type Figures, PAGE } from '../../bench/support/save.mjs';
 import { fillSections } from '../../bench/support/table.mjs';
 
 const pathOf = (name: string) => join(import.meta.dirname, '../../docs', name);
 const read = (name: string) => readFileSync(pathOf(name), 'utf8');
 
 describe('docs/performance.md', () => {
-  const saved = Object.entries(FIGURES);
+  const saved: Array<[string, Figures<never>]> = Object.entries(FIGURES);
 
   it.each(saved)('has the figures and the charts of docs/%s.json', async (name, figures) => {
-    const results = JSON.parse(read(`${name}.json`)) as object;
+    const results = JSON.parse(read(`${name}.json`)) as never;
     const path = pathOf(PAGE);
-    const filled = fillSections(read(PAGE), results, figures.sections) as string;
+    const filled = fillSections(read(PAGE), results, figures.sections);
     expect(read(PAGE)).toBe(await format(filled, { ...(await resolveConfig(path)), filepath: path }));
     for (const [chart, draw] of Object.entries(figures.charts)) {
       expect(read(`${chart}.svg`)).toBe(draw(results));
