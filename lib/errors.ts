@@ -3,6 +3,7 @@
  * Messages name the expected value. They never hold the bytes of a key, an id or a payload.
  */
 
+import { types } from 'node:util';
 import { brand } from './brand.js';
 
 /** The closed list of error codes. Match on `error.code`, not on the message. */
@@ -175,4 +176,9 @@ export class BenUdpRequestError extends BenUdpError implements BenUdpRequestFact
     this.elapsedMs = facts.elapsedMs;
     this.attempts = facts.attempts;
   }
+}
+
+/** Whether a value is an error, also of another realm: Jest runs specs in a realm of their own, and errors of Node come from outside. */
+export function isError(value: unknown): value is Error {
+  return value instanceof Error || types.isNativeError(value);
 }

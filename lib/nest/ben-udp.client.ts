@@ -16,7 +16,7 @@ import {
 } from './ben-udp.client-options.js';
 import type { BenUdpActionName, BenUdpData, BenUdpMessageName, BenUdpReply } from '../actions.js';
 import { debugLog } from '../debug-log.js';
-import { BenUdpError, BenUdpRequestError } from '../errors.js';
+import { BenUdpError, BenUdpRequestError, isError } from '../errors.js';
 import { BenUdpStatus } from './ben-udp.events.js';
 import { GuardedEmitter } from './guarded-emitter.js';
 import { BenUdpRecord, isRecord } from './ben-udp.record-builder.js';
@@ -395,7 +395,7 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
   private reportError(error: unknown): void {
     this.logger.error(error);
     if (this.events.hasListeners('error')) {
-      this.events.emit('error', error instanceof Error ? error : new Error(String(error)));
+      this.events.emit('error', isError(error) ? error : new Error(String(error)));
     }
   }
 }

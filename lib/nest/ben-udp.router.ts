@@ -6,6 +6,7 @@ import { Logger } from '@nestjs/common';
 import { type MessageHandler, Server } from '@nestjs/microservices';
 import { Observable, Subject, isObservable, merge, takeUntil } from 'rxjs';
 import { BEN_UDP_TRANSPORT } from '../constants.js';
+import { isError } from '../errors.js';
 import { BenUdpContext } from './ben-udp.context.js';
 import type { BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
 import type { VerifiedRequest } from '../exchange/index.js';
@@ -151,10 +152,10 @@ export abstract class BenUdpRouter extends Server<BenUdpEvents, BenUdpStatus> {
       return { response: handler.isEventHandler ? undefined : response, isDisposed: true };
     } catch (error) {
       // Filters answer with plain objects, texts and RpcExceptions. Any other Error has passed no filter.
-      if (isRpcException(error)) {
+      if (isRpcException(error) && !isError(error.getError())) {
         return { err: answerOf(error), isDisposed: true };
       }
-      if (error instanceof Error) {
+      if (isError(error)) {
         return { err: this.hide(error, handler, context), isDisposed: true };
       }
       if (isHiddenError(error)) {
@@ -335,7 +336,7 @@ function isContainer(value: unknown): boolean {
 
 /** Also matches an exception of another copy of Nest. Test runners load several copies. */
 function isRpcException(error: unknown): error is { getError(): unknown } {
-  return error instanceof Error && 'getError' in error && typeof error.getError === 'function';
+  return isError(error) && 'getError' in error && typeof error.getError === 'function';
 }
 
 function isHiddenError(error: unknown): boolean {
@@ -349,8 +350,11 @@ function isNestAnswer(error: unknown): boolean {
   );
 }
 
-/** The answer of Nest's exception layer for an `RpcException`. */
+/** The answer of Nest's exception layer for an `RpcException`. An error in it is as secret as any other. */
 function answerOf(error: { getError(): unknown }): unknown {
   const answer = error.getError();
-  return typeof answer === 'object' && answer !== null ? answer : { status: 'error', message: answer };
+  if (typeof answer !== 'object' || answer === null) {
+    return { status: 'error', message: answer };
+  }
+  return isError(answer) ? HIDDEN_ERROR : answer;
 }

@@ -2,6 +2,7 @@
  * Texts for log lines. A device may have chosen part of them, so they are quoted, cut and escaped.
  */
 import { inspect } from 'node:util';
+import { isError } from '../errors.js';
 import type { BenUdpRemote } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
 import { excerptOf, printableLine, toEscape } from '../printable.js';
@@ -44,7 +45,7 @@ export function listSome(names: readonly string[]): string {
  */
 export function describeError(error: unknown): string {
   const { stack, message } = (error ?? {}) as { stack?: unknown; message?: unknown };
-  if (error instanceof Error && typeof stack === 'string') {
+  if (isError(error) && typeof stack === 'string') {
     const lines = stack.split('\n');
     const framesAt = lines.findLastIndex((line) => !line.startsWith('    at ')) + 1;
     const head = printableLine(lines.slice(0, framesAt).join('\n'));

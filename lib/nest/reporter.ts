@@ -3,6 +3,7 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { type BenUdpRejection, type BenUdpRemote, REJECTIONS, type RejectedDecision } from '../exchange/index.js';
+import { isError } from '../errors.js';
 import type { BenUdpOutcome, EndedExchange } from '../server/index.js';
 import type { BenUdpEvents, BenUdpExchange, BenUdpRejectedDatagram } from './ben-udp.events.js';
 import type { Platform } from '../net/index.js';
@@ -97,7 +98,7 @@ export class Reporter {
   failed(error: unknown): void {
     this.logFailure(error);
     if (this.events.hasListeners('error')) {
-      this.events.emit('error', error instanceof Error ? error : new Error(String(error)));
+      this.events.emit('error', isError(error) ? error : new Error(String(error)));
     }
   }
 

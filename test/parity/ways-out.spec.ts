@@ -2,6 +2,7 @@
  * Every way out of a handler, pipe, guard, interceptor and filter, with every kind of value. What leaves Nest's exception layer
  * as an answer is the same on both transports; an error that escapes it, because a filter itself threw, must not reach a board.
  */
+import { runInNewContext } from 'node:vm';
 import {
   Catch,
   Controller,
@@ -283,6 +284,9 @@ describe('Ways out', () => {
       text: { make: () => 'busy', answer: 'busy' },
       'raw error': { make: THROWN['error']!.make, answer: HIDDEN },
       'rpc exception': { make: THROWN['rpc']!.make, answer: THROWN['rpc']!.answer },
+      // Jest runs specs in a realm of their own, so errors of Node are no instances of their Error.
+      'error of another realm': { make: () => runInNewContext(`new Error('db down ${SECRET}')`), answer: HIDDEN },
+      'rpc exception of an error': { make: () => new RpcException(new Error(SECRET)), answer: HIDDEN },
     };
     @Catch()
     class AnsweringFilter {
@@ -317,10 +321,11 @@ describe('Ways out', () => {
       benUdp: [
         'hidden and logged; an `RpcException` comes back as `getError()` has it',
         async (transport) => {
-          for (const kind of ['raw error', 'rpc exception']) {
+          for (const kind of ['raw error', 'rpc exception', 'error of another realm', 'rpc exception of an error']) {
             const { client, logs } = await start(transport, { controllers: [Answered] });
-            expect(await askInVain(client, 'answered', kind)).toEqual(ANSWERS[kind]!.answer);
-            expect(logs.of('error')).toHaveLength(kind === 'raw error' ? 1 : 0);
+            expect([kind, await askInVain(client, 'answered', kind)]).toEqual([kind, ANSWERS[kind]!.answer]);
+            const errors = logs.of('error').filter((line) => line.includes(SECRET));
+            expect([kind, errors.length]).toEqual([kind, kind === 'rpc exception' ? 0 : 1]);
           }
         },
       ],

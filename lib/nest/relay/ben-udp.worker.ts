@@ -5,7 +5,7 @@ import { Logger } from '@nestjs/common';
 import type { BaseRpcContext, CustomTransportStrategy, MessageHandler, NatsContext } from '@nestjs/microservices';
 import { ignoreElements, isObservable } from 'rxjs';
 import { BEN_UDP_TRANSPORT } from '../../constants.js';
-import { BenUdpError } from '../../errors.js';
+import { BenUdpError, isError } from '../../errors.js';
 import { OptionReader } from '../../option-reader.js';
 import { toJsonValue } from '../../protocol/index.js';
 import { HIDDEN_ERROR } from '../ben-udp.router.js';
@@ -196,7 +196,7 @@ function toJsonPacket(packet: Packet, logger: Logger): unknown {
 
 /** @throws BenUdpError if JSON can't carry it; and an `Error`, whose text is not for boards. */
 function toErrorContent(error: unknown): unknown {
-  if (error instanceof Error) {
+  if (isError(error)) {
     throw error;
   }
   const content = toJsonValue(error);

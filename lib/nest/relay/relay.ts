@@ -4,7 +4,7 @@
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { RpcException } from '@nestjs/microservices';
 import { Subscription, defer, lastValueFrom, mergeAll } from 'rxjs';
-import { BenUdpError } from '../../errors.js';
+import { BenUdpError, isError } from '../../errors.js';
 import type { Platform } from '../../net/index.js';
 import { toJsonValue } from '../../protocol/index.js';
 import type { BenUdpContext } from '../ben-udp.context.js';
@@ -174,7 +174,7 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
     }
     // A worker in another language may answer with the text of Nest's clients.
     const mayHaveRun = isSent && !(error instanceof UnsentError);
-    if (error instanceof Error || (typeof error === 'string' && error.startsWith(RECONNECTING))) {
+    if (isError(error) || (typeof error === 'string' && error.startsWith(RECONNECTING))) {
       this.log.record(mayHaveRun ? 'lost' : 'unavailable', 'error', () => {
         const what = mayHaveRun ? 'got no answer, and may have run' : 'was not relayed';
         return `${quotePattern(pattern)} ${what}: ${describeError(error)}`;
