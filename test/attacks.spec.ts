@@ -721,7 +721,7 @@ describe('fair shares: what one attacker takes is not taken from others', () => 
       /** Hellos a second, from any port, each with `followers` requests behind it. */
       readonly hellos?: number;
       readonly followers?: number;
-      /** Keys of the boards. Default: one for all. */
+      /** Keys of the fleet, those of its boards among them. Default: one for all. */
       readonly keys?: number;
     }
 
@@ -762,7 +762,8 @@ describe('fair shares: what one attacker takes is not taken from others', () => 
           const [late] = finishSearches(server, now);
           heard += Number(ms >= 0 && (late?.decision ?? answer)?.kind === 'request');
           const count = Math.floor(now / 100);
-          previous = new PureDevice(server, remoteOf(ADDRESS, 1024 + count), fleet[count % fleet.length]?.key);
+          const board = Math.floor(((count % 100) * fleet.length) / 100);
+          previous = new PureDevice(server, remoteOf(ADDRESS, 1024 + count), fleet[board]?.key);
           previous.hello(now);
         }
       }
@@ -777,8 +778,30 @@ describe('fair shares: what one attacker takes is not taken from others', () => 
       { junk: 500, hellos: 200 },
       { junk: 500, keys: 20 },
       { hellos: 200, keys: 20 },
+      { hellos: 200, keys: 1000 },
     ])('at least nine tenths, at %o a second', (attack) => {
       expect(runNat(attack).heard).toBeGreaterThanOrEqual(0.9);
+    });
+
+    it('and the attempts with the keys of one NAT take nothing from another', () => {
+      const keys = Array.from({ length: 20 }, (_, index) => ({
+        device: `${index}`,
+        key: Buffer.alloc(32, `k${index};`),
+      }));
+      const server = createServer({ keys, limits: { ...DEFAULT_LIMITS, keyAttempts: { perSecond: 1, burst: 1000 } } });
+      const [one, other] = ['198.51.100.1', '198.51.100.2'] as const;
+      /** A request of a board from another port than before. */
+      const ask = (board: number, port: number, now: number) =>
+        new PureDevice(server, remoteOf(board < 10 ? one : other, port), keys[board]!.key).ask(now, NORETURN);
+      keys.forEach((_key, board) => expect(outcome(ask(board, 1 + board, 0))).toBe('request'));
+      for (let port = 1000; port < 1400; port++) {
+        server.receive(HELLO, remoteOf(one, port), 1000);
+        server.receive(JUNK, remoteOf(one, port), 1000);
+      }
+      expect(outcome(ask(0, 2000, 1000))).toBe('key-attempt-budget');
+      expect(keys.slice(10).map((_key, index) => outcome(ask(10 + index, 2000 + index, 1000)))).toEqual(
+        Array(10).fill('request'),
+      );
     });
 
     it('and the server tries at most 100 requests a second, and 4 for each answered hello', () => {
@@ -787,6 +810,49 @@ describe('fair shares: what one attacker takes is not taken from others', () => 
       expect(refused).toBeGreaterThan(1000);
       const sum = Object.values(tried).reduce((total, count) => total + count, 0);
       expect(sum).toBeLessThanOrEqual((100 + 4 * 300) * SECONDS + 200 + 4 * 600);
+    });
+
+    it('and 54,000 a second for all addresses, if all three budgets of hellos are used up', () => {
+      const server = createServer({ isReserved: ({ remote }: Sender) => remote.address.startsWith('10.') });
+      /** Of strangers, of verified addresses, of reserved networks. */
+      const networks = [77, 88, 10];
+      const [key] = new KeyRing([{ device: undefined, key: KEY }]).keys as [RingKey];
+      const remoteIn = (network: number, host: number, port: number) =>
+        remoteOf(`${network}.${host & 255}.${(host >> 8) & 255}.${(host >> 16) & 255}`, 1024 + (port % 60_000));
+      for (let host = 0; host < 8192; host++) {
+        server.remember({ remote: remoteIn(88, host, 0), key, heardAt: 0 });
+      }
+      let [answered, tried, count] = [0, 0, 0];
+      const next = (network: number) => {
+        count++;
+        return remoteIn(network, network === 88 ? count % 8192 : count, count);
+      };
+      const forge = (remote: BenUdpRemote, now: number) => {
+        const reason = outcome(server.receive(JUNK, remote, now));
+        tried += Number(reason !== 'request-budget' && reason !== 'request-rate');
+      };
+      const send = (now: number, hellos: number, followers: number, strays: number) => {
+        for (const network of networks) {
+          for (let each = 0; each < hellos; each++) {
+            const remote = next(network);
+            answered += Number(server.receive(HELLO, remote, now).kind === 'pair');
+            for (let follower = 0; follower < followers; follower++) {
+              forge(remote, now);
+            }
+          }
+          for (let stray = 0; stray < strays; stray++) {
+            forge(next(network), now);
+          }
+        }
+      };
+      // Use up what may come at once.
+      send(1000, 11_000, 0, 5000);
+      [answered, tried] = [0, 0];
+      for (let ms = 1; ms <= 500; ms++) {
+        send(1000 + ms, 5, 5, 4);
+      }
+      expect(answered).toBe((3 * 4000) / 2);
+      expect(tried / 0.5 / 54_000).toBeCloseTo(1, 1);
     });
   });
 

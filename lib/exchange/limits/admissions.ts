@@ -1,5 +1,5 @@
 /**
- * The limits of a server: finds those that an endpoint is subject to. Its memory has a fixed size of about 8 MiB.
+ * The limits of a server: finds those that an endpoint is subject to. Its memory has a fixed size of about 9 MiB.
  */
 import { type RandomFill, systemRandom } from '../../random.js';
 import type { Arrival } from '../decision.js';
@@ -7,7 +7,7 @@ import type { Endpoint } from '../endpoint.js';
 import type { Sender } from '../remote.js';
 import { type Admission, KnownAdmission, OWN_ADMISSION, StrangerAdmission, type StrangerBudgets } from './admission.js';
 import { type BenUdpLimits, SOURCES_PER_NETWORK } from './exchange-limits.js';
-import { KeyAttemptBudget } from './key-attempt-budget.js';
+import { KeyAttemptBudget, SHARE_OF_AN_ADDRESS } from './key-attempt-budget.js';
 import { type BenUdpRate, RateLimit, RateTable } from './rate-limit.js';
 import { RequestCredits } from './request-credits.js';
 import { VerifiedSources } from './verified-sources.js';
@@ -25,6 +25,8 @@ export class Admissions {
   /** For addresses in a reserved network. They authenticate nothing either. */
   private readonly reserved: StrangerBudgets;
   readonly keyAttempts: KeyAttemptBudget;
+  /** For the keys that verified at the address of a request, so a search among all keys takes nothing from them. */
+  readonly addressKeyAttempts: KeyAttemptBudget;
   readonly credits: RequestCredits;
   readonly verifiedSources: VerifiedSources;
 
@@ -64,6 +66,7 @@ export class Admissions {
     };
     this.verifiedSources = new VerifiedSources(random);
     this.keyAttempts = new KeyAttemptBudget(limits.keyAttempts, random);
+    this.addressKeyAttempts = new KeyAttemptBudget(limits.keyAttempts, random, SHARE_OF_AN_ADDRESS);
   }
 
   of(known: Endpoint | undefined, { sender, now, isOwn }: Arrival): Admission {

@@ -36,8 +36,8 @@ export interface BenUdpLimits {
   readonly requestsOfStrangers: BenUdpRate;
   /**
    * Advanced. Keys that are tried for requests that do not verify, if the key of the endpoint is unknown. One key counts once for
-   * each 2 KiB of data. Half of `burst` is reserved for sources that sent a hello and used less than a fifth. Default 50000 a second,
-   * 100000 at once.
+   * each 2 KiB of data. Half of `burst` is reserved for sources that sent a hello and used less than a fifth. The keys that verified
+   * at the address of a request have the same budget again, with a half instead of a fifth. Default 50000 a second, 100000 at once.
    */
   readonly keyAttempts: BenUdpRate;
 }

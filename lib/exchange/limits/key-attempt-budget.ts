@@ -15,6 +15,9 @@ const SOURCES = 65_536;
 /** A source that has used this share of the budget is doubtful. It is refused only if others leave too little. */
 const SHARE_OF_A_SOURCE = 1 / 5;
 
+/** The same for the keys that verified at an address. They are few, so the share serves many requests. */
+export const SHARE_OF_AN_ADDRESS = 1 / 2;
+
 /** Bytes of request data for which one key counts as one attempt. The hash covers all data: 4 kB take 2.4 times as long as 16 bytes. */
 const BYTES_PER_ATTEMPT = 2048;
 
@@ -23,11 +26,8 @@ export class KeyAttemptBudget {
   private readonly sources: RateTable;
   private readonly reserve: number;
 
-  constructor(rate: BenUdpRate, random: RandomFill = systemRandom) {
-    const share = {
-      perSecond: rate.perSecond * SHARE_OF_A_SOURCE,
-      burst: Math.max(1, rate.burst * SHARE_OF_A_SOURCE),
-    };
+  constructor(rate: BenUdpRate, random: RandomFill = systemRandom, shareOfSource = SHARE_OF_A_SOURCE) {
+    const share = { perSecond: rate.perSecond * shareOfSource, burst: Math.max(1, rate.burst * shareOfSource) };
     this.budget = new RateLimit(rate);
     this.sources = new RateTable(share, SOURCES, random);
     this.reserve = Math.floor(rate.burst / 2);

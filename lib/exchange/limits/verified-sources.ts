@@ -1,6 +1,6 @@
 /**
- * The addresses from which a request verified, and the key that verified last there. Only key holders can write here. An address
- * authenticates nothing, so this decides only whose budget a hello draws on, and which key is tried first.
+ * The addresses from which a request verified, and the keys that verified there. Only key holders can write here. An address
+ * authenticates nothing, so this decides only whose budget a hello draws on, and which keys are tried first.
  */
 import type { KeyRing, RingKey } from '../../keys/index.js';
 import { type RandomFill, systemRandom } from '../../random.js';
@@ -16,14 +16,20 @@ const SOURCES = 65_536;
  */
 const WAYS = 4;
 
+/** Keys with a name that are remembered for one address: a NAT with as many boards. In a larger one, each replaces another at random. */
+export const KEYS_PER_ADDRESS = 128;
+
 /** How long an address stays verified after a request of it. */
 export const VERIFIED_SOURCE_MS = 86_400_000;
 
 export class VerifiedSources {
   private readonly owners = new Uint32Array(SOURCES);
   private readonly verifiedAt = new Float64Array(SOURCES).fill(-Infinity);
-  /** Allocated for the first named key. Shared keys are few, so a search finds them at once. */
-  private keys: Array<RingKey | undefined> | undefined;
+  /**
+   * The keys with a name, the latest last; without a list if there is one, as for most addresses. Allocated for the first named key. Shared
+   * keys are few, so a search finds them at once.
+   */
+  private keys: Array<RingKey | RingKey[] | undefined> | undefined;
   private readonly hash: KeyedHash;
 
   constructor(random: RandomFill = systemRandom) {
@@ -37,8 +43,13 @@ export class VerifiedSources {
 
   /** The key with a name that verified last from this address, however long ago. */
   keyOf(prefix: IpPrefix): RingKey | undefined {
+    return this.keysOf(prefix).at(-1);
+  }
+
+  /** The keys with a name that verified from this address, however long ago, the latest last. */
+  keysOf(prefix: IpPrefix): readonly RingKey[] {
     const index = this.indexOf(this.ownerOf(prefix));
-    return index >= 0 ? this.keys?.[index] : undefined;
+    return index >= 0 ? this.keysAt(index) : [];
   }
 
   record(prefix: IpPrefix, key: RingKey, now: number): void {
@@ -47,17 +58,36 @@ export class VerifiedSources {
     const index = known >= 0 ? known : this.placeFor(owner, key);
     this.owners[index] = owner;
     this.verifiedAt[index] = now;
-    if (key.device !== undefined) {
-      this.keys ??= Array<RingKey | undefined>(SOURCES).fill(undefined);
-      this.keys[index] = key;
-    } else if (known < 0 && this.keys) {
+    if (known < 0 && this.keys) {
       this.keys[index] = undefined;
+    }
+    if (key.device !== undefined) {
+      this.recordKey(index, key, now);
     }
   }
 
   /** Forgets the keys that have left the ring. */
   retain(ring: KeyRing): void {
-    this.keys = this.keys?.map((key) => (key && ring.has(key) ? key : undefined));
+    this.keys = this.keys?.map((keys) => {
+      if (Array.isArray(keys)) {
+        return keys.filter((key) => ring.has(key));
+      }
+      return keys && ring.has(keys) ? keys : undefined;
+    });
+  }
+
+  private keysAt(index: number): readonly RingKey[] {
+    const keys = this.keys?.[index] ?? [];
+    return Array.isArray(keys) ? keys : [keys];
+  }
+
+  private recordKey(index: number, key: RingKey, now: number): void {
+    this.keys ??= Array<RingKey | RingKey[] | undefined>(SOURCES).fill(undefined);
+    const others = this.keysAt(index).filter((each) => each !== key);
+    if (others.length === KEYS_PER_ADDRESS) {
+      others.splice(this.hash.of(index, now) % KEYS_PER_ADDRESS, 1);
+    }
+    this.keys[index] = others.length === 0 ? key : [...others, key];
   }
 
   private ownerOf({ high, low }: IpPrefix): number {
@@ -79,7 +109,7 @@ export class VerifiedSources {
     const first = firstOf(owner);
     let oldest = first;
     for (let index = first; index < first + WAYS; index++) {
-      if (key.device !== undefined && this.keys?.[index] === key) {
+      if (key.device !== undefined && this.keysAt(index).at(-1) === key) {
         return index;
       }
       oldest = this.verifiedAt[index]! < this.verifiedAt[oldest]! ? index : oldest;

@@ -1,6 +1,6 @@
 /** The table of verified addresses when it is full. */
 import { describe, expect, it } from 'vitest';
-import { VerifiedSources } from '../../../lib/exchange/limits/verified-sources.js';
+import { KEYS_PER_ADDRESS, VerifiedSources } from '../../../lib/exchange/limits/verified-sources.js';
 import { KeyRing, type RingKey } from '../../../lib/keys/index.js';
 import { KEY, OTHER_KEY } from '../../support/pure-device.js';
 
@@ -37,5 +37,31 @@ describe('VerifiedSources', () => {
     const left = others.filter((address) => sources.has(prefixOf(address), many.length));
     expect(left.length).toBeGreaterThan(0.9 * ENTRIES);
     expect(left.filter((address) => sources.keyOf(prefixOf(address)) !== undefined)).toEqual([]);
+  });
+
+  it(`has the last ${KEYS_PER_ADDRESS} keys with a name for an address, the latest last, until they leave the ring`, () => {
+    const fleet = Array.from({ length: KEYS_PER_ADDRESS + 1 }, (_, index) => ({
+      device: `${index}`,
+      key: Buffer.alloc(32, `k${index};`),
+    }));
+    const ring = new KeyRing(fleet);
+    const sources = new VerifiedSources();
+    const all = ring.keys.slice(0, KEYS_PER_ADDRESS);
+    all.forEach((key, index) => sources.record(prefixOf(1), key, index));
+    expect(sources.keysOf(prefixOf(1))).toEqual(all);
+    sources.record(prefixOf(1), SHARED, 500);
+    sources.record(prefixOf(1), all[3]!, 500);
+    expect(sources.keysOf(prefixOf(1))).toEqual([...all.filter((key) => key !== all[3]), all[3]]);
+    const last = ring.keys.at(-1)!;
+    sources.record(prefixOf(1), last, 600);
+    expect(sources.keysOf(prefixOf(1))).toHaveLength(KEYS_PER_ADDRESS);
+    expect(sources.keyOf(prefixOf(1))).toBe(last);
+    sources.record(prefixOf(2), last, 700);
+    expect([sources.keysOf(prefixOf(2)), sources.keysOf(prefixOf(3))]).toEqual([[last], []]);
+    sources.retain(new KeyRing(fleet.slice(0, 2), ring));
+    const left = sources.keysOf(prefixOf(1));
+    expect(left.every((key) => all.slice(0, 2).includes(key))).toBe(true);
+    expect(left.length).toBeGreaterThan(0);
+    expect(sources.keysOf(prefixOf(2))).toEqual([]);
   });
 });
