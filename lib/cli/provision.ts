@@ -2,6 +2,7 @@
  * `provision`: puts a key, the client and a program on a board that is connected by USB.
  */
 import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { isIPv4, isIPv6 } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DEFAULT_PORT } from '../constants.js';
@@ -95,6 +96,9 @@ export const provision = defineCommand({
       password: io.env['BEN_WIFI_PASSWORD'] ?? '',
       protocol: values.v2 ? 'v2' : 'v1',
     };
+    if (isIPv6(plan.host)) {
+      throw new UsageError(`--host "${plan.host}" is an IPv6 address, and boards send IPv4`);
+    }
     const server = `new BenUdpTransport({ ${plan.protocol === 'v2' ? serverOptionV2(plan) : serverOption(plan.keyFile)} })`;
     if (values['dry-run']) {
       dryRun(plan, server, values.json === true, io);
@@ -112,6 +116,9 @@ export const provision = defineCommand({
     io.out(
       `Copied key.sec, ${CLIENTS[plan.protocol].module}.py and main.py to the board, and restarted it. It sends to ${plan.host}:${plan.port}.`,
     );
+    if (!isIPv4(plan.host)) {
+      io.out(`Of the usual boards, only ESP32 looks up names. For any other one use --host with an address.`);
+    }
     io.out('');
     io.out(`The server:  ${server}`);
     io.out(`Try it:      ${PROGRAM} listen --port ${plan.port} --key-file "${plan.keyFile}"`);

@@ -164,6 +164,15 @@ describe.skipIf(process.platform === 'win32')('provision', () => {
     expect((await board('main.py')).toString()).toContain('wlan.connect("home", "hunter2")');
   });
 
+  it.each([
+    ['raspberrypi.local', 1],
+    ['192.168.1.10', 0],
+  ])('tells for the host %s whether the firmware must look up a name', async (host, hints) => {
+    const { words, env } = await setUp();
+    const { io } = await runCommand(provision, ['kitchen', '--host', host, ...words.slice(3)], { env });
+    expect(io.text.match(/only ESP32 looks up names/g) ?? []).toHaveLength(hints);
+  });
+
   it('tells how to install mpremote', async () => {
     const { words } = await setUp();
     const { exitCode, io } = await runCommand(provision, words, { env: { PATH: '/nowhere' } });
@@ -188,6 +197,7 @@ describe.skipIf(process.platform === 'win32')('provision', () => {
     [['kitchen'], /name the server with --host/],
     [['kitchen', '--host', ''], /--host is empty: name an address, or leave it out for that of this machine/],
     [['kitchen', '--host', '', '--dry-run'], /--host is empty/],
+    [['kitchen', '--host', 'fe80::1', '--dry-run'], /--host "fe80::1" is an IPv6 address, and boards send IPv4/],
   ])('refuses %j', async (args, message) => {
     const { exitCode, io } = await runCommand(provision, args, { interfaces: () => ({}) });
     expect(exitCode).toBe(2);
