@@ -33,7 +33,7 @@ Examples:
   ${PROGRAM} provision kitchen --dry-run
   ${PROGRAM} provision kitchen --host 192.168.1.10 --device /dev/ttyUSB0 --v2
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.`;
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 Ctrl+C.`;
 
 const NAME = /^[A-Za-z0-9][\w-]{0,63}$/;
 
@@ -239,8 +239,14 @@ async function copyFiles(plan: Plan, io: CliIo): Promise<void> {
 }
 
 /** @throws CliFailure */
-async function runOnBoard([command, ...args]: readonly string[], { runProgram }: CliIo): Promise<string> {
+async function runOnBoard([command, ...args]: readonly string[], { runProgram, signal }: CliIo): Promise<string> {
   const { exitCode, stdout, stderr } = await runProgram(command!, args);
+  if (signal.aborted) {
+    throw new CliFailure('interrupted', {
+      exitCode: EXIT_CODES.interrupted,
+      hint: 'The board may have a part of the files. Run the command again, with --force if it has a main.py.',
+    });
+  }
   if (exitCode === undefined) {
     throw new CliFailure('mpremote is not installed', { hint: INSTALL });
   }

@@ -7,7 +7,7 @@ import { BOARD_CLIENT_V2 } from '../../lib/cli/board-client-v2.js';
 import { provision } from '../../lib/cli/provision.js';
 import { formatProgram } from '../../lib/cli/provision.js';
 import { deriveKey, fingerprint } from '../../lib/keys/index.js';
-import { MAX_HELP_LINES, runCommand } from '../support/cli-io.js';
+import { MAX_HELP_LINES, runCommand, startCommand } from '../support/cli-io.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
 /** Copies files as `mpremote cp` does, into the folder `board`. */
@@ -178,6 +178,17 @@ describe.skipIf(process.platform === 'win32')('provision', () => {
     const { exitCode, io } = await runCommand(provision, words, { env: { PATH: '/nowhere' } });
     expect(exitCode).toBe(1);
     expect(io.errors).toMatch(/mpremote is not installed\n[\s\S]*pipx install mpremote[\s\S]*uv tool install/);
+  });
+
+  it('ends with 130 by Ctrl+C, and does not say that mpremote is not installed', async () => {
+    const { folder, words, env, board } = await setUp();
+    await writeFile(join(folder, 'bin', 'mpremote'), STAND_IN.replace('cp) cp', 'cp) exec sleep 60; cp'));
+    const { io, exitCode } = startCommand(provision, words, { env });
+    await expect.poll(() => readFile(join(folder, 'log'), 'utf8').catch(() => '')).toContain('cp ');
+    io.interrupt();
+    expect(await exitCode).toBe(130);
+    expect(io.errors).toMatch(/provision: interrupted\nThe board may have a part of the files/);
+    await expect(board('main.py')).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   it('passes on the reason of mpremote if no board is connected', async () => {
