@@ -25,6 +25,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 process.stdout.on('error', ({ code }: NodeJS.ErrnoException) =>
   process.exit(code === 'EPIPE' ? EXIT_CODES.ok : EXIT_CODES.failed),
 );
+// Remarks that nobody reads end no command: the result on standard output, and the exit code, still count.
+process.stderr.on('error', () => undefined);
 
 async function main(): Promise<void> {
   const terminal = new Terminal(process.stdout, process.stderr);

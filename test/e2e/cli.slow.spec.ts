@@ -126,6 +126,14 @@ describe('nestjs-ben-udp', () => {
     expect(cutOff.stderr).toBe('');
   });
 
+  it('fleet goes on to its numbers and its exit code if nobody reads its progress any more', async () => {
+    const words = ['127.0.0.1:9', '--duration', '2500ms', '--any-key-file', '--key-file', 'package.json'];
+    const running = Program.start('fleet', '1', ...words);
+    running.child.stderr!.destroy();
+    expect(await running.ended).toBe(3);
+    expect(running.stdout).toMatch(/\n2\.\d s: \d asked, 0 answered/);
+  });
+
   it('decode reads standard input', async () => {
     const child = Program.start('decode', '-');
     expect(await child.ended).toBe(1);
