@@ -1,7 +1,7 @@
 /**
  * `keygen`: makes a key file. Prints no byte of the secret, unless a literal for firmware is requested.
  */
-import { basename, dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { BenUdpError } from '../errors.js';
 import { KEY_BYTES } from '../protocol/index.js';
 import { deriveKey, fingerprint, generateKeyFile, readKeyFile } from '../keys/index.js';
@@ -117,7 +117,8 @@ export async function checkGit(file: string, { runProgram }: CliIo): Promise<boo
 export function serverOption(file: string): string {
   const name = basename(file).replace(/\.[^.]*$/, '');
   const path = quote(file.replaceAll('\\', '/'));
-  if (name === 'key') {
+  // A device has a name.
+  if (name === 'key' || name === '') {
     return `keyFile: ${path}`;
   }
   return `keys: { ${/^[A-Za-z_$][\w$]*$/.test(name) ? name : quote(name)}: ${path} }`;
@@ -129,15 +130,26 @@ export function describeGit(file: string, isIgnored: boolean | undefined): strin
     case true:
       return 'git ignores the file, so no commit contains it.';
     case false:
-      return `git would commit the file. To prevent that:\n  echo '${basename(file)}' >> .gitignore`;
+      return `git would commit the file. To prevent that:\n  ${ignoreCommand(file)}`;
     default:
       return 'Keep it out of version control.';
   }
 }
 
+/** The file's own folder, because the current one may be in another repository. */
+function ignoreCommand(file: string): string {
+  const pattern = basename(file).replaceAll(/^[!#]|[\\*?[ ]/g, '\\$&');
+  const list = join(dirname(file), '.gitignore');
+  return `echo ${quoteForShell(pattern)} >> ${/^[\w./-]+$/.test(list) ? list : quoteForShell(list)}`;
+}
+
+function quoteForShell(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
 /** A string of JavaScript. */
 export function quote(text: string): string {
-  return `'${text.replaceAll("'", "\\'")}'`;
+  return `'${text.replaceAll(/['\\]/g, '\\$&')}'`;
 }
 
 async function read(file: string, values: Pick<KeyValues, 'any-key-file'>): Promise<Buffer> {

@@ -52,6 +52,7 @@ describe('keygen', () => {
     ['key.sec', "new BenUdpTransport({ keyFile: '%' })"],
     ['kitchen.sec', "new BenUdpTransport({ keys: { kitchen: '%' } })"],
     ['living-room.sec', "new BenUdpTransport({ keys: { 'living-room': '%' } })"],
+    ['.sec', "new BenUdpTransport({ keyFile: '%' })"],
   ])('suggests the options of the server for %s', async (name, line) => {
     const file = join(await temporaryFolder(), name);
     const { io } = await runCommand(keygen, [file]);
@@ -65,13 +66,27 @@ describe('keygen', () => {
     expect(await advise('outside.sec')).toContain('Keep it out of version control.');
     execFileSync('git', ['init', '-q', folder]);
     expect(await advise('kitchen.sec')).toContain(
-      "git would commit the file. To prevent that:\n  echo 'kitchen.sec' >> .gitignore",
+      `git would commit the file. To prevent that:\n  echo 'kitchen.sec' >> ${folder}/.gitignore`,
     );
     await writeFile(join(folder, '.gitignore'), '*.sec\n');
     expect(await advise('garden.sec')).toContain('git ignores the file');
     const { io } = await runCommand(keygen, [join(folder, 'json.sec'), '--json']);
     expect(io.documents[0]).toMatchObject({ isIgnoredByGit: true });
   });
+
+  it
+    .skipIf(!hasProgram('git') || process.platform === 'win32')
+    .each(['kitchen.sec', "cook's.sec", '!garden.sec', '#1.sec', 'room [2].sec', '$HOME*.sec', '-n.sec'])(
+    'names a command with which git ignores %s from any folder (skipped without git)',
+    async (name) => {
+      const folder = join(await temporaryFolder(), 'house of keys');
+      execFileSync('git', ['init', '-q', folder]);
+      const { io } = await runCommand(keygen, ['--', join(folder, name)]);
+      execFileSync('sh', ['-c', io.text.split('To prevent that:\n')[1]!]);
+      const listed = execFileSync('git', ['status', '--porcelain', '-z'], { cwd: folder }).toString();
+      expect(listed).toBe('?? .gitignore\0');
+    },
+  );
 
   it('prints nothing but literals on standard output, on request', async () => {
     const file = await newFile();
