@@ -477,7 +477,6 @@ function readPage() {
 /** @param {ReturnType<typeof readPage>} rows */
 async function checkPage(rows) {
   const batch = 'docs/python-text.md';
-  /** @type {Judgement[]} */
   const judgements = await python.ask({ op: 'judge', texts: rows.map(({ text }) => text) });
   for (const [index, judgement] of judgements.entries()) {
     const { text, claim } = rows[index];
@@ -502,7 +501,6 @@ async function checkPage(rows) {
  * @param {string} batch
  */
 async function checkValues(size, batch) {
-  /** @type {Case[]} */
   const cases = await python.ask({ op: 'values', seed: batch, count: size });
   const printed = cases.map(([repr, ascii, expected, survives]) => {
     for (const [name, text] of Object.entries({ repr, ascii })) {
@@ -537,7 +535,6 @@ async function checkValues(size, batch) {
  */
 async function checkMutants(size, batch) {
   const texts = documented.map(({ text }) => text);
-  /** @type {Judgement[]} */
   const judgements = await python.ask({ op: 'mutants', seed: batch, count: size, texts });
   for (const judgement of judgements) {
     add('mutants');
@@ -655,6 +652,17 @@ function canonicalNumber(value) {
   return Number.isNaN(value) ? '7ff8000000000000' : bytes.toString('hex');
 }
 
+/**
+ * What Python answers to each operation.
+ *
+ * @typedef {object} Answers
+ * @property {Judgement[]} judge
+ * @property {Judgement[]} mutants
+ * @property {boolean[]} printed whether repr or ascii prints each text
+ * @property {string[]} read
+ * @property {Case[]} values
+ */
+
 /** One python3 for the whole run. */
 function startPython() {
   // The hash seed decides the order in which sets are printed.
@@ -663,8 +671,9 @@ function startPython() {
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     /**
-     * @param {object} request
-     * @returns {Promise<any>} as the request says.
+     * @template {keyof Answers} Op
+     * @param {{ op: Op } & Record<string, unknown>} request
+     * @returns {Promise<Answers[Op]>}
      */
     async ask(request) {
       if (!child.stdin.write(`${JSON.stringify(request)}\n`)) {

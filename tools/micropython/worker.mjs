@@ -220,12 +220,18 @@ function pythonString(text) {
   return JSON.stringify(text);
 }
 
-/** @type {Record<string, (...args: any[]) => string>} */
-const commands = {
-  run,
-  send: (/** @type {string} */ request, /** @type {boolean} */ noreturn) =>
-    run(`print(repr(client.send((${request}\n), noreturn=${noreturn ? 'True' : 'False'})), end="")`),
-};
+/**
+ * @typedef {{ command: 'run', args: [source: string] } | { command: 'send', args: [request: string, noreturn: boolean] }} Command
+ *
+ * @param {Command} message
+ */
+function execute({ command, args }) {
+  if (command === 'run') {
+    return run(...args);
+  }
+  const [request, noreturn] = args;
+  return run(`print(repr(client.send((${request}\n), noreturn=${noreturn ? 'True' : 'False'})), end="")`);
+}
 
 /**
  * The message of a PythonError is Python's traceback. The VM of 1.20 names the type in its last line alone.
@@ -249,5 +255,5 @@ function answer(id, work) {
   }
 }
 
-owner.on('message', ({ id, command, args }) => answer(id, () => commands[command](...args)));
+owner.on('message', (/** @type {Command & { id: number }} */ message) => answer(message.id, () => execute(message)));
 answer(0, setUp);
