@@ -1,11 +1,12 @@
 /** An edge and workers over real brokers: NATS on both majors of Nest, Redis on Nest 12. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Controller } from '@nestjs/common';
+import { Controller, type ExecutionContext, type INestMicroservice } from '@nestjs/common';
 import { Ctx, MessagePattern, NatsContext, Payload, ServerNats, ServerRedis, Transport } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import {
@@ -118,6 +119,7 @@ async function startEdge(
   port: number,
   natsOptions: object = {},
   relayOptions: Partial<BenUdpRelayOptions> = {},
+  configure?: (app: INestMicroservice) => void,
 ) {
   return startApp(
     {
@@ -135,6 +137,7 @@ async function startEdge(
       ],
     },
     { key: [], keys: { [DEVICE]: KEY_CONTENTS } },
+    configure,
   );
 }
 
@@ -293,6 +296,38 @@ describe.each<[Broker, string | undefined]>([
       const closedAt = performance.now();
       await app.close();
       expect(performance.now() - closedAt).toBeLessThan(4000);
+    });
+
+    it.runIf(broker === 'nats-server')('serializes each request in its own async scope', async () => {
+      const { port } = await startEngine(broker);
+      await startWorker(broker, port, false);
+      const scope = new AsyncLocalStorage<unknown>();
+      const seen: unknown[] = [];
+      const serialize = ({ pattern, id, data: record }: { pattern: unknown; id: string; data: { data: unknown } }) => {
+        seen.push([record.data, scope.getStore()]);
+        return { data: Buffer.from(JSON.stringify({ pattern, id, data: record.data })) };
+      };
+      const arrivals: Array<() => void> = [];
+      // All requests leave in one turn, in which the client writes them with one write.
+      const canActivate = async (context: ExecutionContext) => {
+        await new Promise<void>((resolve) => {
+          if (arrivals.push(resolve) === 3) {
+            arrivals.forEach((arrive) => arrive());
+          }
+        });
+        scope.enterWith(context.switchToRpc().getData());
+        return true;
+      };
+      const { board } = await startEdge(broker, port, { serializer: { serialize } }, {}, (app) =>
+        app.useGlobalGuards({ canActivate }),
+      );
+      const boards = await Promise.all([1, 2, 3].map(() => board({ timeout: 5000 })));
+      await Promise.all(boards.map((each, index) => each.send({ action: 'echo', data: index })));
+      expect(seen.toSorted()).toEqual([
+        [0, 0],
+        [1, 1],
+        [2, 2],
+      ]);
     });
 
     it.runIf(broker === 'nats-server')('shares the load between two workers within 20 %', async () => {

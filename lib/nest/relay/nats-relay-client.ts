@@ -1,6 +1,7 @@
 /**
  * Nest's client of NATS, which writes to its socket once for many requests, and has headers for each of them.
  */
+import { AsyncResource } from 'node:async_hooks';
 import { ClientNats, type NatsOptions, type PacketId, type ReadPacket, type WritePacket } from '@nestjs/microservices';
 import type { Platform } from '../../net/index.js';
 import { UnsentError } from './unsent-error.js';
@@ -38,11 +39,12 @@ export class NatsRelayClient extends ClientNats {
   protected override publish(request: ReadPacket, callback: Callback): () => void {
     let isWanted = true;
     let forget: (() => void) | undefined;
-    const publish = () => {
+    // The turn of all of them runs in the scope of the first, but a serializer may read the store of its own request.
+    const publish = AsyncResource.bind(() => {
       if (isWanted) {
         forget = super.publish(request, callback);
       }
-    };
+    });
     if (this.outgoing.push(publish) === 1) {
       this.platform.afterTurn(() => this.outgoing.splice(0).forEach((each) => each()));
     }
