@@ -87,8 +87,8 @@ export interface BenUdpTransportOptions extends BenUdpKeyOptions {
   /** Milliseconds that running handlers get on shutdown, 0 to 86400000. Default 10000. */
   shutdownTimeout?: number;
   /**
-   * Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. One named key, or one address if its key
-   * is shared, gets at most three quarters.
+   * Verified devices (address and port) that are remembered, 1 to 16777216. Default 65536. Set it to more than you have boards:
+   * `knownBoardsFile` has no more either. One named key, or one address if its key is shared, gets at most three quarters.
    */
   maxEndpoints?: number;
   /**

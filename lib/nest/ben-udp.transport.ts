@@ -218,8 +218,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   }
 
   /**
-   * The devices that have sent a request since `listen`, at most `maxEndpoints`, and those of the option `keys` that have not. The latter
-   * come first, then the device with the longest silence.
+   * The devices that have sent a request since `listen`, at most `maxEndpoints` or as many as there are keys, and named devices that have
+   * not. The latter come first, then the device with the longest silence.
    *
    * @throws Error before `listen` has succeeded and after `close`.
    */
@@ -306,8 +306,12 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
   private async bind(binding: BindRetry): Promise<void> {
     const { bufferSize, maxEndpoints, silentAfter, reusePort } = this.options;
     await this.keys.load();
-    const devices = new DeviceRegistry(this.platform, maxEndpoints, silentAfter, (device) =>
-      this.events.emit('deviceSilent', device),
+    const devices = new DeviceRegistry(
+      this.platform,
+      maxEndpoints,
+      silentAfter,
+      (device) => this.events.emit('deviceSilent', device),
+      () => this.keys.current.keys.length,
     );
     const probe = new LoopbackProbe(() => this.keys.current, this.platform, reusePort);
     const handlers = probe.wrap(this.createHandlers(devices));

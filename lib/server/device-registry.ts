@@ -40,22 +40,24 @@ interface Entry {
 }
 
 export class DeviceRegistry {
-  /** Least recently heard first. Together bounded by `capacity`. */
+  /** Least recently heard first. Together bounded by `capacity`, or by the number of keys if there are more. */
   private readonly named = new Map<string, Entry>();
   private readonly unnamed = new Map<EndpointKey, Entry>();
   private cancel: () => void = () => undefined;
 
   /**
-   * @param capacity devices that are remembered. Beyond it, the one with the longest silence is evicted, unnamed ones first: the holder
-   * of a shared key can use any number of endpoints, and must not hide the silence of a named device.
+   * @param capacity devices that are remembered, or as many as there are keys. Beyond it, the one with the longest silence is evicted,
+   * unnamed ones first: the holder of a shared key can use any number of endpoints, and must not hide the silence of a named device.
    * @param silentAfterMs 0 for never.
    * @param onSilent called once each time a device becomes silent.
+   * @param countKeys the keys that are accepted. Otherwise the silent devices of a larger fleet would be evicted, and never reported.
    */
   constructor(
     private readonly platform: Platform,
     private readonly capacity: number,
     private readonly silentAfterMs: number,
     private readonly onSilent: (device: BenUdpHeardDevice) => void,
+    private readonly countKeys: () => number = () => 0,
   ) {}
 
   /** Begins to check for silent devices, until `stop`. */
@@ -101,7 +103,7 @@ export class DeviceRegistry {
   }
 
   private createEntry(): Entry {
-    if (this.named.size + this.unnamed.size >= this.capacity) {
+    if (this.named.size + this.unnamed.size >= Math.max(this.capacity, this.countKeys())) {
       forgetOldest(this.unnamed.size > 0 ? this.unnamed : this.named);
     }
     return { endpoint: undefined, requests: 0, seenAt: 0, isSilent: false };

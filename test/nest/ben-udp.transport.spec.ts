@@ -457,6 +457,27 @@ describe('on', () => {
   });
 });
 
+describe('getDevices', () => {
+  it('has room for a device of each key, also if there are more than maxEndpoints', async () => {
+    const keys = { kitchen: Buffer.alloc(32, 'a'), hall: Buffer.alloc(32, 'b'), cellar: Buffer.alloc(32, 'c') };
+    const transport = create({ key: [], keys, maxEndpoints: 2 });
+    transport.addHandler('echo', async (data: unknown) => data as never);
+    await listen(transport);
+    const { port } = transport.unwrap().address();
+    let localPort = 0;
+    for (const [name, own] of Object.entries(keys)) {
+      // All from one port, because the table of endpoints has room for two.
+      const board = await startBoard(port, { key: own, localPort });
+      localPort = board.address.port;
+      expect(await board.send({ action: 'echo', data: name })).toBe(name);
+      await board.close();
+    }
+    expect(transport.getDevices().map(({ name, requests }) => [name, requests])).toEqual(
+      Object.keys(keys).map((name) => [name, 1]),
+    );
+  });
+});
+
 describe('IPv6', () => {
   it('serves boards on ::1', async () => {
     const transport = create({ host: '::1' });

@@ -79,6 +79,28 @@ describe('DeviceRegistry', () => {
     expect(registry.list([]).map(({ name }) => name)).toEqual(['hall', 'cellar', 'attic']);
   });
 
+  it('has room for each key, so a fleet larger than its capacity can fall silent', () => {
+    const platform = new FakePlatform();
+    const silent: string[] = [];
+    const registry = new DeviceRegistry(
+      platform,
+      2,
+      1000,
+      ({ name }) => silent.push(name),
+      () => 4,
+    );
+    registry.start();
+    const names = ['kitchen', 'hall', 'cellar', 'attic'];
+    names.forEach((name, index) => registry.record(requestOf(name, '10.0.0.1', 1 + index)));
+    platform.advance(600);
+    names.slice(1).forEach((name, index) => registry.record(requestOf(name, '10.0.0.1', 2 + index)));
+    platform.advance(500);
+    expect(silent).toEqual(['kitchen']);
+    registry.record(requestOf('a removed device', '10.0.0.1', 9));
+    expect(registry.list([]).map(({ name }) => name)).toEqual([...names.slice(1), 'a removed device']);
+    registry.stop();
+  });
+
   it('reports a silent device once, within a tenth of the time, and again after it was heard', () => {
     const { platform, registry, silent } = create({ silentAfterMs: 1000 });
     registry.record(requestOf('a', '10.0.0.1', 1));
