@@ -22,6 +22,13 @@ const PER_SECOND = 200;
  */
 const ROUNDS = 5;
 
+const KEYS = 2000;
+const BOARDS_OF_MANY = 40;
+
+/** With these, the searches of all boards take longer than a process stays on the port. The budget for them is not what is tested. */
+const SLOW_KEYS = 10_000;
+const SLOW_BUDGET = 1_000_000;
+
 /** The longest time to leave the port. */
 const LEAVE_MS = 1000;
 
@@ -45,7 +52,13 @@ import { BenUdpTransport } from './lib/index.js';
 import { Logger } from '@nestjs/common';
 Logger.overrideLogger(false);
 const transport = new BenUdpTransport({
-  host: '0.0.0.0', port: Number(process.env.PORT ?? 0), key: Buffer.alloc(32, 'k'), reusePort: !process.env.ALONE,
+  host: '0.0.0.0', port: Number(process.env.PORT ?? 0), reusePort: !process.env.ALONE,
+  ...(process.env.KEY_ATTEMPTS && {
+    limits: { keyAttempts: { perSecond: Number(process.env.KEY_ATTEMPTS), burst: Number(process.env.KEY_ATTEMPTS) } },
+  }),
+  ...(process.env.KEYS
+    ? { key: [], keys: Object.fromEntries(Array.from({ length: Number(process.env.KEYS) }, (_, index) => ['b' + index, Buffer.alloc(32, 'key ' + index)])) }
+    : { key: Buffer.alloc(32, 'k') }),
   route: process.env.ROUTE ? Number(process.env.ROUTE) : undefined,
 });
 transport.addHandler('echo', async (data) => {
@@ -113,12 +126,17 @@ async function startServer(port: number, load?: Load, env: NodeJS.ProcessEnv = {
   return server;
 }
 
-async function startGroup(count: number): Promise<{ port: number; servers: Program[] }> {
-  const first = await startServer(0);
+async function startGroup(count: number, env?: NodeJS.ProcessEnv): Promise<{ port: number; servers: Program[] }> {
+  const first = await startServer(0, undefined, env);
   const port = (await first.expect('listening'))['listening'] as number;
-  const others = await Promise.all(Array.from({ length: count - 1 }, () => startServer(port)));
+  const others = await Promise.all(Array.from({ length: count - 1 }, () => startServer(port, undefined, env)));
   await Promise.all(others.map((server) => server.expect('listening')));
   return { port, servers: [first, ...others] };
+}
+
+/** A server tries the keys in the order of their names, so these are the last ones that it tries. */
+function keyOfLast(keys: number): (index: number) => Buffer {
+  return (index) => Buffer.alloc(32, `key ${keys - 1 - index}`);
 }
 
 /** Mostly fast requests, some whose replies are owed for a while, and some events. */
@@ -191,6 +209,42 @@ describe.runIf(isSupported)('reusePort (runs on Node 22.12 and later on Linux)',
     await exchanges;
     expect(load.answered).toBeGreaterThanOrEqual(8);
     expect(load.wrong).toBe(0);
+  });
+
+  it(`boards that share ${KEYS} keys are heard within two reports after a crash, and after a rolling restart`, async () => {
+    const env = { KEYS: String(KEYS) };
+    const { port, servers } = await startGroup(2, env);
+    const load = await Load.start(BOARDS_OF_MANY, { port }, keyOfLast(KEYS));
+    const failed: Record<string, number[]> = {};
+    const report = async (after: string) => {
+      const before = load.failed;
+      await load.oneOfEach('echo');
+      (failed[after] ??= []).push(load.failed - before);
+    };
+    await report('start');
+    await report('start');
+    await servers[0]!.end('SIGKILL');
+    await report('crash');
+    await report('crash');
+    await (await startServer(port, load, env)).expect('listening');
+    await servers[1]!.end();
+    await report('restart');
+    await report('restart');
+    console.log(`${KEYS} keys, ${BOARDS_OF_MANY} boards: failures of the first and the second report`, failed);
+    expect(Object.values(failed).map(([, second]) => second)).toEqual([0, 0, 0]);
+    expect(load).toMatchObject({ wrong: 0, twice: [] });
+  });
+
+  it('a process that leaves answers the requests whose keys it still searches for', async () => {
+    const { port, servers } = await startGroup(1, { KEYS: String(SLOW_KEYS), KEY_ATTEMPTS: String(SLOW_BUDGET) });
+    const load = await Load.start(BOARDS_OF_MANY, { port, timeout: 8000 }, keyOfLast(SLOW_KEYS));
+    const exchanges = load.oneOfEach('echo', BOARDS_OF_MANY);
+    await servers[0]!.expect('executed');
+    const endedAt = performance.now();
+    await servers[0]!.end();
+    console.log(`the last key was found ${(performance.now() - endedAt).toFixed(0)} ms after the signal`);
+    await exchanges;
+    expect(load.failures).toEqual([]);
   });
 
   it('connects a socket for a parting reply right behind its bind', async () => {

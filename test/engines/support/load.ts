@@ -41,10 +41,15 @@ export class Load {
     this.idle = [...boards];
   }
 
-  static async start(count: number, options: Omit<VirtualBoardOptions, 'key' | 'localAddress'>): Promise<Load> {
+  /** @param keyOf the contents of the key file of a board. By default, all share one. */
+  static async start(
+    count: number,
+    options: Omit<VirtualBoardOptions, 'key' | 'localAddress'>,
+    keyOf: (index: number) => Buffer = () => KEY_CONTENTS,
+  ): Promise<Load> {
     const boards = await Promise.all(
       Array.from({ length: count }, (_, index) =>
-        VirtualBoard.start({ key: KEY_CONTENTS, localAddress: addressOf(index), timeout: 2000, ...options }),
+        VirtualBoard.start({ key: keyOf(index), localAddress: addressOf(index), timeout: 2000, ...options }),
       ),
     );
     onTestFinished(async () => {
