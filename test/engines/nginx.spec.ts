@@ -35,23 +35,28 @@ const TIMEOUT_MS = { v1: 600, v2: 6000 } as const;
 /** Edges that are killed, one after the other. CI tries one. */
 const KILLED = process.env['BEN_ENGINES_SHORT'] ? (['edge1'] as const) : (['edge1', 'edge2'] as const);
 
-const CONFIGURATION = `
+/** A key for each board, among this number. */
+const KEYS = 1000;
+
+/** Edges as nginx knows them. */
+const UPSTREAMS = ['10.9.1.2', '10.9.2.2'] as const;
+
+const configure = (pidFile: string, upstreams: readonly string[], sessionMs: number) => `
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 daemon off;
 worker_processes 1;
 error_log stderr info;
-pid PID_FILE;
+pid ${pidFile};
 events { worker_connections 1024; }
 stream {
   upstream edges {
     hash $remote_addr$remote_port consistent;
-    server 10.9.1.2:${PORT} max_fails=1 fail_timeout=2s;
-    server 10.9.2.2:${PORT} max_fails=1 fail_timeout=2s;
+    ${upstreams.map((address) => `server ${address}:${PORT} max_fails=1 fail_timeout=2s;`).join('\n')}
   }
   server {
     listen ${PORT} udp;
     proxy_pass edges;
-    proxy_timeout ${SESSION_MS}ms;
+    proxy_timeout ${sessionMs}ms;
   }
 }
 `;
@@ -63,9 +68,13 @@ import { BenUdpTransport } from './lib/index.js';
 import { Logger } from '@nestjs/common';
 Logger.overrideLogger(false);
 const transport = new BenUdpTransport({
-  host: '0.0.0.0', port: ${PORT}, key: Buffer.alloc(32, 'k'), reservedNetworks: ['10.9.0.0/16'],
+  host: '0.0.0.0', port: ${PORT}, reservedNetworks: ['10.9.0.0/16'],
   route: Number(process.env.ROUTE),
+  ...(process.env.KEYS
+    ? { keys: Object.fromEntries(Array.from({ length: Number(process.env.KEYS) }, (_, index) => ['b' + index, Buffer.alloc(32, 'key ' + index)])) }
+    : { key: Buffer.alloc(32, 'k') }),
 });
+process.on('message', () => process.send({ stats: transport.getStats() }));
 transport.addHandler('report', async (data, context) => {
   process.send({ executed: data, from: context.getRemoteAddress(), protocol: context.getProtocol() });
   if (context.getProtocol() === 'v2') await pause(300);
@@ -78,13 +87,13 @@ transport.listen((error) => process.send(error ? { error: error.message } : { li
 const BOARDS = `
 import { setTimeout as pause } from 'node:timers/promises';
 import { VirtualBoard } from './lib/testing/index.js';
-const { HOST, ADDRESS, COUNT, PROTOCOL, TIMEOUT } = process.env;
+const { HOST, ADDRESS, COUNT, PROTOCOL, TIMEOUT, KEYS, PAUSE = ${BETWEEN_REPORTS_MS} } = process.env;
 const books = [];
 for (let index = 0; index < Number(COUNT); index++) {
   const reports = [];
   books.push(reports);
   const board = await VirtualBoard.start({
-    host: HOST, port: ${PORT}, key: Buffer.alloc(32, 'k'), localAddress: ADDRESS, protocol: PROTOCOL, timeout: Number(TIMEOUT),
+    host: HOST, port: ${PORT}, key: Buffer.alloc(32, KEYS ? 'key ' + (KEYS - 1 - index) : 'k'), localAddress: ADDRESS, protocol: PROTOCOL, timeout: Number(TIMEOUT),
   });
   void (async () => {
     for (;;) {
@@ -96,7 +105,7 @@ for (let index = 0; index < Number(COUNT); index++) {
       report.isHeard = answer === name;
       report.isWrong = answer !== undefined && answer !== null && answer !== name;
       reports.push(report);
-      await pause(${BETWEEN_REPORTS_MS});
+      await pause(Number(PAUSE));
     }
   })();
 }
@@ -147,10 +156,17 @@ async function buildNetwork(): Promise<{ namespaces: Namespaces; hosts: Record<s
   return { namespaces, hosts };
 }
 
-async function startNginx(namespace: string): Promise<void> {
+interface Nginx {
+  /** As the tool that notices a dead edge does it. */
+  reload(upstreams: readonly string[]): Promise<void>;
+}
+
+async function startNginx(namespace: string, sessionMs = SESSION_MS): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), 'ben-udp-nginx-'));
   const configuration = join(folder, 'nginx.conf');
-  await writeFile(configuration, CONFIGURATION.replace('PID_FILE', join(folder, 'pid')));
+  const write = (upstreams: readonly string[]) =>
+    writeFile(configuration, configure(join(folder, 'pid'), upstreams, sessionMs));
+  await write(UPSTREAMS);
   const args = ['netns', 'exec', namespace, findProgram('nginx')!, '-e', 'stderr', '-c', configuration];
   const child: ChildProcess = spawn(findProgram('ip')!, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
@@ -164,8 +180,40 @@ async function startNginx(namespace: string): Promise<void> {
     }
     await rm(folder, { recursive: true });
   });
-  await expect.poll(() => log).toContain('start worker process ');
+  const untilStarted = async (times: number) => {
+    await expect.poll(() => log.split('start worker process ').length - 1).toBeGreaterThanOrEqual(times);
+  };
+  await untilStarted(1);
+  let starts = 1;
+  return {
+    reload: async (upstreams) => {
+      await write(upstreams);
+      child.kill('SIGHUP');
+      await untilStarted(++starts);
+    },
+  };
 }
+
+/** The books of all boards. */
+async function readBooks(sides: readonly Program[]): Promise<Report[][]> {
+  const all = sides.map(async (boards) => {
+    boards.send({ ask: 'books' });
+    return (await boards.expect('books'))['books'] as Report[][];
+  });
+  return (await Promise.all(all)).flat();
+}
+
+/** The first two reports of each board that it began after this moment. */
+async function firstTwoAfter(moment: number, sides: readonly Program[]): Promise<Report[][]> {
+  const later = async () =>
+    (await readBooks(sides)).map((reports) => reports.filter(({ beganAt }) => beganAt > moment));
+  await expect
+    .poll(async () => Math.min(...(await later()).map((each) => each.length)), { timeout: 40_000 })
+    .toBeGreaterThanOrEqual(2);
+  return (await later()).map((each) => each.slice(0, 2));
+}
+
+const unheard = (all: Report[][]) => all.filter((two) => !two.some(({ isHeard }) => isHeard));
 
 describe.skipIf(reason !== undefined)(`two edges behind nginx (${reason ?? 'root here'})`, () => {
   it('hear every board within two of its reports when an edge is killed and comes back', async () => {
@@ -190,34 +238,17 @@ describe.skipIf(reason !== undefined)(`two edges behind nginx (${reason ?? 'root
         await start('home', BOARDS, side('10.9.4.1', '192.168.7.2', protocol), { namespace: hosts['home']! }),
       );
     }
-    const books = async (): Promise<Report[][]> => {
-      const all = sides.map(async (boards) => {
-        boards.send({ ask: 'books' });
-        return (await boards.expect('books'))['books'] as Report[][];
-      });
-      return (await Promise.all(all)).flat();
-    };
-    /** The first two reports of each board that it began after this moment. */
-    const firstTwoAfter = async (moment: number): Promise<Report[][]> => {
-      const later = async () => (await books()).map((reports) => reports.filter(({ beganAt }) => beganAt > moment));
-      await expect
-        .poll(async () => Math.min(...(await later()).map((each) => each.length)), { timeout: 40_000 })
-        .toBeGreaterThanOrEqual(2);
-      return (await later()).map((each) => each.slice(0, 2));
-    };
-    const unheard = (all: Report[][]) => all.filter((two) => !two.some(({ isHeard }) => isHeard));
-
-    expect(unheard(await firstTwoAfter(0))).toEqual([]);
+    expect(unheard(await firstTwoAfter(0, sides))).toEqual([]);
     const changes: string[] = [];
     for (const name of KILLED) {
       // Its board loses the reply, and asks the other edge.
       await whileBoardWaits(edges[name]);
       await edges[name].end('SIGKILL');
-      const afterKill = await firstTwoAfter(Date.now());
+      const afterKill = await firstTwoAfter(Date.now(), sides);
       edges[name] = await startEdge(name);
       const returnedAt = Date.now();
       const executedBefore = executed.length;
-      const afterReturn = await firstTwoAfter(returnedAt);
+      const afterReturn = await firstTwoAfter(returnedAt, sides);
       const missed = (all: Report[][]) => all.filter(([first]) => !first!.isHeard).length;
       changes.push(`${name} killed: ${missed(afterKill)} missed one, back: ${missed(afterReturn)} missed one`);
       expect(unheard(afterKill), `${name} was killed`).toEqual([]);
@@ -228,7 +259,7 @@ describe.skipIf(reason !== undefined)(`two edges behind nginx (${reason ?? 'root
         .toBe(2);
     }
 
-    const reports = (await books()).flat();
+    const reports = (await readBooks(sides)).flat();
     const names = executed.map((each) => each.executed);
     console.log(`${4 * BOARDS_OF_EACH_SIDE} boards, ${reports.length} reports. ${changes.join('. ')}`);
     expect(reports.filter(({ isWrong }) => isWrong)).toEqual([]);
@@ -246,6 +277,54 @@ describe.skipIf(reason !== undefined)(`two edges behind nginx (${reason ?? 'root
     expect(failed.filter(({ name }) => names.includes(name))).not.toEqual([]);
     // An edge sees nginx, and not the boards.
     expect(new Set(executed.map(({ from }) => from))).toEqual(new Set(['10.9.1.1', '10.9.2.1']));
+  });
+
+  it('hear every board, each with its own key, when nginx no longer asks an edge whose machine is gone', async () => {
+    const { namespaces, hosts } = await buildNetwork();
+    const edges: Program[] = [];
+    for (const name of ['edge1', 'edge2']) {
+      const env = { ROUTE: name.at(-1), KEYS: String(KEYS) };
+      const edge = await start(name, EDGE, env, { namespace: hosts[name]! });
+      await edge.expect('listening');
+      edges.push(edge);
+    }
+    // Shorter times than above, because no edge starts here.
+    const nginx = await startNginx(hosts['nginx']!, 300);
+    const env = {
+      ...side('10.9.3.1', '10.9.3.2', 'v1'),
+      KEYS: String(KEYS),
+      COUNT: '20',
+      TIMEOUT: '400',
+      PAUSE: '500',
+    };
+    const sides = [await start('open', BOARDS, env, { namespace: hosts['open']! })];
+    expect(unheard(await firstTwoAfter(0, sides))).toEqual([]);
+
+    // Its datagrams are dropped and not refused.
+    await namespaces.run(
+      'edge1',
+      'nft',
+      'add table ip gone; add chain ip gone in { type filter hook input priority 0; policy drop; }',
+    );
+    const lost = unheard(await firstTwoAfter(Date.now(), sides));
+    expect(lost.length).toBeGreaterThan(0);
+    await nginx.reload(UPSTREAMS.slice(1));
+    expect(unheard(await firstTwoAfter(Date.now(), sides))).toEqual([]);
+
+    await namespaces.run('edge1', 'nft', 'delete table ip gone');
+    await nginx.reload(UPSTREAMS);
+    expect(unheard(await firstTwoAfter(Date.now(), sides))).toEqual([]);
+
+    const reports = (await readBooks(sides)).flat();
+    const names = edges.flatMap(({ messages }) => messages.flatMap((each) => each['executed'] ?? []));
+    console.log(`${KEYS} keys, ${reports.length} reports: ${lost.length} of 20 boards at an edge that is gone`);
+    expect(reports.filter(({ isWrong }) => isWrong)).toEqual([]);
+    expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+    for (const edge of edges) {
+      edge.send({ ask: 'stats' });
+      // nginx gives a board another port for each report, so each report costs a search.
+      expect((await edge.expect('stats'))['stats']).toMatchObject({ rejected: { 'key-attempt-budget': 0 } });
+    }
   });
 });
 
