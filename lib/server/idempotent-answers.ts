@@ -12,7 +12,7 @@ import type { BenUdpResultStore } from './result-store.js';
 export const REFUSED_IDS = {
   malformed: `rid must be a text of 1 to ${MAX_REQUEST_ID_LENGTH} characters; the request did not run`,
   reused: 'this rid belongs to another request; this one did not run. Use a new rid for each request',
-  lost: 'the request may have run: a process started it and left no result. It did not run again',
+  lost: 'the request may have run: a process began it and has left no result yet. It did not run again',
   unavailable: 'the result store failed, so the request did not run; try again later',
 } as const;
 
