@@ -27,26 +27,27 @@ export type BenUdpActionName<Actions = BenUdpActions> = [keyof Actions] extends 
 /** The names of the actions that have a reply. Any text for an empty map. */
 export type BenUdpMessageName<Actions = BenUdpActions> = [keyof Actions] extends [never]
   ? string
-  : { [Name in Extract<keyof Actions, string>]: Actions[Name] extends { reply: unknown } ? Name : never }[Extract<
+  : { [Name in Extract<keyof Actions, string>]: 'reply' extends keyof Actions[Name] ? Name : never }[Extract<
       keyof Actions,
       string
     >];
 
 /**
- * The `data` of an action: `@Payload() on: BenUdpData<'led'>`. `undefined` if the action has none, and `unknown` if it is in no map.
+ * The `data` of an action: `@Payload() on: BenUdpData<'led'>`. `undefined` if the action has none, and `unknown` if it is in no map. With
+ * `data?: boolean`, boards may leave it out: `boolean | undefined`.
  *
  * The compiler can't check the annotation of a parameter, so use this type for it. If a pipe needs a class at run time, as Nest's
  * `ValidationPipe` does, annotate the parameter with that class instead.
  */
 export type BenUdpData<Name, Actions = BenUdpActions> = Name extends keyof Actions
-  ? Actions[Name] extends { data: infer Data }
-    ? Data
+  ? 'data' extends keyof Actions[Name]
+    ? Actions[Name]['data']
     : undefined
   : unknown;
 
 /** The `reply` of an action. `unknown` if it has none, or if it is in no map. */
 export type BenUdpReply<Name, Actions = BenUdpActions> = Name extends keyof Actions
-  ? Actions[Name] extends { reply: infer Reply }
-    ? Reply
+  ? 'reply' extends keyof Actions[Name]
+    ? Actions[Name]['reply']
     : unknown
   : unknown;

@@ -45,11 +45,13 @@ export type BenUdpClientEvents = {
   ignored: (datagram: BenUdpIgnoredDatagram) => void;
 };
 
-/** The data of an action as arguments of `send` and `emit`: none for an action without data. */
+/** The data of an action as arguments of `send` and `emit`: none for an action without data, or with optional data. */
 export type BenUdpClientData<Name, Actions> =
   BenUdpData<Name, Actions> extends undefined | void
     ? [data?: BenUdpRecord<undefined>]
-    : [data: BenUdpData<Name, Actions> | BenUdpRecord<BenUdpData<Name, Actions>>];
+    : undefined extends BenUdpData<Name, Actions>
+      ? [data?: BenUdpData<Name, Actions> | BenUdpRecord<BenUdpData<Name, Actions>>]
+      : [data: BenUdpData<Name, Actions> | BenUdpRecord<BenUdpData<Name, Actions>>];
 
 /** The `this` types of the overloads: for a client with a map of actions, and for one without. */
 type TypedThis<Actions> = [keyof Actions] extends [never] ? never : unknown;

@@ -35,11 +35,13 @@ export interface BoardRequest {
   data?: unknown;
 }
 
-/** The request for an action of a map: with `data` if the action has some. */
+/** The request for an action of a map: with `data` if the action has some, unless it is optional. */
 export type BoardRequestOf<Name, Actions> = { readonly action: Name } & (BenUdpData<Name, Actions> extends
   undefined | void
   ? { readonly data?: undefined }
-  : { readonly data: BenUdpData<Name, Actions> });
+  : undefined extends BenUdpData<Name, Actions>
+    ? { readonly data?: BenUdpData<Name, Actions> }
+    : { readonly data: BenUdpData<Name, Actions> });
 
 /** Counters of a board, its faults included. */
 export interface VirtualBoardStats {

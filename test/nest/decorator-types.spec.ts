@@ -23,6 +23,8 @@ const MAP = `
       led: { data: boolean; reply: string };
       reset: { data: void; reply: void };
       dhtsensor: { data: Reading };
+      dim: { readonly data?: number; readonly reply?: string };
+      name: { data: string | undefined; reply: null };
     }
   }
 `;
@@ -41,6 +43,7 @@ describe('the decorators, with a map of actions', () => {
       led(@Payload() on: BenUdpData<'led'>, @Signal() signal: AbortSignal) { return on ? 'on' : 'off'; }
       @BenUdpMessagePattern('reset') reset() {}
       @BenUdpMessagePattern('reset') async resetLater() {}
+      @BenUdpMessagePattern('dim') dim(@Payload() level?: BenUdpData<'dim'>) { return level === undefined ? undefined : 'dimmed'; }
       @BenUdpMessagePattern({ cmd: 'sum' }) object() { return 1; }
       @BenUdpMessagePattern(7, { cost: 3 }) number() { return 1; }
       @BenUdpEventPattern('dhtsensor')
@@ -54,6 +57,9 @@ describe('the decorators, with a map of actions', () => {
       check<Equal<BenUdpData<'dhtsensor'>, Reading>>();
       check<Equal<BenUdpReply<'led'>, string>>();
       check<Equal<BenUdpReply<'dhtsensor'>, unknown>>();
+      check<Equal<BenUdpData<'dim'>, number | undefined>>();
+      check<Equal<BenUdpReply<'dim'>, string | undefined>>();
+      check<Equal<BenUdpData<'name'>, string | undefined>>();
       check<Equal<BenUdpData<'other'>, unknown>>();
     `;
     expect(compileSource([IMPORTS, MAP, types, source].join('\n'))).toEqual([]);
@@ -116,12 +122,18 @@ describe('a client and a board with a map of actions', () => {
       const empty = client.send('temperature', new BenUdpRecordBuilder().setRetries(2).build());
       client.emit('dhtsensor', { temperature: 21.5 });
       client.emit('reset');
+      const dimmed: Observable<string | undefined>[] = [client.send('dim', 5), client.send('dim')];
+      client.emit('name');
+      client.send('name', new BenUdpRecordBuilder('hall').setRetries(1).build());
       const proxies: ClientProxy[] = [client, untyped];
       const number: Observable<number> = untyped.send<number>('any', 1);
       const inferred: Observable<number> = untyped.send({ cmd: 'any' }, 1);
       export async function ask() {
         const value: string = await board.send({ action: 'led', data: true });
         const { celsius } = await board.send({ action: 'temperature' });
+        await board.send({ action: 'dim', data: 5 });
+        await board.send({ action: 'dim' });
+        await board.send({ action: 'name' });
         await board.send({ action: 'dhtsensor', data: { temperature: celsius } }, { noreturn: true });
         const typed: VirtualBoard<BenUdpActions> = await VirtualBoard.start<BenUdpActions>({ key: new Uint8Array(32), port: 1 });
         const other: unknown = await (await VirtualBoard.start({ key: new Uint8Array(32), port: 1 })).send({ action: 7, data: 1 });
@@ -140,6 +152,7 @@ describe('a client and a board with a map of actions', () => {
       `client.send('temperature', 1);`,
       `client.send('dhtsensor', { temperature: 1 });`,
       `const text: Observable<string> = client.send('temperature');`,
+      `client.send('dim', 'half');`,
       `client.emit('unknown', 1);`,
       `client.emit('dhtsensor', { humidity: 1 });`,
       `board.send({ action: 'ledd', data: true });`,
