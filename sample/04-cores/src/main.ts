@@ -37,7 +37,11 @@ async function runFirst(): Promise<void> {
     await measure({ boards: Number(values.boards), seconds: Number(values.seconds), keyFile });
     return;
   }
-  const workers = await Workers.start(Number(process.env['WORKERS'] || availableParallelism()), process.env);
+  const count = Number(process.env['WORKERS'] || availableParallelism());
+  if (!Number.isInteger(count) || count < 1) {
+    throw new RangeError(`WORKERS must be a number of processes, 1 or more, and is ${process.env['WORKERS']}`);
+  }
+  const workers = await Workers.start(count, process.env);
   console.log('SIGHUP restarts them one after the other, SIGUSR2 shows their counters, Ctrl+C stops them.');
   // One at a time: a second SIGHUP would begin with workers that the first has replaced already.
   let restart = Promise.resolve();

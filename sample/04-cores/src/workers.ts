@@ -33,15 +33,18 @@ export class Workers {
     return Number(this.env['BEN_PORT']);
   }
 
-  /** One report for each worker. */
-  reports(): Promise<Report[]> {
-    return Promise.all(
+  /** One report for each worker, without those that end meanwhile. */
+  async reports(): Promise<Report[]> {
+    const reports = await Promise.all(
       [...this.running].map(async (worker) => {
-        worker.send('report');
-        const [message] = (await once(worker, 'message')) as [{ readonly report: Report }];
-        return message.report;
+        const exit = once(worker, 'exit');
+        // It may have ended already, so an error of this is none.
+        worker.send('report', () => undefined);
+        const message = once(worker, 'message') as Promise<[{ readonly report: Report }]>;
+        return Promise.race([message.then(([{ report }]) => report), exit.then(() => undefined)]);
       }),
     );
+    return reports.filter((report) => report !== undefined);
   }
 
   /**

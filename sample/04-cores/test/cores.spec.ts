@@ -155,6 +155,24 @@ describe('workers on one port', () => {
     await sample.untilPrinted(/All workers are new/g);
   });
 
+  it('are added up without one that ends meanwhile', async () => {
+    const sample = await startSample([], { WORKERS: '2' });
+    const [, other] = (await sample.untilPrinted(WORKER, 2)).map(([, pid]) => Number(pid));
+    await sample.untilPrinted(/SIGUSR2 shows/g);
+    // It gets the question, and can't answer.
+    process.kill(other!, 'SIGSTOP');
+    sample.child.kill('SIGUSR2');
+    process.kill(other!, 'SIGKILL');
+    const [counters] = await sample.untilPrinted(/^\{.*\}$/gm);
+    expect(JSON.parse(counters![0])).toMatchObject({ boards: [0] });
+  });
+
+  it.each(['0', 'two'])('are not started if WORKERS is %s', async (count) => {
+    const sample = await startSample([], { WORKERS: count });
+    expect(await once(sample.child, 'exit')).toEqual([1, null]);
+    expect(sample.output()).toContain(`WORKERS must be a number of processes, 1 or more, and is ${count}`);
+  });
+
   it('end the first process if they can not start', async () => {
     const sample = await startSample([], { WORKERS: '2', BEN_HOST: '192.0.2.1' });
     expect(await once(sample.child, 'exit')).toEqual([1, null]);
