@@ -893,14 +893,17 @@ describe('fair shares: what one attacker takes is not taken from others', () => 
 
   describe('C33 a hello in the name of a board every 5 s: it costs the board one exchange, and then none for a minute', () => {
     /** The share of exchanges that succeed in 5 minutes. */
-    function runForgery(options: { noreturn: boolean; pauseMs: number; everyMs?: number; timeoutMs?: number }): number {
+    function runForgery(
+      options: { noreturn: boolean; pauseMs: number; everyMs?: number; timeoutMs?: number },
+      endMs = 300_000,
+    ): number {
       const timeline = new Timeline();
       const server = createServer();
       const board = new TimedBoard({ timeline, server, ...options });
       board.start();
       timeline.runUntil(3000);
       timeline.every(options.everyMs ?? 5000, () => board.sayHello());
-      timeline.runUntil(300_000);
+      timeline.runUntil(endMs);
       return board.succeeded / board.ended;
     }
 
@@ -910,6 +913,21 @@ describe('fair shares: what one attacker takes is not taken from others', () => 
 
     it.each([200, 3000, 7000, 9000])('and one that asks every %i ms', (pauseMs) => {
       expect(runForgery({ noreturn: false, pauseMs })).toBeGreaterThanOrEqual(0.6);
+    });
+
+    it('and in 30 minutes as many as SECURITY.md says for each interval', () => {
+      const document = readFileSync(new URL('../SECURITY.md', import.meta.url), 'utf8');
+      const numbersOf = (title: string) =>
+        Array.from(new RegExp(`^ *\\| ${title} +\\|(.*)`, 'm').exec(document)![1]!.matchAll(/\d+/g), Number);
+      const intervals = numbersOf('Board sends every');
+      expect(intervals).toHaveLength(8);
+      for (const [title, noreturn] of [
+        ['waits for replies', false],
+        ['`noreturn`', true],
+      ] as const) {
+        const shares = intervals.map((seconds) => runForgery({ noreturn, pauseMs: seconds * 1000 }, 1_800_000));
+        expect(shares.map((share) => Math.round(share * 100))).toEqual(numbersOf(title));
+      }
     });
 
     it('and one whose timeout is shorter than that of the server', () => {
