@@ -3,6 +3,7 @@ const NATS_URL = new URL(process.env['NATS_URL'] || 'nats://127.0.0.1:4222');
 export const BEN_HOST = process.env['BEN_HOST'] || '0.0.0.0';
 export const BEN_PORT = Number(process.env['BEN_PORT'] || 8585);
 export const KEY_FILE = process.env['BEN_KEY_FILE'] || 'key.sec';
+export const KNOWN_BOARDS_FILE = process.env['KNOWN_BOARDS_FILE'] || 'known-boards';
 
 /** NATS restarts within seconds, so nobody gives up, and everybody is back soon. */
 export const NATS_OPTIONS = {

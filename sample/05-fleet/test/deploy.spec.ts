@@ -1,7 +1,7 @@
 /** The files for deployment: they parse, run programs that exist, and fit each other. NATS itself reads its configuration. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 
@@ -26,6 +26,8 @@ interface Service {
   readonly environment: Record<string, string>;
   readonly ports?: string[];
   readonly deploy?: { replicas: number };
+  readonly read_only?: boolean;
+  readonly volumes: string[];
 }
 
 describe('docker-compose.yml', () => {
@@ -36,6 +38,14 @@ describe('docker-compose.yml', () => {
     const names = [services.edge, services.worker].flatMap(({ environment }) => Object.keys(environment));
     expect(names).toContain('NATS_URL');
     expect(names.filter((name) => !SETTINGS.has(name))).toEqual([]);
+  });
+
+  it('lets the edge write where it keeps its known boards, because its other files are read-only', () => {
+    const { environment, read_only, volumes } = services.edge;
+    expect(read_only).toBe(true);
+    const folder = dirname(environment['KNOWN_BOARDS_FILE']!);
+    expect(volumes.filter((volume) => volume.endsWith(`:${folder}`))).toHaveLength(1);
+    expect(read('Dockerfile')).toContain(`mkdir ${folder} && chown node:node ${folder}`);
   });
 
   it('publishes the port of boards, and not NATS', () => {
@@ -64,8 +74,9 @@ interface Resource {
       spec: {
         containers: Array<{
           command?: string[];
-          env?: Array<{ name: string }>;
-          volumeMounts?: Array<{ name: string }>;
+          env?: Array<{ name: string; value?: string }>;
+          volumeMounts?: Array<{ name: string; mountPath: string; readOnly?: boolean }>;
+          securityContext?: { readOnlyRootFilesystem?: boolean };
         }>;
         volumes?: Array<{ name: string }>;
       };
@@ -107,6 +118,15 @@ describe('kubernetes.yml', () => {
     );
     const mounted = spec.containers.flatMap(({ volumeMounts = [] }) => volumeMounts.map((each) => each.name));
     expect(mounted.filter((each) => !volumes.includes(each))).toEqual([]);
+  });
+
+  it('lets the edge write where it keeps its known boards, because its other files are read-only', () => {
+    const { containers, volumes } = podsOf('Deployment', 'edge').spec;
+    const { env, volumeMounts, securityContext } = containers[0]!;
+    expect(securityContext).toMatchObject({ readOnlyRootFilesystem: true });
+    const file = env!.find(({ name }) => name === 'KNOWN_BOARDS_FILE')!.value!;
+    const { name, readOnly } = volumeMounts!.find(({ mountPath }) => mountPath === dirname(file))!;
+    expect([readOnly, volumes!.find((volume) => volume.name === name)]).toEqual([undefined, { name, emptyDir: {} }]);
   });
 
   it('points services at pods', () => {

@@ -3,7 +3,7 @@ import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { BenUdpTransport } from 'nestjs-ben-udp';
-import { BEN_HOST, BEN_PORT, KEY_FILE } from '../settings.js';
+import { BEN_HOST, BEN_PORT, KEY_FILE, KNOWN_BOARDS_FILE } from '../settings.js';
 import { EdgeModule } from './edge.module.js';
 
 // The first process of the sample was killed. Nest handles the signal when it has started.
@@ -13,7 +13,7 @@ const transport = new BenUdpTransport({
   host: BEN_HOST,
   port: BEN_PORT,
   keys: { 'board-01': KEY_FILE },
-  knownBoardsFile: 'known-boards',
+  knownBoardsFile: KNOWN_BOARDS_FILE,
 });
 const app = await NestFactory.createMicroservice<MicroserviceOptions>(EdgeModule, {
   strategy: transport,
