@@ -28,6 +28,14 @@ export function printableLine(text: string): string {
   return printable(text).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
 }
 
+/** Characters of a device's name in a line. */
+const MAX_NAME = 64;
+
+/** The name of a device on one line, cut. It comes from a file name or a database, so a user of the app may have chosen it. */
+export function printableName(name: string): string {
+  return printableLine(excerptOf(name, MAX_NAME));
+}
+
 function escape(character: string): string {
   return Array.from({ length: character.length }, (_, index) => toEscape(character.charCodeAt(index))).join('');
 }

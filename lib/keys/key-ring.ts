@@ -3,6 +3,7 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { BenUdpError } from '../errors.js';
+import { printableName } from '../printable.js';
 import { createRandomBlockSource } from '../protocol/index.js';
 import { keyIdOf } from '../protocol/v2/index.js';
 import { type RandomFill, systemRandom } from '../random.js';
@@ -168,12 +169,12 @@ function isSame(one: NamedKey | RingKey, other: NamedKey | RingKey): boolean {
 function describeSome(keys: readonly RingKey[]): string {
   const some = keys
     .slice(0, MAX_DESCRIBED)
-    .map(({ device, fingerprint: print }) => (device ? `${device} (key ${print})` : `key ${print}`))
+    .map(({ device, fingerprint: print }) => (device ? `${printableName(device)} (key ${print})` : `key ${print}`))
     .join(', ');
   const rest = keys.length - MAX_DESCRIBED;
   return rest > 0 ? `${some} and ${rest} more` : some;
 }
 
 function describeOwner(device: string | undefined): string {
-  return device === undefined ? 'the shared key' : `device "${device}"`;
+  return device === undefined ? 'the shared key' : `device "${printableName(device)}"`;
 }

@@ -11,6 +11,7 @@ import { formatEndpoint } from '../format-endpoint.js';
 import { type BenUdpKeyOptions, KeyStore, readKeyOptions } from '../keys/index.js';
 import { type Platform, nodePlatform } from '../net/index.js';
 import { OptionReader } from '../option-reader.js';
+import { printableLine } from '../printable.js';
 import {
   type Answer,
   type BenUdpDevice,
@@ -278,7 +279,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
         },
         onLeftOut: (errors) =>
           this.logger.error(
-            `Key files are left out, except for keys in use: ${listSome(errors.map(({ message }) => message))}`,
+            `Key files are left out, except for keys in use: ${listSome(errors.map(({ message }) => printableLine(message)))}`,
           ),
         onReloadFailed: (error) =>
           this.logger.error(`Key files changed and could not be loaded; the old keys stay: ${describeError(error)}`),

@@ -5,7 +5,7 @@ import { inspect } from 'node:util';
 import { isError } from '../errors.js';
 import type { BenUdpRemote } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
-import { excerptOf, printableLine, toEscape } from '../printable.js';
+import { excerptOf, printableLine, printableName, toEscape } from '../printable.js';
 
 /** Patterns in one log line. */
 const MAX_LISTED = 10;
@@ -29,7 +29,7 @@ export function describeSender(
   { address, port }: Pick<BenUdpRemote, 'address' | 'port'>,
 ): string {
   const endpoint = formatEndpoint(address, port);
-  return device === undefined ? endpoint : `${device} at ${endpoint}`;
+  return device === undefined ? endpoint : `${printableName(device)} at ${endpoint}`;
 }
 
 /** The first ten names, and the number of further ones. */

@@ -1,6 +1,7 @@
 /**
  * Describes decisions for the debug log, without anything that the datagram contains.
  */
+import { printableName } from '../printable.js';
 import { type Decision, REJECTIONS } from '../exchange/index.js';
 
 export function describeDecision(decision: Decision): string {
@@ -21,5 +22,5 @@ export function describeDecision(decision: Decision): string {
 }
 
 function describeDevice(device: string | undefined): string {
-  return device === undefined ? '' : ` from ${device}`;
+  return device === undefined ? '' : ` from ${printableName(device)}`;
 }

@@ -42,6 +42,19 @@ describe('KeyRing', () => {
     expect(new KeyRing(keys).describe()).toMatch(ending);
   });
 
+  it('lets the name of a device begin no line of its own', () => {
+    const device = 'a\n[Nest] \u001b[31m';
+    const escaped = String.raw`a\n[Nest] \u001b[31m`;
+    expect(new KeyRing([{ device, key: KEY }]).describe()).toBe(`${escaped} (key ${fingerprint(KEY)})`);
+    expect(new KeyRing([]).describeChange(new KeyRing([{ device, key: KEY }]))).toContain(`removed ${escaped} (`);
+    const copies = () =>
+      new KeyRing([
+        { device: 'b', key: KEY },
+        { device, key: KEY },
+      ]);
+    expect(copies).toThrow(`device "${escaped}" and device "b" have the same key`);
+  });
+
   it('tells two keys apart that have one id', () => {
     const [other] = new KeyRing([{ device: 'a', key: OTHER_KEY }]).keys;
     const member = new RingKey('a', KEY, new ReadyKeys(createRandomBlockSource()), other!.v2Id);

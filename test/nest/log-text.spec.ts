@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { describeError, listSome, quotePattern } from '../../lib/nest/log-text.js';
+import { describeError, describeSender, listSome, quotePattern } from '../../lib/nest/log-text.js';
 
 describe('quotePattern', () => {
   it('escapes everything but printable ASCII, so a device can write no line of its own', () => {
@@ -9,6 +9,18 @@ describe('quotePattern', () => {
   it('keeps 100 characters and cuts the rest', () => {
     expect(quotePattern('x'.repeat(100))).toBe(`"${'x'.repeat(100)}"`);
     expect(quotePattern('x'.repeat(101))).toBe(`"${'x'.repeat(100)}"`);
+  });
+});
+
+describe('describeSender', () => {
+  const remote = { address: '::1', port: 7 };
+
+  it('lets the name of a device begin no line of its own, and cuts it', () => {
+    expect(describeSender('hall\n[Nest] \u001b[31m\u202e', remote)).toBe(
+      String.raw`hall\n[Nest] \u001b[31m\u202e at [::1]:7`,
+    );
+    expect(describeSender('x'.repeat(65), remote)).toBe(`${'x'.repeat(64)}… (65 characters) at [::1]:7`);
+    expect(describeSender('küche', remote)).toBe('küche at [::1]:7');
   });
 });
 

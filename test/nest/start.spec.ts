@@ -91,6 +91,15 @@ describe('the log at the start', () => {
     expect(logs.of('log').join()).toContain('kitchen');
   });
 
+  it.skipIf(process.platform === 'win32')('lets the name of a key file begin no line of its own', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'kitchen.sec'), key, { mode: 0o600 });
+    await writeFile(join(folder, 'a\n[Nest].sec'), 'short', { mode: 0o600 });
+    const calls = listen(create({ key: undefined, keyDirectory: folder }));
+    await expect.poll(() => calls).toEqual([[]]);
+    expect(logs.of('error')).toEqual([expect.stringContaining(String.raw`a\n[Nest].sec`)]);
+  });
+
   it('names the handlers, and marks events', async () => {
     const transport = create();
     transport.addHandler('echo', handler());
