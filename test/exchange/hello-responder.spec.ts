@@ -44,6 +44,40 @@ describe('a hello', () => {
   });
 });
 
+describe('a hello after a request has shown a forged one', () => {
+  const NORETURN = "{'action': 'log', 'noreturn': True}";
+
+  /** A server that has seen a forged hello, and whose board is in step again. Its last request arrived at 2010. */
+  function startSuspicious() {
+    const server = createServer();
+    const board = new PureDevice(server);
+    board.ask(0, NORETURN);
+    board.hello(1000);
+    // The board reads the answer to this one for its next request.
+    const forged = new PureDevice(server);
+    forged.hello(1300);
+    expect(outcomeOf(board.request(1400, NORETURN))).toBe('request');
+    expect(outcomeOf(board.hello(2000))).toBe('withheld');
+    expect(outcomeOf(forged.request(2010, NORETURN))).toBe('request');
+    return board;
+  }
+
+  it('is taken for a stray 4 times in a row', () => {
+    const board = startSuspicious();
+    const outcomes = [3000, 3300, 3600, 3900, 4200, 4500].map((now) => outcomeOf(board.hello(now)));
+    expect(outcomes).toEqual(['pair', 'withheld', 'withheld', 'withheld', 'withheld', 'pair']);
+  });
+
+  it.each([
+    [62_009, 'withheld'],
+    [62_010, 'pair'],
+  ])('is taken for a stray for a minute: at %i ms it is %s', (now, outcome) => {
+    const board = startSuspicious();
+    expect(outcomeOf(board.hello(61_000))).toBe('pair');
+    expect(outcomeOf(board.hello(now))).toBe(outcome);
+  });
+});
+
 describe('a server without repair', () => {
   it('answers every hello with a whole pair, whatever failed before', () => {
     const server = createServer({ repair: false });
