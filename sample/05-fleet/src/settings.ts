@@ -12,4 +12,7 @@ export const NATS_OPTIONS = {
   ...(NATS_URL.username !== '' && { user: NATS_URL.username, pass: decodeURIComponent(NATS_URL.password) }),
   maxReconnectAttempts: -1,
   reconnectTimeWait: 250,
+  // A machine that vanishes closes no connection. The default of the library notices that after 6 minutes.
+  pingInterval: 2000,
+  maxPingOut: 2,
 };
