@@ -428,6 +428,15 @@ describe('a worker over TCP', () => {
     ]);
   });
 
+  it.each(['>', 'a.>', '+', 'a/#', '$SYS', 'x'.repeat(201)])(
+    'never listens to %j, which is more than a name on some broker',
+    (pattern) => {
+      const server = toBenUdpWorker(new ServerTCP({}));
+      server.addHandler(pattern, async () => undefined);
+      expect(server.getHandlers().size).toBe(0);
+    },
+  );
+
   it('refuses a handler with a wildcard at its start', async () => {
     await expect(startWorker({}, [Wild])).rejects.toThrow(
       'a worker has no wildcards: write a handler for each relayed name instead of "hall.*"',
