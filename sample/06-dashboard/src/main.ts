@@ -47,18 +47,26 @@ await app.listen(settings.httpPort, settings.httpHost);
 const boards = app.get(BenUdpTransport).unwrap().address();
 const page = app.getHttpServer().address() as AddressInfo;
 const pageHost = page.family === 'IPv6' ? `[${page.address}]` : page.address;
-const { madePassword } = app.get(SessionsService);
+const sessions = app.get(SessionsService);
 console.log(`
 The dashboard: http://${pageHost}:${page.port}
 The boards:    udp ${boards.address} port ${boards.port}, keys in ${settings.keyFolder}
-The password:  ${madePassword === undefined ? describeKnownPassword() : `${madePassword}   (shown this once)`}
+The password:  ${describePassword(sessions.madePassword)}
 Stop with Ctrl+C.
 `);
+if (sessions.madePassword !== undefined) {
+  await sessions.keepMadePassword();
+}
 
 if (settings.isDemo) {
   console.log(await startDemo(settings, app.get(Store), boards.port));
 }
 
-function describeKnownPassword(): string {
-  return settings.password === undefined ? 'as it was shown at the first start' : 'that of DASHBOARD_PASSWORD';
+function describePassword(made: string | undefined): string {
+  if (made !== undefined) {
+    return `${made}   (shown this once)`;
+  }
+  return settings.password === undefined
+    ? 'as it was shown at the first start; DASHBOARD_PASSWORD sets another'
+    : 'that of DASHBOARD_PASSWORD';
 }

@@ -5,6 +5,7 @@ import { drizzle } from 'drizzle-orm/node-postgres';
 import { migrate } from 'drizzle-orm/node-postgres/migrator';
 import pg from 'pg';
 import { MIGRATIONS, type Settings } from '../settings.js';
+import { lockFolder } from './lock-folder.js';
 import { startRemoteStore } from './remote-store.js';
 import * as schema from './schema.js';
 import { SqlStore } from './sql-store.js';
@@ -18,6 +19,7 @@ export async function openStore({ databaseUrl, dataFolder }: Settings): Promise<
 async function openPglite(dataFolder: string): Promise<Store> {
   const folder = join(dataFolder, 'pglite');
   await mkdir(folder, { recursive: true });
+  await lockFolder(folder);
   return startRemoteStore(folder, MIGRATIONS, (error) => {
     new Logger('Database').fatal(error);
     // Without its database the app would answer boards and lose their readings. A supervisor starts it again.

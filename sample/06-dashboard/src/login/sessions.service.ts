@@ -33,6 +33,11 @@ export class SessionsService implements OnModuleInit {
     }
   }
 
+  /** Stores a password that was made, once it has been shown. If a start fails before that, the next one makes another. */
+  async keepMadePassword(): Promise<void> {
+    await this.store.keepSetting(PASSWORD, this.passwordHash);
+  }
+
   isPassword(password: string): Promise<boolean> {
     return verifyPassword(password, this.passwordHash);
   }
@@ -66,7 +71,7 @@ export class SessionsService implements OnModuleInit {
       return stored;
     }
     this.madePassword = makePassword();
-    return this.store.keepSetting(PASSWORD, await hashPassword(this.madePassword));
+    return hashPassword(this.madePassword);
   }
 
   private hash(token: string): string {

@@ -1,7 +1,7 @@
 /** The files of the page, all from this machine. No build step: the browser loads the modules as they are. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Request, Response } from 'express';
@@ -22,7 +22,9 @@ export function serveAssets(app: NestExpressApplication): void {
   app.use(securityHeaders(page));
   for (const [address, file] of Object.entries(VENDOR)) {
     const path = fileURLToPath(import.meta.resolve(file));
-    app.use(address, (_request: Request, response: Response) => response.sendFile(path));
+    // With a root: without one, Express hides files whose path has a dot folder, and pnpm keeps packages in `.pnpm`.
+    const [name, options] = [basename(path), { root: dirname(path) }];
+    app.use(address, (_request: Request, response: Response) => response.sendFile(name, options));
   }
   app.useStaticAssets(PUBLIC);
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { VirtualBoard, type VirtualBoardOptions } from 'nestjs-ben-udp/testing';
 import type { TestDatabase } from './databases.js';
 
-const MAIN = join(import.meta.dirname, '..', '..', 'dist', 'main.js');
+export const SAMPLE = join(import.meta.dirname, '..', '..');
 export const PASSWORD = 'correct horse battery staple';
 
 export interface AppOptions {
@@ -16,6 +16,8 @@ export interface AppOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly nodeArgs?: readonly string[];
   readonly args?: readonly string[];
+  /** The folder of a copy of the app. */
+  readonly place?: string;
 }
 
 export class App {
@@ -93,7 +95,7 @@ export class App {
   private async writeKeys(): Promise<void> {
     const { database, boards = ['kitchen'] } = this.options;
     const folder = join(database.folder, 'keys');
-    await mkdir(folder);
+    await mkdir(folder, { recursive: true });
     for (const name of boards) {
       const key = randomBytes(32);
       this.keys.set(name, key);
@@ -102,9 +104,9 @@ export class App {
   }
 
   private async run(more: NodeJS.ProcessEnv = {}): Promise<void> {
-    const { database, env, nodeArgs = [], args = [] } = this.options;
+    const { database, env, nodeArgs = [], args = [], place = SAMPLE } = this.options;
     this.output = '';
-    this.child = spawn(process.execPath, [...nodeArgs, MAIN, ...args], {
+    this.child = spawn(process.execPath, [...nodeArgs, join(place, 'dist', 'main.js'), ...args], {
       env: {
         ...process.env,
         DATABASE_URL: database.url ?? '',
