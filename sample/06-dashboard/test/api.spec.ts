@@ -168,7 +168,43 @@ describe.each(DATABASES)('%s', (kind) => {
       });
     });
 
+    it('accepts every result of a command: long ones are cut off, and what the database refuses is left out', async () => {
+      const board = await app.board('roof');
+      const finish = async (result: string) => {
+        const { id } = (await (await app.post('/api/boards/roof/commands', { name: 'led' })).json()) as Command;
+        await board.send({ action: 'inbox', data: { wait: 0 } });
+        const text = await board.exchange(
+          `{'action': 'inbox', 'data': {'done': '${id}', 'wait': 0, 'result': ${result}}}`,
+        );
+        expect(JSON.parse(text!)).toEqual({ data: null });
+        return (await app.get<Command[]>('/api/commands?board=roof'))[0];
+      };
+      const long = await finish(`'${'x'.repeat(1100)}'`);
+      expect(long).toMatchObject({ state: 'done', result: `"${'x'.repeat(1023)} …` });
+      expect(await finish(String.raw`{'a\x00b': '\ud83d', 'c': '\\u0000', 'big': 18446744073709551616}`)).toMatchObject(
+        {
+          state: 'done',
+          result: { ab: '\ufffd', c: '\\u0000', big: '18446744073709551616' },
+        },
+      );
+    });
+
+    it('plots the smallest and the largest numbers', async () => {
+      const board = await app.board('roof');
+      for (const [tiny, huge] of [
+        [5e-324, 1e30],
+        [0, -1e30],
+        [0, 2 ** 53],
+      ]) {
+        expect(await board.send({ action: 'report', data: { tiny, huge } })).toMatchObject({ stored: 2 });
+      }
+      const lines = await app.get<Line[]>(`/api/history?boards=roof&points=1&${rangeUntilNow()}`);
+      expect(lines.find(({ metric }) => metric === 'huge')).toMatchObject({ lows: [-1e30], highs: [1e30] });
+      expect(lines.find(({ metric }) => metric === 'tiny')).toMatchObject({ lows: [0], means: [0], highs: [0] });
+    });
+
     it.each([
+      ['/api/history?boards=%00&points=10&from=1&to=4', '"boards" must be a text that matches .'],
       ['/api/history?boards=kitchen&points=10&from=5&to=4', '"from" must be before "to", and at most two years'],
       ['/api/history?boards=kitchen&points=0&from=1&to=4', '"points" must be a number from 1 to 2000'],
       ['/api/history?points=1&from=1&to=4', '"boards" must be a text that matches .'],
@@ -188,6 +224,8 @@ describe.each(DATABASES)('%s', (kind) => {
       expect(await post('roof', { name: 'rm -rf' })).toBe(400);
       expect(await post('roof', { name: 'led', data: 'x'.repeat(1024) })).toBe(400);
       expect(await post('roof', {})).toBe(400);
+      expect(await post('roof', { name: 'led', data: { 'a\0': 1 } })).toBe(400);
+      expect(await post('roof', { name: 'led', data: '\ud83d' })).toBe(400);
     });
 
     it('outlives hostile requests of a key holder', { timeout: 120_000 }, async () => {

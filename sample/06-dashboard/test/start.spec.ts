@@ -59,7 +59,14 @@ it('serves the page from a folder with a dot, and odd characters', async () => {
   }
   const data = join(folder, 'data #1 %20 ü');
   const app = await start({ database, place, env: { DASHBOARD_DATA: data } });
-  const paths = ['/', '/app.js', '/vendor/preact.mjs', '/vendor/preact-hooks.mjs', '/vendor/htm.mjs', '/vendor/uplot.css'];
+  const paths = [
+    '/',
+    '/app.js',
+    '/vendor/preact.mjs',
+    '/vendor/preact-hooks.mjs',
+    '/vendor/htm.mjs',
+    '/vendor/uplot.css',
+  ];
   const statuses = await Promise.all(paths.map(async (path) => (await app.fetch(path)).status));
   expect(statuses).toEqual(paths.map(() => 200));
 });

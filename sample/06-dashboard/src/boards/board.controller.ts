@@ -5,10 +5,11 @@ import { HeardInterceptor } from './heard.interceptor.js';
 import { IngestService } from './ingest.service.js';
 import { HOLD_MS, type Letter, MailboxService } from './mailbox.service.js';
 import { readReport } from './report.js';
+import { toStorableJson } from './storable.js';
 
 /** The longest id that a board sends back. */
 const MAX_ID = 64;
-/** Bytes of a result as JSON. */
+/** Characters of a result as JSON. */
 const MAX_RESULT = 1024;
 
 /** The questions of boards. Each key is in a file of its own, whose name is that of the board. */
@@ -70,17 +71,11 @@ function readInbox(data: unknown): { done?: string; result?: unknown; wait: numb
   if (typeof wait !== 'number' || !(wait >= 0 && wait <= HOLD_MS / 1000)) {
     throw new RpcException(`"wait" is a number of seconds, from 0 to ${HOLD_MS / 1000}`);
   }
-  const text = JSON.stringify(result ?? null, toStorable);
-  if (text.length > MAX_RESULT) {
-    throw new RpcException(`the result is longer than ${MAX_RESULT} characters`);
-  }
-  return { done: done ?? undefined, result: JSON.parse(text) as unknown, wait: wait * 1000 };
+  return { done: done ?? undefined, result: readResult(result ?? null), wait: wait * 1000 };
 }
 
-/** A result can hold huge integers, which JSON has not, and text that PostgreSQL refuses: NUL, and halves of surrogate pairs. */
-function toStorable(_key: string, value: unknown): unknown {
-  if (typeof value === 'bigint') {
-    return value.toString();
-  }
-  return typeof value === 'string' ? value.replaceAll('\0', '').toWellFormed() : value;
+/** Cuts a long result off. If it were refused, the board would send it again and again, and its next command would wait meanwhile. */
+function readResult(result: unknown): unknown {
+  const text = toStorableJson(result);
+  return text.length > MAX_RESULT ? `${text.slice(0, MAX_RESULT).toWellFormed()} …` : (JSON.parse(text) as unknown);
 }

@@ -7,6 +7,9 @@ export const MAX_METRICS = 16;
 /** Beyond this a sum of readings could overflow in the database, and one board would break the plots of all. */
 export const MAX_VALUE = 1e30;
 
+/** Below this a reading counts as 0, because PostgreSQL refuses to divide a sum of such values: it would become 0. */
+export const MIN_VALUE = 1e-30;
+
 const METRIC = /^[A-Za-z][\w.-]{0,31}$/;
 
 /**
@@ -33,5 +36,7 @@ export function readReport(data: unknown): Map<string, number> {
 
 /** NaN if it is no number. */
 function toNumber(value: unknown): number {
-  return typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean' ? Number(value) : NaN;
+  const isNumber = typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean';
+  const number = isNumber ? Number(value) : NaN;
+  return Math.abs(number) < MIN_VALUE ? 0 : number;
 }

@@ -21,6 +21,7 @@ import { IngestService } from '../boards/ingest.service.js';
 import { DEFAULT_LIFE_MS, MailboxService } from '../boards/mailbox.service.js';
 import { RejectionsService } from '../boards/rejections.service.js';
 import { RosterService } from '../boards/roster.service.js';
+import { toStorableJson } from '../boards/storable.js';
 import { type Command, type Line, Store } from '../database/store.js';
 import { SessionGuard, readToken } from '../login/session.guard.js';
 import { SessionsService } from '../login/sessions.service.js';
@@ -113,8 +114,11 @@ export class ApiController {
   async queue(@Param('board') board: string, @Body() body: unknown): Promise<Command> {
     const { name, data = null } = (body ?? {}) as Record<string, unknown>;
     const command = readText('name', name, COMMAND_NAME);
-    if (JSON.stringify(data).length > MAX_COMMAND_DATA) {
-      throw new BadRequestException(`"data" must be at most ${MAX_COMMAND_DATA} characters of JSON`);
+    const json = JSON.stringify(data);
+    if (json.length > MAX_COMMAND_DATA || json !== toStorableJson(data)) {
+      throw new BadRequestException(
+        `"data" must be at most ${MAX_COMMAND_DATA} characters of JSON, without NUL and halves of surrogate pairs`,
+      );
     }
     if (!(await this.roster.keyNames()).includes(board)) {
       throw new NotFoundException(`no board "${board}" has a key`);

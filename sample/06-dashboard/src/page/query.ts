@@ -10,7 +10,8 @@ export function readNumber(name: string, value: unknown, lowest: number, highest
 }
 
 export function readText(name: string, value: unknown, pattern: RegExp): string {
-  if (typeof value !== 'string' || !pattern.test(value)) {
+  // PostgreSQL has no text with NUL.
+  if (typeof value !== 'string' || value.includes('\0') || !pattern.test(value)) {
     throw new BadRequestException(`"${name}" must be a text that matches ${pattern.source}`);
   }
   return value;
