@@ -33,7 +33,7 @@ const app = await NestFactory.create<NestExpressApplication>(AppModule.with(sett
 });
 app.useBodyParser('json', { limit: '16kb' });
 if (settings.trustedProxy !== undefined) {
-  app.set('trust proxy', settings.trustedProxy);
+  trustProxy(settings.trustedProxy);
 }
 serveAssets(app);
 app.use(requireSameOrigin);
@@ -69,4 +69,13 @@ function describePassword(made: string | undefined): string {
   return settings.password === undefined
     ? 'as it was shown at the first start; DASHBOARD_PASSWORD sets another'
     : 'that of DASHBOARD_PASSWORD';
+}
+
+function trustProxy(proxy: string | number): void {
+  try {
+    // Not by `app`, which ends the process with a trace if Express refuses the value.
+    app.getHttpAdapter().getInstance().set('trust proxy', proxy);
+  } catch {
+    throw new RangeError(`TRUSTED_PROXY must be a number of proxies, "loopback" or an address, but is "${proxy}"`);
+  }
 }

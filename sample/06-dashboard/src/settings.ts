@@ -6,6 +6,10 @@ const ROOT = join(import.meta.dirname, '..');
 export const MIGRATIONS = join(ROOT, 'migrations');
 export const PUBLIC = join(ROOT, 'public');
 
+const MIN_PASSWORD = 12;
+/** scrypt hashes a longer text first, so it costs nothing, but it has no use either. */
+export const MAX_PASSWORD = 256;
+
 /** The token for injection. */
 export const SETTINGS = Symbol('SETTINGS');
 
@@ -20,8 +24,8 @@ export interface Settings {
   readonly silentAfterMs: number;
   readonly httpHost: string;
   readonly httpPort: number;
-  /** The proxy in front, as Express's `trust proxy` has it: `loopback`, or addresses. */
-  readonly trustedProxy: string | undefined;
+  /** The proxy in front, as Express's `trust proxy` has it: the number of proxies, `loopback`, or addresses. */
+  readonly trustedProxy: string | number | undefined;
   readonly databaseUrl: string | undefined;
   readonly password: string | undefined;
 }
@@ -37,10 +41,11 @@ export function readSettings(env: NodeJS.ProcessEnv, args: readonly string[]): S
     }
     return value;
   };
+  const proxy = text('TRUSTED_PROXY');
   const password = text('DASHBOARD_PASSWORD');
-  if (password !== undefined && password.length < MIN_PASSWORD) {
+  if (password !== undefined && (password.length < MIN_PASSWORD || password.length > MAX_PASSWORD)) {
     throw new RangeError(
-      `DASHBOARD_PASSWORD must have at least ${MIN_PASSWORD} characters, but has ${password.length}`,
+      `DASHBOARD_PASSWORD must have from ${MIN_PASSWORD} to ${MAX_PASSWORD} characters, but has ${password.length}`,
     );
   }
   const dataFolder = resolve(text('DASHBOARD_DATA') ?? join(ROOT, 'data', isDemo ? 'demo' : 'app'));
@@ -53,10 +58,8 @@ export function readSettings(env: NodeJS.ProcessEnv, args: readonly string[]): S
     silentAfterMs: 1000 * integer('SILENT_AFTER', isDemo ? 15 : 180, 2_678_400),
     httpHost: text('HTTP_HOST') ?? '127.0.0.1',
     httpPort: integer('HTTP_PORT', 3000, 65_535),
-    trustedProxy: text('TRUSTED_PROXY'),
+    trustedProxy: /^\d+$/.test(proxy ?? '') ? Number(proxy) : proxy,
     databaseUrl: text('DATABASE_URL'),
     password,
   };
 }
-
-const MIN_PASSWORD = 12;

@@ -27,6 +27,7 @@ interface Service {
   readonly environment: Record<string, string>;
   readonly ports?: string[];
   readonly volumes: string[];
+  readonly read_only?: boolean;
   readonly depends_on?: Record<string, { condition: string }>;
   readonly healthcheck?: object;
 }
@@ -46,7 +47,16 @@ describe('docker-compose.yml', () => {
   it('sets variables that the app reads', () => {
     const names = Object.keys(services.app.environment);
     expect(names).toContain('DATABASE_URL');
-    expect(names.filter((name) => !SETTINGS.has(name))).toEqual([]);
+    // That one is read by the driver of PostgreSQL.
+    expect(names.filter((name) => !SETTINGS.has(name))).toEqual(['PGPASSWORD']);
+  });
+
+  it('has a volume for all that the app writes, because its other files are read only', () => {
+    const { read_only: isReadOnly, environment, volumes: mounted } = services.app;
+    expect(isReadOnly).toBe(true);
+    const folder = environment['DASHBOARD_DATA']!;
+    expect(mounted).toContain(`state:${folder}`);
+    expect(read('deploy/Dockerfile')).toMatch(new RegExp(`^RUN install -d -o node -g node ${folder}$`, 'm'));
   });
 
   it('publishes the page on loopback only, and boards on UDP', () => {
@@ -58,14 +68,14 @@ describe('docker-compose.yml', () => {
     expect(services.app.depends_on).toEqual({ database: { condition: 'service_healthy' } });
     expect(services.database.healthcheck).toBeDefined();
     const [kept] = services.database.volumes[0]!.split(':');
-    expect(Object.keys(volumes)).toEqual([kept]);
+    expect(Object.keys(volumes)).toEqual([kept, 'state']);
   });
 
   it('has no password in it', () => {
     const secrets = Object.entries({ ...services.app.environment, ...services.database.environment }).filter(([name]) =>
       name.includes('PASSWORD'),
     );
-    expect(secrets).toHaveLength(2);
+    expect(secrets).toHaveLength(3);
     expect(secrets.filter(([, value]) => !value.startsWith('${'))).toEqual([]);
   });
 });

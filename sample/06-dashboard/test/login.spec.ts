@@ -18,9 +18,10 @@ describe('the password', () => {
 
   it('must have twelve characters', () => {
     expect(() => readSettings({ DASHBOARD_PASSWORD: 'x'.repeat(11) }, [])).toThrow(
-      'DASHBOARD_PASSWORD must have at least 12 characters, but has 11',
+      'DASHBOARD_PASSWORD must have from 12 to 256 characters, but has 11',
     );
     expect(readSettings({ DASHBOARD_PASSWORD: 'x'.repeat(12) }, []).password).toHaveLength(12);
+    expect(() => readSettings({ DASHBOARD_PASSWORD: 'x'.repeat(257) }, [])).toThrow('but has 257');
   });
 });
 
@@ -40,6 +41,23 @@ describe('attempts', () => {
     now = REFILL_MS;
     expect(await attempts.run('a', wrong)).toBe(false);
     expect(await attempts.run('a', wrong)).toBeUndefined();
+  });
+
+  it('are limited for a network of IPv6, whose holder has each of its addresses', async () => {
+    const attempts = new Attempts(() => 0);
+    for (const address of [
+      '2001:db8:1:2::1',
+      '2001:db8:1:2::2',
+      '2001:db8:1:2:ffff::',
+      '2001:DB8:1:2:3:4:5:6',
+      '2001:db8:1:2::%eth0',
+    ]) {
+      expect(await attempts.run(address, wrong)).toBe(false);
+    }
+    expect(await attempts.run('2001:db8:1:2:9::9', wrong)).toBeUndefined();
+    for (const other of ['2001:db8:1:3::1', '::1', '::ffff:192.0.2.1', '::ffff:192.0.2.2', '192.0.2.1', '']) {
+      expect(await attempts.run(other, wrong)).toBe(false);
+    }
   });
 
   it('are given back by the right password', async () => {
@@ -108,6 +126,26 @@ describe('the app', () => {
     // The session outlives the process, and the password does too.
     expect((await app.fetch('/api/overview')).status).toBe(200);
     expect((await app.logIn(password)).status).toBe(204);
+  });
+
+  it('counts the address that its proxy has seen, not one that the browser made up', async () => {
+    const settings = (TRUSTED_PROXY: string) => readSettings({ TRUSTED_PROXY }, []).trustedProxy;
+    expect([settings(''), settings('1'), settings('loopback')]).toEqual([undefined, 1, 'loopback']);
+    await app.end();
+    await app.restart({ TRUSTED_PROXY: '1' });
+    const guess = async (madeUp: number) => {
+      const headers = { 'x-forwarded-for': `198.51.100.${madeUp}, 192.168.1.5` };
+      return (await app.post('/api/session', { password: 'wrong' }, headers)).status;
+    };
+    for (let attempt = 0; attempt < BURST; attempt++) {
+      expect(await guess(attempt)).toBe(401);
+    }
+    expect(await guess(BURST)).toBe(429);
+    await app.end();
+    await expect(app.restart({ TRUSTED_PROXY: 'nonsense' })).rejects.toThrow(
+      'TRUSTED_PROXY must be a number of proxies, "loopback" or an address, but is "nonsense"',
+    );
+    await app.restart();
   });
 
   it('limits guesses, each address for itself', async () => {

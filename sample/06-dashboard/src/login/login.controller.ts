@@ -12,12 +12,10 @@ import {
   UnauthorizedException,
 } from '@nestjs/common';
 import type { CookieOptions, Request, Response } from 'express';
+import { MAX_PASSWORD } from '../settings.js';
 import { Attempts } from './attempts.js';
 import { COOKIE, readToken } from './session.guard.js';
 import { SESSION_MS, SessionsService } from './sessions.service.js';
-
-/** scrypt hashes a longer text first, so it costs nothing, but it has no use either. */
-const MAX_PASSWORD = 256;
 
 @Controller('api/session')
 export class LoginController {
