@@ -22,9 +22,13 @@ class Mailbox:
         """Also for the command in the reply to a report. One that comes again has run: its acknowledgement was lost or is to come."""
         if not isinstance(command, dict) or command.get("id") in (None, self.answer.get("done")):
             return
-        self.answer = {"done": command["id"]}
-        if command["id"] != self.last:
-            self.last = command["id"]
-            with open(self.path, "w") as file:  # before it runs: a reset in between must not run it twice
-                file.write(self.last)
-            self.answer["result"] = self.run(command["name"], command["data"])
+        if command["id"] == self.last:
+            self.answer = {"done": self.last}
+            return
+        with open(self.path, "w") as file:  # before it runs: a reset in between must not run it twice
+            file.write(command["id"])
+        self.last = command["id"]
+        try:
+            self.answer = {"done": self.last, "result": self.run(command["name"], command["data"])}
+        except Exception as error:  # the page shows it; the next command is another matter
+            self.answer = {"done": self.last, "result": {"error": repr(error)}}

@@ -105,6 +105,34 @@ describe('mailbox.py', () => {
     expect(await latest('roof')).toMatchObject({ state: 'done', tries: 2 });
   });
 
+  it('acknowledges a command that failed with its error, and goes on', async () => {
+    const board = await startBoard('hall');
+    await board.run('def fail(name, data):\n    raise ValueError(name)\nmailbox = Mailbox(client, fail)');
+    await queue('hall', 'jump');
+    await board.run('mailbox.check(wait=0)\nmailbox.check(wait=0)');
+    expect(await latest('hall')).toMatchObject({
+      name: 'jump',
+      state: 'done',
+      result: { error: expect.stringMatching(/ValueError.*jump/) },
+    });
+  });
+
+  it('acknowledges no command that it could not note, so could not run', async () => {
+    const board = await startBoard('hall');
+    await queue('hall', 'note');
+    await board.run(`mailbox = Mailbox(client, work, "no/such/folder")
+for _ in range(2):
+    try:
+        mailbox.check(wait=0)
+    except OSError:
+        pass`);
+    expect(await ran(board)).toBe('[]');
+    expect(await latest('hall')).toMatchObject({ name: 'note', state: 'sent' });
+    await board.run('mailbox = Mailbox(client, work)\nmailbox.check(wait=0)\nmailbox.check(wait=0)');
+    expect(await ran(board)).toBe("['note']");
+    expect(await latest('hall')).toMatchObject({ state: 'done' });
+  });
+
   it('is released when the app ends, and goes on after its restart', async () => {
     const board = await startBoard('roof');
     const lastSeenAt = async () =>
