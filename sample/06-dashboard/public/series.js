@@ -20,7 +20,7 @@ export function useSeries(live, board, line, range) {
 }
 
 /** Readings in buckets. Live ones join the last bucket, so a plot that stays open has a bounded number of points. */
-class LiveSeries {
+export class LiveSeries {
   /** Grows with each change. */
   version = 0;
   #isLive;
@@ -29,12 +29,12 @@ class LiveSeries {
   #newest;
   #counts;
 
-  constructor({ metric, times, means, lows, highs, newest }, { from, to, points, isLive }) {
+  constructor({ metric, times, means, lows, highs, counts, newest }, { from, to, points, isLive }) {
     this.#isLive = isLive;
     this.#span = to - from;
     this.#width = this.#span / points;
     this.#newest = newest ?? from;
-    this.#counts = times.map(() => 1);
+    this.#counts = [...counts];
     this.metric = metric;
     Object.assign(this, { from, to, times: [...times], means: [...means], lows: [...lows], highs: [...highs] });
   }

@@ -48,7 +48,7 @@ const OPEN: Record<DatabaseKind, (database: TestDatabase) => Promise<Opened>> = 
 
 it('names every method of the store for the border between threads', () => {
   const methods = Object.getOwnPropertyNames(SqlStore.prototype).filter((name) => name !== 'constructor');
-  const own = new Set(['addSeries', 'rows']);
+  const own = new Set(['addSeries', 'count', 'rows']);
   expect(methods.filter((name) => !own.has(name)).toSorted()).toEqual([...STORE_METHODS].toSorted());
   expect(SqlStore.prototype).toBeInstanceOf(Store);
 });
@@ -102,6 +102,7 @@ describe.each(DATABASES)('%s', (kind) => {
         means: [21.5, -0.1, 1e22],
         lows: [21.5, -0.1, 1e22],
         highs: [21.5, -0.1, 1e22],
+        counts: [1, 1, 1],
         newest: NOW - 1,
       });
     });
@@ -116,13 +117,19 @@ describe.each(DATABASES)('%s', (kind) => {
         [NOW, 999],
       ]);
       const [line] = await store.history({ boards: ['bucket'], from: NOW - 100, to: NOW, points: 2 });
-      expect(line).toMatchObject({ times: [NOW - 100, NOW - 50], means: [3, 7], lows: [1, 7], highs: [5, 7] });
+      expect(line).toMatchObject({
+        times: [NOW - 100, NOW - 50],
+        means: [3, 7],
+        lows: [1, 7],
+        highs: [5, 7],
+        counts: [3, 1],
+      });
     });
 
     it('knows a series without readings in the range, and no series of other boards', async () => {
       await add('quiet', 'celsius', [[NOW - DAY, 1]]);
       expect(await store.history({ boards: ['quiet'], from: NOW - HOUR, to: NOW, points: 10 })).toEqual([
-        { board: 'quiet', metric: 'celsius', times: [], means: [], lows: [], highs: [], newest: null },
+        { board: 'quiet', metric: 'celsius', times: [], means: [], lows: [], highs: [], counts: [], newest: null },
       ]);
       expect(await store.history({ boards: ['nobody'], from: NOW - HOUR, to: NOW, points: 10 })).toEqual([]);
     });
@@ -145,6 +152,17 @@ describe.each(DATABASES)('%s', (kind) => {
       expect(joined!.means[0]).toBeCloseTo((before!.means[0]! * 240 + 1000) / 241, 9);
     });
 
+    it('knows the hour of readings that are no longer raw, also within it', async () => {
+      const hour = Math.floor((NOW - 3 * DAY) / HOUR) * HOUR;
+      await add('hour', 'celsius', [[hour + 10 * MINUTE, 4]]);
+      await store.tidy(NOW);
+      const within = (from: number) => store.history({ boards: ['hour'], from, to: from + 10 * MINUTE, points: 10 });
+      expect(await within(hour + 20 * MINUTE)).toMatchObject([{ times: [hour + 20 * MINUTE], means: [4] }]);
+      expect(await within(hour + HOUR - 1)).toMatchObject([{ means: [4] }]);
+      expect(await within(hour + HOUR)).toMatchObject([{ means: [] }]);
+      expect(await within(hour - 10 * MINUTE)).toMatchObject([{ means: [] }]);
+    });
+
     it('moves a limited number of readings at once', async () => {
       const points = Array.from({ length: 10_001 }, (_, index): [number, number] => [NOW - 2 * DAY + index, index]);
       await add('much', 'celsius', points);
@@ -165,6 +183,19 @@ describe.each(DATABASES)('%s', (kind) => {
       expect(after.log).not.toBe(before.log);
       // Columns that the planner knows.
       expect([before.known, after.known]).toEqual([0, 3]);
+    });
+
+    it('deletes a limited number of hours at once, and finds them without reading the others', async () => {
+      await opened.db.execute(sql`
+        insert into readings_hourly (series_id, hour, count, mean, min, max)
+        select 1000 + number, to_timestamp(${NOW - 400 * DAY}::float8 / 1000), 1, 1, 1, 1 from generate_series(1, 10001) as number`);
+      expect((await store.tidy(NOW)).deleted).toEqual([10_000, 0, 0]);
+      expect((await store.tidy(NOW)).deleted).toEqual([1, 0, 0]);
+      await opened.db.execute(sql`analyze readings_hourly`);
+      const { rows } = (await opened.db.execute(
+        sql`explain select ctid from readings_hourly where hour < to_timestamp(0) order by hour limit 10000`,
+      )) as { rows: Array<Record<string, string>> };
+      expect(JSON.stringify(rows)).not.toContain('Seq Scan');
     });
 
     it('deletes hours after a year', async () => {

@@ -31,8 +31,8 @@ export class RetentionService implements OnApplicationBootstrap, OnModuleDestroy
   private async run(): Promise<void> {
     let isMore = false;
     try {
-      const { toHours } = await this.store.tidy(Date.now());
-      isMore = toHours === TIDY_ROWS;
+      const { toHours, deleted } = await this.store.tidy(Date.now());
+      isMore = [toHours, ...deleted].includes(TIDY_ROWS);
       if (++this.runs % MAINTAIN_EVERY === 0) {
         await this.store.maintain();
       }
@@ -40,7 +40,7 @@ export class RetentionService implements OnApplicationBootstrap, OnModuleDestroy
       this.logger.error(error);
     }
     if (!this.isClosing) {
-      // After a long pause of the app there is more to move; inserts get their turn in between.
+      // After a long pause of the app there is more to do; inserts get their turn in between.
       this.schedule(isMore ? 1000 : MINUTE_MS);
     }
   }

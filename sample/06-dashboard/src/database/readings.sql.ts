@@ -2,15 +2,17 @@
  * Readings in SQL: a batch in, a plot out, and retention. PGlite and PostgreSQL run the same statements.
  */
 import { type SQL, sql } from 'drizzle-orm';
+import type { PgColumn } from 'drizzle-orm/pg-core';
 import { readings, readingsHourly, series } from './schema.js';
 import type { HistoryRequest } from './store.js';
 
-const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 export const RAW_MS = DAY_MS;
 export const HOURLY_MS = 365 * DAY_MS;
 export const REJECTIONS_MS = 90 * DAY_MS;
 
-/** Readings that one statement of retention moves. PGlite takes some 100 ms for them, and inserts wait meanwhile. */
+/** Rows that one statement of retention moves or deletes. PGlite takes some 100 ms for them, and inserts wait meanwhile. */
 export const TIDY_ROWS = 10_000;
 
 /** A time from milliseconds since the epoch. */
@@ -27,7 +29,10 @@ export function insertReadings(seriesIds: number[], times: number[], values: num
       as batch (series_id, ms, value)`;
 }
 
-/** A reading is either raw or in its hour, never in both, so the two can be added up. */
+/**
+ * A reading is either raw or in its hour, never in both, so the two can be added up. An hour that has begun before `from` counts too, at
+ * `from`: else a plot within an hour would look as if nothing had been measured.
+ */
 export function selectHistory({ boards, from, to, points }: HistoryRequest): SQL {
   const width = sql`${(to - from) / points}::float8`;
   const start = sql`${from}::float8`;
@@ -43,14 +48,14 @@ export function selectHistory({ boards, from, to, points }: HistoryRequest): SQL
       where series_id in (select id from shown) and at >= ${toTime(from)} and at < ${toTime(to)}
       group by 1, 2
       union all
-      select series_id, ${bucketOf(toMs(sql`hour`))}, sum(count), sum(count * mean), min(min), max(max), max(hour)
+      select series_id, greatest(${bucketOf(toMs(sql`hour`))}, 0), sum(count), sum(count * mean), min(min), max(max), max(hour)
       from ${readingsHourly}
-      where series_id in (select id from shown) and hour >= ${toTime(from)} and hour < ${toTime(to)}
+      where series_id in (select id from shown) and hour > ${toTime(from - HOUR_MS)} and hour < ${toTime(to)}
       group by 1, 2
     ),
     buckets as (
       select series_id, bucket, (sum(total) / sum(count))::float8 as mean, min(low) as low, max(high) as high,
-        max(newest) as newest
+        sum(count)::float8 as count, max(newest) as newest
       from points group by 1, 2
     )
     select board, metric,
@@ -58,6 +63,7 @@ export function selectHistory({ boards, from, to, points }: HistoryRequest): SQL
       coalesce(json_agg(mean order by bucket) filter (where bucket is not null), '[]') as means,
       coalesce(json_agg(low order by bucket) filter (where bucket is not null), '[]') as lows,
       coalesce(json_agg(high order by bucket) filter (where bucket is not null), '[]') as highs,
+      coalesce(json_agg(count order by bucket) filter (where bucket is not null), '[]') as counts,
       ${toMs(sql`max(newest)`)} as newest
     from shown left join buckets on buckets.series_id = shown.id
     group by board, metric order by board, metric`;
@@ -96,4 +102,17 @@ export function moveToHours(now: number): SQL {
         max = greatest(old.max, excluded.max)
     )
     select count(*)::int as count from moved`;
+}
+
+/** Deletes the oldest rows from before a time. */
+export function deleteBefore(time: PgColumn, before: number): SQL {
+  return sql`
+    with gone as (
+      delete from ${time.table}
+      where ctid = any(array(
+        select ctid from ${time.table} where ${time} < ${toTime(before)} order by ${time} limit ${TIDY_ROWS}
+      ))
+      returning 1
+    )
+    select count(*)::int as count from gone`;
 }

@@ -1,8 +1,9 @@
-import { and, asc, desc, eq, gt, inArray, lt, lte, sql } from 'drizzle-orm';
+import { type SQL, and, asc, desc, eq, gt, inArray, lte, sql } from 'drizzle-orm';
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
 import {
   HOURLY_MS,
   REJECTIONS_MS,
+  deleteBefore,
   insertReadings,
   moveToHours,
   selectHistory,
@@ -98,7 +99,7 @@ export class SqlStore extends Store {
   rejections(from: number, to: number, bucketMs: number): Promise<RejectionCount[]> {
     const width = sql`${bucketMs}::float8`;
     return this.rows<RejectionCount>(sql`
-      select floor(${toMs(sql`minute`)} / ${width}) * ${width} as at, reason, board, sum(count)::int as count
+      select floor(${toMs(sql`minute`)} / ${width}) * ${width} as at, reason, board, sum(count)::float8 as count
       from ${rejections} where minute >= ${toTime(from)} and minute < ${toTime(to)}
       group by 1, 2, 3 order by 1, 2, 3`);
   }
@@ -193,22 +194,13 @@ export class SqlStore extends Store {
   }
 
   async tidy(now: number): Promise<Tidied> {
-    const [moved] = await this.rows<{ count: number }>(moveToHours(now));
+    const toHours = await this.count(moveToHours(now));
     const deleted = [
-      await this.db
-        .delete(readingsHourly)
-        .where(lt(readingsHourly.hour, new Date(now - HOURLY_MS)))
-        .returning({ id: readingsHourly.seriesId }),
-      await this.db
-        .delete(rejections)
-        .where(lt(rejections.minute, new Date(now - REJECTIONS_MS)))
-        .returning({ minute: rejections.minute }),
-      await this.db
-        .delete(sessions)
-        .where(lte(sessions.expiresAt, new Date(now)))
-        .returning({ tokenHash: sessions.tokenHash }),
+      await this.count(deleteBefore(readingsHourly.hour, now - HOURLY_MS)),
+      await this.count(deleteBefore(rejections.minute, now - REJECTIONS_MS)),
+      await this.count(deleteBefore(sessions.expiresAt, now)),
     ];
-    return { toHours: moved!.count, deleted: deleted.flat().length };
+    return { toHours, deleted };
   }
 
   /** Nothing: a server of PostgreSQL does it by itself. */
@@ -229,8 +221,13 @@ export class SqlStore extends Store {
     }
   }
 
+  private async count(statement: SQL): Promise<number> {
+    const [row] = await this.rows<{ count: number }>(statement);
+    return row!.count;
+  }
+
   /** Both drivers put the rows under this name; their common type does not say so. */
-  private async rows<Row>(statement: ReturnType<typeof toTime>): Promise<Row[]> {
+  private async rows<Row>(statement: SQL): Promise<Row[]> {
     return ((await this.db.execute(statement)) as { rows: Row[] }).rows;
   }
 }

@@ -33,6 +33,8 @@ export interface Line {
   readonly means: number[];
   readonly lows: number[];
   readonly highs: number[];
+  /** Readings in each bucket, so that the page can add further ones to the last mean. */
+  readonly counts: number[];
   /** When the newest reading in it came; `null` without readings. A page that was told of a later one adds it to the line. */
   readonly newest: number | null;
 }
@@ -81,7 +83,8 @@ export interface Session {
 /** What retention has moved or deleted. */
 export interface Tidied {
   readonly toHours: number;
-  readonly deleted: number;
+  /** By table. */
+  readonly deleted: number[];
 }
 
 /** Also the token for injection. */

@@ -1,0 +1,1 @@
+CREATE INDEX "readings_hourly_hour" ON "readings_hourly" USING btree ("hour");
