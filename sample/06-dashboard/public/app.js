@@ -53,9 +53,15 @@ function Dashboard({ onLoggedOut }) {
     document.title = name ?? title;
   }, [name, title]);
 
+  const [problem, setProblem] = useState();
   const logOut = async () => {
-    await post('session/end', {}).catch(() => undefined);
-    onLoggedOut();
+    try {
+      await post('session/end', {});
+      onLoggedOut();
+    } catch (error) {
+      // The session goes on, so the page must not look as if it had ended.
+      setProblem(`Not logged out: ${error.message}`);
+    }
   };
   return html`
     <a class="skip" href="#main" onClick=${skipToMain}>Skip to the content</a>
@@ -72,6 +78,7 @@ function Dashboard({ onLoggedOut }) {
       </div>
     </header>
     <main id="main" tabindex="-1">
+      ${problem && html`<p role="alert" class="error-text">${problem}</p>`}
       ${
         live.generation === 0
           ? html`<${FirstLoad} status=${live.status} />`

@@ -25,6 +25,12 @@ const TABLE_ROWS = 24;
 
 export function BoardView({ live, name }) {
   const board = live.boards.get(name);
+  // Those of `live` are the latest of all boards, and this board may have older ones.
+  const { data: commands = [], error } = useLoaded('commands', { board: name }, [
+    name,
+    live.generation,
+    live.commandChanges.get(name),
+  ]);
   if (!board) {
     return html`<section class="empty">
       <h1>No board is called “${name}”</h1>
@@ -33,7 +39,6 @@ export function BoardView({ live, name }) {
   }
   const state = stateOf(board, live);
   const exchange = live.exchanges.find((each) => each.board === name);
-  const commands = live.commands.filter((each) => each.board === name);
   return html`
     <p class="crumb"><a href="#/boards">Boards</a></p>
     <div class="title">
@@ -48,6 +53,7 @@ export function BoardView({ live, name }) {
       <section class="card" aria-labelledby="commands-title">
         <h2 id="commands-title">Commands</h2>
         <${CommandForm} board=${name} commands=${commands} />
+        ${error && html`<p role="alert" class="error-text">The commands could not be loaded: ${error.message}</p>`}
         <${CommandList} commands=${commands} live=${live} isOfOneBoard />
       </section>
       <section class="card" aria-labelledby="exchange-title">
@@ -55,7 +61,7 @@ export function BoardView({ live, name }) {
         ${
           exchange
             ? html`<${Waterfall} exchange=${exchange} />`
-            : html`<p class="hint">No exchange since the server started.</p>`
+            : html`<p class="hint">None among the latest exchanges of all boards.</p>`
         }
         <h3>Rejected in the last day</h3>
         <${BoardRejections} live=${live} name=${name} />

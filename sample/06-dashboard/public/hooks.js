@@ -91,5 +91,14 @@ export function useFocus(route) {
 }
 
 function readRoute() {
-  return location.hash.replace(/^#\/?/, '').split('/').filter(Boolean).map(decodeURIComponent);
+  return location.hash.replace(/^#\/?/, '').split('/').filter(Boolean).map(decode);
+}
+
+/** An address that somebody typed may have a percent sign that is no escape. */
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

@@ -19,7 +19,10 @@ export class Live {
   boards = new Map();
   recentRejections = [];
   exchanges = [];
+  /** The latest of all boards. */
   commands = [];
+  /** How often commands have changed, by board. */
+  commandChanges = new Map();
   /** The oldest first. */
   recentReadings = [];
   reasons = {};
@@ -32,6 +35,7 @@ export class Live {
   #stream;
   #waiting;
   #frame = 0;
+  #isClosed = false;
 
   /** @param onLoggedOut called if the session has ended. */
   constructor(onLoggedOut) {
@@ -83,6 +87,7 @@ export class Live {
   }
 
   close() {
+    this.#isClosed = true;
     this.#stream?.close();
   }
 
@@ -93,7 +98,10 @@ export class Live {
 
   async #load({ now }) {
     this.#setClock({ now });
-    this.#waiting = [];
+    // A stream that opens again begins anew: an older load must neither end its waiting nor replace its overview.
+    const waiting = [];
+    this.#waiting = waiting;
+    const isCurrent = () => this.#waiting === waiting && !this.#isClosed;
     try {
       const to = now + 1000;
       const [overview, exchanges, commands, rejections] = await Promise.all([
@@ -102,6 +110,9 @@ export class Live {
         get('commands'),
         get('rejections', { from: to - 3_600_000, to, bucket: 3_600_000 }),
       ]);
+      if (!isCurrent()) {
+        return;
+      }
       this.#apply(overview);
       this.exchanges = exchanges;
       this.commands = commands;
@@ -109,6 +120,9 @@ export class Live {
       this.status = 'live';
       this.generation++;
     } catch (error) {
+      if (!isCurrent()) {
+        return;
+      }
       if (error.status === 401) {
         this.onLoggedOut();
       } else {
@@ -117,7 +131,6 @@ export class Live {
         this.#lost();
       }
     }
-    const waiting = this.#waiting;
     this.#waiting = undefined;
     waiting.forEach((apply) => apply());
     this.#changed();
@@ -151,10 +164,11 @@ export class Live {
     this.boards.set(name, { ...board, ...changes });
   }
 
+  /** The newest first, also if an old one changes that is not in the list. */
   #putCommand(command) {
     const others = this.commands.filter(({ id }) => id !== command.id);
-    const index = this.commands.findIndex(({ id }) => id === command.id);
-    this.commands = others.toSpliced(Math.max(0, index), 0, command).slice(0, KEPT_COMMANDS);
+    this.commands = [command, ...others].toSorted((a, b) => b.createdAt - a.createdAt).slice(0, KEPT_COMMANDS);
+    this.commandChanges.set(command.board, (this.commandChanges.get(command.board) ?? 0) + 1);
   }
 
   /** The browser tries again by itself, unless the server has refused: then its session may have ended. */
@@ -169,6 +183,9 @@ export class Live {
 
   async #reconnect() {
     const session = await get('session').catch(() => undefined);
+    if (this.#isClosed) {
+      return;
+    }
     if (session === undefined) {
       setTimeout(() => void this.#reconnect(), RETRY_MS);
     } else if (session.isLoggedIn) {

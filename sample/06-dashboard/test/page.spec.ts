@@ -22,6 +22,9 @@ const OPEN_SECONDS = 30;
 
 const program = await readFile(join(import.meta.dirname, '..', 'device', 'mailbox.py'), 'utf8');
 
+/** A stream that begins, and ends at once. */
+const BEGIN = `retry: 100\nevent: begin\ndata: ${JSON.stringify({ now: Date.now() })}\n\n`;
+
 describe.skipIf(inject('browser') === undefined)('the page', () => {
   let database: TestDatabase;
   let app: App;
@@ -196,6 +199,73 @@ describe.skipIf(inject('browser') === undefined)('the page', () => {
     await page.getByText('Live', { exact: true }).waitFor();
     await row('kitchen').waitFor();
     expect(troubles.splice(0).filter((line) => !line.includes('503'))).toEqual([]);
+  });
+
+  it('loads again when the stream opens again before it has loaded, and shows what comes then', async () => {
+    let openGate: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (openGate = resolve));
+    const slow = page.waitForRequest(/api\/overview/);
+    await page.route(
+      /api\/overview/,
+      async (route) => {
+        await gate;
+        await route.fulfill({ status: 503, body: '{}' });
+      },
+      { times: 1 },
+    );
+    // The browser connects again by itself when a stream ends.
+    await page.route(/api\/stream/, (route) => route.fulfill({ contentType: 'text/event-stream', body: BEGIN }), {
+      times: 1,
+    });
+    await page.reload();
+    await slow;
+    await page.getByText('Live', { exact: true }).waitFor();
+    openGate();
+    const board = await app.board('kitchen');
+    await board.send({ action: 'report', data: { temperature: 17.25 } });
+    await row('kitchen').getByText('17.3 °C').waitFor();
+    expect(await page.getByText('Live', { exact: true }).isVisible()).toBe(true);
+    expect(troubles.splice(0).filter((line) => !line.includes('503'))).toEqual([]);
+  });
+
+  it('says if it could not log out, and stays', async () => {
+    await page.reload();
+    await row('kitchen').waitFor();
+    await page.route(/api\/session\/end/, (route) => route.abort());
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.getByRole('alert').filter({ hasText: 'Not logged out: The server does not answer.' }).waitFor();
+    expect(await row('kitchen').isVisible()).toBe(true);
+    await page.unroute(/api\/session\/end/);
+    expect(troubles.splice(0).filter((line) => !line.includes('ERR_'))).toEqual([]);
+  });
+
+  it('shows the commands of a board, however many others have come since', async () => {
+    const post = (board: string) => app.post(`/api/boards/${board}/commands`, { name: 'later' });
+    const { id } = (await (await app.post('/api/boards/shed/commands', { name: 'early' })).json()) as { id: string };
+    for (let count = 0; count < 100; count++) {
+      await post('kitchen');
+    }
+    await page.reload();
+    await page.getByRole('link', { name: 'shed', exact: true }).click();
+    const command = page.getByRole('row').filter({ hasText: 'early' });
+    await command.getByText('Queued').waitFor();
+    const board = await app.board('shed');
+    await board.send({ action: 'inbox', data: { wait: 0 } });
+    await command.getByText('Sent').waitFor();
+    await board.send({ action: 'inbox', data: { done: id, wait: 0 } });
+    await command.getByText('Done').waitFor();
+    // The list of all has the newest first.
+    await goTo('Commands');
+    await page.getByRole('row').filter({ hasText: 'later' }).first().waitFor();
+    expect(await page.getByRole('row').filter({ hasText: 'early' }).count()).toBe(0);
+  });
+
+  it('opens an address with a percent sign that is no escape', async () => {
+    await page.evaluate(() => {
+      location.hash = '#/boards/%';
+    });
+    await page.getByText('No board is called “%”').waitFor();
+    expect(troubles).toEqual([]);
   });
 
   it('says if the lines of the list could not be loaded, and tries again', async () => {
