@@ -6,6 +6,8 @@ import {
   type BenUdpRemote,
   type ServerExchange,
 } from '../../../lib/exchange/index.js';
+import { KeyAttemptBudget, SHARE_OF_AN_ADDRESS } from '../../../lib/exchange/limits/key-attempt-budget.js';
+import { KeyRing } from '../../../lib/keys/index.js';
 import { HELLO, formatEnvelope } from '../../../lib/protocol/index.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from '../../support/pure-device.js';
 
@@ -62,6 +64,17 @@ describe('hellosPerSource', () => {
     expect(tally(server, hosts(), 0)).toEqual({ pair: 1280, 'hello-rate': 256 * 40 - 1280 });
   });
 
+  it('allows an IPv6 /48 as much as 32 sources', () => {
+    const server = createServer();
+    const hosts = function* (): Iterable<[Buffer, BenUdpRemote]> {
+      for (let subnet = 0; subnet < 64; subnet++) {
+        yield* fromPorts(HELLO, `2001:db8:0:${subnet.toString(16)}::1`, 40);
+      }
+    };
+    expect(tally(server, hosts(), 0)).toEqual({ pair: 1280, 'hello-rate': 1280 });
+    expect(tally(server, fromPorts(HELLO, '2001:db8:1::1', 40), 0)).toEqual({ pair: 40 });
+  });
+
   it('does not count hellos with a request after them, so a fleet behind one NAT is accepted', () => {
     const server = createServer({ maxEndpoints: 1000 });
     for (let port = 1; port <= 500; port++) {
@@ -94,6 +107,34 @@ describe('hellosOfStrangers', () => {
     ]);
     expect(tally(server, flood, 1000)).toEqual({ pair: 100, 'hello-budget': 4900 });
     expect(device.ask(1000, NORETURN).kind).toBe('request');
+  });
+});
+
+describe('the budgets of strangers, of verified addresses and of reserved networks', () => {
+  const hostOf = (network: number, index: number) =>
+    remoteOf(`${network}.${index & 255}.${(index >> 8) & 255}.${index >> 16}`, 1 + (index % 60_000));
+
+  function* fromHosts(datagram: Buffer, network: number, count: number, first = 0): Iterable<[Buffer, BenUdpRemote]> {
+    for (let index = first; index < first + count; index++) {
+      yield [datagram, hostOf(network, index)];
+    }
+  }
+
+  it('are 10000 hellos at once and 4000 a second each, and 4000 and 2000 requests', () => {
+    const server = createServer({ isReserved: ({ remote }) => remote.address.startsWith('10.') });
+    const [key] = new KeyRing([{ device: undefined, key: KEY }]).keys;
+    for (let index = 0; index < 20_000; index++) {
+      server.remember({ remote: { ...hostOf(88, index), port: 1 }, key: key!, heardAt: 0 });
+    }
+    for (const network of [77, 88, 10]) {
+      expect(tally(server, fromHosts(HELLO, network, 11_000), 0)).toMatchObject({ pair: 10_000 });
+      expect(tally(server, fromHosts(HELLO, network, 5000, 11_000), 1000)).toMatchObject({ pair: 4000 });
+      const tried = (now: number) => {
+        const { 'request-budget': refused = 0 } = tally(server, fromHosts(JUNK, network, 4500, 15_400), now);
+        return 4500 - refused;
+      };
+      expect([tried(1000), tried(2000)]).toEqual([4000, 2000]);
+    }
   });
 });
 
@@ -134,6 +175,7 @@ describe('failuresPerDevice', () => {
     expect(tally(server, junk(3), 1000)).toEqual({ 'bad-hash': 1, 'request-rate': 2 });
     // Its own key is still tried, but no other.
     expect(device.ask(1000, NORETURN).kind).toBe('request');
+    expect(tally(server, junk(600), 2000)).toEqual({ 'bad-hash': 500, 'request-rate': 100 });
   });
 });
 
@@ -156,6 +198,33 @@ describe('keyAttempts', () => {
   ];
   const junkOf = (bytes: number) =>
     formatEnvelope({ hash: Buffer.alloc(32), data: Buffer.alloc(bytes, 'a'), iv: Buffer.alloc(16) });
+
+  it('are 100000 at once and 50000 a second', () => {
+    const budget = new KeyAttemptBudget(DEFAULT_LIMITS.keyAttempts);
+    const taken = (firstSource: number, now: number) => {
+      let searches = 0;
+      for (let low = firstSource; low < firstSource + 200; low++) {
+        const source = { high: 1, low, networkHigh: 1, networkLow: 0 };
+        searches += Number(budget.open(source, 16, now).take(1000, false));
+      }
+      return searches;
+    };
+    expect([taken(0, 0), taken(1000, 1000)]).toEqual([100, 50]);
+  });
+
+  it.each([
+    ['a fifth of the budget', undefined, 200],
+    ['half of the budget of the keys of its address', SHARE_OF_AN_ADDRESS, 500],
+  ])('leave the reserve to a source until it has used %s', (_title, share, most) => {
+    const budget = new KeyAttemptBudget({ perSecond: 0.001, burst: 1000 }, undefined, share);
+    const take = (low: number, count: number, isDoubtful = false) =>
+      budget.open({ high: 1, low, networkHigh: 1, networkLow: 0 }, 16, 0).take(count, isDoubtful);
+    expect(take(1, most - 1)).toBe(true);
+    expect(take(2, 500 - most + 1, true)).toBe(true);
+    expect(take(2, 1, true)).toBe(false);
+    expect([take(1, 1), take(1, 1)]).toEqual([true, false]);
+    expect(take(3, 1)).toBe(true);
+  });
 
   it('tries no more keys for strangers, and tries the known key of a known device for free', () => {
     const server = createServer({ keys, ...limitsOf({ keyAttempts: { perSecond: 1, burst: 2 } }) });
