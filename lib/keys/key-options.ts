@@ -164,7 +164,7 @@ function readSources<Options extends BenUdpKeyOptions>(
   if (options.keys !== undefined) {
     const { keys } = options;
     // A list or a Map would be misread, or read as empty.
-    if (typeof keys !== 'object' || keys === null || Array.isArray(keys) || keys instanceof Map) {
+    if (!isRecord(keys)) {
       reader.fail('keys', 'an object of device name to key', options.keys);
     }
     for (const [device, value] of Object.entries(options.keys)) {
@@ -192,6 +192,11 @@ function readEntry<Options extends BenUdpKeyOptions>(
   const list = [...toList<BenUdpKeySource>(value.keyFile), ...toList<BenUdpKeySource>(value.key)];
   const protocol = entry.oneOf<BenUdpProtocolRule>('protocol', ['any', 'v2'], 'any');
   return { list, protocol, shared: entry.boolean('shared', false) };
+}
+
+/** Of any prototype: readers of YAML and TOML make objects without one. */
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Map);
 }
 
 function isEntry(value: unknown): value is BenUdpKeyEntry {
@@ -229,7 +234,7 @@ export function withoutKeyBytes<Options extends BenUdpKeyOptions>(options: Optio
           ? { ...source, key: hide(source.key) }
           : source;
   const { key, keys } = options as { key?: unknown; keys?: unknown };
-  const isByName = typeof keys === 'object' && keys !== null && Object.getPrototypeOf(keys) === Object.prototype;
+  const isByName = isRecord(keys);
   return {
     ...options,
     ...(key !== undefined && { key: hide(key) }),

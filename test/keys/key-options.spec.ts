@@ -143,6 +143,17 @@ describe('loadKeyRing', () => {
 });
 
 describe('withoutKeyBytes', () => {
+  it('takes the bytes out of keys of any prototype', () => {
+    class House {
+      readonly kitchen = randomBytes(32);
+    }
+    for (const keys of [Object.assign(Object.create(null), { kitchen: randomBytes(32) }), new House()]) {
+      const kept = withoutKeyBytes({ keys: keys as NonNullable<BenUdpKeyOptions['keys']> });
+      expect(JSON.stringify(kept)).toBe('{"keys":{"kitchen":"[secret]"}}');
+      expect(readKeyOptions('Owner', kept).sources).toMatchObject([{ device: 'kitchen' }]);
+    }
+  });
+
   it('holds derived keys instead of bytes, which read as the same options', async () => {
     const [secret, named] = [randomBytes(32), randomBytes(40)];
     const expected = [deriveKey(secret), deriveKey(named), deriveKey(named)];
