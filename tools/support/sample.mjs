@@ -12,6 +12,10 @@ import { mustRun } from './run.mjs';
 const NPM_QUIET = ['--no-audit', '--no-fund', '--loglevel=error'];
 const INSTALL_TIMEOUT_MS = 600_000;
 
+const DEPENDENCIES = '.';
+/** Its stamp is in its folder, because a later `npm install` in the sample removes both. */
+const PACKAGE = 'nestjs-ben-udp';
+
 /**
  * Installs a sample and compiles it. Resolves to its folder.
  *
@@ -41,7 +45,7 @@ export async function compileSample(sample, ...options) {
  * @param {string} sample
  * @param {string} name
  */
-const stampOf = (sample, name) => join(sample, 'node_modules', `.${name}.sha256`);
+const stampOf = (sample, name) => join(sample, 'node_modules', name, '.sha256');
 
 /**
  * @param {string} sample
@@ -69,7 +73,7 @@ async function hashFiles(paths) {
 async function installDependencies(sample, name, about) {
   const lockFile = join(sample, 'package-lock.json');
   const hash = await hashFiles([lockFile]);
-  if (await isInstalled(sample, 'dependencies', hash)) {
+  if (await isInstalled(sample, DEPENDENCIES, hash)) {
     return;
   }
   const { packages } = JSON.parse(await readFile(lockFile, 'utf8'));
@@ -78,7 +82,7 @@ async function installDependencies(sample, name, about) {
       `${about}.`,
   );
   await mustRun('npm', ['ci', ...NPM_QUIET], { cwd: sample, timeoutMs: INSTALL_TIMEOUT_MS });
-  await writeFile(stampOf(sample, 'dependencies'), hash);
+  await writeFile(stampOf(sample, DEPENDENCIES), hash);
 }
 
 /**
@@ -89,14 +93,14 @@ async function installPackage(sample, name) {
   const lib = await readdir(join(root, 'lib'), { recursive: true, withFileTypes: true });
   const sources = lib.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
   const hash = await hashFiles([...sources.toSorted(), join(root, 'package.json')]);
-  if (await isInstalled(sample, 'nestjs-ben-udp', hash)) {
+  if (await isInstalled(sample, PACKAGE, hash)) {
     return;
   }
   console.log(`Installing nestjs-ben-udp, packed from here, into sample/${name}.`);
   const tarball = await packOnce(hash);
   const args = ['install', '--no-save', '--no-package-lock', ...NPM_QUIET, tarball];
   await mustRun('npm', args, { cwd: sample, timeoutMs: INSTALL_TIMEOUT_MS });
-  await writeFile(stampOf(sample, 'nestjs-ben-udp'), hash);
+  await writeFile(stampOf(sample, PACKAGE), hash);
 }
 
 /**

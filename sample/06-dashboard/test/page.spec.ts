@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Browser, Page, Route } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { MicroPythonBoard } from '../../../tools/micropython/board.mjs';
+import type { Command } from '../src/database/store.js';
 import { App, readStream } from './support/app.js';
 import { findBarriers, logIn, openPage, startBrowser } from './support/browser.js';
 import { type TestDatabase, createDatabase } from './support/databases.js';
@@ -22,6 +23,9 @@ const OPEN_SECONDS = 30;
 
 const program = await readFile(join(import.meta.dirname, '..', 'device', 'mailbox.py'), 'utf8');
 
+/** As long as the name of a file may be, and without a place to break it. */
+const LONG = 'n'.repeat(200);
+
 /** A stream that begins, and ends at once. */
 const BEGIN = `retry: 100\nevent: begin\ndata: ${JSON.stringify({ now: Date.now() })}\n\n`;
 
@@ -34,7 +38,7 @@ describe.skipIf(inject('browser') === undefined)('the page', () => {
 
   beforeAll(async () => {
     database = await createDatabase('pglite');
-    app = await App.start({ database, boards: ['hall', 'kitchen', 'roof', 'shed'], env: { SILENT_AFTER: '4' } });
+    app = await App.start({ database, boards: ['hall', 'kitchen', 'roof', 'shed', LONG], env: { SILENT_AFTER: '4' } });
     await app.logIn();
     browser = await startBrowser();
     ({ page, troubles } = await openPage(browser, app));
@@ -300,6 +304,31 @@ describe.skipIf(inject('browser') === undefined)('the page', () => {
     await page.getByRole('heading', { level: 1, name: /hall|kitchen|roof|shed/ }).waitFor();
     // The next Tab goes on in the new view.
     await expect.poll(() => page.evaluate(() => document.activeElement!.id)).toBe('main');
+  });
+
+  it('keeps to the width of a phone with the longest names, commands and results', async () => {
+    const visit = await openPage(browser, app, { viewport: { width: 390, height: 844 } });
+    onTestFinished(() => visit.page.context().close());
+    await logIn(visit.page);
+    const board = await app.board(LONG);
+    await board.send({ action: 'report', data: { ['m'.repeat(32)]: -1e30 } });
+    const data = { text: 'd'.repeat(900) };
+    const { id } = (await (
+      await app.post(`/api/boards/${LONG}/commands`, { name: 'c'.repeat(32), data })
+    ).json()) as Command;
+    await board.send({ action: 'inbox', data: { wait: 0 } });
+    await board.send({ action: 'inbox', data: { done: id, wait: 0, result: 'r'.repeat(900) } });
+    await board.send({ action: '<b>'.repeat(300) });
+    const check = async (link: string, content: string): Promise<void> => {
+      await visit.page.getByRole('link', { name: link, exact: true }).first().click();
+      await visit.page.locator(content).first().waitFor();
+      expect(await visit.page.evaluate(() => document.documentElement.scrollWidth), link).toBeLessThanOrEqual(390);
+    };
+    await check('Boards', '.board');
+    await check(LONG, '.u-over');
+    await check('Exchanges', '.waterfall');
+    await check('Commands', 'td');
+    expect(visit.troubles).toEqual([]);
   });
 
   it.each(['dark', 'light'] as const)('has no barriers on a phone, %s', async (colorScheme) => {

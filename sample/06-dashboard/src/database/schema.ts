@@ -1,7 +1,8 @@
 /**
- * The tables, for PGlite and PostgreSQL alike. After a change, make a migration:
+ * The tables, for PGlite and PostgreSQL alike. After a change, make a migration. drizzle-kit has to be beside drizzle-orm:
  *
- *     npx drizzle-kit@0.31 generate --dialect postgresql --schema src/database/schema.ts --out migrations
+ *     npm install --no-save drizzle-kit@0.31
+ *     npx drizzle-kit generate --dialect postgresql --schema src/database/schema.ts --out migrations
  */
 import { sql } from 'drizzle-orm';
 import {
