@@ -151,7 +151,11 @@ export function formatText(request: Parameters<typeof formatRequest>[0]): string
 
 type Client = RequestClient | V2RequestClient;
 
-function openClient({ isV2, host, port, localPort, localAddress }: Plan, { key }: CliKey, io: CliIo): Promise<Client> {
+function openClient(
+  { isV2, host, port, localPort, localAddress, timeoutMs }: Plan,
+  { key }: CliKey,
+  io: CliIo,
+): Promise<Client> {
   const options = {
     host,
     port,
@@ -165,13 +169,15 @@ function openClient({ isV2, host, port, localPort, localAddress }: Plan, { key }
   // Datagrams outside the exchange are noise here. A socket error fails the request.
   const handlers = { onIgnored: () => undefined, onError: () => undefined };
   const opening: Promise<Client> = isV2
-    ? V2RequestClient.create(options, key, handlers, io.platform)
-    : RequestClient.create(options, new Sealer(key), handlers, io.platform);
+    ? V2RequestClient.create(options, key, handlers, io.platform, timeoutMs)
+    : RequestClient.create(options, new Sealer(key), handlers, io.platform, timeoutMs);
   return opening.catch((error: unknown): never => {
     if (error instanceof BenUdpError && error.code === 'BEN_HOST_UNKNOWN') {
-      throw new CliFailure(`the host "${host}" is not known`, {
+      // The system has not answered yet if it gave no reason.
+      const isLate = error.cause === undefined;
+      throw new CliFailure(`the host "${host}" is not known${isLate ? `: no answer within ${timeoutMs} ms` : ''}`, {
         code: error.code,
-        hint: 'Check the spelling, or use its address.',
+        hint: isLate ? 'Use its address, or check the name server.' : 'Check the spelling, or use its address.',
       });
     }
     throw error;

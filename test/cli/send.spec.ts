@@ -5,7 +5,7 @@ import { listen } from '../../lib/cli/listen.js';
 import { send } from '../../lib/cli/send.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { parseTarget } from '../../lib/cli/send.js';
-import { bindDatagramSocket } from '../../lib/net/index.js';
+import { bindDatagramSocket, nodePlatform } from '../../lib/net/index.js';
 import { deriveKey, fingerprint } from '../../lib/keys/index.js';
 import { MAX_HELP_LINES, TestIo, runCommand, startCommand } from '../support/cli-io.js';
 import { MovablePlatform } from '../support/movable-platform.js';
@@ -303,6 +303,14 @@ describe('send', () => {
     const words = ['127.0.0.1:1', 'echo', '--timeout', '10ms', '--key-file', file];
     expect((await runCommand(send, words)).io.errors).toContain('less than 32 bytes');
     expect((await runCommand(send, [...words, '--any-key-file'])).exitCode).toBe(3);
+  });
+
+  it.each([[[]], [['--v2']]])('waits for the address of a host no longer than --timeout %j', async (words) => {
+    const platform = { ...nodePlatform, resolveHost: () => new Promise<string>(() => undefined) };
+    const args = ['board.local', 'echo', '--key-file', await keyFile(), '--timeout', '50ms', ...words];
+    const { exitCode, io } = await runCommand(send, args, { platform });
+    expect(exitCode).toBe(1);
+    expect(io.errors).toMatch(/the host "board.local" is not known: no answer within 50 ms\nUse its address/);
   });
 
   it('names a host that is not known', async () => {
