@@ -379,7 +379,6 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       return;
     }
     const { shutdownTimeout } = this.options;
-    this.keys.close();
     server.devices.stop();
     const cutOff = await server.listener.drain(shutdownTimeout);
     if (cutOff.length > 0) {
@@ -389,6 +388,8 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       );
     }
     this.endStreams();
+    // Not before the drain, in which boards are still heard for the first time.
+    this.keys.close();
     this.server = undefined;
     this.starting = undefined;
     await Promise.all([server.listener.close(), server.probe.close()]);

@@ -253,6 +253,27 @@ describe('close', () => {
     await closing;
   });
 
+  it('answers boards that it hears for the first time while it drains', async () => {
+    const keyOf = (index: number) => Buffer.alloc(32, `key ${index}`);
+    // Each first request costs a search, so the first one is answered while the others wait.
+    const keys = Object.fromEntries(Array.from({ length: 2000 }, (_, index) => [`b${index}`, keyOf(index)]));
+    const transport = create({ key: [], keys });
+    let closing: Promise<void> | undefined;
+    transport.addHandler('echo', async (data: unknown) => {
+      closing ??= transport.close();
+      return data;
+    });
+    await listen(transport);
+    const { port } = transport.unwrap().address();
+    const boards = await Promise.all(
+      Array.from({ length: 4 }, (_, index) => startBoard(port, { key: keyOf(1999 - index) })),
+    );
+    expect(await Promise.all(boards.map((board, index) => board.send({ action: 'echo', data: index })))).toEqual([
+      0, 1, 2, 3,
+    ]);
+    await closing;
+  });
+
   it('does not wait longer than shutdownTimeout', async () => {
     const transport = create({ shutdownTimeout: 50 });
     const started = new Promise<void>((resolve) => {
