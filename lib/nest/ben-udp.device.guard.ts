@@ -35,7 +35,8 @@ export class BenUdpDeviceGuard implements CanActivate {
 
 /**
  * Allows only the devices with these names. Without names, it allows every device that has its own key. The name belongs to the key
- * (option `keys`), so it can't be forged. Boards with a shared key, and requests of other transports, are refused.
+ * (option `keys`), so it can't be forged. Boards with a shared key, and requests of other transports, are refused. An empty list,
+ * `@AllowDevices(...[])`, is no names: check a list from your settings before.
  *
  * For a method or a whole controller. On a method, it replaces the one on the controller. A refused board gets "Forbidden resource", as
  * with any guard of Nest.
