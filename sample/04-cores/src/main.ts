@@ -41,10 +41,9 @@ async function runFirst(): Promise<void> {
   if (!Number.isInteger(count) || count < 1) {
     throw new RangeError(`WORKERS must be a number of processes, 1 or more, and is ${process.env['WORKERS']}`);
   }
-  const workers = await Workers.start(count, process.env);
-  console.log('SIGHUP restarts them one after the other, SIGUSR2 shows their counters, Ctrl+C stops them.');
+  const workers = new Workers(process.env);
   // One at a time: a second SIGHUP would begin with workers that the first has replaced already.
-  let restart = Promise.resolve();
+  let restart = workers.start(count);
   process.on('SIGHUP', () => {
     restart = restart.then(() => workers.replaceAll());
   });
@@ -59,4 +58,6 @@ async function runFirst(): Promise<void> {
       void workers.stop().then(() => console.log('All workers have ended.'));
     });
   }
+  await restart;
+  console.log('SIGHUP restarts them one after the other, SIGUSR2 shows their counters, Ctrl+C stops them.');
 }

@@ -22,7 +22,8 @@ export async function measure({ boards, seconds, keyFile }: MeasureOptions): Pro
   const rows: Array<Record<string, string | number>> = [];
   for (const count of [1, 2]) {
     const env = { BEN_HOST: '0.0.0.0', BEN_PORT: '0', BEN_KEY_FILE: keyFile };
-    const workers = await Workers.start(count, env);
+    const workers = new Workers(env);
+    await workers.start(count);
     const before = await workers.reports();
     const asked = await runBoards({
       ...env,

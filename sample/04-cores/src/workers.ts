@@ -17,16 +17,22 @@ export class Workers {
   private readonly running = new Set<Worker>();
   private readonly stopping = new AbortController();
 
-  private constructor(private readonly env: NodeJS.ProcessEnv) {}
+  private readonly env: NodeJS.ProcessEnv;
 
-  /** Rejects if a worker ends before it listens. It has said why. */
-  static async start(count: number, env: NodeJS.ProcessEnv = {}): Promise<Workers> {
+  constructor(env: NodeJS.ProcessEnv) {
     // A copy: the port is added, if any free one was asked for.
-    const workers = new Workers({ ...env });
-    for (let index = 0; index < count; index++) {
-      await workers.add();
+    this.env = { ...env };
+  }
+
+  /** Rejects if a worker ends before it listens, unless all are to end. It has said why. */
+  async start(count: number): Promise<void> {
+    for (let index = 0; index < count && !this.isStopping; index++) {
+      await this.add().catch((error: unknown) => {
+        if (!this.isStopping) {
+          throw error;
+        }
+      });
     }
-    return workers;
   }
 
   get port(): number {

@@ -118,11 +118,12 @@ describe('workers on one port', () => {
   });
 
   it.each([
-    ['during', ['SIGHUP', 'SIGTERM']],
-    ['right before', ['SIGTERM', 'SIGHUP']],
-  ] as const)('all end if SIGTERM comes %s a rolling restart', async (_when, signals) => {
+    ['during', 2, ['SIGHUP', 'SIGTERM']],
+    ['right before', 2, ['SIGTERM', 'SIGHUP']],
+    ['in the start, and before', 1, ['SIGHUP', 'SIGTERM']],
+  ] as const)('all end if SIGTERM comes %s a rolling restart', async (_when, workers, signals) => {
     const sample = await startSample([], { WORKERS: '2' });
-    await sample.untilPrinted(WORKER, 2);
+    await sample.untilPrinted(WORKER, workers);
     signals.forEach((signal) => sample.child.kill(signal));
     expect(await once(sample.child, 'exit')).toEqual([0, null]);
     const lines = sample.output().trim().split('\n');
