@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Controller, type ExecutionContext, type INestMicroservice } from '@nestjs/common';
+import { Controller, type CallHandler, type ExecutionContext, type INestMicroservice } from '@nestjs/common';
 import { Ctx, MessagePattern, NatsContext, Payload, ServerNats, ServerRedis, Transport } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import {
@@ -20,6 +20,7 @@ import {
   RequestMetadata,
   toBenUdpWorker,
 } from 'nestjs-ben-udp';
+import { Observable } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { VirtualBoard } from '../../lib/testing/index.js';
 import { KEY_CONTENTS, LogRecorder, startApp } from '../support/nest-app.js';
@@ -309,17 +310,17 @@ describe.each<[Broker, string | undefined]>([
       };
       const arrivals: Array<() => void> = [];
       // All requests leave in one turn, in which the client writes them with one write.
-      const canActivate = async (context: ExecutionContext) => {
+      const intercept = async (context: ExecutionContext, next: CallHandler) => {
         await new Promise<void>((resolve) => {
           if (arrivals.push(resolve) === 3) {
             arrivals.forEach((arrive) => arrive());
           }
         });
-        scope.enterWith(context.switchToRpc().getData());
-        return true;
+        const data: unknown = context.switchToRpc().getData();
+        return new Observable((subscriber) => scope.run(data, () => next.handle().subscribe(subscriber)));
       };
       const { board } = await startEdge(broker, port, { serializer: { serialize } }, {}, (app) =>
-        app.useGlobalGuards({ canActivate }),
+        app.useGlobalInterceptors({ intercept }),
       );
       const boards = await Promise.all([1, 2, 3].map(() => board({ timeout: 5000 })));
       await Promise.all(boards.map((each, index) => each.send({ action: 'echo', data: index })));
