@@ -288,7 +288,7 @@ describe.each<[Broker, string | undefined]>([
 
     it('starts if the broker is frozen, answers within a second, and ends', async () => {
       const engine = await startEngine(broker);
-      engine.freeze();
+      await engine.freeze();
       const { app, board } = await startEdge(broker, engine.port);
       const device = await board({ timeout: 5000 });
       const askedAt = performance.now();
@@ -355,7 +355,7 @@ describe.skipIf(missing('nats-server') !== undefined)('an edge on NATS (needs na
     const engine = await startEngine('nats-server');
     const { board, transport } = await startEdge('nats-server', engine.port, {}, { timeout: 60_000, maxPending: 10 });
     const device = await board({ timeout: 20_000 });
-    engine.freeze();
+    await engine.freeze();
     const frozenAt = performance.now();
     const answer = device.exchange("{'action': 'echo'}");
     const other = await board({ timeout: 5000 });

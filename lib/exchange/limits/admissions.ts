@@ -1,5 +1,6 @@
 /**
- * The limits of a server: finds those that an endpoint is subject to. Its memory has a fixed size of about 9 MiB.
+ * The limits of a server: finds those that an endpoint is subject to. Its memory has a fixed size of about 9 MiB, and that of the
+ * keys of an address with more than one: 8 bytes each, up to 128 for each of 65,536 addresses.
  */
 import { type RandomFill, systemRandom } from '../../random.js';
 import type { Arrival } from '../decision.js';

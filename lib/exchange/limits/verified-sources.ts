@@ -83,7 +83,11 @@ export class VerifiedSources {
 
   private recordKey(index: number, key: RingKey, now: number): void {
     this.keys ??= Array<RingKey | RingKey[] | undefined>(SOURCES).fill(undefined);
-    const others = this.keysAt(index).filter((each) => each !== key);
+    const keys = this.keysAt(index);
+    if (keys.at(-1) === key) {
+      return;
+    }
+    const others = keys.filter((each) => each !== key);
     if (others.length === KEYS_PER_ADDRESS) {
       others.splice(this.hash.of(index, now) % KEYS_PER_ADDRESS, 1);
     }

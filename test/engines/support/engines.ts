@@ -1,7 +1,7 @@
 /** Servers of brokers, each on a free port of loopback and in its own folder. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,8 +15,8 @@ export interface Engine {
   /** Starts it, also again on the same port. Resolves when it accepts connections. */
   start(): Promise<void>;
   kill(): Promise<void>;
-  /** Stops it without closing its connections, as a broken network does. */
-  freeze(): void;
+  /** Stops it without closing its connections, as a broken network does. Resolves when none of its threads runs any more. */
+  freeze(): Promise<void>;
 }
 
 /** Why a spec about programs can't run; `undefined` if it can. In CI it throws. */
@@ -61,12 +61,21 @@ export async function startEngine(program: 'nats-server' | 'redis-server', ...ar
     const port = await findFreePort();
     try {
       await startAt(port);
-      return { port, start: () => startAt(port), kill, freeze: () => void child?.kill('SIGSTOP') };
+      return { port, start: () => startAt(port), kill, freeze: () => freeze(child!.pid!) };
     } catch (error) {
       if (attempt === MAX_STARTS) {
         throw error;
       }
     }
+  }
+}
+
+/** The signal is not enough: another core may go on for long enough to answer a request. */
+async function freeze(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  const isStopped = async (thread: string) => / T /.test(await readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8'));
+  while (!(await Promise.all((await readdir(`/proc/${pid}/task`)).map(isStopped))).every(Boolean)) {
+    await pause(1);
   }
 }
 
