@@ -9,17 +9,6 @@ import type { Command } from '../src/database/store.js';
 import { App, readStream } from './support/app.js';
 import { findBarriers, logIn, openPage, startBrowser } from './support/browser.js';
 import { type TestDatabase, createDatabase } from './support/databases.js';
-import {
-  MAX_HEAP_BYTES,
-  MAX_TASK_MS,
-  READINGS_PER_SECOND,
-  keepOpen,
-  slowness,
-  startBoards,
-} from './support/open-page.js';
-
-/** The figures have the long form. */
-const OPEN_SECONDS = 30;
 
 const program = await readFile(join(import.meta.dirname, '..', 'device', 'mailbox.py'), 'utf8');
 
@@ -350,26 +339,6 @@ describe.skipIf(inject('browser') === undefined)('the page', () => {
     await check('Commands', 'td');
     expect(visit.troubles).toEqual([]);
   });
-
-  it(
-    `stays small and quick for ${OPEN_SECONDS} s at ${READINGS_PER_SECOND} readings a second`,
-    { timeout: 120_000 },
-    async () => {
-      const boards = await startBoards(app, ['hall', 'kitchen', 'roof']);
-      const visit = await openPage(browser, app);
-      onTestFinished(() => visit.page.context().close());
-      await logIn(visit.page);
-      await visit.page.getByRole('link', { name: 'kitchen', exact: true }).click();
-      await visit.page.locator('.u-over').nth(4).waitFor();
-      const { readings, lost, heapBytes, longestTaskMs } = await keepOpen(visit.page, app, boards, OPEN_SECONDS);
-      console.log(`heap ${(heapBytes / 1e6).toFixed(0)} MB, longest task ${longestTaskMs.toFixed(0)} ms at most`);
-      expect(lost).toEqual([]);
-      expect(readings).toBeGreaterThan(OPEN_SECONDS * READINGS_PER_SECOND * 0.5);
-      expect(heapBytes).toBeLessThan(MAX_HEAP_BYTES);
-      expect(longestTaskMs).toBeLessThanOrEqual(MAX_TASK_MS * slowness());
-      expect(visit.troubles).toEqual([]);
-    },
-  );
 
   it('tries again when the server was gone, and goes on', { timeout: 240_000 }, async () => {
     await app.end();

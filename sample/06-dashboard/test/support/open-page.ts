@@ -1,6 +1,7 @@
 /** A page that is open while readings come. */
-import { cpus, loadavg } from 'node:os';
-import type { Page } from 'playwright-core';
+import { loadavg } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Browser, Page } from 'playwright-core';
 import type { ExchangeRecord } from '../../src/boards/exchanges.service.js';
 import type { RecentRejection } from '../../src/boards/rejections.service.js';
 import type { App } from './app.js';
@@ -11,6 +12,10 @@ export const MAX_TASK_MS = 100;
 
 const METRICS = ['temperature', 'humidity', 'pressure', 'light', 'noise'];
 const SCROLL_MS = 250;
+/** The browser keeps the trace of a window in memory: about half a megabyte a second. */
+const TRACE_MS = 20_000;
+const TASK = 'ThreadControllerImpl::RunTask';
+const MAIN_THREAD = 'CrRendererMain';
 
 interface Reporter {
   send(request: object): Promise<unknown>;
@@ -21,16 +26,18 @@ export interface OpenPage {
   readonly readings: number;
   /** Reports without a reply, each with the records of the server about it. */
   readonly lost: string[];
+  /** The most CPU time that a task of the page took. The time on the clock has the waits for a core in it, which other programs cause. */
   readonly longestTaskMs: number;
   readonly heapBytes: number;
 }
 
-/**
- * Processes that want to run for each core, at least 1. The browser counts the time in which a task waits for a core, too: the same page
- * had a longest task of 71 ms in one run and 434 ms in another, both beside other programs. The figures have no such factor.
- */
-export function slowness(): number {
-  return Math.max(1, loadavg()[0]! / cpus().length);
+interface TraceEvent {
+  readonly name: string;
+  readonly pid: number;
+  readonly tid: number;
+  readonly args: { readonly name?: string };
+  /** CPU time of the thread, in microseconds. */
+  readonly tdur?: number;
 }
 
 /** Boards that have reported once. */
@@ -53,7 +60,6 @@ export async function keepOpen(
   boards: ReadonlyMap<string, Reporter>,
   seconds: number,
 ): Promise<OpenPage> {
-  await page.evaluate(watchTasks);
   const end = Date.now() + seconds * 1000;
   let readings = 0;
   const lost: string[] = [];
@@ -73,8 +79,31 @@ export async function keepOpen(
     isDown = !isDown;
     await page.mouse.wheel(0, isDown ? 400 : -400);
   };
-  await Promise.all([...[...boards].map(keepReporting), pace(SCROLL_MS, end, scroll)]);
-  return { readings, lost, ...(await page.evaluate(readTasks)) };
+  const [longestTaskMs] = await Promise.all([
+    traceTasks(page.context().browser()!, page, end),
+    pace(SCROLL_MS, end, scroll),
+    ...[...boards].map(keepReporting),
+  ]);
+  return { readings, lost, longestTaskMs, heapBytes: await page.evaluate(readHeap) };
+}
+
+/** The longest task of the pages of a browser until `end`. */
+async function traceTasks(browser: Browser, page: Page, end: number): Promise<number> {
+  let longestUs = 0;
+  while (Date.now() < end) {
+    await browser.startTracing(page, { categories: ['toplevel'] });
+    await sleep(Math.min(TRACE_MS, end - Date.now()));
+    const trace = await browser.stopTracing();
+    const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: TraceEvent[] };
+    const threadOf = ({ pid, tid }: TraceEvent): string => `${pid} ${tid}`;
+    const mainThreads = new Set(traceEvents.filter(({ args }) => args.name === MAIN_THREAD).map(threadOf));
+    const tasks = traceEvents.filter((event) => event.name === TASK && mainThreads.has(threadOf(event)));
+    if (tasks.length === 0) {
+      throw new Error('the trace of the browser has no task of a page');
+    }
+    longestUs = tasks.reduce((longest, { tdur }) => Math.max(longest, tdur ?? 0), longestUs);
+  }
+  return longestUs / 1000;
 }
 
 /** The records of the server about the time in which a board waited. */
@@ -100,23 +129,12 @@ async function explain(app: App, name: string, begun: number, error: unknown): P
 /** Runs `step` in even steps until `end`; one that takes longer is followed at once by the next. */
 async function pace(everyMs: number, end: number, step: () => Promise<void>): Promise<void> {
   for (let next = Date.now(); next < end; next += everyMs) {
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, next - Date.now())));
+    await sleep(Math.max(0, next - Date.now()));
     await step();
   }
 }
 
 /** Runs in the page. */
-function watchTasks(): void {
-  const tasks: number[] = [];
-  Object.assign(globalThis, { tasks });
-  new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({
-    type: 'longtask',
-  });
-}
-
-/** Runs in the page. A task is long from 50 ms on; without one, the longest counts as 50. */
-function readTasks(): Pick<OpenPage, 'longestTaskMs' | 'heapBytes'> {
-  const { tasks } = globalThis as unknown as { tasks: number[] };
-  const { memory } = performance as unknown as { memory: { usedJSHeapSize: number } };
-  return { longestTaskMs: Math.max(50, ...tasks), heapBytes: memory.usedJSHeapSize };
+function readHeap(): number {
+  return (performance as unknown as { memory: { usedJSHeapSize: number } }).memory.usedJSHeapSize;
 }
