@@ -26,7 +26,7 @@ export const SESSIONS_OF_OTHERS = 8;
 /** Sessions of a process. A shared key gets at most three quarters of them for each address. */
 export const MAX_SESSIONS = 131_072;
 
-/** How often the order of the sessions follows their requests. */
+/** The order of the sessions follows their requests once in each interval of this length, in milliseconds. */
 const TOUCH_MS = 1000;
 
 /** The oldest sessions that an eviction examines: all those of a device. It moves those with a running handler to the young end. */
@@ -108,7 +108,8 @@ export class SessionTable {
 
   /** Records a request of a session. */
   touch(session: Session, now: number): void {
-    if (now - session.lastAt > TOUCH_MS) {
+    // By intervals: the time since its last request may always be short, and then it would keep the place of its first one.
+    if (Math.floor(session.lastAt / TOUCH_MS) !== Math.floor(now / TOUCH_MS)) {
       this.toEnd(session);
     }
     session.lastAt = now;

@@ -41,6 +41,16 @@ describe('SessionTable', () => {
     expect([removed, table.size]).toEqual([ended, 2]);
   });
 
+  it('removes ended sessions behind one whose requests come less than a second apart', () => {
+    const { table, removed, add } = create();
+    const [busy, ended] = [add(0)!, add(0)!];
+    for (let now = 900; now <= SESSION_MS + 1; now += 900) {
+      table.touch(busy, now);
+    }
+    add(SESSION_MS + 1);
+    expect(removed).toEqual([ended.id]);
+  });
+
   describe('of a key with as many sessions as it may have', () => {
     it('gives up the one with the oldest request for a new one', () => {
       const { table, removed, add } = create();
@@ -112,6 +122,16 @@ describe('SessionTable', () => {
       expect(add(QUIET_MS) !== undefined).toBe(isFound);
       expect(add(QUIET_MS) !== undefined).toBe(!isFound);
       expect(removed).toEqual([idle.id]);
+    });
+
+    it('finds an idle session behind those whose requests come less than a second apart', () => {
+      const { table, removed, add } = create({ capacity: 65 });
+      const sessions = Array.from({ length: 65 }, () => add(0)!);
+      const idle = sessions.at(-1)!;
+      for (let now = 900; now <= QUIET_MS; now += 900) {
+        sessions.filter((session) => session !== idle).forEach((session) => table.touch(session, now));
+      }
+      expect([add(QUIET_MS) !== undefined, removed]).toEqual([true, [idle.id]]);
     });
 
     it('takes room from a shared key with more sessions than a device needs, for a session of that key', () => {
