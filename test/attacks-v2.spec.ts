@@ -360,6 +360,25 @@ describe('the attacks on v1, carried out on v2', () => {
     expect(new PureV2Device(server, remoteOf('10.0.0.2'), OTHER_KEY).ask(1).kind).toBe('request');
   });
 
+  it.each([
+    ['without a name', undefined],
+    ['with a name', 'fleet'],
+  ])(
+    'C28 forging the sources of slow requests: the address that opened the session pays, under a shared key %s',
+    (_title, device) => {
+      const server = createV2Server({ keys: [{ device, key: KEY, shared: true }], inFlight: { maxInFlight: 8 } });
+      const thieves = Array.from({ length: 8 }, () => new PureV2Device(server, ATTACKER));
+      thieves.forEach((thief) => thief.exchange(0));
+      const slow = thieves.map((thief, index) => {
+        thief.begin(1);
+        // Half in the names of others, half in the name of one victim.
+        return outcomeOf(thief.deliver(1, thief.sent, remoteOf(index % 2 ? '10.0.0.2' : `10.0.1.${index}`)));
+      });
+      expect(slow.filter((outcome) => outcome === 'request')).toHaveLength(6);
+      expect(new PureV2Device(server, remoteOf('10.0.0.2')).ask(2).kind).toBe('request');
+    },
+  );
+
   it('C29 filling the table from ever new ports: a key has 64 sessions, and evicts its own', () => {
     const server = createV2Server({ keys: TWO });
     const cellar = new PureV2Device(server, remoteOf('10.0.0.2'), OTHER_KEY);

@@ -472,6 +472,8 @@ describe('fair shares: what one attacker takes is not taken from others', () => 
     { device: 'stolen', key: THIEF },
     { device: 'kept', key: KEY },
   ];
+  /** Several boards have it although it has a name. */
+  const sharedByName = [{ device: 'fleet', key: KEY, shared: true }];
 
   /** The outcomes of one request each of 19 other boards. */
   const othersOutcomes = (server: ServerExchange, now: number, text?: string) =>
@@ -483,13 +485,14 @@ describe('fair shares: what one attacker takes is not taken from others', () => 
     it.each([
       ['under a named key, from any number of addresses', named, (port: number) => `10.6.${port >> 8}.${port & 255}`],
       ['under the shared key, from one address', undefined, () => ATTACKER.address],
+      ['under a shared key with a name, from one address', sharedByName, () => ATTACKER.address],
     ])('%s', (_title, keys, addressOf) => {
       const server = createServer({
         ...(keys && { keys }),
         maxEndpoints: 5000,
         inFlight: { maxInFlight: 1000, maxInFlightPerDevice: 16, maxQueuedEvents: 32 },
       });
-      const key = keys ? THIEF : KEY;
+      const key = keys === named ? THIEF : KEY;
       const outcomes: string[] = [];
       for (let port = 1; port <= 640; port++) {
         for (let slow = 0; slow < 16; slow++) {
@@ -501,8 +504,12 @@ describe('fair shares: what one attacker takes is not taken from others', () => 
       expect(othersOutcomes(server, 6000)).toEqual(Array(19).fill('request'));
     });
 
-    it('and a server with one key can use all of maxInFlight', () => {
+    it.each([
+      ['without', undefined],
+      ['with', sharedByName],
+    ])('and a server with one shared key %s a name can use all of maxInFlight', (_title, keys) => {
       const server = createServer({
+        ...(keys && { keys }),
         maxEndpoints: 200,
         inFlight: { maxInFlight: 100, maxInFlightPerDevice: 1, maxQueuedEvents: 0 },
       });
@@ -516,6 +523,7 @@ describe('fair shares: what one attacker takes is not taken from others', () => 
   it.each([
     ['under a named key', named, THIEF],
     ['under the shared key', undefined, KEY],
+    ['under a shared key with a name', sharedByName, KEY],
   ])('C29 filling the endpoint table from ever new ports: the other boards have a place, %s', (_title, keys, key) => {
     const maxEndpoints = 1024;
     const server = createServer({ ...(keys && { keys }), maxEndpoints });

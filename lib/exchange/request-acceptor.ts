@@ -144,7 +144,7 @@ export class RequestAcceptor {
     const { holders, endpoints, admissions } = this.parts;
     const { sender, slot, isOwn, now } = arrival;
     const history = sent ?? historyOf([candidate.uses.slot], -Infinity);
-    const endpoint = new Endpoint(key, history, holders.of(holderKeyOf(key.device, sender)));
+    const endpoint = new Endpoint(key, history, holders.of(holderKeyOf(key, sender)));
     if (!endpoints.add(sender.key, endpoint, slot, isOwn)) {
       return undefined;
     }
@@ -154,8 +154,9 @@ export class RequestAcceptor {
 
   private useKey(endpoint: Endpoint, key: RingKey, sender: Sender): void {
     const { holders, endpoints } = this.parts;
-    if (endpoint.key.device !== key.device) {
-      endpoints.moveTo(holders.of(holderKeyOf(key.device, sender)), sender.key, endpoint);
+    const holderKey = holderKeyOf(key, sender);
+    if (endpoint.holder.key !== holderKey) {
+      endpoints.moveTo(holders.of(holderKey), sender.key, endpoint);
     }
     endpoint.key = key;
   }

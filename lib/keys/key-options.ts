@@ -25,7 +25,7 @@ export interface BenUdpKeyEntry {
   readonly protocol?: BenUdpProtocolRule;
   /**
    * Whether several boards have this key. Default false: a key belongs to one board, and has at most 64 sessions of protocol v2. With
-   * `true`, each address has its own share of sessions, as with a key without a name.
+   * `true`, each address has its own share of sessions, handlers and remembered endpoints, as with a key without a name.
    */
   readonly shared?: boolean;
 }

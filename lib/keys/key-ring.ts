@@ -22,7 +22,7 @@ export interface NamedKey {
   readonly key: Uint8Array;
   /** Default `any`. */
   readonly protocol?: BenUdpProtocolRule | undefined;
-  /** Whether several boards have the key although it has a name. Default false. */
+  /** Whether several boards have the key although it has a name. Default false. A key without a name is always shared. */
   readonly shared?: boolean | undefined;
   /** The key id of protocol v2, as Latin-1. Computed if it is absent. */
   v2Id?: string | undefined;
@@ -57,7 +57,7 @@ export class KeyRing {
     this.keys = keys.map((each, index) => {
       const key = each instanceof RingKey ? each : this.findOrCreate(each, ids[index]!, known);
       key.protocol = each.protocol ?? 'any';
-      key.shared = each.shared ?? false;
+      key.shared = each.device === undefined || each.shared === true;
       return key;
     });
     this.members = new Set(this.keys);

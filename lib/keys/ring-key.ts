@@ -53,7 +53,7 @@ export class RingKey {
    * @param key 32 bytes; copied into the memory of `readyKeys`.
    * @param v2Id the key id of protocol v2, as Latin-1. Computed at once: a stranger must not be able to cause the work for a whole ring.
    * @param protocol may change while the key stays, by a reload.
-   * @param shared may change too.
+   * @param shared whether several boards have it, so quotas belong to their addresses. May change too.
    */
   constructor(
     readonly device: string | undefined,
@@ -61,7 +61,7 @@ export class RingKey {
     private readonly readyKeys: ReadyKeys,
     readonly v2Id: string = keyIdOf(key),
     public protocol: BenUdpProtocolRule = 'any',
-    public shared = false,
+    public shared = device === undefined,
   ) {
     ({ block: this.block, at: this.at } = readyKeys.memory.add(key));
   }

@@ -1,7 +1,8 @@
 /**
- * The owner of endpoints: the device of a named key, or the address if the key is shared. An attacker chooses its ports, and with one
+ * The owner of endpoints: the device of a key, or the address if several boards share the key. An attacker chooses its ports, and with one
  * key it has one holder. So quotas belong to holders.
  */
+import type { RingKey } from '../../keys/index.js';
 import type { EndpointKey, Sender } from '../remote.js';
 
 /**
@@ -84,8 +85,8 @@ export class Holders {
   }
 }
 
-export function holderKeyOf(device: string | undefined, sender: Sender): HolderKey {
-  return device === undefined ? sender.addressKey : keyOfDevice(device);
+export function holderKeyOf({ device, shared }: Pick<RingKey, 'device' | 'shared'>, sender: Sender): HolderKey {
+  return device === undefined || shared ? sender.addressKey : keyOfDevice(device);
 }
 
 export function keyOfDevice(device: string): HolderKey {

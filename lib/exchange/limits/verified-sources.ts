@@ -11,8 +11,8 @@ import { KeyedHash } from './rate-limit.js';
 const SOURCES = 65_536;
 
 /**
- * A new address replaces the one of these entries that verified longest ago. A named key that has one of them replaces that one, so a
- * stolen key gets a quarter of the table at most.
+ * A new address replaces the one of these entries that verified longest ago. The key of a device that has one of them replaces that one,
+ * so a stolen key gets a quarter of the table at most.
  */
 const WAYS = 4;
 
@@ -113,7 +113,7 @@ export class VerifiedSources {
     const first = firstOf(owner);
     let oldest = first;
     for (let index = first; index < first + WAYS; index++) {
-      if (key.device !== undefined && this.keysAt(index).at(-1) === key) {
+      if (!key.shared && this.keysAt(index).at(-1) === key) {
         return index;
       }
       oldest = this.verifiedAt[index]! < this.verifiedAt[oldest]! ? index : oldest;

@@ -33,7 +33,7 @@ import {
 } from '../../protocol/v2/index.js';
 import { randomBytes, systemRandom } from '../../random.js';
 import { type Decision, reject } from '../decision.js';
-import { holderKeyOf } from '../limits/holder.js';
+import { keyOfDevice } from '../limits/holder.js';
 import type { InFlightHandler } from '../limits/in-flight.js';
 import type { BenUdpRejection } from '../rejection.js';
 import { type BenUdpRemote, Sender } from '../remote.js';
@@ -252,7 +252,7 @@ export class V2ServerExchange {
     if (!isKeyOldEnough) {
       return reject('expired', key);
     }
-    const address = key.device === undefined || key.shared ? sender.addressKey : undefined;
+    const address = key.shared ? sender.addressKey : undefined;
     const session = new Session(id, key, address, this.sessionKeys.take(secret));
     const decision = this.accept(firstOf(session, datagram, true), arrival);
     if (session.ctr === 0) {
@@ -295,7 +295,8 @@ export class V2ServerExchange {
     const flags = datagram[flagsAt]!;
     const noreturn = (flags & NORETURN_FLAG) !== 0;
     const { inFlight, holders } = this.limits;
-    session.holder = holders.of(holderKeyOf(key.device, sender));
+    // Not the address of this request, which anybody with the key can forge. That of the opening was proven by its cookie.
+    session.holder = holders.of(session.address ?? keyOfDevice(key.device!));
     const handler = inFlight.begin(session, noreturn, now);
     if (isNew && !this.sessions.add(session, now)) {
       this.endHandler(session, handler, now);

@@ -29,6 +29,14 @@ describe('VerifiedSources', () => {
     expect(left.every((address) => sources.keyOf(prefixOf(address)) === NAMED)).toBe(true);
   });
 
+  it('has all of them for a key with a name that several boards share', () => {
+    const [fleet] = new KeyRing([{ device: 'fleet', key: KEY, shared: true }]).keys as [RingKey];
+    const sources = new VerifiedSources();
+    recordAll(sources, fleet, many);
+    const left = many.filter((address) => sources.has(prefixOf(address), many.length));
+    expect(left.length).toBeGreaterThan(0.9 * ENTRIES);
+  });
+
   it('suggests no key of an address whose entry it has reused', () => {
     const sources = new VerifiedSources();
     recordAll(sources, NAMED, many.slice(0, ENTRIES));
