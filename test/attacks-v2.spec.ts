@@ -711,6 +711,8 @@ describe('the attacks on v2 alone', () => {
       for (let each = device.client.elapse(); each.kind === 'send';) {
         each = device.client.elapse();
       }
+      // As the board's file does. `BenUdpClient` asks for its session and goes on with it, so the held request would be a replay.
+      (device.client as unknown as { forget(): void }).forget();
       device.exchange(2000);
       expect(outcomeOf(server.receive(held, device.remote, 1000 + delay))).toBe(outcome);
       expect(outcomeOf(server.receive(held, device.remote, 1001 + delay))).not.toBe('request');

@@ -306,19 +306,24 @@ describe('V2RequestClient', () => {
     expect(ignored).toEqual(['bad-hash', 'bad-hash', 'bad-hash', 'unasked']);
   });
 
-  it('gives a cancelled request up, and its session with it if that may not be open yet', async () => {
+  it.each([
+    { lost: 'REQ1', isOpen: false },
+    { lost: 'REP', isOpen: true },
+  ])('gives a cancelled request up, and then asks whether its session is open: $isOpen', async ({ lost, isOpen }) => {
     const { ask, exchange, sent, state } = await create();
     const abort = new AbortController();
-    state.downward = (datagram) => (TYPES[datagram[1]!] === 'REP' ? [] : [datagram]);
+    const pass = (datagram: Buffer) => (TYPES[datagram[1]!] === lost ? [] : [datagram]);
+    Object.assign(state, { upward: pass, downward: pass });
     const result = ask({}, abort.signal);
     await exchange();
     abort.abort(new Error('enough'));
     await settle();
     expect(result.error).toMatchObject({ message: 'enough' });
-    state.downward = (datagram) => [datagram];
+    const passAll = (datagram: Buffer) => [datagram];
+    Object.assign(state, { upward: passAll, downward: passAll });
     const next = ask();
     await exchange();
-    expect([next.text, sent]).toEqual(['{"data":1}', ['OPEN', 'REQ1', 'OPEN', 'REQ1']]);
+    expect([next.text, sent]).toEqual(['{"data":1}', ['OPEN', 'REQ1', 'OPEN', isOpen ? 'REQ' : 'REQ1']]);
   });
 
   it('keeps an open session if a request is cancelled: a server has 64 for a key, and keeps each for 30 s', async () => {

@@ -211,7 +211,7 @@ export class Machines {
     const { currentPhase, session, call, datagram } = this.device;
     const device = [
       currentPhase,
-      session && [session.sid.toString('hex'), session.ctr, session.beganAt],
+      session && [session.sid.toString('hex'), session.ctr, session.beganAt, session.isDoubtful],
       call && [call.sentAt, call.wasRefused, call.hasAsked, nameOf(call.datagram)],
       nameOf(datagram),
     ];
@@ -231,7 +231,12 @@ export class Machines {
   private get device() {
     return this.client as unknown as {
       readonly currentPhase: string;
-      readonly session?: { readonly sid: Buffer; readonly ctr: number; readonly beganAt: number };
+      readonly session?: {
+        readonly sid: Buffer;
+        readonly ctr: number;
+        readonly beganAt: number;
+        readonly isDoubtful: boolean;
+      };
       readonly call?: {
         readonly sentAt: number;
         readonly wasRefused: boolean;

@@ -90,6 +90,8 @@ interface ClientSession {
   readonly ciphers: SessionCiphers;
   ctr: number;
   beganAt: number;
+  /** A call ended without an answer, so the server may not have the session, not yet or no longer. The next call asks first. */
+  isDoubtful: boolean;
 }
 
 interface Call {
@@ -128,7 +130,7 @@ export class V2ClientExchange {
 
   /** Whether a request can be sent without an opening. */
   get hasSession(): boolean {
-    return this.session !== undefined;
+    return this.session?.isDoubtful === false;
   }
 
   /**
@@ -143,7 +145,10 @@ export class V2ClientExchange {
     if (this.session && (this.session.ctr >= MAX_CTR || !isLive(this.session, now))) {
       this.forget();
     }
-    return this.session ? this.sendFurther(this.session, now) : this.open(NO_SESSION, 'opening');
+    if (this.session && !this.session.isDoubtful) {
+      return this.sendFurther(this.session, now);
+    }
+    return this.open(this.session?.sid ?? NO_SESSION, 'opening');
   }
 
   receive(datagram: Buffer, now: number): V2ClientDecision {
@@ -172,19 +177,20 @@ export class V2ClientExchange {
     if (this.attempts < ATTEMPTS) {
       return this.transmit();
     }
-    return this.fail(this.currentPhase === 'opening' ? 'no-answer' : 'unknown');
+    const failure = this.currentPhase === 'opening' ? 'no-answer' : 'unknown';
+    this.doubt();
+    return { kind: 'failed', failure };
   }
 
   /**
-   * Gives the call up. An open session stays: the next request has a higher number, so this one can't run after it. A session whose first
-   * request was not answered ends, because the server may not have it yet.
+   * Gives the call up. An open session stays: the next request has a higher number, so this one can't run after it. If the first request
+   * of a session was not answered, the server may not have the session yet.
    */
   abandon(): void {
-    if (this.currentPhase === 'waiting' || this.currentPhase === 'asking') {
-      this.currentPhase = 'idle';
-    } else if (this.currentPhase !== 'idle') {
-      this.fail('unknown');
+    if (this.currentPhase === 'first') {
+      this.doubt();
     }
+    this.currentPhase = 'idle';
   }
 
   /** Overwrites all keys. */
@@ -201,10 +207,15 @@ export class V2ClientExchange {
   }
 
   private takeGrant(grant: GrantFields, now: number): V2ClientDecision {
+    const { quiet } = grant;
     if (this.currentPhase === 'opening') {
+      if (this.session && quiet === ALIVE) {
+        this.session.isDoubtful = false;
+        return this.sendFurther(this.session, now);
+      }
+      this.forget();
       return this.sendFirst(grant, now);
     }
-    const { quiet } = grant;
     if (quiet === ALIVE) {
       // The AGAIN was forged, or the session of another process. It is not believed again.
       this.call.hasAsked = true;
@@ -288,6 +299,17 @@ export class V2ClientExchange {
     return { kind: 'failed', failure };
   }
 
+  /**
+   * Ends a call without an answer, and keeps its session: a server keeps each for 30 s, so with short timeouts and slow handlers new ones
+   * would soon be more than a key may have.
+   */
+  private doubt(): void {
+    if (this.session) {
+      this.session.isDoubtful = true;
+    }
+    this.currentPhase = 'idle';
+  }
+
   private sendNew(datagram: Buffer): V2ClientDecision {
     this.datagram = datagram;
     this.attempts = 0;
@@ -319,5 +341,5 @@ function createSession(key: Uint8Array, nd: Buffer, grant: GrantFields, now: num
   deriveSessionKeys(sessionSecret, bytes);
   const sid = sessionIdOf(sessionSecret, grant.ck);
   sessionSecret.fill(0);
-  return { sid, secret, ciphers: createSessionCiphers(bytes), ctr: 1, beganAt: now };
+  return { sid, secret, ciphers: createSessionCiphers(bytes), ctr: 1, beganAt: now, isDoubtful: false };
 }

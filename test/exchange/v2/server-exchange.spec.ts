@@ -524,6 +524,54 @@ describe('the question of a device', () => {
   });
 });
 
+describe('a client whose call ended without an answer', () => {
+  const giveUp = (device: PureV2Device) => {
+    for (let each = device.client.elapse(); each.kind === 'send';) {
+      each = device.client.elapse();
+    }
+  };
+
+  it.each(['first request', 'later request'])('asks for its session, and goes on with it: %s', (which) => {
+    const server = createV2Server();
+    const device = new PureV2Device(server);
+    if (which === 'later request') {
+      device.exchange(0);
+    }
+    // More than a key has sessions. The handlers run and run.
+    for (let now = 1; now <= 2 * SESSIONS_PER_KEY; now++) {
+      expect(outcomeOf(device.ask(now))).toBe('request');
+      giveUp(device);
+    }
+    expect(server.sessionCount).toBe(1);
+    expect(device.exchange(300)).toEqual({ kind: 'done', text: '{"data":1}' });
+    // Now that one was answered, it asks no more.
+    device.begin(301);
+    expect(device.client.phase).toBe('waiting');
+  });
+
+  it('takes a new session if the server does not know the old one, without a second round trip', () => {
+    const { device } = start();
+    device.begin(1);
+    giveUp(device);
+    const restarted = new PureV2Device(createV2Server());
+    Object.assign(device, { server: (restarted as unknown as { server: object }).server });
+    expect(device.exchange(2)).toEqual({ kind: 'done', text: '{"data":1}' });
+  });
+
+  it('never sends into a session whose first request may still arrive', () => {
+    const server = createV2Server();
+    const board = new PureV2Device(server);
+    board.begin(0);
+    const held = board.next(datagramOf(board.deliver(0))!, 0);
+    giveUp(board);
+    board.exchange(1);
+    // The held request runs in its own session, once.
+    expect(outcomeOf(server.receive(held, board.remote, 2))).toBe('request');
+    expect(server.sessionCount).toBe(2);
+    expect(board.exchange(3)).toEqual({ kind: 'done', text: '{"data":1}' });
+  });
+});
+
 describe('sessions', () => {
   it(`are at most ${SESSIONS_PER_KEY} for the key of a device; the one idle for longest is evicted`, () => {
     const server = createV2Server();
