@@ -64,7 +64,10 @@ export interface BenUdpKeyOptions {
    * At least one file must be a key.
    */
   keyDirectory?: string;
-  /** Function that returns `{ device, key }` for each board, for example from a database. After a change, call `reloadKeys()`. */
+  /**
+   * Function that returns `{ device, key }` for each board, for example from a database. After a change, call `reloadKeys()`.
+   * It must end, so give its query a timeout: the start and later reloads wait for it.
+   */
   keyProvider?: BenUdpKeyProvider;
   /**
    * `strict` (default) refuses key files that are shorter than 32 bytes or accessible to other users of the machine. `upstream`

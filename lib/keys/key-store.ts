@@ -21,6 +21,7 @@ export class KeyStore {
   private loaded: LoadedRing | undefined;
   private reloading: Promise<void> = Promise.resolve();
   private watcher: KeyFileWatcher | undefined;
+  private endLoad: () => void = () => undefined;
 
   constructor(
     private options: ResolvedKeyOptions,
@@ -32,12 +33,20 @@ export class KeyStore {
   /**
    * Loads the keys and begins to watch their files.
    *
-   * @throws BenUdpError as `loadKeyRing`.
+   * @throws BenUdpError as `loadKeyRing`; `BEN_CLOSED` after `cancelLoad`.
    */
   async load(): Promise<KeyRing> {
-    const loaded = await loadKeyRing(this.options, undefined, this.platform.randomFill);
+    const cancelled = new Promise<never>((_resolve, reject) => {
+      this.endLoad = () => reject(new BenUdpError('BEN_CLOSED', 'the transport was closed while its keys were read'));
+    });
+    const loaded = await Promise.race([loadKeyRing(this.options, undefined, this.platform.randomFill), cancelled]);
     this.use(loaded);
     return loaded.keys;
+  }
+
+  /** Ends a `load` that is under way: a key provider may never answer. */
+  cancelLoad(): void {
+    this.endLoad();
   }
 
   /** @throws Error unless the keys are loaded. */
@@ -66,6 +75,8 @@ export class KeyStore {
     this.watcher?.stop();
     this.watcher = undefined;
     this.loaded = undefined;
+    // One that never ends must not hold up those of the next start. If it ends, it changes nothing.
+    this.reloading = Promise.resolve();
   }
 
   private async enqueue(replace: () => Promise<void>): Promise<void> {

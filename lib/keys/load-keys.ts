@@ -220,9 +220,9 @@ async function loadProvided(provider: BenUdpKeyProvider, checks: BenUdpKeyFileCh
   const loaded: Loaded[] = [];
   try {
     for await (const provided of readProvider(provider)) {
-      const { device, key, protocol, shared } = provided;
       await leaveTurn(loaded.length);
-      checkProvided(provided, checks);
+      checkProvided((provided as BenUdpDeviceKey | undefined) ?? {}, checks);
+      const { device, key, protocol, shared } = provided;
       loaded.push({ key: { device, key: deriveKey(key), protocol, shared } });
     }
     if (loaded.length === 0) {
@@ -249,7 +249,21 @@ async function* readProvider(provider: BenUdpKeyProvider): ReturnType<typeof ite
 }
 
 async function* iterate(provider: BenUdpKeyProvider) {
-  yield* await provider();
+  const provided = await provider();
+  if (!isIterable(provided)) {
+    throw new TypeError(
+      `it must return { device, key } for each board, in an array or another iterable, got ${typeof provided}`,
+    );
+  }
+  yield* provided;
+}
+
+function isIterable(value: unknown): boolean {
+  const { [Symbol.iterator]: iterator, [Symbol.asyncIterator]: asyncIterator } = Object(value) as {
+    readonly [Symbol.iterator]?: unknown;
+    readonly [Symbol.asyncIterator]?: unknown;
+  };
+  return typeof (iterator ?? asyncIterator) === 'function';
 }
 
 function checkProvided(

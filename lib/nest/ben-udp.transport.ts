@@ -372,6 +372,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
 
   private async stop(): Promise<void> {
     this.binding?.cancel();
+    this.keys.cancelLoad();
     // After a failed start, the caller of `listen` already has the error.
     await this.starting?.catch(() => undefined);
     const { server } = this;

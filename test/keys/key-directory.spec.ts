@@ -223,6 +223,12 @@ describe('keyProvider', () => {
       () => Promise.reject(new Error('no database')),
       { code: 'BEN_KEY_PROVIDER', message: expect.stringContaining('failed: no database') },
     ],
+    [
+      'nothing',
+      () => undefined,
+      { code: 'BEN_KEY_PROVIDER', message: expect.stringMatching(/failed: it must return .*, got undefined\. /) },
+    ],
+    ['no board', () => [null], { name: 'TypeError', message: expect.stringContaining('non-empty') }],
     ['no name', () => [{ key: randomBytes(32) }], { name: 'TypeError', message: expect.stringContaining('non-empty') }],
     [
       'a text as key',

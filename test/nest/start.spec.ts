@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
-import { BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
+import { type BenUdpDeviceKey, BenUdpTransport, type BenUdpTransportOptions } from 'nestjs-ben-udp';
 import { afterAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { REMIND_AFTER_MS } from '../../lib/nest/listen-reminder.js';
 import { LogRecorder } from '../support/nest-app.js';
@@ -195,6 +195,46 @@ describe('a port that is in use', () => {
     expect(calls).toEqual([[expect.objectContaining({ code: 'BEN_CLOSED' })]]);
     expect(platform.pendingTimers).toBe(0);
     expect(platform.bound).toHaveLength(1);
+  });
+});
+
+describe('a key provider that does not answer', () => {
+  it('does not keep the transport from closing, nor from listening again', async () => {
+    const answers: Array<(keys: BenUdpDeviceKey[]) => void> = [];
+    const keyProvider = () => new Promise<BenUdpDeviceKey[]>((resolve) => answers.push(resolve));
+    const transport = create({ key: undefined, keyProvider, watchKeyFiles: true });
+    const calls = listen(transport);
+    await settle();
+    await transport.close();
+    expect(calls).toEqual([[expect.objectContaining({ code: 'BEN_CLOSED' })]]);
+    const again = listen(transport);
+    await settle();
+    answers[1]!([{ device: 'second', key }]);
+    await settle();
+    // The first answer comes too late, and changes nothing.
+    answers[0]!([{ device: 'first', key }]);
+    await settle();
+    expect([again, transport.getDevices().map(({ name }) => name)]).toEqual([[[]], ['second']]);
+  });
+
+  it('does not hold up the reloads after the transport has been closed', async () => {
+    let isSilent = false;
+    let device = 'first';
+    const keyProvider = () => (isSilent ? new Promise<BenUdpDeviceKey[]>(() => undefined) : [{ device, key }]);
+    const transport = create({ key: undefined, keyProvider });
+    listen(transport);
+    await settle();
+    isSilent = true;
+    void transport.reloadKeys();
+    await settle();
+    await transport.close();
+    isSilent = false;
+    listen(transport);
+    await settle();
+    device = 'second';
+    void transport.reloadKeys();
+    await settle();
+    expect(transport.getDevices().map(({ name }) => name)).toEqual(['second']);
   });
 });
 
