@@ -56,13 +56,22 @@ export class VerifiedSources {
     const owner = this.ownerOf(prefix);
     const known = this.indexOf(owner);
     const index = known >= 0 ? known : this.placeFor(owner, key);
-    this.owners[index] = owner;
-    this.verifiedAt[index] = now;
-    if (known < 0 && this.keys) {
-      this.keys[index] = undefined;
+    // The boards from before a restart come the latest first.
+    const isLatest = now >= this.verifiedAt[index]!;
+    if (known < 0) {
+      if (!isLatest) {
+        return;
+      }
+      this.owners[index] = owner;
+      if (this.keys) {
+        this.keys[index] = undefined;
+      }
+    }
+    if (isLatest) {
+      this.verifiedAt[index] = now;
     }
     if (key.device !== undefined) {
-      this.recordKey(index, key, now);
+      this.recordKey(index, key, now, isLatest);
     }
   }
 
@@ -81,10 +90,16 @@ export class VerifiedSources {
     return Array.isArray(keys) ? keys : [keys];
   }
 
-  private recordKey(index: number, key: RingKey, now: number): void {
+  private recordKey(index: number, key: RingKey, now: number, isLatest: boolean): void {
     this.keys ??= Array<RingKey | RingKey[] | undefined>(SOURCES).fill(undefined);
     const keys = this.keysAt(index);
     if (keys.at(-1) === key) {
+      return;
+    }
+    if (!isLatest) {
+      if (keys.length < KEYS_PER_ADDRESS && !keys.includes(key)) {
+        this.keys[index] = keys.length === 0 ? key : [key, ...keys];
+      }
       return;
     }
     const others = keys.filter((each) => each !== key);

@@ -1,6 +1,10 @@
 /** The table of verified addresses when it is full. */
 import { describe, expect, it } from 'vitest';
-import { KEYS_PER_ADDRESS, VerifiedSources } from '../../../lib/exchange/limits/verified-sources.js';
+import {
+  KEYS_PER_ADDRESS,
+  VERIFIED_SOURCE_MS,
+  VerifiedSources,
+} from '../../../lib/exchange/limits/verified-sources.js';
 import { KeyRing, type RingKey } from '../../../lib/keys/index.js';
 import { KEY, OTHER_KEY } from '../../support/pure-device.js';
 
@@ -35,6 +39,32 @@ describe('VerifiedSources', () => {
     recordAll(sources, fleet, many);
     const left = many.filter((address) => sources.has(prefixOf(address), many.length));
     expect(left.length).toBeGreaterThan(0.9 * ENTRIES);
+  });
+
+  describe('with the boards from before a restart, the latest first', () => {
+    const DAYS = VERIFIED_SOURCE_MS;
+    const { keys } = new KeyRing(
+      Array.from({ length: KEYS_PER_ADDRESS + 1 }, (_, index) => ({
+        device: `${index}`,
+        key: Buffer.alloc(32, `k${index};`),
+      })),
+    );
+
+    it('knows an address by its latest board, although others are silent for longer', () => {
+      const sources = new VerifiedSources();
+      keys.slice(0, 3).forEach((key, days) => sources.record(prefixOf(1), key, -days * DAYS));
+      expect([sources.has(prefixOf(1), DAYS - 1), sources.has(prefixOf(1), DAYS)]).toEqual([true, false]);
+      expect(sources.keysOf(prefixOf(1))).toEqual([keys[2], keys[1], keys[0]]);
+    });
+
+    it('keeps the latest keys of an address, and the latest addresses', () => {
+      const sources = new VerifiedSources();
+      keys.forEach((key, index) => sources.record(prefixOf(1), key, -index));
+      expect(sources.keysOf(prefixOf(1))).toEqual(keys.slice(0, KEYS_PER_ADDRESS).toReversed());
+      many.forEach((address) => sources.record(prefixOf(address), SHARED, -address));
+      const latest = many.slice(0, ENTRIES / 4);
+      expect(latest.filter((address) => !sources.has(prefixOf(address), 1)).length).toBeLessThan(ENTRIES / 100);
+    });
   });
 
   it('suggests no key of an address whose entry it has reused', () => {
