@@ -56,7 +56,7 @@ export class KnownBoardKeeper {
   start(): void {
     this.cancel = this.platform.schedule(
       () => {
-        this.saving = this.save();
+        this.saving = this.attempt('save', () => this.store.save(this.boards()));
         this.start();
       },
       SAVE_INTERVAL_MS,
@@ -67,12 +67,10 @@ export class KnownBoardKeeper {
   /** Saves for the last time. */
   async close(): Promise<void> {
     this.cancel();
-    await this.saving;
-    await this.save();
-  }
-
-  private async save(): Promise<void> {
-    await this.attempt('save', () => this.store.save(this.boards()));
+    await this.attempt('save', async () => {
+      await this.saving;
+      await this.store.save(this.boards());
+    });
   }
 
   private *boards(): Iterable<BenUdpKnownBoard> {

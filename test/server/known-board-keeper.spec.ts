@@ -110,6 +110,23 @@ describe('KnownBoardKeeper', () => {
     expect(failures).toMatchObject([['load', { message: expect.stringContaining('5000 ms') }]]);
   });
 
+  it('closes within 5 s, although a save has just begun', async () => {
+    const { keeper, platform, failures } = create({ save: () => new Promise(() => undefined) });
+    keeper.start();
+    platform.advance(SAVE_INTERVAL_MS);
+    await settle();
+    const closing = keeper.close();
+    await settle();
+    platform.advance(STORE_TIMEOUT_MS);
+    await settle();
+    expect(platform.pendingTimers).toBe(0);
+    await closing;
+    expect(failures).toMatchObject([
+      ['save', {}],
+      ['save', {}],
+    ]);
+  });
+
   it('reports what a store gives instead of boards', async () => {
     const { keeper, failures } = create({ load: async () => 7 as unknown as BenUdpKnownBoard[] });
     await keeper.load(ring);
