@@ -54,11 +54,13 @@ export class EndpointTable {
    * @param isOwn whether it belongs to the health probe, which always has a place.
    */
   add(key: EndpointKey, endpoint: Endpoint, slot: number, isOwn = false): boolean {
-    const { holder } = endpoint;
-    if (!isOwn && !this.makeRoomFor(holder, slot)) {
-      this.holders.release(holder);
+    if (!isOwn && !this.makeRoomFor(endpoint.holder, slot)) {
+      this.holders.release(endpoint.holder);
       return false;
     }
+    // If the only endpoint of the holder has made room, the holder was forgotten with it.
+    const holder = this.holders.of(endpoint.holder.key);
+    endpoint.holder = holder;
     this.endpoints.set(key, endpoint);
     this.resize(holder, () => holder.touch(key));
     return true;

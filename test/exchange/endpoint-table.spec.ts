@@ -73,6 +73,13 @@ describe('EndpointTable', () => {
     expect(holders.of('holder 1')).not.toBe(first);
   });
 
+  it('counts an endpoint that takes the place of the only one of its holder', () => {
+    const { add, holders, known } = create(2);
+    [1, 2].forEach((each) => add(each, `holder ${each}`, 0));
+    add(3, 'holder 1', LIVE_SLOTS);
+    expect([known([1, 2, 3]), holders.sizeOf('holder 1'), holders.sizeOf('holder 2')]).toEqual([[2, 3], 1, 1]);
+  });
+
   it('moves an endpoint to another holder', () => {
     const { add, holders, table } = create(8);
     [1, 2, 3].forEach((each) => add(each, 'before', 0));
