@@ -180,6 +180,7 @@ const TESTED_ELSEWHERE: Array<{ why: string; by: string[]; units: string[] }> = 
 const ABOUT_MORE: Record<string, string> = {
   'cli/hostile': 'hostile arguments, files and peers, for every command',
   'decode/v2': 'recordings of protocol v2, through all of decode',
+  'exchange/counts': 'random programs, after which each count is that of what it counts',
   'exchange/fleet-restart': 'a fleet that finds its server restarted',
   'exchange/repair': 'boards that fall out of step, and come back',
   'exchange/v2/topologies': 'sessions behind proxies, shared ports and new addresses',
