@@ -85,12 +85,10 @@ const TESTED_ELSEWHERE: Array<{ why: string; by: string[]; units: string[] }> = 
     why: 'parts of the v2 exchange, which two machines play against each other',
     by: ['exchange/v2/server-exchange', 'exchange/v2/topologies', 'client/v2-request-client', 'attacks-v2', 'model/v2'],
     units: [
-      'exchange/v2/client-exchange',
       'exchange/v2/cookies',
       'exchange/v2/openings',
       'exchange/v2/pending',
       'exchange/v2/server-options',
-      'exchange/v2/session',
       'exchange/v2/session-group',
       'exchange/v2/session-keys',
     ],

@@ -2,6 +2,14 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { ATTEMPTS, MAX_BACKOFF, JITTER, RTO_MS } from '../../lib/exchange/v2/client-exchange.js';
+import { COOKIE_S } from '../../lib/exchange/v2/cookies.js';
+import { MAX_RESENDS, REPLY_MS } from '../../lib/exchange/v2/kept-replies.js';
+import { DRIFT, LATE_MS } from '../../lib/exchange/v2/session.js';
+import { MAX_SESSIONS, QUIET_MS, SESSIONS_OF_OTHERS, SESSIONS_PER_KEY } from '../../lib/exchange/v2/session-table.js';
+import { holderQuota } from '../../lib/exchange/limits/holder.js';
+import { KEYS_PER_ID } from '../../lib/keys/key-ring.js';
+import { MAX_CTR, SESSION_MS } from '../../lib/protocol/v2/index.js';
 import { resolveClientOptions } from '../../lib/nest/ben-udp.client-options.js';
 import { resolveBoardOptions } from '../../lib/testing/virtual-board-options.js';
 import { formatDefault, readMembers } from './interfaces.js';
@@ -86,5 +94,36 @@ describe('docs/operating.md', () => {
   it('has every counter of the transport', () => {
     const counters = namesIn(readTable('docs/operating.md', 'Counters'));
     expect(counters.toSorted()).toEqual(membersOf('BenUdpStats').toSorted());
+  });
+});
+
+describe('docs/protocol-v2.md', () => {
+  it('has the value of each constant', () => {
+    const values = readTable('docs/protocol-v2.md', 'Constants').map(([name, value]) => [
+      name!.slice(1, -1),
+      value!
+        .replaceAll(/ |m?s$/g, '')
+        .replace('2^30−1', '1073741823')
+        .replace('±25%', '0.25'),
+    ]);
+    expect(Object.fromEntries(values.map(([name, value]) => [name, Number(value)]))).toEqual({
+      COOKIE_S,
+      QUIET_MS,
+      LATE_MS,
+      DRIFT_PPM: DRIFT * 1e6,
+      SESSION_MS,
+      MAX_CTR,
+      KEYS_PER_ID,
+      SESSIONS_PER_KEY,
+      SESSIONS_OF_OTHERS,
+      SESSIONS_PER_ADDRESS: holderQuota(MAX_SESSIONS),
+      MAX_SESSIONS,
+      REPLY_MS,
+      MAX_RESENDS,
+      ATTEMPTS,
+      RTO_MS,
+      MAX_RTO_MS: RTO_MS * MAX_BACKOFF,
+      JITTER,
+    });
   });
 });

@@ -44,6 +44,23 @@ describe('EndpointTable', () => {
     expect(known([1, 2, 3, 9])).toEqual([2, 3, 9]);
   });
 
+  it.each([
+    { live: 31, evicts: 'the crowd' },
+    { live: 32, evicts: 'the oldest of all' },
+  ])(
+    'examines 32 holders of one size for room: behind $live live ones, $evicts loses an endpoint',
+    ({ live, evicts }) => {
+      const { add, known } = create(2 * (live + 1) + 1);
+      add(1, 'single', 0);
+      Array.from({ length: live }, (_, index) =>
+        [1000 + 2 * index, 1001 + 2 * index].map((each) => add(each, `live ${index}`, LIVE_SLOTS)),
+      );
+      [2, 3].forEach((each) => add(each, 'crowd', 0));
+      expect(add(4, 'new', LIVE_SLOTS)).toBe(true);
+      expect(known([1, 2, 3, 4])).toEqual(evicts === 'the crowd' ? [1, 3, 4] : [2, 3, 4]);
+    },
+  );
+
   it('evicts the oldest of all if no holder has several', () => {
     const { add, known } = create(3);
     [1, 2, 3].forEach((each) => add(each, `holder ${each}`, 0));

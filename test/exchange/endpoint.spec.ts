@@ -31,6 +31,31 @@ describe('Endpoint', () => {
     expect(endpoint.requestMs).toBe(8);
   });
 
+  it.each([
+    { requestMs: -1, copyMs: 250 },
+    { requestMs: 0, copyMs: 20 },
+    { requestMs: 10, copyMs: 20 },
+    { requestMs: 11, copyMs: 22 },
+    { requestMs: 125, copyMs: 250 },
+    { requestMs: 5000, copyMs: 250 },
+  ])(
+    'takes a hello for a copy for $copyMs ms if requests come $requestMs ms after their pairs',
+    ({ requestMs, copyMs }) => {
+      const endpoint = createEndpoint();
+      if (requestMs >= 0) {
+        endpoint.recordRequestTime(requestMs);
+      }
+      expect(endpoint.duplicateMs).toBe(copyMs);
+    },
+  );
+
+  it('forgets an eighth of its longest time with each shorter one', () => {
+    const endpoint = createEndpoint();
+    [80, 0, 0].forEach((ms) => endpoint.recordRequestTime(ms));
+    // Rounded up each time: 80, 70, 61.
+    expect(endpoint.requestMs).toBe(61);
+  });
+
   it('replaces a single datagram that no request used', () => {
     const endpoint = createEndpoint(5);
     endpoint.recordSent({ slot: 6, n: 1 }, true, 1);

@@ -69,6 +69,28 @@ describe('a hello after a request has shown a forged one', () => {
   });
 
   it.each([
+    [11_999, 'withheld'],
+    [12_000, 'pair'],
+  ])(
+    'is taken for a stray until the board may have given up, at 0.9 of the timeout: at %i ms it is %s',
+    (now, outcome) => {
+      const board = startSuspicious();
+      expect(outcomeOf(board.hello(3000))).toBe('pair');
+      expect(outcomeOf(board.hello(now))).toBe(outcome);
+    },
+  );
+
+  it.each([
+    [11_999, 'duplicate-hello'],
+    [12_000, 'pair'],
+  ])('is a copy while its board waits for a reply, up to 0.9 of the timeout: at %i ms it is %s', (now, outcome) => {
+    const board = startSuspicious();
+    board.hello(2990);
+    expect(outcomeOf(board.request(3000))).toBe('request');
+    expect(outcomeOf(board.hello(now))).toBe(outcome);
+  });
+
+  it.each([
     [62_009, 'withheld'],
     [62_010, 'pair'],
   ])('is taken for a stray for a minute: at %i ms it is %s', (now, outcome) => {

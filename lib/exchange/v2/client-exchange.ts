@@ -39,13 +39,13 @@ export const ATTEMPTS = 5;
 export const RTO_MS = 1000;
 
 /** The wait doubles with each transmission, up to this many times the first one. */
-const MAX_BACKOFF = 4;
+export const MAX_BACKOFF = 4;
 
 /** All waits together, in units of the first one: 1 + 2 + 4 + 4 + 4. */
 const ALL_WAITS = 15;
 
 /** Random part of each wait, to both sides. */
-const JITTER = 0.25;
+export const JITTER = 0.25;
 
 /** A session that the server does not know must have been quiet for longer than the age of the request by this, in milliseconds. */
 const QUIET_MARGIN_MS = 1000;

@@ -12,7 +12,7 @@ import type { KeptReply } from './kept-replies.js';
 export const LATE_MS = 20_000;
 
 /** The rate at which the clock of a device may fall behind. */
-const DRIFT = 200e-6;
+export const DRIFT = 200e-6;
 
 /** The holder of a session without a handler. */
 const NOBODY = new Holder('nobody');

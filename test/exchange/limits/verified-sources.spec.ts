@@ -77,6 +77,13 @@ describe('VerifiedSources', () => {
     expect(left.filter((address) => sources.keyOf(prefixOf(address)) !== undefined)).toEqual([]);
   });
 
+  it('knows an address for a day, and 128 keys of it', () => {
+    const sources = new VerifiedSources();
+    sources.record(prefixOf(1), NAMED, 5);
+    expect([sources.has(prefixOf(1), 86_400_004), sources.has(prefixOf(1), 86_400_005)]).toEqual([true, false]);
+    expect(KEYS_PER_ADDRESS).toBe(128);
+  });
+
   it(`has the last ${KEYS_PER_ADDRESS} keys with a name for an address, the latest last, until they leave the ring`, () => {
     const fleet = Array.from({ length: KEYS_PER_ADDRESS + 1 }, (_, index) => ({
       device: `${index}`,
