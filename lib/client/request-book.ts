@@ -2,9 +2,10 @@
  * The requests of a client from `request` to their end: which of them wait, which run, and which were refused and wait for their next
  * attempt. It counts them, and settles each once.
  */
-import type { BenUdpRequestError } from '../errors.js';
+import type { BenUdpErrorCode, BenUdpRequestStep } from '../errors.js';
 import { type BenUdpIgnoredReason, IGNORED_REASONS } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
+import { CLOSED, describeFailure } from './request-failure.js';
 import { RequestQueue } from './request-queue.js';
 
 /** A request and its options. */
@@ -53,6 +54,9 @@ export interface BenUdpClientStats {
   readonly sockets: number;
 }
 
+/** Why a request is rejected at once. */
+export type Refusal = readonly [code: BenUdpErrorCode, reason: string];
+
 export class QueuedRequest {
   attempts = 0;
   isSettled = false;
@@ -64,6 +68,11 @@ export class QueuedRequest {
     readonly resolve: (text: string | undefined) => void,
     readonly reject: (error: unknown) => void,
   ) {}
+
+  /** How far its latest attempt has come. */
+  get step(): BenUdpRequestStep {
+    return 'waiting';
+  }
 }
 
 export class RequestBook<Request extends QueuedRequest> {
@@ -81,23 +90,27 @@ export class RequestBook<Request extends QueuedRequest> {
   private retries = 0;
   private isClosed = false;
 
-  /** @param onDue called when a refused request waits for a socket again. */
+  /**
+   * @param server named in errors.
+   * @param onDue called when a refused request waits for a socket again.
+   */
   constructor(
-    private readonly platform: Pick<Platform, 'schedule'>,
+    private readonly server: { readonly host: string; readonly port: number },
+    private readonly platform: Pick<Platform, 'now' | 'schedule'>,
     private readonly onDue: () => void,
   ) {}
 
   /**
    * Lets a request wait for a socket, unless it ends at once.
    *
-   * @param refusal the reason to reject it.
+   * @param refusal set if it is rejected.
    * @param onCancelled called if the signal is aborted later.
    * @returns whether it waits.
    */
   add(
     request: Request,
     signal: AbortSignal | undefined,
-    refusal: BenUdpRequestError | undefined,
+    refusal: Refusal | undefined,
     onCancelled: () => void,
   ): boolean {
     this.requests++;
@@ -105,8 +118,9 @@ export class RequestBook<Request extends QueuedRequest> {
       this.cancel(request, signal.reason);
       return false;
     }
-    if (refusal) {
-      this.fail(request, refusal);
+    const reason = this.isClosed ? CLOSED : refusal;
+    if (reason) {
+      this.fail(request, ...reason);
       return false;
     }
     if (signal) {
@@ -132,6 +146,14 @@ export class RequestBook<Request extends QueuedRequest> {
 
   countIgnored(reason: BenUdpIgnoredReason): void {
     this.ignored[reason]++;
+  }
+
+  /** Takes the next request out of the queue, for an attempt. */
+  begin(): Request {
+    const request = this.waiting.take()!;
+    request.attempts++;
+    this.running.add(request);
+    return request;
   }
 
   /** Takes a request out that is not running; false if it is not here. */
@@ -178,8 +200,18 @@ export class RequestBook<Request extends QueuedRequest> {
     this.settle(request, request.input.noreturn ? 'sent' : 'answered', () => request.resolve(text));
   }
 
-  fail(request: Request, error: BenUdpRequestError): void {
+  fail(request: Request, code: BenUdpErrorCode, reason: string, cause?: Error): void {
+    const { attempts, step, askedAt, input } = request;
+    const elapsedMs = Math.round(this.platform.now() - askedAt);
+    const facts = { pattern: input.pattern, step, attempts, elapsedMs };
+    const error = describeFailure(code, reason, this.server, facts, cause);
     this.settle(request, 'failed', () => request.reject(error));
+  }
+
+  failAll(requests: Iterable<Request>, code: BenUdpErrorCode, reason: string, cause?: Error): void {
+    for (const request of requests) {
+      this.fail(request, code, reason, cause);
+    }
   }
 
   stats(sockets: number): BenUdpClientStats {

@@ -3,15 +3,20 @@
  * carries one exchange at a time. Further requests wait in a bounded queue.
  */
 import type { Socket } from 'node:dgram';
-import { isIP, isIPv6 } from 'node:net';
-import type { BenUdpErrorCode, BenUdpRequestError, BenUdpRequestStep } from '../errors.js';
+import type { BenUdpErrorCode, BenUdpRequestStep } from '../errors.js';
 import { ClientExchange, type BenUdpIgnoredReason, maxRequestLength } from '../exchange/index.js';
-import { type BenUdpClientStats, type ClientRequest, QueuedRequest, RequestBook } from './request-book.js';
-import { CLOSED, NO_LISTENER, delayAfterRefusal, describeFailure } from './request-failure.js';
+import {
+  type BenUdpClientStats,
+  type ClientRequest,
+  QueuedRequest,
+  type Refusal,
+  RequestBook,
+} from './request-book.js';
+import { CLOSED, NO_LISTENER, delayAfterRefusal } from './request-failure.js';
 import type { ClientSocket, SocketOutcome, ClientPeer } from './client-socket.js';
 import { SocketPool } from './socket-pool.js';
 import type { Platform } from '../net/index.js';
-import { type NamedServer, ServerAddress, findServer } from './server-address.js';
+import { ServerAddress, findServer } from './server-address.js';
 import type { Sealed, Sealer } from '../protocol/index.js';
 
 export interface RequestClientOptions {
@@ -56,7 +61,7 @@ class SealedRequest extends QueuedRequest {
     super(...rest);
   }
 
-  get step(): BenUdpRequestStep {
+  override get step(): BenUdpRequestStep {
     return this.exchange?.step ?? 'waiting';
   }
 }
@@ -69,22 +74,21 @@ export class RequestClient {
 
   private constructor(
     private readonly options: RequestClientOptions,
-    server: NamedServer,
     peer: ClientPeer,
     private readonly sealer: Sealer,
     handlers: RequestClientHandlers,
     private readonly platform: Platform,
   ) {
     const { localPort, maxSockets, idleTimeout } = options;
-    this.book = new RequestBook(platform, () => this.dispatch());
+    this.book = new RequestBook(options, platform, () => this.dispatch());
     const onUsable = () => {
-      this.pool.sendFrom(this.localHost);
+      this.pool.sendFrom(this.address.localHost);
       this.dispatch();
     };
-    this.address = new ServerAddress(server, peer, { onUsable, onError: handlers.onError }, platform);
+    this.address = new ServerAddress(options, peer, { onUsable, onError: handlers.onError }, platform);
     this.pool = new SocketPool(
       {
-        bind: { host: this.localHost, port: localPort, receiveBufferSize: undefined },
+        bind: { host: this.address.localHost, port: localPort, receiveBufferSize: undefined },
         maxSockets: maxSockets,
         idleTimeoutMs: idleTimeout,
       },
@@ -93,7 +97,8 @@ export class RequestClient {
         onNone: (error) => {
           // The name may have an address of another family, which this machine lacks. Look it up again.
           this.address.doubt(this.address.peer);
-          this.failAll(this.book.waiting.takeAll(), 'BEN_SOCKET', `no socket could be bound: ${error.message}`, error);
+          const reason = `no socket could be bound: ${error.message}`;
+          this.book.failAll(this.book.waiting.takeAll(), 'BEN_SOCKET', reason, error);
         },
         onIgnored: (reason, remote) => {
           this.book.countIgnored(reason);
@@ -118,10 +123,8 @@ export class RequestClient {
     platform: Platform,
     lookupTimeoutMs?: number,
   ): Promise<RequestClient> {
-    const { host, port, localAddress } = options;
-    const server = { host, port, family: localAddress === undefined ? 0 : isIP(localAddress) };
-    const peer = await findServer(server, lookupTimeoutMs, platform);
-    return new RequestClient(options, server, peer, sealer, handlers, platform);
+    const peer = await findServer(options, lookupTimeoutMs, platform);
+    return new RequestClient(options, peer, sealer, handlers, platform);
   }
 
   /** The bound sockets. */
@@ -140,7 +143,7 @@ export class RequestClient {
     return new Promise((resolve, reject) => {
       const sealed = this.sealer.seal(input.text);
       const request = new SealedRequest(sealed, input, this.platform.now(), resolve, reject);
-      if (this.book.add(request, signal, this.refuse(request), () => this.withdraw(request))) {
+      if (this.book.add(request, signal, this.refuse(sealed), () => this.withdraw(request))) {
         this.address.hasten(input.timeout);
         this.dispatch();
       }
@@ -162,28 +165,25 @@ export class RequestClient {
 
   private async shutDown(): Promise<void> {
     this.address.close();
-    this.failAll(this.book.close(), 'BEN_CLOSED', CLOSED);
+    this.book.failAll(this.book.close(), ...CLOSED);
     if (this.pool.isPortFixed) {
       // The upstream server waits for the request, and ends if none arrives.
       await Promise.all(this.pool.open.map((socket) => socket.requestSent()));
     }
-    this.failAll([...this.book.running], 'BEN_CLOSED', CLOSED);
+    this.book.failAll(this.book.running, ...CLOSED);
     await this.pool.close();
   }
 
   /** The reason to reject a request at once. */
-  private refuse(request: SealedRequest): BenUdpRequestError | undefined {
+  private refuse(sealed: Sealed): Refusal | undefined {
     const { bufferSize, maxQueue } = this.options;
-    if (this.closing) {
-      return this.failure(request, 'BEN_CLOSED', CLOSED);
-    }
-    const length = maxRequestLength(request.sealed);
+    const length = maxRequestLength(sealed);
     if (length > bufferSize) {
       const reason = `the request takes up to ${length} bytes, and the server's buffer holds ${bufferSize} (bufferSize)`;
-      return this.failure(request, 'BEN_REQUEST_TOO_LARGE', reason);
+      return ['BEN_REQUEST_TOO_LARGE', reason];
     }
     if (this.book.waiting.length >= maxQueue + this.pool.vacancies) {
-      return this.failure(request, 'BEN_QUEUE_FULL', `${maxQueue} requests already wait for a socket (maxQueue)`);
+      return ['BEN_QUEUE_FULL', `${maxQueue} requests already wait for a socket (maxQueue)`];
     }
     return undefined;
   }
@@ -206,14 +206,9 @@ export class RequestClient {
       return;
     }
     for (let socket = this.takeSocket(); socket; socket = this.takeSocket()) {
-      this.start(socket, waiting.take()!);
+      this.start(socket, this.book.begin());
     }
     pool.provide(waiting.length);
-  }
-
-  /** The address to send from, of the server's family. */
-  private get localHost(): string {
-    return this.options.localAddress ?? (isIPv6(this.address.peer.address) ? '::' : '0.0.0.0');
   }
 
   private takeSocket(): ClientSocket | undefined {
@@ -223,7 +218,6 @@ export class RequestClient {
   private start(socket: ClientSocket, request: SealedRequest): void {
     const { noreturn, timeout } = request.input;
     const { peer } = this.address;
-    request.attempts++;
     request.peer = peer;
     request.socket = socket;
     request.exchange = new ClientExchange({
@@ -234,7 +228,6 @@ export class RequestClient {
       noreturn,
       remnants: socket.remnants,
     });
-    this.book.running.add(request);
     const onEnd = (outcome: SocketOutcome) => this.end(socket, request, outcome);
     socket.begin({ exchange: request.exchange, peer, noreturn, timeoutMs: timeout, onEnd });
   }
@@ -253,7 +246,7 @@ export class RequestClient {
       case 'socket-error': {
         const { error } = outcome;
         void this.pool.discard(socket);
-        this.book.fail(request, this.failure(request, 'BEN_SOCKET', `the socket failed: ${error.message}`, error));
+        this.book.fail(request, 'BEN_SOCKET', `the socket failed: ${error.message}`, error);
         break;
       }
       case 'timeout':
@@ -281,19 +274,9 @@ export class RequestClient {
     // A server that refuses sends no late datagrams.
     this.pool.retire(socket, isRefused ? 0 : timeout);
     // A refusal takes no time, and a server that restarts does.
-    const delay = isRefused ? delayAfterRefusal(request) : 0;
+    const delay = isRefused ? delayAfterRefusal(request.attempts, timeout) : 0;
     if (!this.book.retry(request, wasSent, delay)) {
-      this.book.fail(request, this.failure(request, code, reason, cause));
+      this.book.fail(request, code, reason, cause);
     }
-  }
-
-  private failAll(requests: readonly SealedRequest[], code: BenUdpErrorCode, reason: string, cause?: Error): void {
-    requests.forEach((request) => this.book.fail(request, this.failure(request, code, reason, cause)));
-  }
-
-  private failure(request: SealedRequest, code: BenUdpErrorCode, reason: string, cause?: Error): BenUdpRequestError {
-    const { attempts, step, askedAt, input } = request;
-    const elapsedMs = Math.round(this.platform.now() - askedAt);
-    return describeFailure(code, reason, this.options, { pattern: input.pattern, step, attempts, elapsedMs }, cause);
   }
 }

@@ -6,9 +6,8 @@ import {
   type BenUdpRequestStep,
 } from '../errors.js';
 import { formatEndpoint } from '../format-endpoint.js';
-import type { QueuedRequest } from './request-book.js';
 
-export const CLOSED = 'the client was closed';
+export const CLOSED = ['BEN_CLOSED', 'the client was closed'] as const;
 export const NO_LISTENER = 'no program listens on that port';
 
 /** Wait before the second attempt after a refusal. Doubles with each attempt, up to the timeout of the request. */
@@ -26,8 +25,8 @@ const STEPS: Readonly<Record<BenUdpRequestStep, string>> = {
   reply: 'part of a reply arrived',
 };
 
-export function delayAfterRefusal({ input, attempts }: Pick<QueuedRequest, 'input' | 'attempts'>): number {
-  return Math.min(input.timeout, REFUSED_DELAY_MS * 2 ** (attempts - 1));
+export function delayAfterRefusal(attempts: number, timeoutMs: number): number {
+  return Math.min(timeoutMs, REFUSED_DELAY_MS * 2 ** (attempts - 1));
 }
 
 export function describeFailure(

@@ -2,7 +2,7 @@
  * The address behind the server's name. A restarted server may have another one, so the name is looked up again: before an
  * exchange if the address is old, and after a failed exchange. No timer runs while there are no requests.
  */
-import { isIP } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
 import { BenUdpError } from '../errors.js';
 import type { Platform } from '../net/index.js';
 import type { ClientPeer } from './client-socket.js';
@@ -21,8 +21,8 @@ export interface NamedServer {
   /** Address or name. */
   readonly host: string;
   readonly port: number;
-  /** The family of the local address, 4 or 6; 0 accepts both. */
-  readonly family: number;
+  /** Address to send from, whose family the server must have. If `undefined`, both families are accepted. */
+  readonly localAddress: string | undefined;
 }
 
 export interface ServerAddressHandlers {
@@ -41,7 +41,7 @@ type Names = Pick<Platform, 'now' | 'schedule' | 'resolveHost'>;
  * @throws BenUdpError `BEN_HOST_UNKNOWN`.
  */
 export async function findServer(
-  { host, port, family }: NamedServer,
+  { host, port, localAddress }: NamedServer,
   timeoutMs: number | undefined,
   platform: Names,
 ): Promise<ClientPeer> {
@@ -51,7 +51,7 @@ export async function findServer(
       cancel = platform.schedule(() => reject(unknownHost(host, `no answer within ${timeoutMs} ms`)), timeoutMs);
     }
   });
-  const found = platform.resolveHost(host, family).catch((error: Error): never => {
+  const found = platform.resolveHost(host, familyOf(localAddress)).catch((error: Error): never => {
     throw unknownHost(host, error.message, error);
   });
   try {
@@ -92,6 +92,11 @@ export class ServerAddress {
   /** Another object after each lookup. */
   get peer(): ClientPeer {
     return this.known;
+  }
+
+  /** The address to send from, of the server's family. */
+  get localHost(): string {
+    return this.server.localAddress ?? (isIPv6(this.known.address) ? '::' : '0.0.0.0');
   }
 
   /** Whether an exchange can begin without a lookup. */
@@ -147,9 +152,9 @@ export class ServerAddress {
   }
 
   private begin(): Lookup {
-    const { host, family } = this.server;
+    const { host, localAddress } = this.server;
     const { address } = this.known;
-    this.platform.resolveHost(host, family).then(
+    this.platform.resolveHost(host, familyOf(localAddress)).then(
       (found) => this.end(found),
       (error: Error) => this.end(address, unknownHost(host, `${error.message}; still using ${address}`, error)),
     );
@@ -177,6 +182,11 @@ export class ServerAddress {
       this.handlers.onError(error);
     }
   }
+}
+
+/** 4 or 6; 0 accepts both. */
+function familyOf(localAddress: string | undefined): number {
+  return localAddress === undefined ? 0 : isIP(localAddress);
 }
 
 function unknownHost(host: string, reason: string, cause?: Error): BenUdpError {

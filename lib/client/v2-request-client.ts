@@ -3,17 +3,22 @@
  * a time. Further requests wait in a bounded queue.
  */
 import type { Socket } from 'node:dgram';
-import { isIP, isIPv6 } from 'node:net';
-import type { BenUdpErrorCode, BenUdpRequestError, BenUdpRequestStep } from '../errors.js';
+import type { BenUdpErrorCode, BenUdpRequestStep } from '../errors.js';
 import { type BenUdpIgnoredReason, SESSIONS_PER_KEY, type V2ClientPhase } from '../exchange/index.js';
 import type { Platform } from '../net/index.js';
 import { v2RequestLength } from '../protocol/v2/index.js';
 import { copyOf } from '../secret.js';
 import type { ClientPeer } from './client-socket.js';
-import { type BenUdpClientStats, type ClientRequest, QueuedRequest, RequestBook } from './request-book.js';
+import {
+  type BenUdpClientStats,
+  type ClientRequest,
+  QueuedRequest,
+  type Refusal,
+  RequestBook,
+} from './request-book.js';
 import type { RequestClientHandlers, RequestClientOptions } from './request-client.js';
-import { CLOSED, NO_LISTENER, delayAfterRefusal, describeFailure } from './request-failure.js';
-import { type NamedServer, ServerAddress, findServer } from './server-address.js';
+import { CLOSED, NO_LISTENER, delayAfterRefusal } from './request-failure.js';
+import { ServerAddress, findServer } from './server-address.js';
 import { type SessionOutcome, V2ClientSession } from './v2-client-session.js';
 
 /** Sessions of a client: an eighth of those that a server keeps for the key of a device, so that a client can restart. */
@@ -23,8 +28,14 @@ export const MAX_V2_SESSIONS = SESSIONS_PER_KEY / 8;
 export const V2_REFUSED_DELAY_MS = 1000;
 
 class V2QueuedRequest extends QueuedRequest {
-  step: BenUdpRequestStep = 'waiting';
+  /** The session of the attempt under way. */
   session: V2ClientSession | undefined;
+  /** The step of the attempt that ended last. */
+  endedIn: BenUdpRequestStep = 'waiting';
+
+  override get step(): BenUdpRequestStep {
+    return this.session ? stepOf(this.session.phase) : this.endedIn;
+  }
 }
 
 export class V2RequestClient {
@@ -38,15 +49,14 @@ export class V2RequestClient {
   private constructor(
     private readonly options: RequestClientOptions,
     key: Uint8Array,
-    server: NamedServer,
     peer: ClientPeer,
     handlers: RequestClientHandlers,
     private readonly platform: Platform,
   ) {
     const { bufferSize, idleTimeout, maxSockets } = options;
-    this.book = new RequestBook(platform, () => this.dispatch());
+    this.book = new RequestBook(options, platform, () => this.dispatch());
     const onError = (error: unknown) => handlers.onError(error);
-    this.address = new ServerAddress(server, peer, { onUsable: () => this.dispatch(), onError }, platform);
+    this.address = new ServerAddress(options, peer, { onUsable: () => this.dispatch(), onError }, platform);
     const onIgnored = (reason: BenUdpIgnoredReason, remote: ClientPeer) => {
       this.book.countIgnored(reason);
       handlers.onIgnored(reason, remote);
@@ -72,12 +82,10 @@ export class V2RequestClient {
     platform: Platform,
     lookupTimeoutMs?: number,
   ): Promise<V2RequestClient> {
-    const { host, port, localAddress } = options;
     const own = copyOf(key);
     try {
-      const server = { host, port, family: localAddress === undefined ? 0 : isIP(localAddress) };
-      const peer = await findServer(server, lookupTimeoutMs, platform);
-      return new V2RequestClient(options, own, server, peer, handlers, platform);
+      const peer = await findServer(options, lookupTimeoutMs, platform);
+      return new V2RequestClient(options, own, peer, handlers, platform);
     } finally {
       own.fill(0);
     }
@@ -98,7 +106,7 @@ export class V2RequestClient {
   request(input: ClientRequest, signal?: AbortSignal): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
       const request = new V2QueuedRequest(input, this.platform.now(), resolve, reject);
-      if (this.book.add(request, signal, this.refuse(request), () => this.withdraw(request))) {
+      if (this.book.add(request, signal, this.refuse(input.text), () => this.withdraw(request))) {
         this.address.hasten(input.timeout);
         this.dispatch();
       }
@@ -117,25 +125,20 @@ export class V2RequestClient {
 
   private async shutDown(): Promise<void> {
     this.address.close();
-    for (const request of [...this.book.close(), ...this.book.running]) {
-      this.book.fail(request, this.failure(request, 'BEN_CLOSED', CLOSED));
-    }
+    this.book.failAll([...this.book.close(), ...this.book.running], ...CLOSED);
     await Promise.all(this.sessions.map((session) => session.close()));
   }
 
   /** The reason to reject a request at once. */
-  private refuse(request: V2QueuedRequest): BenUdpRequestError | undefined {
+  private refuse(text: string): Refusal | undefined {
     const { bufferSize, maxQueue } = this.options;
-    if (this.closing) {
-      return this.failure(request, 'BEN_CLOSED', CLOSED);
-    }
-    const length = v2RequestLength(request.input.text);
+    const length = v2RequestLength(text);
     if (length > bufferSize) {
       const reason = `the request takes ${length} bytes, and the server's buffer holds ${bufferSize} (bufferSize)`;
-      return this.failure(request, 'BEN_REQUEST_TOO_LARGE', reason);
+      return ['BEN_REQUEST_TOO_LARGE', reason];
     }
     if (this.book.waiting.length >= maxQueue + this.idle.length) {
-      return this.failure(request, 'BEN_QUEUE_FULL', `${maxQueue} requests already wait for a session (maxQueue)`);
+      return ['BEN_QUEUE_FULL', `${maxQueue} requests already wait for a session (maxQueue)`];
     }
     return undefined;
   }
@@ -158,18 +161,15 @@ export class V2RequestClient {
       address.lookUp(() => this.book.shortestTimeout);
       return;
     }
-    while (waiting.length > 0 && idle.length > 0 && !this.closing) {
-      this.start(idle.pop()!, waiting.take()!);
+    while (waiting.length > 0 && idle.length > 0) {
+      this.start(idle.pop()!, this.book.begin());
     }
   }
 
   private start(session: V2ClientSession, request: V2QueuedRequest): void {
     const { text, noreturn, timeout } = request.input;
-    const { peer } = this.address;
-    const host = this.options.localAddress ?? (isIPv6(peer.address) ? '::' : '0.0.0.0');
-    request.attempts++;
+    const { peer, localHost: host } = this.address;
     request.session = session;
-    this.book.running.add(request);
     const onEnd = (outcome: SessionOutcome) => this.end(session, request, peer, outcome);
     void session.begin(
       { host, port: this.options.localPort, receiveBufferSize: undefined },
@@ -183,55 +183,48 @@ export class V2RequestClient {
       this.book.complete(request, outcome.text);
     } else {
       this.address.doubt(peer);
-      request.step = stepOf(outcome.phase);
+      request.endedIn = stepOf(outcome.phase);
       this.failOrRetry(request, outcome);
     }
     this.dispatch();
   }
 
   private failOrRetry(request: V2QueuedRequest, outcome: Exclude<SessionOutcome, { kind: 'done' }>): void {
+    const { timeout } = request.input;
     if (outcome.kind === 'socket-error') {
       const { error } = outcome;
-      this.book.fail(request, this.failure(request, 'BEN_SOCKET', `the socket failed: ${error.message}`, error));
+      this.book.fail(request, 'BEN_SOCKET', `the socket failed: ${error.message}`, error);
       return;
     }
     if (outcome.kind === 'no-listener') {
-      if (!this.book.retry(request, false, delayAfterRefusal(request))) {
-        this.book.fail(request, this.failure(request, 'BEN_REFUSED', NO_LISTENER, outcome.error));
+      if (!this.book.retry(request, false, delayAfterRefusal(request.attempts, timeout))) {
+        this.book.fail(request, 'BEN_REFUSED', NO_LISTENER, outcome.error);
       }
       return;
     }
     const { failure } = outcome;
     const isRefused = failure === 'refused';
     if (isRefused) {
-      request.step = 'hello';
+      request.endedIn = 'hello';
     }
     // Refused or not even opened: nothing ran.
     const mayHaveRun = failure === 'unknown' || failure === 'bad-reply';
     if (this.book.retry(request, mayHaveRun, isRefused ? V2_REFUSED_DELAY_MS : 0)) {
       return;
     }
-    const { timeout } = request.input;
     const [code, reason] = {
       'no-answer': ['BEN_TIMEOUT', `no answer within ${timeout} ms`],
       unknown: ['BEN_TIMEOUT', `no answer within ${timeout} ms, or the server restarted`],
       refused: ['BEN_REFUSED', 'the server refused it, and did not run it'],
       'bad-reply': ['BEN_BAD_REPLY', 'the reply is not text'],
     }[failure] as [BenUdpErrorCode, string];
-    this.book.fail(request, this.failure(request, code, reason));
+    this.book.fail(request, code, reason);
   }
 
   private free(session: V2ClientSession, request: V2QueuedRequest): void {
     request.session = undefined;
     this.book.running.delete(request);
     this.idle.push(session);
-  }
-
-  private failure(request: V2QueuedRequest, code: BenUdpErrorCode, reason: string, cause?: Error): BenUdpRequestError {
-    const { attempts, session, askedAt, input } = request;
-    const step = session ? stepOf(session.phase) : request.step;
-    const elapsedMs = Math.round(this.platform.now() - askedAt);
-    return describeFailure(code, reason, this.options, { pattern: input.pattern, step, attempts, elapsedMs }, cause);
   }
 }
 

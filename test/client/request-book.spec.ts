@@ -15,7 +15,7 @@ const INPUT: ClientRequest = {
 function create() {
   const platform = new FakePlatform();
   const onDue = vi.fn();
-  const book = new RequestBook<QueuedRequest>(platform, onDue);
+  const book = new RequestBook<QueuedRequest>({ host: '10.0.0.1', port: 8585 }, platform, onDue);
   const request = new QueuedRequest(INPUT, 0, vi.fn(), vi.fn());
   book.add(request, undefined, undefined, () => undefined);
   book.waiting.take();

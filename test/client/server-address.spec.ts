@@ -7,7 +7,7 @@ const PORT = 8585;
 async function create(host = 'ben.test') {
   const platform = new ScriptedPlatform();
   platform.names.set('ben.test', '10.0.0.1');
-  const server = { host, port: PORT, family: 0 };
+  const server = { host, port: PORT, localAddress: undefined };
   const onUsable = vi.fn();
   const onError = vi.fn();
   const peer = await findServer(server, undefined, platform);
@@ -29,7 +29,7 @@ async function create(host = 'ben.test') {
 }
 
 describe('findServer', () => {
-  const server = { host: 'ben.test', port: PORT, family: 0 };
+  const server = { host: 'ben.test', port: PORT, localAddress: undefined };
 
   it('finds the address of the server', async () => {
     const platform = new ScriptedPlatform();
