@@ -45,7 +45,7 @@ import { V2Pending } from './pending.js';
 import { SHARED_ROUTE, type SharedLimits, type V2ServerOptions } from './server-options.js';
 import { SessionKeys } from './session-keys.js';
 import { MAX_SESSIONS, QUIET_MS, SessionTable } from './session-table.js';
-import { Session } from './session.js';
+import { NOBODY, Session } from './session.js';
 
 const SECRET_BYTES = 32;
 
@@ -177,11 +177,7 @@ export class V2ServerExchange {
   /** Ends a request: its handler has ended, and its reply has been sent if there is one. */
   finish(pending: V2Pending, now: number): void {
     const { session, handler } = pending;
-    if (handler) {
-      session.handlers--;
-      this.limits.inFlight.end(handler, now);
-      session.release();
-    }
+    this.endHandler(handler, now);
     if (pending.isCurrent) {
       this.watches.delete(session);
       session.isRunning = false;
@@ -294,12 +290,9 @@ export class V2ServerExchange {
     }
     const flags = datagram[flagsAt]!;
     const noreturn = (flags & NORETURN_FLAG) !== 0;
-    const { inFlight, holders } = this.limits;
-    // Not the address of this request, which anybody with the key can forge. That of the opening was proven by its cookie.
-    session.holder = holders.of(session.address ?? keyOfDevice(key.device!));
-    const handler = inFlight.begin(session, noreturn, now);
+    const handler = this.beginHandler(session, noreturn, now);
     if (isNew && !this.sessions.add(session, now)) {
-      this.endHandler(session, handler, now);
+      this.endHandler(handler, now);
       return reject('session-quota', key);
     }
     session.recordDelay(t, now);
@@ -307,18 +300,16 @@ export class V2ServerExchange {
     this.useNumber(request, now);
     session.isRunning = true;
     if (!handler) {
-      this.endHandler(session, handler, now);
       // The device waits, so it gets an answer. Its number is used up, so a later copy can't run after that answer.
       return { ...reject('busy', key), pending: new V2Pending(session, ctr, flags, now, undefined).token };
     }
     const { texts } = this.sessionKeys.ciphersOf(session).requests;
     const opened = readRequest(texts.open(ctr, readSealed(datagram, flagsAt)));
     if ('error' in opened) {
-      this.endHandler(session, handler, now);
+      this.endHandler(handler, now);
       const pending = new V2Pending(session, ctr, flags, now, undefined).token;
       return { ...reject(opened.reason, key, opened.error), pending };
     }
-    session.handlers++;
     const { action, data, metadata, droppedMetadata, rid } = opened.request;
     return {
       kind: 'request',
@@ -354,15 +345,24 @@ export class V2ServerExchange {
     }
   }
 
-  /** Frees the handler of a request that runs none, if it got one. */
-  private endHandler(session: Session, handler: InFlightHandler | undefined, now: number): void {
+  private beginHandler(session: Session, noreturn: boolean, now: number): InFlightHandler | undefined {
     const { inFlight, holders } = this.limits;
-    if (handler) {
-      inFlight.end(handler, now);
-    } else {
-      holders.release(session.holder);
+    // Not the address of this request, which anybody with the key can forge. That of the opening was proven by its cookie.
+    const holder = holders.of(session.address ?? keyOfDevice(session.key.device!));
+    session.holder = holder;
+    const handler = inFlight.begin(session, noreturn, now);
+    session.holder = NOBODY;
+    if (!handler) {
+      holders.release(holder);
     }
-    session.release();
+    return handler;
+  }
+
+  /** Frees the handler of a request, if it got one. */
+  private endHandler(handler: InFlightHandler | undefined, now: number): void {
+    if (handler) {
+      this.limits.inFlight.end(handler, now);
+    }
   }
 
   /** Decides on a copy of the last request. */

@@ -29,9 +29,6 @@ export const MAX_SESSIONS = 131_072;
 /** The order of the sessions follows their requests once in each interval of this length, in milliseconds. */
 const TOUCH_MS = 1000;
 
-/** The oldest sessions that an eviction examines: all those of a device. It moves those with a running handler to the young end. */
-const SESSIONS_TRIED = 64;
-
 /** Expired sessions that one addition removes: more than it adds, so they can't pile up. */
 const SWEPT = 2;
 
@@ -141,22 +138,18 @@ export class SessionTable {
     return this.evict(count >= SESSIONS_OF_OTHERS ? own : this.sessions.values(), now);
   }
 
-  /** @param sessions in the order of their last requests. */
+  /**
+   * A running handler does not keep its session: its device has given up long ago, and handlers that hang must not lock a device out.
+   *
+   * @param sessions in the order of their last requests.
+   */
   private evict(sessions: Iterable<Session>, now: number): boolean {
-    let tries = SESSIONS_TRIED;
-    for (const session of sessions) {
-      if (isIdle(session, now)) {
-        this.remove(session);
-        return true;
-      }
-      if (--tries === 0) {
-        return false;
-      }
-      if (session.handlers > 0) {
-        this.toEnd(session);
-      }
+    const [oldest] = sessions;
+    if (!oldest || now - oldest.lastAt < QUIET_MS) {
+      return false;
     }
-    return false;
+    this.remove(oldest);
+    return true;
   }
 
   private sweep(now: number): void {
@@ -203,10 +196,6 @@ export class SessionTable {
   }
 }
 
-function isIdle({ handlers, lastAt }: Session, now: number): boolean {
-  return handlers === 0 && now - lastAt >= QUIET_MS;
-}
-
-function isExpired({ handlers, lastAt }: Session, now: number): boolean {
-  return handlers === 0 && now - lastAt > SESSION_MS;
+function isExpired({ lastAt }: Session, now: number): boolean {
+  return now - lastAt > SESSION_MS;
 }

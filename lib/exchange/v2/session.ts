@@ -14,15 +14,13 @@ export const LATE_MS = 20_000;
 /** The rate at which the clock of a device may fall behind. */
 export const DRIFT = 200e-6;
 
-/** The holder of a session without a handler. */
-const NOBODY = new Holder('nobody');
+/** The holder of a session. */
+export const NOBODY = new Holder('nobody');
 
 export class Session implements InFlightOwner {
-  /** The holder whose quota of handlers the current request uses. */
+  /** The holder of the next handler, only while it begins: the handler keeps it. */
   holder: Holder = NOBODY;
   running = 0;
-  /** Handlers that have not ended, those included that `running` no longer counts. */
-  handlers = 0;
   /** The number of the last request; 0 before the first. */
   ctr = 0;
   /** The tag of the last request, as Latin-1. */
@@ -62,13 +60,6 @@ export class Session implements InFlightOwner {
     const delay = now - t - now * DRIFT;
     if (delay < this.leastDelay) {
       this.leastDelay = delay;
-    }
-  }
-
-  /** The handler has ended, or there was none. */
-  release(): void {
-    if (this.handlers === 0) {
-      this.holder = NOBODY;
     }
   }
 }
