@@ -4,6 +4,7 @@
  */
 import type { RingKey } from '../../keys/index.js';
 import type { EndpointKey, Sender } from '../remote.js';
+import { type SmallSet, membersOf, sizeOf, withLast, without } from '../small-set.js';
 
 /**
  * No holder gets more than this share of the handlers or of the endpoint table. The rest is reserved for the others. A table of fewer
@@ -17,42 +18,28 @@ export type HolderKey = string | number;
 export class Holder {
   /** Running handlers and queued events. */
   running = 0;
-  /** The endpoints, least recently verified first. A single endpoint is stored without a Set, which saves memory in large fleets. */
-  endpoints: EndpointKey | Set<EndpointKey> | undefined = undefined;
+  /** The endpoints, least recently verified first. */
+  private endpoints: SmallSet<EndpointKey> = undefined;
 
   constructor(readonly key: HolderKey) {}
 
   /** Endpoints in the table. */
   get size(): number {
-    const { endpoints } = this;
-    return endpoints instanceof Set ? endpoints.size : Number(endpoints !== undefined);
+    return sizeOf(this.endpoints);
   }
 
   /** Adds an endpoint, or makes it the most recently verified one. */
   touch(endpoint: EndpointKey): void {
-    const { endpoints } = this;
-    if (endpoints instanceof Set) {
-      endpoints.delete(endpoint);
-      endpoints.add(endpoint);
-    } else {
-      this.endpoints = endpoints === undefined || endpoints === endpoint ? endpoint : new Set([endpoints, endpoint]);
-    }
+    this.endpoints = withLast(this.endpoints, endpoint);
   }
 
   remove(endpoint: EndpointKey): void {
-    if (this.endpoints instanceof Set) {
-      this.endpoints.delete(endpoint);
-    } else {
-      this.endpoints = undefined;
-    }
+    this.endpoints = without(this.endpoints, endpoint);
   }
 
   /** The endpoint that verified longest ago. */
   oldest(): EndpointKey | undefined {
-    if (!(this.endpoints instanceof Set)) {
-      return this.endpoints;
-    }
-    const [oldest] = this.endpoints;
+    const [oldest] = membersOf(this.endpoints);
     return oldest;
   }
 }
