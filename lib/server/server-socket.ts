@@ -75,7 +75,10 @@ export class ServerSocket {
       return this.parting.send(datagrams, remote);
     }
     if (this.options.datagramGap > 0) {
-      this.sendSpaced(datagrams, remote).catch((error: unknown) => this.handlers.onError(error));
+      this.spaced++;
+      this.sendSpaced(datagrams, remote)
+        .catch((error: unknown) => this.handlers.onError(error))
+        .finally(() => this.spaced--);
       return true;
     }
     const last = datagrams.length - 1;
@@ -110,7 +113,6 @@ export class ServerSocket {
   }
 
   private async sendSpaced(datagrams: readonly Buffer[], remote: BenUdpRemote): Promise<void> {
-    this.spaced++;
     for (const [index, datagram] of datagrams.entries()) {
       if (index > 0) {
         await this.pause();
@@ -120,11 +122,10 @@ export class ServerSocket {
       }
       if (this.parting) {
         this.parting.send(datagrams.slice(index), remote);
-        break;
+        return;
       }
       this.socket.send(datagram, remote.port, remote.address);
     }
-    this.spaced--;
   }
 
   private pause(): Promise<void> {

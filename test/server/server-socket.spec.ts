@@ -75,12 +75,13 @@ describe('ServerSocket', () => {
       expect([socket.sent.length, errors]).toEqual([1, []]);
     });
 
-    it('reports an answer whose next datagram can not be sent', async () => {
+    it('reports an answer whose next datagram can not be sent, and is not busy with it any more', async () => {
       const { server, socket, platform, errors } = await start(5);
       server.send(ANSWER, BOARD);
       socket.isClosed = true;
       await platform.advance(5);
       expect(errors).toMatchObject([{ message: 'Not running' }]);
+      expect(server.isSending).toBe(false);
       socket.isClosed = false;
     });
 
