@@ -4,7 +4,8 @@
 import type { RingKey } from '../keys/index.js';
 import { digest } from '../protocol/index.js';
 import type { Endpoint } from './endpoint.js';
-import type { InFlight, InFlightHandler } from './limits/in-flight.js';
+import { type InFlight, type InFlightHandler, whenFree } from './limits/in-flight.js';
+import { ReplyWatches } from './reply-watches.js';
 
 declare const PENDING: unique symbol;
 
@@ -38,8 +39,7 @@ interface PendingState extends ReplySlot {
 }
 
 export class ReplySlots {
-  /** Called when the device of a running handler no longer waits. Holds only the handlers that asked: bounded by `maxInFlight`. */
-  private readonly watches = new Map<Endpoint, () => void>();
+  private readonly watches = new ReplyWatches<Endpoint>();
 
   constructor(private readonly inFlight: InFlight) {}
 
@@ -59,11 +59,7 @@ export class ReplySlots {
 
   /** The device no longer waits for the reply to an earlier request. */
   beginTurn(endpoint: Endpoint, waitingSince: number | undefined): number {
-    if (this.watches.size > 0) {
-      const onSuperseded = this.watches.get(endpoint);
-      this.watches.delete(endpoint);
-      onSuperseded?.();
-    }
+    this.watches.supersede(endpoint);
     return endpoint.beginTurn(waitingSince);
   }
 
@@ -73,7 +69,7 @@ export class ReplySlots {
     if (!isReplyDue || turn !== endpoint.turn) {
       return 'superseded';
     }
-    this.watches.delete(endpoint);
+    this.watches.end(endpoint);
     endpoint.beginTurn(undefined);
     if (now > deadline) {
       return 'late';
@@ -89,7 +85,7 @@ export class ReplySlots {
     const { endpoint, turn, id, handler } = stateOf(pending);
     id.fill(0);
     if (turn === endpoint.turn) {
-      this.watches.delete(endpoint);
+      this.watches.end(endpoint);
       endpoint.beginTurn(undefined);
     }
     if (handler) {
@@ -111,18 +107,13 @@ export class ReplySlots {
     if (turn !== endpoint.turn) {
       return -Infinity;
     }
-    this.watches.set(endpoint, onSuperseded);
+    this.watches.begin(endpoint, onSuperseded);
     return deadline;
   }
 
   /** Calls `start` when the handler of a request may run: at once, or when earlier handlers of its device have ended. */
   whenFree(pending: PendingRequest, start: () => void): void {
-    const { handler } = stateOf(pending);
-    if (handler?.isQueued) {
-      handler.start = start;
-    } else {
-      start();
-    }
+    whenFree(stateOf(pending).handler, start);
   }
 }
 

@@ -39,7 +39,7 @@ interface Books {
     };
     readonly sessionKeys: { readonly places: number; readonly free: number[] };
     readonly replies: { readonly bytes: number };
-    readonly watches: Map<unknown, unknown>;
+    readonly watches: { readonly callbacks: Map<unknown, unknown> };
   };
 }
 interface BookedSession {
@@ -240,7 +240,7 @@ class Program {
 
 function check({ v1: { parts }, v2 }: Books): void {
   const { inFlight, holders, endpoints } = parts;
-  expect([inFlight.size, inFlight.counted.size, inFlight.queues.size, v2.watches.size]).toEqual([0, 0, 0, 0]);
+  expect([inFlight.size, inFlight.counted.size, inFlight.queues.size, v2.watches.callbacks.size]).toEqual([0, 0, 0, 0]);
   const held = [...holders.holders.values()];
   expect(held.filter(({ size, running }) => size === 0 || running > 0)).toEqual([]);
   expect(sum(held.map(({ size }) => size))).toBe(endpoints.size);

@@ -34,6 +34,19 @@ export class InFlightHandler {
   ) {}
 }
 
+/**
+ * Calls `start` when a handler may run: at once, or when earlier handlers of its device have ended.
+ *
+ * @param handler `undefined` for a request that counts nowhere.
+ */
+export function whenFree(handler: InFlightHandler | undefined, start: () => void): void {
+  if (handler?.isQueued) {
+    handler.start = start;
+  } else {
+    start();
+  }
+}
+
 export class InFlight {
   /** All running handlers and queued events. */
   private total = 0;

@@ -34,10 +34,11 @@ import {
 import { randomBytes, systemRandom } from '../../random.js';
 import { type Decision, reject } from '../decision.js';
 import { keyOfDevice } from '../limits/holder.js';
-import type { InFlightHandler } from '../limits/in-flight.js';
+import { type InFlightHandler, whenFree } from '../limits/in-flight.js';
 import type { BenUdpRejection } from '../rejection.js';
 import { type BenUdpRemote, Sender } from '../remote.js';
 import type { UnsentReply } from '../reply-slots.js';
+import { ReplyWatches } from '../reply-watches.js';
 import { Cookies } from './cookies.js';
 import { KeptReplies, MAX_RESENDS } from './kept-replies.js';
 import { Openings, type V2Arrival, type VerifiedFirst } from './openings.js';
@@ -79,8 +80,7 @@ export class V2ServerExchange {
   private readonly replies: KeptReplies;
   private readonly sessions: SessionTable;
   private readonly openings: Openings;
-  /** Called when the device of a running handler no longer waits. Holds only the handlers that asked: bounded by `maxInFlight`. */
-  private readonly watches = new Map<Session, () => void>();
+  private readonly watches = new ReplyWatches<Session>();
 
   constructor(
     { keys, secret, ...options }: V2ServerOptions,
@@ -179,7 +179,7 @@ export class V2ServerExchange {
     const { session, handler } = pending;
     this.endHandler(handler, now);
     if (pending.isCurrent) {
-      this.watches.delete(session);
+      this.watches.end(session);
       session.isRunning = false;
     }
   }
@@ -199,17 +199,13 @@ export class V2ServerExchange {
     if (!pending.isCurrent) {
       return -Infinity;
     }
-    this.watches.set(session, onSuperseded);
+    this.watches.begin(session, onSuperseded);
     return arrivedAt + GIVE_UP_MS;
   }
 
   /** Calls `start` when the handler of a request may run: at once, or when earlier handlers of its session have ended. */
   whenFree({ handler }: V2Pending, start: () => void): void {
-    if (handler?.isQueued) {
-      handler.start = start;
-    } else {
-      start();
-    }
+    whenFree(handler, start);
   }
 
   /** For how long the session that a device asks about has executed nothing. */
@@ -401,7 +397,7 @@ export class V2ServerExchange {
   }
 
   private useNumber({ session, ctr, tag }: NumberedRequest, now: number): void {
-    this.supersede(session);
+    this.watches.supersede(session);
     this.replies.forget(session);
     session.isRunning = false;
     session.ctr = ctr;
@@ -422,18 +418,9 @@ export class V2ServerExchange {
   }
 
   private forget(session: Session): void {
-    this.supersede(session);
+    this.watches.supersede(session);
     this.replies.forget(session);
     this.sessionKeys.release(session);
-  }
-
-  /** The device no longer waits for the reply to an earlier request. */
-  private supersede(session: Session): void {
-    if (this.watches.size > 0) {
-      const onSuperseded = this.watches.get(session);
-      this.watches.delete(session);
-      onSuperseded?.();
-    }
   }
 }
 
