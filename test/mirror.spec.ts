@@ -90,7 +90,6 @@ const TESTED_ELSEWHERE: Array<{ why: string; by: string[]; units: string[] }> = 
       'exchange/v2/pending',
       'exchange/v2/server-options',
       'exchange/v2/session-group',
-      'exchange/v2/session-keys',
     ],
   },
   {

@@ -2,6 +2,7 @@
  * A key that a server accepts. A cipher takes 4 kB and a key 32 bytes, so only some keys of a fleet of 100,000 have ciphers.
  */
 import { type KeyObject, createSecretKey, timingSafeEqual } from 'node:crypto';
+import { LastAdded } from '../last-added.js';
 import { type RandomBlockSource, type Sealed, Sealer, decryptBlock } from '../protocol/index.js';
 import { keyIdOf } from '../protocol/v2/index.js';
 import { type Secret, copyOf } from '../secret.js';
@@ -17,24 +18,18 @@ export const MAX_READY_KEYS = 2048;
 /** The memory of the keys, and those with ciphers, shared by a ring and those that replace it. */
 export class ReadyKeys {
   readonly memory = new KeyMemory();
-  /** Oldest first from `next`. Bounded by `capacity`. */
-  private readonly keys: RingKey[] = [];
-  private next = 0;
+  private readonly keys: LastAdded<RingKey>;
 
   constructor(
     readonly randomBlock: RandomBlockSource,
-    private readonly capacity: number = MAX_READY_KEYS,
-  ) {}
+    capacity: number = MAX_READY_KEYS,
+  ) {
+    this.keys = new LastAdded(capacity);
+  }
 
   /** Adds a key. If there is no room, the key that was added first releases its cipher. */
   add(key: RingKey): void {
-    if (this.keys.length < this.capacity) {
-      this.keys.push(key);
-      return;
-    }
-    this.keys[this.next]!.rest();
-    this.keys[this.next] = key;
-    this.next = (this.next + 1) % this.capacity;
+    this.keys.add(key)?.rest();
   }
 }
 

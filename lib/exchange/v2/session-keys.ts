@@ -3,6 +3,7 @@
  * The ciphers of a session take 12 kB, so only the sessions that set them up last keep theirs. The others set them up again.
  */
 import { inspect } from 'node:util';
+import { LastAdded } from '../../last-added.js';
 import {
   SESSION_KEY_BYTES,
   type SessionCiphers,
@@ -28,11 +29,7 @@ export class SessionKeys {
   /** Places of ended sessions. */
   private readonly free: number[] = [];
   private places = 0;
-  /** The sessions with ciphers, oldest first from `next`. Bounded by `MAX_SESSIONS_WITH_CIPHERS`. */
-  private readonly owners: KeyOwner[] = [];
-  private next = 0;
-
-  constructor(private readonly capacity: number = MAX_SESSIONS_WITH_CIPHERS) {}
+  private readonly withCiphers = new LastAdded<KeyOwner>(MAX_SESSIONS_WITH_CIPHERS);
 
   /**
    * Derives the keys of a session and keeps them.
@@ -60,7 +57,10 @@ export class SessionKeys {
   ciphersOf(owner: KeyOwner): SessionCiphers {
     if (!owner.ciphers) {
       owner.ciphers = createSessionCiphers(this.bytesAt(owner.place));
-      this.addOwner(owner);
+      const replaced = this.withCiphers.add(owner);
+      if (replaced) {
+        replaced.ciphers = undefined;
+      }
     }
     return owner.ciphers;
   }
@@ -82,15 +82,5 @@ export class SessionKeys {
   private bytesAt(index: number): Buffer {
     const at = (index % SESSIONS_PER_BLOCK) * SESSION_KEY_BYTES;
     return this.#blocks[Math.floor(index / SESSIONS_PER_BLOCK)]!.subarray(at, at + SESSION_KEY_BYTES);
-  }
-
-  private addOwner(owner: KeyOwner): void {
-    if (this.owners.length < this.capacity) {
-      this.owners.push(owner);
-      return;
-    }
-    this.owners[this.next]!.ciphers = undefined;
-    this.owners[this.next] = owner;
-    this.next = (this.next + 1) % this.capacity;
   }
 }
