@@ -6,7 +6,7 @@ import type { VerifiedRequest } from '../exchange/index.js';
 import { MAX_REQUEST_ID_LENGTH } from '../protocol/index.js';
 import type { Answer } from './listener-options.js';
 import { digestOf } from './request-digest.js';
-import type { BenUdpResultStore } from './result-store.js';
+import type { BenUdpResultStore, BenUdpStoredResult } from './result-store.js';
 
 /** Error replies to a request with an id. Its handler does not run. */
 export const REFUSED_IDS = {
@@ -64,7 +64,7 @@ export class IdempotentAnswers {
   ): Promise<Answer> {
     const { handlers, store } = this;
     try {
-      const stored = await store.begin(key, digest, request.device);
+      const stored = readStored(await store.begin(key, digest, request.device));
       if (stored && stored.request !== digest) {
         return handlers.refuse(REFUSED_IDS.reused, request);
       }
@@ -86,4 +86,25 @@ export class IdempotentAnswers {
     }
     return answer;
   }
+}
+
+/**
+ * Checks what a store gives: a text that is not parsed, for example, must not be taken for a result, or for a free id.
+ *
+ * @throws TypeError for anything but a stored result, `undefined` and `null`.
+ */
+function readStored(given: unknown): BenUdpStoredResult | undefined {
+  if (given === undefined || given === null) {
+    return undefined;
+  }
+  const { request, result } = given as {
+    readonly request?: unknown;
+    readonly result?: { readonly reply?: unknown } | null;
+  };
+  if (typeof request !== 'string' || (result && typeof result.reply !== 'string')) {
+    throw new TypeError(
+      '"begin" of the result store must return undefined for a free id, or else what "begin" and "end" kept: { request, result }',
+    );
+  }
+  return given as BenUdpStoredResult;
 }

@@ -235,6 +235,24 @@ describe('resultStore', () => {
     expect(logs.of('error').join('\n')).toContain('The result store failed: Error: gone');
   });
 
+  it.each<[string, (request: string) => unknown]>([
+    ['text that is not parsed', (request) => JSON.stringify({ request })],
+    ['a number', () => 1],
+    ['true, as if the id were free', () => true],
+    ['an entry without its request', () => ({ result: { reply: '{"data":1}', isError: false } })],
+    ['a reply that is no text', (request) => ({ request, result: { reply: 7, isError: false } })],
+    ['a result that is no object', (request) => ({ request, result: '{"data":1}' })],
+  ])('that gives %s has failed: nothing runs, and nothing of it is sent', async (_what, give) => {
+    const resultStore = { begin: (_key: string, request: string) => give(request), end: () => undefined };
+    const { board, logs, transport } = await start({ resultStore: resultStore as unknown as BenUdpResultStore });
+    const device = await board({ protocol: 'v2' });
+    expect(errorOf(await device.exchange(water('a')))).toBe(REFUSED_IDS.unavailable);
+    expect([runs, transport.getStats().inFlight]).toEqual([[], 0]);
+    expect(logs.of('error').join('\n')).toContain(
+      'The result store failed: TypeError: "begin" of the result store must return',
+    );
+  });
+
   it.each(['begin', 'end'])('without %s() is refused at once', async (method) => {
     const store = { begin: () => undefined, end: () => undefined, [method]: undefined };
     await expect(() => start({ resultStore: store as unknown as BenUdpResultStore })).rejects.toThrow(
