@@ -134,9 +134,9 @@ export class Openings {
     return reject('bad-tag');
   }
 
-  /** Whether a key was accepted when a second began. */
+  /** Whether a key was accepted before a second began. In that very moment, it may have left and come back. */
   private isOldEnough(key: RingKey, second: number): boolean {
-    return this.cookies.timeOf(second) >= this.beganAt(key);
+    return this.cookies.timeOf(second) > (this.addedAt.get(key) ?? -Infinity);
   }
 }
 

@@ -523,6 +523,24 @@ describe('the question of a device', () => {
   });
 });
 
+describe('a key that leaves and comes back in the moment in which a second begins', () => {
+  it('opens no session again', () => {
+    const server = createV2Server();
+    const device = new PureV2Device(server);
+    const { remote } = device;
+    expect(outcomeOf(device.ask(5000))).toBe('request');
+    server.useKeys(new KeyRing([{ device: 'cellar', key: OTHER_KEY }]), 5000);
+    server.useKeys(new KeyRing([{ device: 'board', key: KEY }]), 5000);
+    expect(outcomeOf(server.receive(device.sent, remote, 5000))).toBe('expired');
+    const again = new PureV2Device(server);
+    expect([5000, 5999, 6000].map((now) => outcomeOf(again.ask(now)))).toEqual([
+      'unknown-key',
+      'unknown-key',
+      'request',
+    ]);
+  });
+});
+
 describe('a client whose call ended without an answer', () => {
   const giveUp = (device: PureV2Device) => {
     for (let each = device.client.elapse(); each.kind === 'send';) {
