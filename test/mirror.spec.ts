@@ -39,6 +39,7 @@ const TESTED_ELSEWHERE: Array<{ why: string; by: string[]; units: string[] }> = 
       'cli/addresses',
       'cli/board-client',
       'cli/board-client-v2',
+      'cli/client',
       'cli/command',
       'cli/echo-server',
       'cli/exit-code',

@@ -3,11 +3,12 @@
  */
 import { open } from 'node:fs/promises';
 import { formatEndpoint } from '../format-endpoint.js';
-import { DEFAULT_BUFFER_SIZE, DEFAULT_HOST, DEFAULT_IDLE_TIMEOUT_MS, DEFAULT_PORT } from '../constants.js';
-import { RequestClient, V2RequestClient } from '../client/index.js';
+import { DEFAULT_HOST, DEFAULT_PORT } from '../constants.js';
+import type { BenUdpProtocol } from '../exchange/index.js';
 import { DEFAULT_KEY_FILE } from '../keys/index.js';
-import { KEY_BYTES, Sealer, formatRequest, readReply } from '../protocol/index.js';
+import { KEY_BYTES, formatRequest, readReply } from '../protocol/index.js';
 import { type ReachableAddress, listAddresses } from './addresses.js';
+import { type CliClient, createClient } from './client.js';
 import { CliFailure, defineCommand, readHost, readInteger } from './command.js';
 import { answerWith, bindServer, explainBind } from './echo-server.js';
 import { EXIT_CODES } from './exit-code.js';
@@ -135,9 +136,7 @@ async function checkPort(host: string, port: number, { platform }: CliIo): Promi
   }
 }
 
-const PROTOCOLS = ['v1', 'v2'] as const;
-
-type Protocol = (typeof PROTOCOLS)[number];
+const PROTOCOLS: readonly BenUdpProtocol[] = ['v1', 'v2'];
 
 /** An exchange of each protocol on the loopback interface, with the key if there is one. */
 async function checkLoopback(key: CliKey | undefined, { platform }: CliIo): Promise<Check> {
@@ -160,7 +159,7 @@ async function checkLoopback(key: CliKey | undefined, { platform }: CliIo): Prom
   return { name: 'loopback', status: 'ok', message: `exchanges on 127.0.0.1 worked (${times.join(', ')})` };
 }
 
-async function exchangeWithItself(protocol: Protocol, key: Buffer, platform: CliIo['platform']): Promise<void> {
+async function exchangeWithItself(protocol: BenUdpProtocol, key: Buffer, platform: CliIo['platform']): Promise<void> {
   const server = await bindServer(
     { host: '127.0.0.1', port: 0, key, datagramGap: 0 },
     {
@@ -174,22 +173,9 @@ async function exchangeWithItself(protocol: Protocol, key: Buffer, platform: Cli
     platform,
   );
   try {
-    const options = {
-      host: '127.0.0.1',
-      port: server.address.port,
-      localAddress: '127.0.0.1',
-      localPort: 0,
-    };
-    const limits = {
-      bufferSize: DEFAULT_BUFFER_SIZE,
-      maxSockets: 1,
-      maxQueue: 1,
-      idleTimeout: DEFAULT_IDLE_TIMEOUT_MS,
-    };
-    const handlers = { onIgnored: () => undefined, onError: () => undefined };
-    const client = await (protocol === 'v2'
-      ? V2RequestClient.create({ ...options, ...limits }, key, handlers, platform)
-      : RequestClient.create({ ...options, ...limits }, new Sealer(key), handlers, platform));
+    const { port } = server.address;
+    const target = { host: '127.0.0.1', port, localAddress: '127.0.0.1', localPort: 0 };
+    const client = await createClient(target, protocol, key, platform);
     try {
       await askForEcho(client);
     } finally {
@@ -200,7 +186,7 @@ async function exchangeWithItself(protocol: Protocol, key: Buffer, platform: Cli
   }
 }
 
-async function askForEcho(client: RequestClient | V2RequestClient): Promise<void> {
+async function askForEcho(client: CliClient): Promise<void> {
   const data = 'nestjs-ben-udp doctor';
   const text = formatRequest({ action: 'echo', data });
   const request = {

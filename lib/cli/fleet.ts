@@ -2,6 +2,7 @@
  * `fleet`: many virtual boards that send requests to a server, to see its load without hardware.
  */
 import { DEFAULT_PORT, DEFAULT_TIMEOUT_MS, MAX_OPTION_MS } from '../constants.js';
+import type { BenUdpProtocol } from '../exchange/index.js';
 import { formatEndpoint } from '../format-endpoint.js';
 import { DEFAULT_KEY_FILE, readKeyFile } from '../keys/index.js';
 import { VirtualBoard } from '../testing/index.js';
@@ -47,7 +48,7 @@ interface Plan {
   readonly host: string;
   readonly port: number;
   readonly text: string;
-  readonly protocol: 'v1' | 'v2';
+  readonly protocol: BenUdpProtocol;
   readonly intervalMs: number;
   readonly timeoutMs: number;
 }

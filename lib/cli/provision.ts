@@ -6,6 +6,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DEFAULT_PORT } from '../constants.js';
+import type { BenUdpProtocol } from '../exchange/index.js';
 import { listAddresses } from './addresses.js';
 import { BOARD_CLIENT } from './board-client.js';
 import { BOARD_CLIENT_V2 } from './board-client-v2.js';
@@ -56,10 +57,8 @@ interface Plan {
   readonly device: string | undefined;
   readonly ssid: string | undefined;
   readonly password: string;
-  readonly protocol: Protocol;
+  readonly protocol: BenUdpProtocol;
 }
-
-type Protocol = 'v1' | 'v2';
 
 /** The client of each protocol: the module on the board, and its text. */
 const CLIENTS = {

@@ -3,17 +3,11 @@
  */
 import { isIP, isIPv6 } from 'node:net';
 import { formatEndpoint } from '../format-endpoint.js';
-import {
-  DEFAULT_BUFFER_SIZE,
-  DEFAULT_IDLE_TIMEOUT_MS,
-  DEFAULT_PORT,
-  DEFAULT_TIMEOUT_MS,
-  MAX_OPTION_MS,
-} from '../constants.js';
+import { DEFAULT_PORT, DEFAULT_TIMEOUT_MS, MAX_OPTION_MS } from '../constants.js';
 import { BenUdpError, BenUdpRequestError } from '../errors.js';
 import { printable, printableLine } from '../printable.js';
-import { RequestClient, V2RequestClient } from '../client/index.js';
-import { type Reply, Sealer, formatRequest, parseJson, readReply } from '../protocol/index.js';
+import { type Reply, formatRequest, parseJson, readReply } from '../protocol/index.js';
+import { type CliClient, createClient } from './client.js';
 import { CliFailure, UsageError, defineCommand, readDuration, readInteger } from './command.js';
 import { EXIT_CODES, type ExitCode } from './exit-code.js';
 import type { CliIo } from './io.js';
@@ -149,29 +143,13 @@ export function formatText(request: Parameters<typeof formatRequest>[0]): string
   }
 }
 
-type Client = RequestClient | V2RequestClient;
-
 function openClient(
   { isV2, host, port, localPort, localAddress, timeoutMs }: Plan,
   { key }: CliKey,
-  io: CliIo,
-): Promise<Client> {
-  const options = {
-    host,
-    port,
-    localPort,
-    localAddress,
-    bufferSize: DEFAULT_BUFFER_SIZE,
-    maxSockets: 1,
-    maxQueue: 1,
-    idleTimeout: DEFAULT_IDLE_TIMEOUT_MS,
-  };
-  // Datagrams outside the exchange are noise here. A socket error fails the request.
-  const handlers = { onIgnored: () => undefined, onError: () => undefined };
-  const opening: Promise<Client> = isV2
-    ? V2RequestClient.create(options, key, handlers, io.platform, timeoutMs)
-    : RequestClient.create(options, new Sealer(key), handlers, io.platform, timeoutMs);
-  return opening.catch((error: unknown): never => {
+  { platform }: CliIo,
+): Promise<CliClient> {
+  const target = { host, port, localPort, localAddress };
+  return createClient(target, isV2 ? 'v2' : 'v1', key, platform, timeoutMs).catch((error: unknown): never => {
     if (error instanceof BenUdpError && error.code === 'BEN_HOST_UNKNOWN') {
       // The system has not answered yet if it gave no reason.
       const isLate = error.cause === undefined;
@@ -184,7 +162,7 @@ function openClient(
   });
 }
 
-async function askAll(plan: Plan, key: CliKey, client: Client, io: CliIo): Promise<ExitCode> {
+async function askAll(plan: Plan, key: CliKey, client: CliClient, io: CliIo): Promise<ExitCode> {
   const latencies: number[] = [];
   let exitCode: ExitCode = EXIT_CODES.ok;
   while (exitCode === EXIT_CODES.ok && latencies.length < plan.count) {
@@ -211,7 +189,7 @@ const ERROR_PREFIX = 'The server answered with an error:';
 async function ask(
   { action, text, isV2, noreturn, timeoutMs, host, port }: Plan,
   { fingerprint }: CliKey,
-  client: Client,
+  client: CliClient,
   { signal }: CliIo,
 ): Promise<string | undefined | typeof INTERRUPTED> {
   try {

@@ -1,4 +1,5 @@
 /** What `decode` finds in a recording. */
+import type { BenUdpProtocol } from '../exchange/index.js';
 import type { DecodeFault } from './opening.js';
 import type { Step } from './steps.js';
 import type { V2Step } from './steps-v2.js';
@@ -19,7 +20,7 @@ export interface DecodedStep {
 }
 
 export interface DecodedExchange {
-  readonly protocol: 'v1' | 'v2';
+  readonly protocol: BenUdpProtocol;
   /** `device > server`; empty for hex text. */
   readonly conversation: string;
   /** Milliseconds since the epoch, if the recording has times. */
