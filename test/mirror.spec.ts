@@ -150,6 +150,7 @@ const TESTED_ELSEWHERE: Array<{ why: string; by: string[]; units: string[] }> = 
     units: [
       'nest/answer-writer',
       'nest/bind-retry',
+      'nest/error-answer',
       'nest/last-value',
       'nest/listen-reminder',
       'server/idempotent-answers',

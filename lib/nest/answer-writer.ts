@@ -6,8 +6,9 @@ import { BenUdpError, type BenUdpProtocolError } from '../errors.js';
 import type { VerifiedRequest } from '../exchange/index.js';
 import { formatErrorReply, formatReply, formatUnreadableReply } from '../protocol/index.js';
 import type { Answer } from '../server/index.js';
-import { HIDDEN_ERROR, type ResultPacket, isPromiseLike } from './ben-udp.router.js';
+import { type ResultPacket, isPromiseLike } from './ben-udp.router.js';
 import type { ResolvedTransportOptions } from './ben-udp.transport-options.js';
+import { HIDDEN_ERROR } from './error-answer.js';
 
 /** Tells a device that its request was not run: too many handlers are running. */
 const BUSY_ERROR = { status: 'error', message: 'busy: too many handlers are running, try again later' } as const;

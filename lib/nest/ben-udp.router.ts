@@ -10,6 +10,7 @@ import { isError } from '../errors.js';
 import { BenUdpContext } from './ben-udp.context.js';
 import type { BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
 import type { VerifiedRequest } from '../exchange/index.js';
+import { HIDDEN_ERROR, answerOf, isHiddenError, isNestAnswer, isRpcException } from './error-answer.js';
 import { lastValue } from './last-value.js';
 import { LimitedLog } from './limited-log.js';
 import { describeError, describeSender, listSome, quotePattern } from './log-text.js';
@@ -19,9 +20,6 @@ import { WildcardPatterns, hasWildcard } from './wildcard-patterns.js';
 /** The reply of Nest's own transports to an unknown pattern, and their log line for an unknown event. */
 const NO_MESSAGE_HANDLER = 'There is no matching message handler defined in the remote service.';
 const NO_EVENT_HANDLER = 'There is no matching event handler defined in the remote service.';
-
-/** Nest's exception layer sends this instead of an error that clients must not see. It logs that error, unless it is an `HttpException`. */
-export const HIDDEN_ERROR = { status: 'error', message: 'Internal server error' } as const;
 
 /** Actions whose handler is cached. Further actions are looked up each time, so invented actions take no memory. */
 const MAX_REMEMBERED_ROUTES = 1024;
@@ -332,29 +330,4 @@ export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLik
 /** A list, tuple, set, bytes, or a dict with a key that is not a str. Nest would route them by properties that they do not have. */
 function isContainer(value: unknown): boolean {
   return Array.isArray(value) || value instanceof Map || value instanceof Set || value instanceof Uint8Array;
-}
-
-/** Also matches an exception of another copy of Nest. Test runners load several copies. */
-function isRpcException(error: unknown): error is { getError(): unknown } {
-  return isError(error) && 'getError' in error && typeof error.getError === 'function';
-}
-
-function isHiddenError(error: unknown): boolean {
-  return isNestAnswer(error) && (error as typeof HIDDEN_ERROR).message === HIDDEN_ERROR.message;
-}
-
-/** Nest's exception layer makes such an answer of an `RpcException` with a text, and of every error that it hides. */
-function isNestAnswer(error: unknown): boolean {
-  return (
-    typeof error === 'object' && error !== null && 'message' in error && Object.keys(error).join() === 'status,message'
-  );
-}
-
-/** The answer of Nest's exception layer for an `RpcException`. An error in it is as secret as any other. */
-function answerOf(error: { getError(): unknown }): unknown {
-  const answer = error.getError();
-  if (typeof answer !== 'object' || answer === null) {
-    return { status: 'error', message: answer };
-  }
-  return isError(answer) ? HIDDEN_ERROR : answer;
 }

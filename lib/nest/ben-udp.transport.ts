@@ -25,13 +25,14 @@ import {
 } from '../server/index.js';
 import { AnswerWriter } from './answer-writer.js';
 import { type BenUdpEvents, BenUdpStatus } from './ben-udp.events.js';
-import { BenUdpRouter, HIDDEN_ERROR, type ResultPacket, isPromiseLike } from './ben-udp.router.js';
+import { BenUdpRouter, type ResultPacket, isPromiseLike } from './ben-udp.router.js';
 import {
   type BenUdpTransportOptions,
   type ResolvedTransportOptions,
   resolveTransportOptions,
 } from './ben-udp.transport-options.js';
 import { BindRetry } from './bind-retry.js';
+import { HIDDEN_ERROR } from './error-answer.js';
 import { GuardedEmitter } from './guarded-emitter.js';
 import { ListenReminder } from './listen-reminder.js';
 import { describeError, listSome, quotePattern } from './log-text.js';
