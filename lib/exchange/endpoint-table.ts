@@ -3,6 +3,7 @@
  */
 import type { Endpoint } from './endpoint.js';
 import { type Holder, type Holders, holderQuota } from './limits/holder.js';
+import { SizeClasses } from '../size-classes.js';
 import type { EndpointKey } from './remote.js';
 
 /** Holders of one size class that an eviction examines. It then moves them to the end of their class. */
@@ -17,8 +18,8 @@ const HOLDERS_TRIED = 32;
 export class EndpointTable {
   /** Bounded by `capacity`, except for the endpoints of the health probe. */
   private readonly endpoints = new Map<EndpointKey, Endpoint>();
-  /** The holders of several endpoints by size class: the class of n holds those of 2^n to 2^(n+1) - 1. */
-  private readonly classes: Array<Set<Holder>> = [];
+  /** The holders of several endpoints. */
+  private readonly classes = new SizeClasses<Holder>();
   private readonly quota: number;
 
   constructor(
@@ -85,9 +86,9 @@ export class EndpointTable {
     if (oldest === undefined || this.endpoints.get(oldest)!.isNeededIn(slot)) {
       return false;
     }
-    for (const holders of this.classes.toReversed()) {
+    for (const holders of this.classes.largestFirst()) {
       let tries = HOLDERS_TRIED;
-      for (const holder of holders ?? []) {
+      for (const holder of holders) {
         if (this.evictFrom(holder, slot)) {
           return true;
         }
@@ -113,20 +114,9 @@ export class EndpointTable {
   }
 
   private resize(holder: Holder, change: () => void): void {
-    const before = sizeClassOf(holder);
+    const before = holder.size;
     change();
-    const after = sizeClassOf(holder);
+    this.classes.move(holder, before, holder.size);
     this.holders.release(holder);
-    if (before !== after) {
-      this.classes[before]?.delete(holder);
-      if (after > 0) {
-        (this.classes[after] ??= new Set()).add(holder);
-      }
-    }
   }
-}
-
-/** 0 for a holder of at most one endpoint. */
-function sizeClassOf({ size }: Holder): number {
-  return size < 2 ? 0 : 31 - Math.clz32(size);
 }

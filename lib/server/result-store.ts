@@ -4,6 +4,7 @@
  */
 import { MONTH_MS } from '../constants.js';
 import { OptionReader } from '../option-reader.js';
+import { SizeClasses } from '../size-classes.js';
 
 /** The entry that a store keeps for a request id. */
 export interface BenUdpStoredResult {
@@ -91,8 +92,8 @@ export class BenUdpMemoryResultStore implements BenUdpResultStore {
   private readonly finished = new Map<string, Entry>();
   /** Those that have a result, so `maxBytes` bounds them too. */
   private readonly owners = new Map<string | undefined, Owner>();
-  /** The same by size: the class of n holds those of 2^n to 2^(n+1) - 1 bytes. */
-  private readonly classes: Array<Set<Owner>> = [];
+  /** The same by their bytes. */
+  private readonly classes = new SizeClasses<Owner>();
   private readonly maxBytes: number;
   private readonly maxAge: number;
   private readonly now: () => number;
@@ -143,14 +144,9 @@ export class BenUdpMemoryResultStore implements BenUdpResultStore {
   }
 
   private count(owner: Owner, bytes: number): void {
-    const before = sizeClassOf(owner);
+    this.classes.move(owner, owner.bytes, owner.bytes + bytes);
     owner.bytes += bytes;
     this.total += bytes;
-    const after = sizeClassOf(owner);
-    if (before !== after) {
-      this.classes[before]?.delete(owner);
-      (this.classes[after] ??= new Set()).add(owner);
-    }
   }
 
   private forgetOld(): void {
@@ -166,16 +162,16 @@ export class BenUdpMemoryResultStore implements BenUdpResultStore {
   /** A device with the most bytes loses its oldest result, so one device can't evict the results of others. */
   private makeRoom(): void {
     while (this.total > this.maxBytes) {
-      const [[key, entry]] = this.findLargest().finished as unknown as [[string, Entry]];
-      this.forget(key, entry);
+      const [oldest] = this.findLargest().finished;
+      this.forget(...oldest!);
     }
   }
 
   private findLargest(): Owner {
-    const owners = this.classes.findLast((each) => each?.size > 0)!;
+    const [owners] = this.classes.largestFirst();
     let largest: Owner | undefined;
     let left = OWNERS_COMPARED;
-    for (const owner of owners) {
+    for (const owner of owners!) {
       largest = !largest || owner.bytes > largest.bytes ? owner : largest;
       if (--left === 0) {
         break;
@@ -190,14 +186,9 @@ export class BenUdpMemoryResultStore implements BenUdpResultStore {
     owner.finished.delete(key);
     this.count(owner, -bytesOf(key, entry));
     if (owner.finished.size === 0) {
-      this.classes[sizeClassOf(owner)]!.delete(owner);
       this.owners.delete(entry.device);
     }
   }
-}
-
-function sizeClassOf({ bytes }: Owner): number {
-  return 31 - Math.clz32(bytes | 1);
 }
 
 /** A character takes up to two bytes. */
