@@ -209,7 +209,7 @@ export class V2ClientExchange {
   private takeGrant(grant: GrantFields, now: number): V2ClientDecision {
     const { quiet } = grant;
     if (this.currentPhase === 'opening') {
-      if (this.session && quiet === ALIVE) {
+      if (this.session && quiet === ALIVE && isLive(this.session, now)) {
         this.session.isDoubtful = false;
         return this.sendFurther(this.session, now);
       }

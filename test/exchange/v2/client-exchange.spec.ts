@@ -1,10 +1,10 @@
 /** The times of a device. server-exchange.spec.ts, topologies.spec.ts and the models play it against servers. */
 import { describe, expect, it } from 'vitest';
 import { V2ClientExchange } from '../../../lib/exchange/v2/client-exchange.js';
-import { SESSION_MS, formatAgain, formatGrant, readOpen } from '../../../lib/protocol/v2/index.js';
+import { SESSION_MS, V2_TYPE, formatAgain, formatGrant, readOpen } from '../../../lib/protocol/v2/index.js';
 import { KEY } from '../../support/pure-device.js';
 import { ECHO, PureV2Device } from '../../support/v2-device.js';
-import { createV2Server } from '../../support/v2-server.js';
+import { createV2Server, datagramOf } from '../../support/v2-server.js';
 
 const fill = (byte: number) => (target: Uint8Array) => void target.fill(byte);
 
@@ -67,6 +67,25 @@ describe('V2ClientExchange', () => {
       wall.clock += jump;
       // By the monotonic clock, 1.2 s have passed. The wall clock counts if it shows more than half a second more.
       expect(answer(2200, 11_200).kind).toBe(kind);
+    },
+  );
+
+  it.each([
+    { grantAt: SESSION_MS, type: V2_TYPE.further },
+    { grantAt: SESSION_MS + 1, type: V2_TYPE.first },
+  ])(
+    'goes on with a session in doubt only if its day is not over when the server knows it: $grantAt',
+    ({ grantAt, type }) => {
+      const device = new PureV2Device(createV2Server());
+      device.exchange(0);
+      // A session that a request has kept alive.
+      device.exchange(SESSION_MS - 20);
+      device.begin(SESSION_MS - 10);
+      for (let each = device.client.elapse(); each.kind === 'send';) {
+        each = device.client.elapse();
+      }
+      device.begin(SESSION_MS - 5);
+      expect(device.next(datagramOf(device.deliver(grantAt))!, grantAt)[1]).toBe(type);
     },
   );
 
