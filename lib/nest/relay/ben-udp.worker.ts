@@ -59,7 +59,12 @@ export function toBenUdpWorker<Worker extends CustomTransportStrategy>(
   const reader = new OptionReader<BenUdpWorkerOptions>('toBenUdpWorker', options, ['prefix', 'trustEdgeIdentity']);
   const prefix = readPrefix(reader);
   const isTrusted = reader.boolean('trustEdgeIdentity', false);
-  const parts = server as unknown as ServerParts;
+  const parts = (server ?? {}) as unknown as ServerParts;
+  if (typeof parts.addHandler !== 'function' || typeof parts.handleEvent !== 'function') {
+    throw new TypeError(
+      'toBenUdpWorker expects a server of Nest, such as new ServerNats({ servers }), and got something else',
+    );
+  }
   const { serializer, deserializer } = parts;
   const addHandler = parts.addHandler.bind(server);
   const handleEvent = parts.handleEvent.bind(server);

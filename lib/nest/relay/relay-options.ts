@@ -1,7 +1,7 @@
 /**
  * Options of the relay: their meaning, and functions that check them.
  */
-import type { ClientProvider } from '@nestjs/microservices';
+import { type ClientProvider, Transport } from '@nestjs/microservices';
 import { MAX_OPTION_MS } from '../../constants.js';
 import { OptionReader } from '../../option-reader.js';
 
@@ -48,7 +48,7 @@ export interface ResolvedRelayOptions {
 /** @throws TypeError, RangeError naming the option. */
 export function resolveRelayOptions(options: BenUdpRelayOptions): ResolvedRelayOptions {
   const reader = new OptionReader('BenUdpRelayModule', options, OPTION_NAMES);
-  if (!reader.object('client')) {
+  if (!isClient(reader.object('client'))) {
     reader.fail('client', 'a client as in ClientsModule, such as { transport: Transport.NATS }', options.client);
   }
   const messages = readPatterns(reader, 'messages', options.messages);
@@ -65,6 +65,14 @@ export function resolveRelayOptions(options: BenUdpRelayOptions): ResolvedRelayO
     timeout: reader.integer('timeout', DEFAULT_RELAY_TIMEOUT_MS, 10, MAX_OPTION_MS),
     maxPending: reader.integer('maxPending', DEFAULT_MAX_PENDING, 1, 1_048_576),
   };
+}
+
+/** Nest would make a client of TCP from anything else. Its client of gRPC has no names. */
+function isClient(client: object | undefined): boolean {
+  const { customClass, transport } = (client ?? {}) as { customClass?: unknown; transport?: unknown };
+  return customClass === undefined
+    ? typeof transport === 'number' && transport in Transport && transport !== Transport.GRPC
+    : typeof customClass === 'function';
 }
 
 /** A literal on every broker: no wildcard (`*`, `>`, `+`, `#`), no subject of the broker itself (`$`), no white space, no empty word. */

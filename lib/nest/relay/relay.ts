@@ -82,7 +82,8 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
   /** Nest closes the transport before this, so no board waits for the client any more. */
   async onApplicationShutdown(): Promise<void> {
     this.log.stop();
-    await this.within(CLOSE_WITHIN_MS, this.client.proxy.close(), 'it has not said goodbye').catch((error: unknown) =>
+    const close = () => this.client.proxy.close() as unknown;
+    await this.within(CLOSE_WITHIN_MS, close, 'it has not said goodbye').catch((error: unknown) =>
       this.logger.warn(`The client of the broker did not close: ${describeError(error)}`),
     );
   }
@@ -93,10 +94,10 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
     if (this.waiting.size >= maxPending) {
       return Promise.reject(new RpcException(BUSY));
     }
-    return new Promise((resolve, reject) => {
+    let isSent = false;
+    const asked = new Promise((resolve, reject) => {
       let answer: unknown;
-      let isSent = false;
-      const fail = (error: RpcException) => {
+      const fail = (error: unknown) => {
         end();
         reject(error);
       };
@@ -121,13 +122,17 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
           next: (value) => {
             answer = value;
           },
-          error: (error: unknown) => fail(this.toException(error, pattern, isSent)),
+          error: fail,
           complete: () => {
             end();
             resolve(answer);
           },
         }),
       );
+    });
+    // Not in a callback of rxjs: a client may fail with an object that throws when it is read, which would end the process there.
+    return asked.catch((error: unknown) => {
+      throw this.toException(error, pattern, isSent);
     });
   }
 
@@ -148,14 +153,14 @@ export class Relay implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   private connect(): Promise<unknown> {
-    return this.within(CONNECT_WITHIN_MS, this.client.proxy.connect(), 'it does not answer');
+    return this.within(CONNECT_WITHIN_MS, () => this.client.proxy.connect(), 'it does not answer');
   }
 
-  /** As the promise, or rejects with this text. */
-  private within<Result>(ms: number, promise: Promise<Result>, text: string): Promise<Result> {
+  /** As the method of a client, which may return nothing or throw, or rejects with this text. */
+  private within(ms: number, method: () => unknown, text: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const cancel = this.platform.schedule(() => reject(new UnsentError(`${text} within ${ms} ms`)), ms);
-      promise.then(resolve, reject).finally(cancel);
+      new Promise((settle) => settle(method())).then(resolve, reject).finally(cancel);
     });
   }
 

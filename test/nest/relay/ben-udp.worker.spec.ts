@@ -437,6 +437,14 @@ describe('a worker over TCP', () => {
     },
   );
 
+  it.each<[string, unknown]>([
+    ['the options of a microservice', { transport: Transport.TCP }],
+    ['the class of a server', ServerTCP],
+    ['nothing', undefined],
+  ])('refuses %s instead of a server', (_what, server) => {
+    expect(() => toBenUdpWorker(server as ServerTCP)).toThrow(/toBenUdpWorker expects a server of Nest, such as/);
+  });
+
   it('refuses a handler with a wildcard at its start', async () => {
     await expect(startWorker({}, [Wild])).rejects.toThrow(
       'a worker has no wildcards: write a handler for each relayed name instead of "hall.*"',

@@ -141,6 +141,10 @@ describe('BenUdpRelayModule options', () => {
     ['names as a text', { client, messages: 'led' }, /"messages" must be a list/],
     ['a name that is no text', { client, messages: [1] }, /"messages" must be names.*got number/],
     ['no client', { messages: ['led'] }, /"client" must be a client as in ClientsModule/],
+    ['a client without a transport', { client: { options: {} }, messages: ['led'] }, /"client" must be a client as in/],
+    ['an unknown transport', { client: { transport: 99 }, messages: ['led'] }, /"client" must be a client as in/],
+    ['a transport without names', { client: { transport: Transport.GRPC }, messages: ['led'] }, /"client" must be/],
+    ['a class that is none', { client: { customClass: 'nats' }, messages: ['led'] }, /"client" must be a client as in/],
     ['a prefix with a wildcard', { client, messages: ['led'], prefix: '>' }, /"prefix" must be a name such as "ben\."/],
     ['an unknown option', { client, message: ['led'] }, /has no option "message"/],
   ])('refuse %s', (_what, options, message) => {
@@ -305,6 +309,57 @@ describe('an edge', () => {
     clock.advance(3000);
     await closing;
     expect(logs.of('warn').join()).toContain('The client of the broker did not close');
+  });
+
+  it.each<[string, () => unknown, boolean]>([
+    ['returns nothing, as that of TCP', () => undefined, false],
+    [
+      'throws',
+      () => {
+        throw new Error('the socket is odd');
+      },
+      true,
+    ],
+  ])('closes if the close method of its client %s', async (_what, close, isWarned) => {
+    const { app, client: broker, logs } = await startEdge();
+    Object.assign(broker, { close });
+    await app.close();
+    expect(logs.lines.some((line) => line.includes('The client of the broker did not close'))).toBe(isWarned);
+    expect(logs.of('error')).toEqual([]);
+  });
+
+  it('takes a client whose connect method returns nothing', async () => {
+    const { client: broker, device } = await startEdge();
+    Object.assign(broker, { connect: () => undefined });
+    const answer = device.send({ action: 'led' });
+    await expect.poll(() => broker.callbacks).toHaveLength(1);
+    broker.callbacks[0]!({ response: 'on', isDisposed: true });
+    expect(await answer).toBe('on');
+  });
+
+  it.each<[string, () => object]>([
+    [
+      'throws if its message is read',
+      () => ({
+        get message() {
+          throw new Error('odd');
+        },
+      }),
+    ],
+    [
+      'can not be read',
+      () => {
+        const { proxy, revoke } = Proxy.revocable({}, {});
+        revoke();
+        return proxy;
+      },
+    ],
+  ])('answers at once, and hides the reason, if its client fails with an object that %s', async (_what, make) => {
+    const { client: broker, device } = await startEdge();
+    const reply = device.exchange("{'action': 'led'}");
+    await expect.poll(() => broker.callbacks).toHaveLength(1);
+    broker.callbacks[0]!({ err: make() });
+    expect(await reply).toContain('Internal server error');
   });
 
   it('says that no worker was asked if the connection is lost before the request was sent', async () => {
