@@ -30,7 +30,7 @@ export const REPAIR_RATE: BenUdpRate = { perSecond: 1, burst: 40 };
  * How long an endpoint is under suspicion after a request has shown a pair that the device had not requested. Meanwhile a hello is taken
  * for a stray if the pair before it can still be used: the device has that pair unread, or an attacker forged the hello.
  */
-export const SUSPICION_MS = 60_000;
+const SUSPICION_MS = 60_000;
 
 /** Hellos in a row that are taken for strays. It bounds the cost to a device whose timeout is shorter than ours. */
 export const MAX_STRAYS = 4;

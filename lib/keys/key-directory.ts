@@ -7,7 +7,7 @@ import { BenUdpError } from '../errors.js';
 import { type FileSignature, readSignature } from './key-file.js';
 
 /** Other files in the folder are not key files, and are ignored. */
-export const KEY_FILE_SUFFIX = '.sec';
+const KEY_FILE_SUFFIX = '.sec';
 
 export interface DirectoryEntry {
   readonly device: string;

@@ -13,7 +13,7 @@ import { KeyMemory, bytesAt } from './key-memory.js';
  * Keys that keep their ciphers; 8 MiB of memory. The others set theirs up for each message, which takes about 5 µs. If more boards than
  * this report in turn, each exchange takes that much longer.
  */
-export const MAX_READY_KEYS = 2048;
+const MAX_READY_KEYS = 2048;
 
 /** The memory of the keys, and those with ciphers, shared by a ring and those that replace it. */
 export class ReadyKeys {

@@ -63,10 +63,10 @@ const UNNAMED_ERROR = { status: 'error', message: 'Unknown error' } as const;
 type ConnectedClient = RequestClient | V2RequestClient;
 
 /** Exists from `connect` to `close`. */
-interface Connection {
+class Connection {
   client: ConnectedClient | undefined;
-  opening: Promise<ConnectedClient>;
-  isClosed: boolean;
+  opening!: Promise<ConnectedClient>;
+  isClosed = false;
 }
 
 /**
@@ -323,7 +323,7 @@ export class BenUdpClient<Actions = unknown> extends ClientProxy<BenUdpClientEve
 
   private connected(): Promise<ConnectedClient> {
     if (!this.connection) {
-      const connection = { client: undefined, isClosed: false } as unknown as Connection;
+      const connection = new Connection();
       this.connection = connection;
       connection.opening = this.open(connection);
     }

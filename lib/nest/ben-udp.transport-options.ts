@@ -319,5 +319,5 @@ function resolveLimits(limits: Partial<BenUdpLimits> = {}): BenUdpLimits {
       burst: rate.integer('burst', fallback.burst, 1, MAX_RATE),
     };
   };
-  return Object.fromEntries(names.map((name) => [name, resolve(name)])) as unknown as BenUdpLimits;
+  return Object.fromEntries(names.map((name) => [name, resolve(name)])) as Record<keyof BenUdpLimits, BenUdpRate>;
 }

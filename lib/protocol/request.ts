@@ -16,7 +16,7 @@ export const METADATA_KEY = 'meta';
  * Names the id of a request, which protocol v2 reads: a retry with the same id gets the result of the first one, in any session. Under v1
  * it is a key of the application.
  */
-export const REQUEST_ID_KEY = 'rid';
+const REQUEST_ID_KEY = 'rid';
 
 /** UTF-16 units of a request id. */
 export const MAX_REQUEST_ID_LENGTH = 64;

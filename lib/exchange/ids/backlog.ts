@@ -13,10 +13,10 @@ export type Backlog = number;
 export const NO_BACKLOG: Backlog = 0;
 
 /** Failures in a row after which hellos are withheld. One or two happen when datagrams are lost or a key changes. */
-export const FAILURES_BEFORE_DRAINING = 3;
+const FAILURES_BEFORE_DRAINING = 3;
 
 /** Hellos that are withheld in a row. A socket with 64 datagrams needs 32, and some more if datagrams are lost meanwhile. */
-export const MAX_WITHHELD = 40;
+const MAX_WITHHELD = 40;
 
 const AWAITS_REQUEST = 0x80;
 const DRAINED = FAILURES_BEFORE_DRAINING + MAX_WITHHELD;

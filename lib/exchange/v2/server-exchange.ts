@@ -51,7 +51,7 @@ import { NOBODY, Session } from './session.js';
 const SECRET_BYTES = 32;
 
 /** After this time a device has made all its transmissions and waited for the last one, in milliseconds. */
-export const GIVE_UP_MS = 18_750;
+const GIVE_UP_MS = 18_750;
 
 /** How often the address of a session is recorded, in milliseconds. */
 const RECORD_MS = 10_000;

@@ -6,12 +6,12 @@ import { MAX_OPTION_MS } from '../../constants.js';
 import { OptionReader } from '../../option-reader.js';
 
 /** The subjects of the workers begin with this by default. */
-export const DEFAULT_RELAY_PREFIX = 'ben.';
+const DEFAULT_RELAY_PREFIX = 'ben.';
 
 /** Less than the 10 s for which boards wait, so they get an error if a worker hangs. */
-export const DEFAULT_RELAY_TIMEOUT_MS = 8000;
+const DEFAULT_RELAY_TIMEOUT_MS = 8000;
 
-export const DEFAULT_MAX_PENDING = 1000;
+const DEFAULT_MAX_PENDING = 1000;
 
 /** Options of `BenUdpRelayModule.forRoot`. */
 export interface BenUdpRelayOptions {
