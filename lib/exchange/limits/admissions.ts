@@ -41,30 +41,24 @@ export class Admissions {
     const sources = new RateTable(hellosPerSource, SOURCES, random);
     const failingSources = new RateTable(limits.failuresPerSource, FAILING_SOURCES, random);
     this.credits = new RequestCredits(random);
-    this.strangers = {
+    const budgetsFor = (hellos: BenUdpRate, perSource: RateTable, networks?: RateTable): StrangerBudgets => ({
+      sources: perSource,
+      networks,
+      hellos: new RateLimit(hellos),
+      requests: new RateLimit(requestsOfStrangers),
+      failingSources,
+      credits: this.credits,
+    });
+    this.strangers = budgetsFor(
+      limits.hellosOfStrangers,
       sources,
-      networks: new RateTable(multiply(hellosPerSource, SOURCES_PER_NETWORK), NETWORKS, random),
-      hellos: new RateLimit(limits.hellosOfStrangers),
-      requests: new RateLimit(requestsOfStrangers),
-      failingSources,
-      credits: this.credits,
-    };
-    this.verified = {
-      sources: new RateTable(hellosPerVerifiedSource, VERIFIED_SOURCES, random),
-      networks: undefined,
-      hellos: new RateLimit(limits.hellosOfVerifiedSources),
-      requests: new RateLimit(requestsOfStrangers),
-      failingSources,
-      credits: this.credits,
-    };
-    this.reserved = {
-      sources,
-      networks: undefined,
-      hellos: new RateLimit(limits.hellosOfReserved),
-      requests: new RateLimit(requestsOfStrangers),
-      failingSources,
-      credits: this.credits,
-    };
+      new RateTable(multiply(hellosPerSource, SOURCES_PER_NETWORK), NETWORKS, random),
+    );
+    this.verified = budgetsFor(
+      limits.hellosOfVerifiedSources,
+      new RateTable(hellosPerVerifiedSource, VERIFIED_SOURCES, random),
+    );
+    this.reserved = budgetsFor(limits.hellosOfReserved, sources);
     this.verifiedSources = new VerifiedSources(random);
     this.keyAttempts = new KeyAttemptBudget(limits.keyAttempts, random);
     this.addressKeyAttempts = new KeyAttemptBudget(limits.keyAttempts, random, SHARE_OF_AN_ADDRESS);
