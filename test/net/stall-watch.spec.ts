@@ -101,6 +101,28 @@ describe('StallWatch', () => {
     expect(watch.recordDatagram(platform.now())).toBe(0);
   });
 
+  it('takes a pause of half a second beyond its timer for none, and a longer one for a stall', () => {
+    for (const [ms, waited] of [
+      [700, 0],
+      [701, 701],
+    ] as const) {
+      const { platform, watch } = create();
+      platform.block(ms);
+      expect(watch.recordDatagram(platform.now())).toBe(waited);
+    }
+  });
+
+  it('ends a stall after a turn that read 31 datagrams, because 32 would fit', async () => {
+    const { platform, watch } = create();
+    platform.block(3000);
+    const read = (count: number) => Array.from({ length: count }, () => watch.recordDatagram(platform.now()));
+    read(32);
+    await nextTurn();
+    expect(read(31)).not.toContain(0);
+    await nextTurn();
+    expect(read(1)).toEqual([0]);
+  });
+
   it('has one timer, and none after stop', () => {
     const { platform, watch } = create();
     expect(platform.pendingTimers).toBe(1);

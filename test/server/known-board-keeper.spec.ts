@@ -71,7 +71,7 @@ describe('KnownBoardKeeper', () => {
   it('saves once a minute, and when it closes', async () => {
     const { keeper, platform, saved } = create({}, [{ remote: remoteOf('10.0.0.7'), key: kitchen, heardAt: -5000 }]);
     keeper.start();
-    platform.advance(SAVE_INTERVAL_MS - 1);
+    platform.advance(59_999);
     expect(saved).toEqual([]);
     platform.advance(1);
     await settle();

@@ -81,6 +81,44 @@ describe('BenUdpMemoryResultStore', () => {
     expect(store.bytes).toBeLessThanOrEqual(65_536);
   });
 
+  it('keeps 4 MiB for an hour if no option says more, and counts 256 bytes beside the characters, two for each', () => {
+    const { store, clock } = create();
+    const add = (key: string) => {
+      store.begin(key, 'hash');
+      store.end(key, 'hash', { reply: 'x'.repeat(1000), isError: false });
+    };
+    add('0000');
+    const ofOne = store.bytes;
+    expect(ofOne).toBe(256 + 2 * (4 + 4 + 1000));
+    for (let count = 1; count < 3000; count++) {
+      add(`${count}`.padStart(4, '0'));
+    }
+    expect(store.bytes).toBe(Math.floor(4_194_304 / ofOne) * ofOne);
+    clock.now += 3_600_000;
+    expect(store.begin('2999', 'hash')).toMatchObject({ request: 'hash' });
+    clock.now += 1;
+    expect(store.begin('2999', 'hash')).toBeUndefined();
+  });
+
+  it.each([
+    { place: 32, loses: 'the largest' },
+    { place: 33, loses: 'the first' },
+  ])('compares 32 devices of one size: with the largest at place $place, $loses loses a result', ({ place, loses }) => {
+    const { store } = create({ maxBytes: 65_536 });
+    const add = (device: string, length: number) => {
+      store.begin(device, 'h', device);
+      store.end(device, 'h', { reply: 'x'.repeat(length), isError: false });
+    };
+    for (let count = 1; count <= 33; count++) {
+      add(count === place ? 'the largest' : count === 1 ? 'the first' : `device ${count}`, count === place ? 830 : 780);
+    }
+    for (let count = 0; store.begin('the first', 'h') && store.begin('the largest', 'h'); count++) {
+      add(`small ${count}`, 10);
+    }
+    const others = ['the first', 'the largest'].filter((device) => device !== loses);
+    expect([loses, ...others].map((device) => store.begin(device, 'h')?.result !== undefined)).toEqual([false, true]);
+  });
+
   it('takes no room for requests that run, so slow ones evict nothing', () => {
     const { store } = create({ maxBytes: 65_536 });
     store.begin('kitchen', 'h', 'kitchen');
