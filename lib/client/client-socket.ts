@@ -136,8 +136,7 @@ export class ClientSocket {
     this.use = undefined;
     this.givenUp = undefined;
     this.lastExchange?.dispose();
-    // A user may have closed it already, through `unwrap`.
-    this.closing ??= this.socket.close().catch(() => undefined);
+    this.closing ??= this.socket.close();
     return this.closing;
   }
 

@@ -239,7 +239,6 @@ export class V2ClientSession {
     this.bound = undefined;
     this.socket = undefined;
     const socket = await bound?.opening.catch(() => undefined);
-    // A user may have closed it already, through `unwrap`.
-    await socket?.close().catch(() => undefined);
+    await socket?.close();
   }
 }
