@@ -276,6 +276,7 @@ export class BenUdpTransport extends BenUdpRouter implements CustomTransportStra
       {
         onReplaced: (ring, previous) => {
           this.server?.listener.useKeys(ring);
+          this.server?.devices.retain(ring.deviceNames());
           this.logger.log(`Keys loaded: ${ring.describeChange(previous)}`);
         },
         onLeftOut: (errors) =>

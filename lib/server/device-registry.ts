@@ -75,6 +75,16 @@ export class DeviceRegistry {
     }
   }
 
+  /** Forgets the named devices but these: the silence of a device whose key was removed is no news. */
+  retain(names: Iterable<string>): void {
+    const retained = new Set(names);
+    for (const name of this.named.keys()) {
+      if (!retained.has(name)) {
+        this.named.delete(name);
+      }
+    }
+  }
+
   /**
    * Those without a request first, then the one with the longest silence.
    *

@@ -186,6 +186,22 @@ describe('getDevices', () => {
 describe('reloadKeys', () => {
   const [oldKey, newKey] = [Buffer.alloc(32, 'o'), Buffer.alloc(32, 'n')];
 
+  it('forgets a device whose key was removed or renamed: its silence is expected', async () => {
+    const options = { key: [], keys: { hall: oldKey, cellar: newKey }, silentAfter: 100 };
+    const { transport, board } = await startApp({ controllers: [Handlers] }, options);
+    const silent: string[] = [];
+    transport.on('deviceSilent', ({ name }) => silent.push(name));
+    await (await board({ key: oldKey })).send({ action: 'echo' });
+    await (await board({ key: newKey })).send({ action: 'echo' });
+    await transport.reloadKeys({ keys: { kitchen: oldKey, cellar: newKey } });
+    expect(transport.getDevices().map(({ name, requests }) => [name, requests])).toEqual([
+      ['kitchen', 0],
+      ['cellar', 1],
+    ]);
+    await expect.poll(() => silent).toEqual(['cellar']);
+    expect(silent).toEqual(['cellar']);
+  });
+
   it('takes other keys at once, and disturbs no exchange of a key that stays', async () => {
     const { transport, board } = await startApp({ controllers: [Handlers] }, { key: [], keys: { hall: oldKey } });
     const [before, after] = [await board({ key: oldKey, timeout: 300 }), await board({ key: newKey })];

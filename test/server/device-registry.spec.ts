@@ -39,6 +39,17 @@ describe('DeviceRegistry', () => {
     ]);
   });
 
+  it('forgets the named devices that are not among the names to retain, and no other', () => {
+    const { registry, platform, silent } = create({ silentAfterMs: 1000 });
+    for (const [port, device] of ['kitchen', 'hall', undefined].entries()) {
+      registry.record(requestOf(device, '10.0.0.1', port + 1));
+    }
+    registry.retain(['hall', 'cellar']);
+    expect(registry.list([]).map(({ name }) => name)).toEqual(['hall', '10.0.0.1:3']);
+    platform.advance(1100);
+    expect(silent.map(({ name }) => name)).toEqual(['hall', '10.0.0.1:3']);
+  });
+
   it('lists the devices that were never heard first, each once', () => {
     const { registry } = create({ silentAfterMs: 1 });
     registry.record(requestOf('hall', '10.0.0.1', 1));
