@@ -127,6 +127,6 @@ export class Exchanges {
   }
 }
 
-function isV2(pending: unknown): pending is PendingRequest & V2Pending {
+function isV2(pending: PendingRequest): pending is V2Pending {
   return pending instanceof V2Pending;
 }

@@ -7,7 +7,7 @@ import type { Endpoint } from './endpoint.js';
 import { type InFlight, type InFlightHandler, whenFree } from './limits/in-flight.js';
 import { ReplyWatches } from './reply-watches.js';
 
-declare const PENDING: unique symbol;
+export declare const PENDING: unique symbol;
 
 /** An accepted request that has not ended: a token for `reply` and `finish`. */
 export interface PendingRequest {

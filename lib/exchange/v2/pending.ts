@@ -1,10 +1,12 @@
 /** The token of an accepted request of protocol v2. */
 import type { InFlightHandler } from '../limits/in-flight.js';
-import type { PendingRequest } from '../reply-slots.js';
+import type { PENDING, PendingRequest } from '../reply-slots.js';
 import type { Session } from './session.js';
 
 /** One for each accepted request. It ends with `finish`. */
-export class V2Pending {
+export class V2Pending implements PendingRequest {
+  declare readonly [PENDING]: true;
+
   constructor(
     readonly session: Session,
     readonly ctr: number,
@@ -17,10 +19,5 @@ export class V2Pending {
   /** Whether its reply may still be sent: no later request has begun, and the session has not ended. */
   get isCurrent(): boolean {
     return this.session.ctr === this.ctr && !this.session.isEnded;
-  }
-
-  /** The name that the exchange of v1 uses for its tokens. */
-  get token(): PendingRequest {
-    return this as unknown as PendingRequest;
   }
 }

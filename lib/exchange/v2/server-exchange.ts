@@ -297,13 +297,13 @@ export class V2ServerExchange {
     session.isRunning = true;
     if (!handler) {
       // The device waits, so it gets an answer. Its number is used up, so a later copy can't run after that answer.
-      return { ...reject('busy', key), pending: new V2Pending(session, ctr, flags, now, undefined).token };
+      return { ...reject('busy', key), pending: new V2Pending(session, ctr, flags, now, undefined) };
     }
     const { texts } = this.sessionKeys.ciphersOf(session).requests;
     const opened = readRequest(texts.open(ctr, readSealed(datagram, flagsAt)));
     if ('error' in opened) {
       this.endHandler(handler, now);
-      const pending = new V2Pending(session, ctr, flags, now, undefined).token;
+      const pending = new V2Pending(session, ctr, flags, now, undefined);
       return { ...reject(opened.reason, key, opened.error), pending };
     }
     const { action, data, metadata, droppedMetadata, rid } = opened.request;
@@ -325,7 +325,7 @@ export class V2ServerExchange {
         // Protocol v2 has no pairs.
         pairSentAt: -Infinity,
       },
-      pending: new V2Pending(session, ctr, flags, now, handler).token,
+      pending: new V2Pending(session, ctr, flags, now, handler),
       // The device has no result to wait for, and learns at once that the server has its request.
       ...(noreturn && { datagrams: [this.answer(session, ctr, REPLY_KIND.acknowledgement, now)] }),
     };
