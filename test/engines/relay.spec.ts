@@ -23,6 +23,7 @@ import {
 import { Observable } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { VirtualBoard } from '../../lib/testing/index.js';
+import { findFreePort } from '../../tools/support/free-port.mjs';
 import { KEY_CONTENTS, LogRecorder, startApp } from '../support/nest-app.js';
 import { missing, startEngine } from './support/engines.js';
 import { startLink } from './support/link.js';
@@ -57,6 +58,11 @@ class Board {
     return data;
   }
 
+  @BenUdpMessagePattern('repeat')
+  repeat(@Payload() count: number) {
+    return 'x'.repeat(count);
+  }
+
   @BenUdpMessagePattern('who')
   who(
     @Device() device: unknown,
@@ -89,6 +95,7 @@ async function startWorker(
   broker: Broker,
   port: number,
   trustEdgeIdentity: boolean,
+  natsOptions: object = {},
 ): Promise<{ close(): Promise<void> }> {
   const logger = new LogRecorder();
   const module = await Test.createTestingModule({ controllers: [Board, Odd] })
@@ -103,6 +110,8 @@ async function startWorker(
             queue: 'workers',
             maxReconnectAttempts: -1,
             reconnectTimeWait: 250,
+            ignoreAuthErrorAbort: true,
+            ...natsOptions,
           }),
           options,
         )
@@ -130,7 +139,7 @@ async function startEdge(
             broker === 'nats-server'
               ? { transport: Transport.NATS, options: { servers: `nats://127.0.0.1:${port}`, ...natsOptions } }
               : { transport: Transport.REDIS, options: { host: '127.0.0.1', port } },
-          messages: ['echo', 'wait', 'who'],
+          messages: ['echo', 'wait', 'repeat', 'who'],
           events: ['report'],
           timeout: RELAY_TIMEOUT_MS,
           ...relayOptions,
@@ -369,8 +378,64 @@ describe.skipIf(missing('nats-server') !== undefined)('an edge on NATS (needs na
     await expect.poll(() => transport.getStats().outcomes['event-failed']).toBe(40);
   });
 
+  it('is served again, and its workers too, when NATS takes their password again', async () => {
+    const configurationOf = (password: string) => `authorization { user: fleet, password: ${password} }`;
+    const users = await writeConfiguration(configurationOf('first'));
+    const engine = await startEngine('nats-server', '-c', users.path);
+    const credentials = { user: 'fleet', pass: 'first' };
+    await startWorker('nats-server', engine.port, true, credentials);
+    const { board, logs } = await startEdge('nats-server', engine.port, credentials);
+    const device = await board({ timeout: 5000 });
+    await untilServed(device);
+    await engine.kill();
+    await users.write(configurationOf('second'));
+    await engine.start();
+    // The library would give up at the second refusal.
+    const refusals = () => logs.lines.filter((line) => /authorization.violation/i.test(line)).length;
+    await expect.poll(refusals).toBeGreaterThan(4);
+    await engine.kill();
+    await users.write(configurationOf('first'));
+    await engine.start();
+    expect(await untilServed(device)).toBeLessThan(2000);
+  });
+
+  it('keeps nothing of a request that is too large for NATS, and says that no worker was asked', async () => {
+    const monitor = await findFreePort();
+    const limited = await writeConfiguration('max_payload: 1024');
+    const engine = await startEngine('nats-server', '-c', limited.path, '-m', String(monitor));
+    await startWorker('nats-server', engine.port, true);
+    const { board } = await startEdge('nats-server', engine.port);
+    const device = await board({ timeout: 5000 });
+    await untilServed(device);
+    const countSubscriptions = async () => {
+      const answer = await fetch(`http://127.0.0.1:${monitor}/varz`);
+      return ((await answer.json()) as { subscriptions: number }).subscriptions;
+    };
+    const before = await countSubscriptions();
+    for (let count = 0; count < 3; count++) {
+      const reply = await device.exchange(`{'action': 'echo', 'data': '${'x'.repeat(1200)}'}`);
+      expect(reply).toMatch(/no worker could be asked/);
+    }
+    await untilServed(device);
+    await expect.poll(countSubscriptions).toBe(before);
+  });
+
+  it('answers at once if the answer of a worker is too large for NATS', async () => {
+    const limited = await writeConfiguration('max_payload: 1024');
+    const engine = await startEngine('nats-server', '-c', limited.path);
+    await startWorker('nats-server', engine.port, true);
+    const { board } = await startEdge('nats-server', engine.port);
+    const device = await board({ timeout: 5000 });
+    expect(await device.exchange("{'action': 'repeat', 'data': 1024}")).toMatch(/Internal server error/);
+    await untilServed(device);
+  });
+
   it('answers at once if NATS does not let it hear answers', async () => {
-    const engine = await startEngine('nats-server', '-c', await writeUsers());
+    const permissions = '{ publish: ["ben.>"], subscribe: ["elsewhere"] }';
+    const users = await writeConfiguration(
+      `authorization { users = [ { user: edge, password: word, permissions: ${permissions} } ] }`,
+    );
+    const engine = await startEngine('nats-server', '-c', users.path);
     const { board } = await startEdge('nats-server', engine.port, { user: 'edge', pass: 'word' });
     const device = await board({ timeout: 5000 });
     for (let count = 0; count < 2; count++) {
@@ -417,14 +482,14 @@ describe.skipIf(missing('nats-server') !== undefined)('a worker in another langu
   });
 });
 
-/** A user who may publish requests and may not subscribe to answers. */
-async function writeUsers(): Promise<string> {
+/** A file with a configuration of NATS. */
+async function writeConfiguration(text: string): Promise<{ path: string; write(text: string): Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), 'ben-udp-nats-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const path = join(folder, 'nats.conf');
-  const permissions = '{ publish: ["ben.>"], subscribe: ["elsewhere"] }';
-  await writeFile(path, `authorization { users = [ { user: edge, password: word, permissions: ${permissions} } ] }`);
-  return path;
+  const write = (content: string) => writeFile(path, content);
+  await write(text);
+  return { path, write };
 }
 
 /**

@@ -26,6 +26,8 @@ export interface BenUdpWorkerOptions {
   trustEdgeIdentity?: boolean;
 }
 
+type Publish = (packet: unknown) => unknown;
+
 /** The parts of a server that Nest's own servers share, `protected` ones too. */
 interface ServerParts {
   addHandler(
@@ -35,6 +37,8 @@ interface ServerParts {
     extras?: Record<string, unknown>,
   ): void;
   handleEvent(pattern: string, packet: unknown, context: BaseRpcContext): Promise<unknown>;
+  /** Of NATS and Redis. */
+  getPublisher?(...request: unknown[]): Publish;
   normalizePattern(pattern: unknown): string;
   serializer: { serialize(packet: unknown, options?: unknown): unknown };
   deserializer: { deserialize(message: unknown, options?: unknown): unknown };
@@ -68,6 +72,7 @@ export function toBenUdpWorker<Worker extends CustomTransportStrategy>(
   const { serializer, deserializer } = parts;
   const addHandler = parts.addHandler.bind(server);
   const handleEvent = parts.handleEvent.bind(server);
+  const getPublisher = parts.getPublisher?.bind(server);
   const logger = new Logger('BenUdpWorker');
   const routes = new Map<string, Route>();
   const own: Partial<ServerParts> = {
@@ -97,6 +102,12 @@ export function toBenUdpWorker<Worker extends CustomTransportStrategy>(
       events.add(context);
       return handleEvent(pattern, packet, context);
     },
+    ...(getPublisher && {
+      getPublisher: (...request) => {
+        const publish = getPublisher(...request);
+        return (packet) => publishSafely(publish, packet, logger);
+      },
+    }),
     serializer: {
       serialize: (packet, ...rest) => serializer.serialize(toJsonPacket(packet as Packet, logger), ...rest),
     },
@@ -180,6 +191,16 @@ function readHeaders(context: BaseRpcContext): RelayIdentity {
   const { getHeaders } = context as unknown as Partial<NatsContext>;
   const headers = getHeaders?.call(context) as { get?(name: string): string } | undefined;
   return headers?.get ? fromHeaders((name) => headers.get!(name)) : {};
+}
+
+/** Nest does not handle a failure of these clients, and an unhandled rejection would end the process. The client may refuse the answer alone. */
+async function publishSafely(publish: Publish, packet: unknown, logger: Logger): Promise<void> {
+  try {
+    await publish(packet);
+  } catch (error) {
+    logger.error(`An answer was not sent: ${describeError(error)}`);
+    await new Promise((resolve) => resolve(publish({ err: HIDDEN_ERROR, isDisposed: true }))).catch(() => undefined);
+  }
 }
 
 /** A packet that JSON carries, by the rules of an edge. Another one would leave the edge without an answer, and end a worker on Nest 11. */

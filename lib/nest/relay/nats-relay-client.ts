@@ -13,8 +13,13 @@ interface NatsMessage {
   readonly headers?: { readonly code: number };
 }
 
-/** The part of the library's client that Nest's type lacks. */
-interface Flushable {
+interface Subscription {
+  unsubscribe(): void;
+}
+
+/** The parts of the library's client that Nest's type lacks. */
+interface Connection {
+  subscribe(...args: unknown[]): Subscription;
   /** Resolves when NATS has all that was published, and rejects if the connection is lost. */
   flush(): Promise<void>;
 }
@@ -25,6 +30,8 @@ const NO_RESPONDERS = 503;
 export class NatsRelayClient extends ClientNats {
   /** Requests of this turn of the event loop. Bounded by `maxPending`. */
   private readonly outgoing: Array<() => void> = [];
+  /** The last one to the answer of a request. */
+  private subscription: Subscription | undefined;
   /** Of the events of this turn. */
   private flushing: Promise<void> | undefined;
 
@@ -42,7 +49,7 @@ export class NatsRelayClient extends ClientNats {
     // The turn of all of them runs in the scope of the first, but a serializer may read the store of its own request.
     const publish = AsyncResource.bind(() => {
       if (isWanted) {
-        forget = super.publish(request, callback);
+        forget = this.publishNow(request, callback);
       }
     });
     if (this.outgoing.push(publish) === 1) {
@@ -54,13 +61,38 @@ export class NatsRelayClient extends ClientNats {
     };
   }
 
+  /** Nest calls back at once only if it could not publish, for example because NATS takes no request of this size. */
+  private publishNow(request: ReadPacket, callback: Callback): () => void {
+    let isPublished = false;
+    this.subscription = undefined;
+    const forget = super.publish(request, (packet) => {
+      if (isPublished) {
+        callback(packet);
+        return;
+      }
+      // Nest forgets this one, and the connection would hold it for ever.
+      this.subscription?.unsubscribe();
+      callback({ err: new UnsentError((packet.err as Error).message) });
+    });
+    isPublished = true;
+    return forget;
+  }
+
+  override async createClient(): Promise<Awaited<ReturnType<ClientNats['createClient']>>> {
+    const client = await super.createClient();
+    const connection = client as unknown as Connection;
+    const subscribe = connection.subscribe.bind(connection);
+    connection.subscribe = (...args) => (this.subscription = subscribe(...args));
+    return client;
+  }
+
   /** Resolves when NATS has the event. So the events that a frozen NATS does not take are bounded by `maxPending`. */
   protected override async dispatchEvent<Result>(packet: ReadPacket): Promise<Result> {
     const result = (await super.dispatchEvent(packet)) as Result;
     this.flushing ??= new Promise((resolve) => {
       this.platform.afterTurn(() => {
         this.flushing = undefined;
-        resolve((this.natsClient as unknown as Flushable).flush());
+        resolve((this.natsClient as unknown as Connection).flush());
       });
     });
     await this.flushing;

@@ -15,6 +15,9 @@ interface Redis {
   disconnect(): void;
 }
 
+/** The name of an error that Redis itself answers, for example if a user may not publish. */
+const REFUSAL = 'ReplyError';
+
 export class RedisRelayClient extends ClientRedis {
   /** Channels of answers. Bounded by the names that are relayed. */
   private readonly heard = new Map<string, Promise<unknown>>();
@@ -67,7 +70,10 @@ export class RedisRelayClient extends ClientRedis {
       return;
     }
     const message = JSON.stringify(this.serializer.serialize(packet));
-    if ((await publisher.publish(this.getRequestPattern(channel), message)) === 0) {
+    const receivers = await publisher.publish(this.getRequestPattern(channel), message).catch((error: Error) => {
+      throw error.name === REFUSAL ? new UnsentError(error.message) : error;
+    });
+    if (receivers === 0) {
       throw new UnsentError('no worker listens');
     }
   }

@@ -32,6 +32,8 @@ export interface RelayClient {
 const NATS_DEFAULTS = {
   maxReconnectAttempts: -1,
   reconnectTimeWait: 250,
+  // The library gives up for ever if NATS refuses the same credentials twice, as it may while they are changed.
+  ignoreAuthErrorAbort: true,
   // A frozen NATS, or one behind a broken network, is noticed within 6 s. The default of the library is 6 minutes.
   pingInterval: 2000,
   maxPingOut: 2,

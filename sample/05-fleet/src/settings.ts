@@ -12,6 +12,8 @@ export const NATS_OPTIONS = {
   ...(NATS_URL.username !== '' && { user: NATS_URL.username, pass: decodeURIComponent(NATS_URL.password) }),
   maxReconnectAttempts: -1,
   reconnectTimeWait: 250,
+  // The library gives up for ever if NATS refuses the same password twice, as it may while passwords are changed.
+  ignoreAuthErrorAbort: true,
   // A machine that vanishes closes no connection. The default of the library notices that after 6 minutes.
   pingInterval: 2000,
   maxPingOut: 2,

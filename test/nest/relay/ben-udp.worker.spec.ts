@@ -437,6 +437,34 @@ describe('a worker over TCP', () => {
     },
   );
 
+  it.each<[string, (packet: object) => boolean, () => unknown]>([
+    [
+      'throws for an answer, for example because it is too large',
+      (packet) => 'response' in packet,
+      () => {
+        throw new Error('too large');
+      },
+    ],
+    [
+      'throws for everything, because the connection is closed',
+      () => true,
+      () => {
+        throw new Error('the connection is closed');
+      },
+    ],
+    ['rejects, because a user may not publish', () => true, () => Promise.reject(new Error('NOPERM'))],
+  ])('neither throws nor rejects if its client %s', async (_what, isRefused, refuse) => {
+    const packets: object[] = [];
+    const getPublisher = () => (packet: object) => {
+      packets.push(packet);
+      return isRefused(packet) ? refuse() : undefined;
+    };
+    const worker = toBenUdpWorker(Object.assign(new ServerTCP({}), { getPublisher }));
+    await worker.getPublisher()({ response: 'x', isDisposed: true });
+    const failure = { err: { status: 'error', message: 'Internal server error' }, isDisposed: true };
+    expect(packets).toEqual([{ response: 'x', isDisposed: true }, failure]);
+  });
+
   it.each<[string, unknown]>([
     ['the options of a microservice', { transport: Transport.TCP }],
     ['the class of a server', ServerTCP],

@@ -111,6 +111,13 @@ describe('RedisRelayClient', () => {
     await expect(firstValueFrom(client.send('led', 1))).rejects.not.toBeInstanceOf(UnsentError);
   });
 
+  it('calls a request unsent if Redis refuses it', async () => {
+    const { client, redis } = await start();
+    const refusal = Object.assign(new Error('NOPERM this user has no permissions'), { name: 'ReplyError' });
+    redis.publish = () => Promise.reject(refusal);
+    await expect(firstValueFrom(client.send('led', 1))).rejects.toBeInstanceOf(UnsentError);
+  });
+
   it('does not publish a request that was given up before the subscription', async () => {
     const { client, redis } = await start();
     let subscribe!: () => void;
