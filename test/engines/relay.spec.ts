@@ -399,6 +399,23 @@ describe.skipIf(missing('nats-server') !== undefined)('an edge on NATS (needs na
     expect(await untilServed(device)).toBeLessThan(2000);
   });
 
+  it('gets the answers of a worker that is closed with gracefulShutdown, which takes no further requests', async () => {
+    Object.assign(state, { hold: undefined, releases: [] });
+    const engine = await startEngine('nats-server');
+    const worker = await startWorker('nats-server', engine.port, true, { gracefulShutdown: true, gracePeriod: 1000 });
+    const { board } = await startEdge('nats-server', engine.port);
+    const device = await board({ timeout: 5000 });
+    await untilServed(device);
+    const answer = device.send({ action: 'wait', data: 'owed' });
+    await expect.poll(() => state.releases).toHaveLength(1);
+    const closing = worker.close();
+    const other = await board({ timeout: 5000 });
+    await expect.poll(() => other.exchange("{'action': 'echo'}")).toMatch(/no worker could be asked/);
+    state.releases[0]!();
+    expect(await answer).toBe('owed');
+    await closing;
+  });
+
   it('keeps nothing of a request that is too large for NATS, and says that no worker was asked', async () => {
     const monitor = await findFreePort();
     const limited = await writeConfiguration('max_payload: 1024');

@@ -8,6 +8,9 @@ import { createRelayClient } from './relay-client.js';
 import { createRelayController } from './relay.controller.js';
 import { type BenUdpRelayOptions, resolveRelayOptions } from './relay-options.js';
 
+/** How many modules were made. */
+let relays = 0;
+
 /**
  * Relays the listed requests of boards to workers, over a client of Nest. The workers are Nest microservices of `toBenUdpWorker`, or
  * programs in any language.
@@ -31,10 +34,12 @@ export class BenUdpRelayModule {
   static forRoot(options: BenUdpRelayOptions, platform: Platform = nodePlatform): DynamicModule {
     const resolved = resolveRelayOptions(options);
     const useFactory = () => new Relay(createRelayClient(options.client, platform), resolved, platform);
+    // With `moduleIdGeneratorAlgorithm: 'deep-hash'`, Nest drops a module whose metadata look like those of another.
+    const mark = { provide: Symbol(`relay ${++relays}`), useValue: undefined };
     return {
       module: BenUdpRelayModule,
       controllers: [createRelayController(resolved)],
-      providers: [{ provide: Relay, useFactory }],
+      providers: [{ provide: Relay, useFactory }, mark],
     };
   }
 }

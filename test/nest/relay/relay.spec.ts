@@ -426,6 +426,34 @@ describe('an edge', () => {
     expect(broker!.isClosed).toBe(true);
   });
 
+  it.each(['reference', 'deep-hash'] as const)(
+    'has several relays if Nest tells modules apart by %s',
+    async (algorithm) => {
+      clients = [];
+      const relayOf = (name: string) =>
+        BenUdpRelayModule.forRoot({ client: { customClass: ScriptedClient }, messages: [name] });
+      @Module({ imports: [relayOf('first'), relayOf('second')] })
+      class Edges {}
+      const strategy = new BenUdpTransport({ host: '127.0.0.1', port: 0, key: KEY_CONTENTS });
+      const app = await NestFactory.createMicroservice<MicroserviceOptions>(Edges, {
+        strategy,
+        logger: false,
+        moduleIdGeneratorAlgorithm: algorithm,
+      });
+      onTestFinished(() => app.close());
+      await app.listen();
+      expect(clients).toHaveLength(2);
+      const board = await startBoard(strategy.unwrap().address().port);
+      for (const name of ['first', 'second']) {
+        const answer = board.send({ action: name });
+        const asked = () => clients.find(({ sent }) => sent.some(({ pattern }) => pattern === `ben.${name}`));
+        await expect.poll(asked).toBeDefined();
+        asked()!.callbacks[0]!({ response: name, isDisposed: true });
+        expect(await answer).toBe(name);
+      }
+    },
+  );
+
   it('warns at the start if the identity does not travel', async () => {
     const { logs } = await startEdge();
     expect(logs.of('warn').join()).toMatch(/identity of boards does not travel over this broker/);
