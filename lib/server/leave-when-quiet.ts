@@ -43,6 +43,9 @@ export async function leaveWhenQuiet(platform: Platform, server: LeavingServer):
 /** Whether a whole turn of the event loop has read nothing. */
 async function readsNothing(platform: Platform, server: LeavingServer): Promise<boolean> {
   const before = server.received();
-  await new Promise<void>((resolve) => platform.afterTurn(resolve));
+  // A callback of another socket, or of a signal, runs in the middle of the first turn, in which this socket may have had its chance.
+  for (let turn = 0; turn < 2; turn++) {
+    await new Promise<void>((resolve) => platform.afterTurn(resolve));
+  }
   return server.received() === before;
 }

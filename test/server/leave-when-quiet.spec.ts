@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { nodePlatform } from '../../lib/net/index.js';
 import { QUIET_WITHIN_MS, READ_ALL_WITHIN_MS, leaveWhenQuiet } from '../../lib/server/leave-when-quiet.js';
 import { ScriptedPlatform, settle } from '../support/scripted-platform.js';
 
@@ -64,6 +67,31 @@ describe('leaveWhenQuiet', () => {
     expect({ ...server, ...state }).toMatchObject({ isIssuing: false, hasLeft: false });
     await advance(1);
     expect(state.hasLeft).toBe(true);
+  });
+
+  it('reads what arrives while a callback of another socket, or of a signal, asks it to leave', async () => {
+    const sockets = [createSocket('udp4'), createSocket('udp4')] as const;
+    onTestFinished(() => sockets.forEach((socket) => socket.close()));
+    const [server, other] = sockets;
+    await Promise.all(
+      sockets.map((socket) => {
+        socket.bind(0, '127.0.0.1');
+        return once(socket, 'listening');
+      }),
+    );
+    let received = 0;
+    server.on('message', () => {
+      received++;
+    });
+    other.send('leave', other.address().port, '127.0.0.1');
+    await new Promise<void>((resolve, reject) => {
+      other.once('message', () => {
+        other.send('hello', server.address().port, '127.0.0.1');
+        const leaving = { received: () => received, awaitsRequests: () => false, stopIssuing: () => undefined };
+        leaveWhenQuiet(nodePlatform, leaving).then(resolve, reject);
+      });
+    });
+    expect(received).toBe(1);
   });
 
   it('takes half a second for boards, and a quarter more for what is unread', () => {
