@@ -7,8 +7,10 @@ export class ApiError extends Error {
   }
 }
 
+/** A parameter with several values is an array. */
 export async function get(path, parameters = {}) {
-  const query = new URLSearchParams(parameters).toString();
+  const pairs = Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
+  const query = new URLSearchParams(pairs).toString();
   return readAnswer(await ask(`/api/${path}${query && `?${query}`}`));
 }
 

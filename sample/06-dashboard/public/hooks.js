@@ -51,7 +51,7 @@ export function useLines(boards, { from, to, points, atOnce, generation }) {
   const load = async (missing) => {
     for (let first = 0; first < missing.length; first += atOnce) {
       const names = missing.slice(first, first + atOnce).map(({ name }) => name);
-      const loaded = await get('history', { boards: names.join(','), from, to, points });
+      const loaded = await get('history', { boards: names, from, to, points });
       setLines((known) => new Map([...known, ...loaded.map((line) => [`${line.board}/${line.metric}`, line])]));
     }
   };

@@ -20,6 +20,8 @@ interface Rejections {
 }
 
 const MINUTE = 60_000;
+/** A name that a file may have. */
+const ODD = 'attic, 50% "é" & #1';
 
 function rangeUntilNow(ms = MINUTE): string {
   const to = Date.now() + 1000;
@@ -33,7 +35,7 @@ describe.each(DATABASES)('%s', (kind) => {
 
     beforeAll(async () => {
       database = await createDatabase(kind);
-      app = await App.start({ database, boards: ['hall', 'kitchen', 'roof', 'shed'] });
+      app = await App.start({ database, boards: [ODD, 'hall', 'kitchen', 'roof', 'shed'] });
       await app.logIn();
     });
 
@@ -60,10 +62,23 @@ describe.each(DATABASES)('%s', (kind) => {
 
     it('lists every key, also of boards that were never heard', async () => {
       const { boards } = await app.get<Overview>('/api/overview');
-      expect(boards.map(({ name }) => name)).toEqual(['hall', 'kitchen', 'roof', 'shed']);
+      expect(boards.map(({ name }) => name)).toEqual([ODD, 'hall', 'kitchen', 'roof', 'shed']);
       expect(boards.find(({ name }) => name === 'shed')).toMatchObject({ hasKey: true, lastSeenAt: null });
       const { lastSeenAt } = boards.find(({ name }) => name === 'kitchen')!;
       expect(Math.abs(lastSeenAt! - Date.now())).toBeLessThan(MINUTE);
+    });
+
+    it('plots boards with odd names, and several at once', async () => {
+      await (await app.board(ODD)).send({ action: 'report', data: { temperature: 4 } });
+      const boards = [ODD, 'kitchen'].map((name) => `boards=${encodeURIComponent(name)}`).join('&');
+      const lines = await app.get<Line[]>(`/api/history?${boards}&points=60&${rangeUntilNow()}`);
+      expect(lines.map(({ board, means }) => [board, means])).toEqual([
+        [ODD, [4]],
+        ['kitchen', [50]],
+        ['kitchen', [21.5]],
+      ]);
+      const path = `/api/boards/${encodeURIComponent(ODD)}/commands`;
+      expect((await app.post(path, { name: 'led' })).status).toBe(201);
     });
 
     it('stores a report that waits for no reply', async () => {

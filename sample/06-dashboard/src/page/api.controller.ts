@@ -78,7 +78,8 @@ export class ApiController {
     @Query('to') to: unknown,
     @Query('points') points: unknown,
   ): Promise<Line[]> {
-    const boards = readText('boards', names, /./).split(',');
+    // Repeated, because a name may have any separator in it.
+    const boards = [names].flat().map((name) => readText('boards', name, /./));
     if (boards.length > MAX_BOARDS) {
       throw new BadRequestException(`"boards" may name at most ${MAX_BOARDS} boards`);
     }
