@@ -26,3 +26,21 @@ it('hands out a command that is queued while an older query still looks for one'
   answers[1]!(COMMAND);
   expect(await late).toEqual(COMMAND);
 });
+
+it('accepts an acknowledgement of a board without open commands, and asks the database once for it', async () => {
+  const finishCommand = vi.fn(async () => COMMAND);
+  const publish = vi.fn();
+  const store = { boardsWithCommands: async () => [], finishCommand };
+  const mailbox = new MailboxService(store as unknown as Store, { publish } as unknown as StreamService);
+  onTestFinished(() => mailbox.onModuleDestroy());
+  await mailbox.onModuleInit();
+
+  // It expired after the board had fetched it.
+  await mailbox.acknowledge('hall', '1', null);
+  expect(publish).toHaveBeenCalledWith('command', COMMAND);
+  await mailbox.acknowledge('hall', '1', null);
+  expect(finishCommand).toHaveBeenCalledTimes(1);
+  await mailbox.acknowledge('roof', '1', null);
+  await mailbox.acknowledge('hall', '2', null);
+  expect(finishCommand).toHaveBeenCalledTimes(3);
+});

@@ -189,8 +189,8 @@ describe.each(DATABASES)('%s', (kind) => {
       await opened.db.execute(sql`
         insert into readings_hourly (series_id, hour, count, mean, min, max)
         select 1000 + number, to_timestamp(${NOW - 400 * DAY}::float8 / 1000), 1, 1, 1, 1 from generate_series(1, 10001) as number`);
-      expect((await store.tidy(NOW)).deleted).toEqual([10_000, 0, 0]);
-      expect((await store.tidy(NOW)).deleted).toEqual([1, 0, 0]);
+      expect((await store.tidy(NOW)).deleted).toEqual([10_000, 0, 0, 0]);
+      expect((await store.tidy(NOW)).deleted).toEqual([1, 0, 0, 0]);
       await opened.db.execute(sql`analyze readings_hourly`);
       const { rows } = (await opened.db.execute(
         sql`explain select ctid from readings_hourly where hour < to_timestamp(0) order by hour limit 10000`,
@@ -278,6 +278,26 @@ describe.each(DATABASES)('%s', (kind) => {
       expect(await store.takeCommand('roof', NOW + 5)).toBeUndefined();
       expect(await store.expireCommands(NOW + 4)).toEqual([]);
       expect(await store.expireCommands(NOW + 5)).toMatchObject([{ id: 'late', state: 'expired' }]);
+    });
+
+    it('finishes a command that expired after it was sent: the board has run it', async () => {
+      const life = { createdAt: NOW, expiresAt: NOW + 5 };
+      await store.queueCommand({ id: 'ran', board: 'loft', name: 'x', data: null, ...life });
+      await store.queueCommand({ id: 'never sent', board: 'loft', name: 'x', data: null, ...life });
+      await store.takeCommand('loft', NOW + 4);
+      await store.expireCommands(NOW + 5);
+      expect(await store.finishCommand('loft', 'ran', 1, NOW + 6)).toMatchObject({ state: 'done', result: 1 });
+      expect(await store.finishCommand('loft', 'ran', 2, NOW + 7)).toBeUndefined();
+      expect(await store.finishCommand('loft', 'never sent', 1, NOW + 6)).toBeUndefined();
+    });
+
+    it('deletes commands after 90 days', async () => {
+      const queue = (id: string, createdAt: number) =>
+        store.queueCommand({ id, board: 'past', name: 'x', data: null, createdAt, expiresAt: createdAt + HOUR });
+      await queue('gone', NOW - 90 * DAY - 1);
+      await queue('kept', NOW - 90 * DAY);
+      expect((await store.tidy(NOW)).deleted.at(-1)).toBe(1);
+      expect((await store.listCommands('past', 10)).map(({ id }) => id)).toEqual(['kept']);
     });
 
     it('remembers boards, settings and sessions', async () => {

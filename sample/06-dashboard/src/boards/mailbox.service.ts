@@ -31,6 +31,8 @@ export class MailboxService implements OnModuleInit, OnModuleDestroy {
   private queued = 0;
   /** Ends the waiting of a board, whose reply then takes a command if `isAsked`. */
   private readonly waiting = new Map<string, (isAsked: boolean) => void>();
+  /** The last id that each board has acknowledged: it repeats it, because it can't know if it has arrived. */
+  private readonly acknowledged = new Map<string, string>();
   private readonly timer = setInterval(() => void this.expire(), EXPIRE_MS).unref();
 
   constructor(
@@ -90,12 +92,13 @@ export class MailboxService implements OnModuleInit, OnModuleDestroy {
     return (await this.pause(board, holdMs, signal)) ? this.take(board) : null;
   }
 
-  /** Boards repeat their last acknowledgement, because they can't know if it has arrived. */
+  /** Also after the command has expired: the page then tells that it ran. A repetition costs no query. */
   async acknowledge(board: string, id: string, result: unknown): Promise<void> {
-    if (!this.pending.has(board)) {
+    if (this.acknowledged.get(board) === id) {
       return;
     }
     const command = await this.store.finishCommand(board, id, result, Date.now());
+    this.acknowledged.set(board, id);
     if (command !== undefined) {
       this.stream.publish('command', command);
     }

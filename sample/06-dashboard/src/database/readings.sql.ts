@@ -11,6 +11,7 @@ const DAY_MS = 24 * HOUR_MS;
 export const RAW_MS = DAY_MS;
 export const HOURLY_MS = 365 * DAY_MS;
 export const REJECTIONS_MS = 90 * DAY_MS;
+export const COMMANDS_MS = 90 * DAY_MS;
 
 /** Rows that one statement of retention moves or deletes. PGlite takes some 100 ms for them, and inserts wait meanwhile. */
 export const TIDY_ROWS = 10_000;

@@ -108,6 +108,8 @@ export const commands = pgTable(
   },
   (table) => [
     index('commands_board_number').on(table.board, table.number),
+    // For retention.
+    index('commands_created_at').on(table.createdAt),
     index('commands_open')
       .on(table.expiresAt)
       .where(sql`${table.state} in ('queued', 'sent')`),

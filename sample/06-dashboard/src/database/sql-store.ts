@@ -1,6 +1,7 @@
-import { type SQL, and, asc, desc, eq, gt, inArray, lte, sql } from 'drizzle-orm';
+import { type SQL, and, asc, desc, eq, gt, inArray, lte, ne, sql } from 'drizzle-orm';
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core';
 import {
+  COMMANDS_MS,
   HOURLY_MS,
   REJECTIONS_MS,
   deleteBefore,
@@ -129,7 +130,7 @@ export class SqlStore extends Store {
     const [done] = await this.db
       .update(commands)
       .set({ state: 'done', doneAt: new Date(now), result })
-      .where(and(eq(commands.board, board), eq(commands.id, id), eq(commands.state, 'sent')))
+      .where(and(eq(commands.board, board), eq(commands.id, id), ne(commands.state, 'done'), gt(commands.tries, 0)))
       .returning();
     return done && toCommand(done);
   }
@@ -199,6 +200,7 @@ export class SqlStore extends Store {
       await this.count(deleteBefore(readingsHourly.hour, now - HOURLY_MS)),
       await this.count(deleteBefore(rejections.minute, now - REJECTIONS_MS)),
       await this.count(deleteBefore(sessions.expiresAt, now)),
+      await this.count(deleteBefore(commands.createdAt, now - COMMANDS_MS)),
     ];
     return { toHours, deleted };
   }

@@ -104,7 +104,7 @@ export abstract class Store {
   abstract queueCommand(command: NewCommand): Promise<Command>;
   /** Hands out the oldest open command of a board, and counts the try. */
   abstract takeCommand(board: string, now: number): Promise<Command | undefined>;
-  /** `undefined` if the board has no such open command. */
+  /** Also one that expired after it was sent. `undefined` if the board was sent no such command, or has finished it. */
   abstract finishCommand(board: string, id: string, result: unknown, now: number): Promise<Command | undefined>;
   /** The commands that have just expired. */
   abstract expireCommands(now: number): Promise<Command[]>;

@@ -1,0 +1,1 @@
+CREATE INDEX "commands_created_at" ON "commands" USING btree ("created_at");
