@@ -5,10 +5,9 @@
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_LIMITS, type Decision, SLOT_MS, type Sender } from '../lib/exchange/index.js';
+import { DEFAULT_LIMITS, SLOT_MS, type Sender } from '../lib/exchange/index.js';
 import { COOKIE_S } from '../lib/exchange/v2/cookies.js';
 import { MAX_RESENDS } from '../lib/exchange/v2/kept-replies.js';
-import type { V2Pending } from '../lib/exchange/v2/pending.js';
 import { LATE_MS } from '../lib/exchange/v2/session.js';
 import { QUIET_MS, SESSIONS_PER_KEY } from '../lib/exchange/v2/session-table.js';
 import { KeyRing } from '../lib/keys/index.js';
@@ -26,7 +25,7 @@ import {
 import { Random } from '../lib/testing/random.js';
 import { KEY, OTHER_KEY, PureDevice, createServer, remoteOf } from './support/pure-device.js';
 import { ECHO, PureV2Device } from './support/v2-device.js';
-import { createExchanges, createV2Server, datagramOf, outcomeOf } from './support/v2-server.js';
+import { accepted, createExchanges, createV2Server, datagramOf, outcomeOf, tokenOf } from './support/v2-server.js';
 
 const ATTACKER = remoteOf('10.66.6.6');
 const TWO = [
@@ -39,15 +38,6 @@ const flip = (datagram: Buffer, index: number) => {
   flipped[index]! ^= 1;
   return flipped;
 };
-
-function accepted(decision: Decision) {
-  if (decision.kind !== 'request') {
-    throw new Error(`not accepted: ${outcomeOf(decision)}`);
-  }
-  return decision;
-}
-
-const tokenOf = (decision: Decision) => (decision as { pending: unknown }).pending as V2Pending;
 
 /** A device with a session whose first request was answered, and every datagram of it. */
 function start(options: Parameters<typeof createV2Server>[0] = {}) {

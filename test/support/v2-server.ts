@@ -79,6 +79,17 @@ export function outcomeOf(decision: Decision): string {
   return decision.kind === 'rejected' ? decision.reason : decision.kind;
 }
 
+/** The decision, if it is an accepted request. */
+export function accepted(decision: Decision) {
+  if (decision.kind !== 'request') {
+    throw new Error(`not accepted: ${outcomeOf(decision)}`);
+  }
+  return decision;
+}
+
+/** The server's own side of an accepted request. */
+export const tokenOf = (decision: Decision) => (decision as { pending: unknown }).pending as V2Pending;
+
 export function datagramOf(decision: Decision): Buffer | undefined {
   return 'datagrams' in decision ? decision.datagrams?.[0] : undefined;
 }

@@ -1,6 +1,5 @@
 import { createCipheriv, createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { Decision } from '../../../lib/exchange/index.js';
 import { VERIFIED_SOURCE_MS } from '../../../lib/exchange/limits/verified-sources.js';
 import { FAILURES_PER_HELLO } from '../../../lib/exchange/limits/request-credits.js';
 import { MAX_RESENDS, REPLY_MS } from '../../../lib/exchange/v2/kept-replies.js';
@@ -8,12 +7,11 @@ import { LATE_MS } from '../../../lib/exchange/v2/session.js';
 import { QUIET_MS, SESSIONS_PER_KEY } from '../../../lib/exchange/v2/session-table.js';
 import { MAX_V2_SESSIONS } from '../../../lib/client/index.js';
 import { COOKIE_S } from '../../../lib/exchange/v2/cookies.js';
-import type { V2Pending } from '../../../lib/exchange/v2/pending.js';
 import { KeyRing } from '../../../lib/keys/index.js';
 import { SESSION_MS, V2_TYPE, formatAgain } from '../../../lib/protocol/v2/index.js';
 import { KEY, OTHER_KEY, remoteOf } from '../../support/pure-device.js';
 import { ECHO, PureV2Device } from '../../support/v2-device.js';
-import { createV2Server, datagramOf, outcomeOf } from '../../support/v2-server.js';
+import { accepted, createV2Server, datagramOf, outcomeOf, tokenOf } from '../../support/v2-server.js';
 
 const BUSY = '{"data":null,"error":{"status":"error","message":"busy"}}';
 
@@ -22,15 +20,6 @@ const TWO = [
   { device: 'kitchen', key: KEY },
   { device: 'cellar', key: OTHER_KEY },
 ];
-
-function accepted(decision: Decision) {
-  if (decision.kind !== 'request') {
-    throw new Error(`not accepted: ${outcomeOf(decision)}`);
-  }
-  return decision;
-}
-
-const tokenOf = (decision: Decision) => (decision as { pending: unknown }).pending as V2Pending;
 
 /** A server and a device with a session, whose first request was answered at 0. */
 function start(options: Parameters<typeof createV2Server>[0] = {}) {
