@@ -144,7 +144,8 @@ class Fleet {
     const { signal, platform } = this.io;
     const { boards, intervalMs, host, port } = this.plan;
     if (!isJson) {
-      this.io.out(`${boards} boards send to ${formatEndpoint(host, port)}. Stop with Ctrl+C.`);
+      const senders = boards === 1 ? '1 board sends' : `${boards} boards send`;
+      this.io.out(`${senders} to ${formatEndpoint(host, port)}. Stop with Ctrl+C.`);
     }
     const begin = platform.now();
     const seconds = () => Math.round((platform.now() - begin) / 100) / 10;

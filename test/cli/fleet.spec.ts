@@ -37,6 +37,13 @@ describe('fleet', () => {
     expect(requestsOf()[0]).toMatchObject({ action: 'measure', data: { celsius: 1 }, noreturn: false });
   });
 
+  it('speaks of one board', async () => {
+    const { target, file } = await startServer();
+    const { exitCode, io } = startCommand(fleet, ['1', target, '--key-file', file, '--duration', '50ms']);
+    await exitCode;
+    expect(io.stdout[0]).toBe(`1 board sends to ${target}. Stop with Ctrl+C.`);
+  });
+
   it('has boards of protocol v2 with --v2', async () => {
     const { target, file, server } = await startServer();
     const { exitCode, io } = startCommand(fleet, ['2', target, '--v2', '--interval', '50ms', '--key-file', file]);
