@@ -15,6 +15,9 @@ const INSTALL_TIMEOUT_MS = 600_000;
 const DEPENDENCIES = '.';
 /** Its stamp is in its folder, because a later `npm install` in the sample removes both. */
 const PACKAGE = 'nestjs-ben-udp';
+/** The sources of the package. If one of them changes, it is packed and installed again. */
+const PACKED_FOLDERS = ['lib', 'device', 'sample/device'];
+const PACKED_FILES = ['package.json', 'nest-cli.json', 'tsconfig.json', 'README.md', 'LICENSE'];
 
 /**
  * Installs a sample and compiles it. Resolves to its folder.
@@ -90,9 +93,10 @@ async function installDependencies(sample, name, about) {
  * @param {string} name
  */
 async function installPackage(sample, name) {
-  const lib = await readdir(join(root, 'lib'), { recursive: true, withFileTypes: true });
-  const sources = lib.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  const hash = await hashFiles([...sources.toSorted(), join(root, 'package.json')]);
+  const trees = PACKED_FOLDERS.map((folder) => readdir(join(root, folder), { recursive: true, withFileTypes: true }));
+  const files = (await Promise.all(trees)).flat().filter((entry) => entry.isFile());
+  const sources = files.map((entry) => join(entry.parentPath, entry.name)).toSorted();
+  const hash = await hashFiles([...sources, ...PACKED_FILES.map((file) => join(root, file))]);
   if (await isInstalled(sample, PACKAGE, hash)) {
     return;
   }
