@@ -14,7 +14,7 @@ export const LATE_MS = 20_000;
 /** The rate at which the clock of a device may fall behind. */
 export const DRIFT = 200e-6;
 
-/** The holder of a session. */
+/** The holder of a session except while a handler begins. */
 export const NOBODY = new Holder('nobody');
 
 export class Session implements InFlightOwner {
